@@ -1,0 +1,2 @@
+//! Vanne.
+fn main() {}
