@@ -1,0 +1,72 @@
+//! Edits to a head: what stages and filters want changed, applied by the engine.
+//!
+//! Edits are a list, applied in order, each total: a field is removed with all its
+//! duplicates, set to one value, or set only where the other side left it out. One
+//! `HeadEdits` is kept per connection side and cleared between requests, so that its
+//! memory is reused.
+
+use http::{HeaderName, HeaderValue};
+
+/// One change to a head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// All fields of this name go.
+    Remove(HeaderName),
+    /// The field is there once, with this value, whatever was there before.
+    Set(HeaderName, HeaderValue),
+    /// The field is set unless the message has one.
+    SetIfAbsent(HeaderName, HeaderValue),
+}
+
+/// A list of edits, in the order in which they are applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeadEdits {
+    edits: Vec<Edit>,
+}
+
+impl HeadEdits {
+    /// No edits.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Removes all fields called `name`.
+    pub fn remove(&mut self, name: HeaderName) {
+        self.edits.push(Edit::Remove(name));
+    }
+
+    /// Sets `name` to `value`, replacing what was there.
+    pub fn set(&mut self, name: HeaderName, value: HeaderValue) {
+        self.edits.push(Edit::Set(name, value));
+    }
+
+    /// Sets `name` to `value` unless the message has the field.
+    pub fn set_if_absent(&mut self, name: HeaderName, value: HeaderValue) {
+        self.edits.push(Edit::SetIfAbsent(name, value));
+    }
+
+    /// The edits, in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Edit> {
+        self.edits.iter()
+    }
+
+    /// Whether nothing is to be changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.edits.is_empty()
+    }
+
+    /// Forgets all edits, keeps the memory.
+    pub fn clear(&mut self) {
+        self.edits.clear();
+    }
+}
+
+impl<'a> IntoIterator for &'a HeadEdits {
+    type Item = &'a Edit;
+    type IntoIter = std::slice::Iter<'a, Edit>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}

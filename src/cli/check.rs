@@ -1,0 +1,78 @@
+//! `vanne check`: is this config right?
+
+use crate::config::{self, Config, Diagnostics, ProcessEnvironment, Severity};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Check a config file: all mistakes at once, each with its place.
+///
+/// Exit code 0: it can be used (warnings may be shown). 1: it cannot. 2: it could not be
+/// read at all.
+///
+/// Example: vanne check conf/vanne.toml --format json
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// The config file: TOML, YAML or JSON, by its extension.
+    file: PathBuf,
+    /// How problems are shown.
+    #[arg(long, value_enum, default_value_t = Form::Text)]
+    format: Form,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// For people: the line with a caret.
+    Text,
+    /// For programs: `{"file", "errors": [{"line", "column", "key", "message", "accepted",
+    /// "suggestion"}], "warnings"}`.
+    Json,
+}
+
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let loaded = config::load(&args.file, &ProcessEnvironment);
+    let (diagnostics, config) = match &loaded {
+        Ok(loaded) => (&loaded.warnings, Some(&loaded.config)),
+        Err(diagnostics) => (&**diagnostics, None),
+    };
+    let text = match args.format {
+        Form::Json => diagnostics.to_json().map(|json| json + "\n").unwrap_or_default(),
+        Form::Text => {
+            let colour = super::wants_colour(std::io::stdout().is_terminal());
+            diagnostics.to_text(colour) + &summary(diagnostics, config)
+        }
+    };
+    if super::print(&text).is_err() {
+        return ExitCode::FAILURE;
+    }
+    match config {
+        Some(_) => ExitCode::SUCCESS,
+        None if diagnostics.is_readable => ExitCode::FAILURE,
+        None => ExitCode::from(super::UNREADABLE),
+    }
+}
+
+/// One line that says it all.
+fn summary(diagnostics: &Diagnostics, config: Option<&Config>) -> String {
+    let file = &diagnostics.file;
+    let warnings = match diagnostics.count(Severity::Warning) {
+        0 => String::new(),
+        count => format!(", {}", counted(count, "warning")),
+    };
+    let Some(config) = config else {
+        let errors = counted(diagnostics.count(Severity::Error), "error");
+        return format!("{file}: {errors}{warnings}\n");
+    };
+    let backends = config.pool.values().map(|pool| pool.backends.len()).sum();
+    format!(
+        "{file}: ok: {}, {}, {}, {}{warnings}\n",
+        counted(config.listener.len(), "listener"),
+        counted(config.route.len(), "route"),
+        counted(config.pool.len(), "pool"),
+        counted(backends, "backend"),
+    )
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}

@@ -1,0 +1,79 @@
+//! The command line: one file a verb.
+
+mod check;
+mod demo;
+mod run;
+mod schema;
+mod show_config;
+
+use crate::config::Diagnostics;
+use clap::{Parser, Subcommand};
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+/// Vanne: an L7 reverse proxy and load balancer.
+///
+/// Try `vanne demo` first: it starts backends and a proxy, and prints what to ask them.
+#[derive(Parser, Debug)]
+#[command(name = "vanne", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    Run(run::Args),
+    Check(check::Args),
+    ShowConfig(show_config::Args),
+    Schema(schema::Args),
+    Demo(demo::Args),
+}
+
+/// Runs what the command line asks for.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Cli::parse().verb {
+        Verb::Run(args) => run::run(&args),
+        Verb::Check(args) => check::run(&args),
+        Verb::ShowConfig(args) => show_config::run(&args),
+        Verb::Schema(args) => schema::run(&args),
+        Verb::Demo(args) => demo::run(&args),
+    }
+}
+
+/// Exit code when a file could not be read at all.
+const UNREADABLE: u8 = 2;
+
+/// Shows what is wrong with a config on standard error. Exit code 1, or 2 if the file could
+/// not be read at all.
+fn report(diagnostics: &Diagnostics) -> ExitCode {
+    let stderr = io::stderr();
+    let text = diagnostics.to_text(wants_colour(stderr.is_terminal()));
+    match write!(stderr.lock(), "{text}") {
+        Ok(()) if diagnostics.is_readable => ExitCode::FAILURE,
+        _ => ExitCode::from(UNREADABLE),
+    }
+}
+
+/// Colour is for terminals, unless NO_COLOR is set (no-color.org).
+fn wants_colour(is_terminal: bool) -> bool {
+    use crate::config::{Environment, ProcessEnvironment};
+    is_terminal && ProcessEnvironment.variable("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Writes `text` to standard output. A reader that has gone is not an error of ours.
+fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// 0, or 1 with the error and its causes on standard error.
+fn exit_code(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    // Nowhere is left to say that standard error is gone.
+    drop(writeln!(io::stderr().lock(), "vanne: {error:#}"));
+    ExitCode::FAILURE
+}

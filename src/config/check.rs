@@ -1,0 +1,175 @@
+//! Check: what no schema can say, about names, places and order.
+//!
+//! Works on the tree, so that it also runs when other parts of the file are wrong: all
+//! problems are found in one pass.
+
+use super::diagnostics::Problem;
+use super::tree::Node;
+use super::validate::join;
+use crate::types::units::Period;
+use std::collections::HashMap;
+
+/// Adds all that is wrong between the parts of `root`.
+pub fn check(root: &Node, problems: &mut Vec<Problem>) {
+    check_listeners(root, problems);
+    check_addresses(root, problems);
+    check_drain(root, problems);
+    check_pools(root, problems);
+    check_routes(root, problems);
+    check_unused(root, problems);
+}
+
+fn check_listeners(root: &Node, problems: &mut Vec<Problem>) {
+    let is_there = root.get("listener").is_some_and(|table| !table.entries().is_empty());
+    if !is_there {
+        problems.push(
+            Problem::new("listener", root.span.start..root.span.start, "no listener")
+                .accepts("at least one, like `[listener.http]` with `address = \"0.0.0.0:8080\"`"),
+        );
+    }
+}
+
+/// No two sockets on one address.
+fn check_addresses(root: &Node, problems: &mut Vec<Problem>) {
+    let listeners = root.get("listener").map(Node::entries).unwrap_or_default();
+    let named = listeners
+        .iter()
+        .filter_map(|e| Some((format!("listener.{}", e.key), e.node.get("address")?)));
+    let probe = root.get("probe").and_then(|p| p.get("address"));
+    let all = named.chain(probe.map(|node| ("probe".to_owned(), node)));
+    let mut seen: HashMap<&str, String> = HashMap::new();
+    for (owner, node) in all {
+        let Some(address) = node.text() else { continue };
+        if let Some(first) = seen.get(address) {
+            let message = format!("{address} is already the address of {first}");
+            problems.push(
+                Problem::new(&format!("{owner}.address"), node.span.clone(), message)
+                    .accepts("an address of its own"),
+            );
+        } else {
+            seen.insert(address, owner);
+        }
+    }
+}
+
+fn check_drain(root: &Node, problems: &mut Vec<Problem>) {
+    let defaults = super::Process::default();
+    let process = root.get("process");
+    let period = |key: &str, default: Period| {
+        let node = process.and_then(|process| process.get(key));
+        let value = node.and_then(|node| node.text()?.parse().ok());
+        (node, value.unwrap_or(default))
+    };
+    let (delay_node, delay) = period("drain_delay", defaults.drain_delay);
+    let (deadline_node, deadline) = period("drain_deadline", defaults.drain_deadline);
+    if let (true, Some(node)) = (deadline <= delay, deadline_node.or(delay_node)) {
+        let message = format!("drain_deadline {deadline} is not longer than drain_delay {delay}");
+        problems.push(
+            Problem::new("process.drain_deadline", node.span.clone(), message)
+                .accepts("a deadline that leaves time after the delay"),
+        );
+    }
+}
+
+fn check_pools(root: &Node, problems: &mut Vec<Problem>) {
+    for pool in root.get("pool").map(Node::entries).unwrap_or_default() {
+        let backends = pool.node.get("backends").map(Node::items).unwrap_or_default();
+        let mut seen = HashMap::new();
+        for (index, backend) in backends.iter().enumerate() {
+            let Some(text) = backend.text() else { continue };
+            if let Some(first) = seen.insert(text, index) {
+                let key = format!("pool.{}.backends[{index}]", pool.key);
+                let message = format!("{text} is there twice: it is also number {first}");
+                problems.push(
+                    Problem::new(&key, backend.span.clone(), message)
+                        .accepts("each backend once"),
+                );
+            }
+        }
+    }
+}
+
+fn check_routes(root: &Node, problems: &mut Vec<Problem>) {
+    let mut names: HashMap<&str, usize> = HashMap::new();
+    let mut places: HashMap<(String, &str), String> = HashMap::new();
+    for (index, route) in root.get("route").map(Node::items).unwrap_or_default().iter().enumerate()
+    {
+        let key = format!("route[{index}]");
+        check_reference(root, route, &key, "pool", problems);
+        check_reference(root, route, &key, "security_headers", problems);
+        let name_node = route.get("name");
+        let name = name_node.and_then(Node::text).unwrap_or("?");
+        if let Some(first) = names.insert(name, index).filter(|_| name != "?") {
+            let span = name_node.map_or(route.span.clone(), |node| node.span.clone());
+            let message = format!("`{name}` is already the name of route[{first}]");
+            problems.push(
+                Problem::new(&join(&key, "name"), span, message).accepts("a name of its own"),
+            );
+        }
+        let matches = route.get("match");
+        let part = |part: &str| matches.and_then(|m| m.get(part)?.text());
+        let path = part("path").unwrap_or("/");
+        let place = (
+            part("host").unwrap_or("*").to_ascii_lowercase(),
+            path.strip_suffix('/').unwrap_or(path),
+        );
+        if let Some(first) = places.get(&place) {
+            let span = matches.or(name_node).map_or(route.span.clone(), |n| n.span.clone());
+            let message = format!("route `{name}` can never match: `{first}` takes its requests");
+            problems.push(
+                Problem::new(&join(&key, "match"), span, message)
+                    .accepts("a host or a path that no route before it has"),
+            );
+        } else {
+            places.insert(place, name.to_owned());
+        }
+    }
+}
+
+/// `route.KIND` must name a table `[KIND.NAME]`.
+fn check_reference(
+    root: &Node,
+    route: &Node,
+    key: &str,
+    kind: &str,
+    problems: &mut Vec<Problem>,
+) {
+    let Some(node) = route.get(kind) else { return };
+    let Some(name) = node.text() else { return };
+    let defined: Vec<&str> = root
+        .get(kind)
+        .map(Node::entries)
+        .unwrap_or_default()
+        .iter()
+        .map(|entry| entry.key.as_str())
+        .collect();
+    if defined.contains(&name) {
+        return;
+    }
+    let accepted = if defined.is_empty() {
+        format!("a table `[{kind}.{name}]`; there is none of its kind")
+    } else {
+        format!("one of {}", defined.join(", "))
+    };
+    problems.push(
+        Problem::new(&join(key, kind), node.span.clone(), format!("no {kind} is called `{name}`"))
+            .accepts(accepted)
+            .suggests(name, defined),
+    );
+}
+
+fn check_unused(root: &Node, problems: &mut Vec<Problem>) {
+    let routes = root.get("route").map(Node::items).unwrap_or_default();
+    for kind in ["pool", "security_headers"] {
+        for entry in root.get(kind).map(Node::entries).unwrap_or_default() {
+            let is_used = routes
+                .iter()
+                .any(|route| route.get(kind).and_then(Node::text) == Some(entry.key.as_str()));
+            if !is_used {
+                let key = format!("{kind}.{}", entry.key);
+                let message = format!("no route uses {kind} `{}`", entry.key);
+                problems.push(Problem::new(&key, entry.key_span.clone(), message).warning());
+            }
+        }
+    }
+}

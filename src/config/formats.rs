@@ -1,0 +1,67 @@
+//! Formats: how strings are checked, by the name of their format in the schema.
+//!
+//! One row per kind of text value. The check uses the very parser of the type, so a
+//! string that passes here cannot fail later.
+
+use super::listener::Address;
+use super::observe::{AccessLogTarget, FilePath};
+use super::route::{Host, PathPrefix};
+use super::secret::Secret;
+use crate::types::ids::RouteId;
+use crate::types::text::TextValue;
+use crate::types::units::Period;
+
+/// One kind of text value.
+pub struct FormatRow {
+    /// Its name in the schema.
+    pub name: &'static str,
+    /// What is accepted: completes "expected …".
+    pub accepted: &'static str,
+    /// What is wrong with a text, if anything.
+    pub check: fn(&str) -> Option<String>,
+}
+
+/// All formats, in alphabetical order.
+pub const FORMATS: &[FormatRow] = &[
+    row::<Period>(),
+    FormatRow {
+        name: "header-value",
+        accepted: "visible characters, spaces and tabs: what a header field may hold",
+        check: check_header_value,
+    },
+    row::<Host>(),
+    row::<AccessLogTarget>(),
+    row::<RouteId>(),
+    row::<FilePath>(),
+    row::<PathPrefix>(),
+    row::<Secret>(),
+    row::<Address>(),
+];
+
+const fn row<T: TextValue>() -> FormatRow {
+    FormatRow { name: T::FORMAT, accepted: T::ACCEPTED, check: check::<T> }
+}
+
+fn check<T: TextValue>(text: &str) -> Option<String> {
+    text.parse::<T>().err().map(|error| error.to_string())
+}
+
+fn check_header_value(text: &str) -> Option<String> {
+    http::HeaderValue::from_str(text).err().map(|_| "not the value of a header field".to_owned())
+}
+
+/// The row called `name`.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static FormatRow> {
+    FORMATS.iter().find(|row| row.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_alphabetical() {
+        assert!(FORMATS.is_sorted_by_key(|row| row.name));
+    }
+}

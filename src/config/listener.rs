@@ -1,0 +1,92 @@
+//! `[listener.NAME]`: where clients come in.
+
+use crate::types::text::{TextValue, text_value};
+use crate::types::units::Period;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+
+/// A socket that clients connect to, for HTTP/1.0 and HTTP/1.1 in plain text.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// Where it listens, like `"0.0.0.0:8080"` or `"[::]:8080"`.
+    pub address: Address,
+    /// Connections that may be open at once, over all workers. One more is answered with
+    /// 503 `too_many_connections` and closed.
+    #[serde(default = "default_max_connections")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub max_connections: u32,
+    /// Time limits on the client's side.
+    #[serde(default)]
+    pub timeouts: ListenerTimeouts,
+}
+
+fn default_max_connections() -> u32 {
+    20_000
+}
+
+/// Time limits on the client's side.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ListenerTimeouts {
+    /// From a request's first byte to the end of its head. Bytes do not restart it. Then:
+    /// 408 `head_timeout`.
+    pub head: Period,
+    /// How long a connection may wait for its next request. Then it is closed.
+    pub idle: Period,
+    /// How long the client may send nothing of a body that is awaited, or take nothing of an
+    /// answer. Then: 408 `client_stalled`, or the answer is cut.
+    pub between_bytes: Period,
+}
+
+impl Default for ListenerTimeouts {
+    fn default() -> Self {
+        Self {
+            head: Period::from_secs(10),
+            idle: Period::from_secs(60),
+            between_bytes: Period::from_secs(30),
+        }
+    }
+}
+
+/// An IP address and a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Address(pub SocketAddr);
+
+impl Address {
+    /// This port of 127.0.0.1.
+    #[must_use]
+    pub const fn loopback(port: u16) -> Self {
+        Self(SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port))
+    }
+}
+
+/// Why a text is no address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an address: expected {}", Address::ACCEPTED)]
+pub struct InvalidAddress;
+
+impl FromStr for Address {
+    type Err = InvalidAddress;
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+        let address: SocketAddr = text.parse().map_err(|_form| InvalidAddress)?;
+        if address.port() == 0 { Err(InvalidAddress) } else { Ok(Self(address)) }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl TextValue for Address {
+    const FORMAT: &'static str = "socket-address";
+    const ACCEPTED: &'static str =
+        "an IP address and a port, like \"127.0.0.1:8080\" or \"[::1]:8080\"";
+}
+
+text_value!(Address);

@@ -1,0 +1,169 @@
+//! Config: text → values that cannot be wrong.
+//!
+//! A file is read into a tree of values with places (`tree`), variables are filled in
+//! (`expand`), and the tree is checked against the schema of the types below (`validate`)
+//! and for what no schema can say (`check`). All problems are collected. Only a file
+//! without errors becomes a [`Config`]; later code never checks again.
+//!
+//! To add a key: a field with its doc comment (it is the reference's text), its default,
+//! and the test that shows its effect.
+
+pub mod check;
+pub mod diagnostics;
+pub mod expand;
+pub mod formats;
+pub mod listener;
+pub mod observe;
+pub mod pool;
+pub mod probe;
+pub mod process;
+pub mod reference;
+pub mod route;
+pub mod secret;
+pub mod tree;
+pub mod validate;
+
+pub use diagnostics::{Diagnostics, Problem, Severity};
+pub use expand::{Environment, ProcessEnvironment};
+pub use listener::{Address, Listener, ListenerTimeouts};
+pub use observe::{AccessLog, AccessLogTarget, FilePath, Log, LogLevel};
+pub use pool::{AlgorithmName, Pool, PoolTimeouts};
+pub use probe::Probe;
+pub use process::Process;
+pub use route::{Host, PathPrefix, Route, RouteMatch, RouteTimeouts};
+pub use secret::Secret;
+pub use tree::Format;
+
+use crate::types::ids::{FilterId, ListenerId, PoolId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use tree::{Node, Value};
+use validate::Schema;
+use vanne_filters::SecurityHeaders;
+
+/// The config of Vanne: TOML, or the same as YAML or JSON.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The process as a whole.
+    #[serde(default)]
+    pub process: Process,
+    /// The process log, on standard error.
+    #[serde(default)]
+    pub log: Log,
+    /// The access log: one JSON line per request.
+    #[serde(default)]
+    pub access_log: AccessLog,
+    /// The port for orchestrators and Prometheus.
+    #[serde(default)]
+    pub probe: Probe,
+    /// Where clients come in; at least one.
+    #[serde(default)]
+    pub listener: BTreeMap<ListenerId, Listener>,
+    /// The backends of each service.
+    #[serde(default)]
+    pub pool: BTreeMap<PoolId, Pool>,
+    /// Named sets of security headers, for routes that want others than the preset.
+    #[serde(default)]
+    pub security_headers: BTreeMap<FilterId, SecurityHeaders>,
+    /// Which requests go where.
+    #[serde(default)]
+    pub route: Vec<Route>,
+}
+
+/// A config that can be used, and what is odd about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The config.
+    pub config: Config,
+    /// Warnings only.
+    pub warnings: Diagnostics,
+}
+
+/// A file's name and text.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// Its name, for messages.
+    pub name: &'a str,
+    /// Its text.
+    pub text: &'a str,
+    /// Its syntax.
+    pub format: Format,
+    /// The folder that relative paths in it count from.
+    pub folder: &'a Path,
+}
+
+/// Reads and checks the file at `path`; its extension says its syntax.
+///
+/// # Errors
+/// All that is wrong with it, with places.
+pub fn load(path: &Path, environment: &dyn Environment) -> Result<Loaded, Box<Diagnostics>> {
+    let name = path.display().to_string();
+    let unreadable = |why: String| Box::new(Diagnostics::unreadable(&name, why));
+    let format = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("toml") => Format::Toml,
+        Some("yaml" | "yml") => Format::Yaml,
+        Some("json") => Format::Json,
+        _ => {
+            let why = "its extension says no syntax: expected .toml, .yaml, .yml or .json";
+            return Err(unreadable(why.into()));
+        }
+    };
+    let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|error| unreadable(format!("not UTF-8: {}", error.utf8_error())))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    parse(&Source { name: &name, text: &text, format, folder }, environment)
+}
+
+/// Reads and checks a text.
+///
+/// # Errors
+/// All that is wrong with it, with places.
+pub fn parse(
+    source: &Source<'_>,
+    environment: &dyn Environment,
+) -> Result<Loaded, Box<Diagnostics>> {
+    let diagnostics = |mut problems: Vec<Problem>| {
+        problems.sort_by_key(|problem| problem.span.start);
+        Diagnostics {
+            file: source.name.to_owned(),
+            text: source.text.to_owned(),
+            problems,
+            is_readable: true,
+        }
+    };
+    let mut root = match tree::parse(source.text, source.format) {
+        Ok(root) => root,
+        Err(problems) => return Err(Box::new(diagnostics(problems))),
+    };
+    let mut problems = Vec::new();
+    drop_nothings(&mut root);
+    expand::expand(&mut root, "", environment, &mut problems);
+    Schema::of_config().check(&mut root, &mut problems);
+    check::check(&root, &mut problems);
+    let token = secret::from_file(&root, source.folder, &mut problems);
+    if problems.iter().any(|problem| problem.severity == Severity::Error) {
+        return Err(Box::new(diagnostics(problems)));
+    }
+    match serde_json::from_value::<Config>(root.to_json()) {
+        Ok(mut config) => {
+            if token.is_some() {
+                config.probe.metrics_token = token;
+                config.probe.metrics_token_file = None;
+            }
+            Ok(Loaded { config, warnings: diagnostics(problems) })
+        }
+        // The schema and the types are one, so this should not be; say it all the same.
+        Err(error) => Err(Box::new(diagnostics(vec![Problem::new("", 0..0, error.to_string())]))),
+    }
+}
+
+/// A key without a value in YAML (`pool:`) is an empty table at the top, nothing elsewhere.
+fn drop_nothings(node: &mut Node) {
+    if let Value::Table(entries) = &mut node.value {
+        entries.retain(|entry| !matches!(entry.node.value, Value::Null));
+    }
+}

@@ -1,0 +1,45 @@
+//! `[process]`: the process as a whole.
+
+use crate::types::units::Period;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The process as a whole.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Process {
+    /// Worker threads. Each has a runtime and connections to backends of its own. Without
+    /// it: as many as there are cores.
+    #[schemars(range(min = 1, max = 256))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u16>,
+    /// After SIGTERM, how long connections are still accepted: readiness is false at once,
+    /// and whoever sends traffic has so much time to notice.
+    pub drain_delay: Period,
+    /// After SIGTERM, when the process exits at the latest; what is still in flight then is
+    /// cut. It exits as soon as nothing is in flight. Must be longer than `drain_delay`.
+    pub drain_deadline: Period,
+    /// Connections to backends that each worker keeps open for reuse, over all pools. At
+    /// the limit the one unused for the longest is closed.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub idle_upstream_connections: u32,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self {
+            workers: None,
+            drain_delay: Period::from_secs(5),
+            drain_deadline: Period::from_secs(30),
+            idle_upstream_connections: 1024,
+        }
+    }
+}
+
+impl Process {
+    /// Workers to start on a machine with so many cores.
+    #[must_use]
+    pub fn worker_count(&self, cores: usize) -> usize {
+        self.workers.map_or(cores.clamp(1, 256), usize::from)
+    }
+}

@@ -1,0 +1,158 @@
+//! `[[route]]`: which requests go where.
+
+use crate::types::ids::{FilterId, PoolId, RouteId};
+use crate::types::text::{TextValue, text_value};
+use crate::types::units::Period;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// Which requests go where. Of all routes that match, the one that names the host wins,
+/// then the one with the longest path. No route: 404 `no_route`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Its name, in logs and metrics.
+    pub name: RouteId,
+    /// Which requests it takes. Without it: all.
+    #[serde(default, rename = "match")]
+    pub matches: RouteMatch,
+    /// The pool that its requests go to.
+    pub pool: PoolId,
+    /// The `[security_headers.NAME]` for its answers. Without it: the preset, which is what
+    /// that table's defaults say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security_headers: Option<FilterId>,
+    /// Time limits of a request as a whole.
+    #[serde(default)]
+    pub timeouts: RouteTimeouts,
+}
+
+/// Which requests a route takes. All that is given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RouteMatch {
+    /// The host that is asked for: exact, in any case, without port. Without it: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<Host>,
+    /// How the path begins, by whole segments: `/api` takes `/api` and `/api/x`, not `/apix`.
+    pub path: PathPrefix,
+}
+
+/// Time limits of a request as a whole.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RouteTimeouts {
+    /// The longest a request may take, from its first byte to its answer's last; retries
+    /// are part of it, tunnels are not. Then: 504 `total_timeout`, or the answer is cut.
+    pub total: Period,
+    /// How long nothing may go through a tunnel (a WebSocket). Then it is closed.
+    pub tunnel_idle: Period,
+}
+
+impl Default for RouteTimeouts {
+    fn default() -> Self {
+        Self { total: Period::from_secs(3600), tunnel_idle: Period::from_secs(3600) }
+    }
+}
+
+/// The name of a host, or its IP address; in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Host(Box<str>);
+
+/// Why a text is no host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a host: expected {}", Host::ACCEPTED)]
+pub struct InvalidHost;
+
+impl Host {
+    /// The host in lower case.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Host {
+    type Err = InvalidHost;
+    fn from_str(text: &str) -> Result<Self, InvalidHost> {
+        let is_v6 = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
+        let is_label = |label: &str| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        let is_name = text.len() <= 253 && text.split('.').all(is_label);
+        if is_v6 || is_name {
+            Ok(Self(text.to_ascii_lowercase().into()))
+        } else {
+            Err(InvalidHost)
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TextValue for Host {
+    const FORMAT: &'static str = "host";
+    const ACCEPTED: &'static str =
+        "the exact name of a host without port, like \"api.example.com\" or \"[::1]\"";
+}
+
+text_value!(Host);
+
+/// How a path begins.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PathPrefix(Box<str>);
+
+/// Why a text is no path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a path: expected {}", PathPrefix::ACCEPTED)]
+pub struct InvalidPath;
+
+impl PathPrefix {
+    /// The prefix as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for PathPrefix {
+    fn default() -> Self {
+        Self("/".into())
+    }
+}
+
+impl FromStr for PathPrefix {
+    type Err = InvalidPath;
+    fn from_str(text: &str) -> Result<Self, InvalidPath> {
+        let is_path = text.starts_with('/')
+            && !text.contains("//")
+            && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'*'));
+        if is_path { Ok(Self(text.into())) } else { Err(InvalidPath) }
+    }
+}
+
+impl fmt::Display for PathPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TextValue for PathPrefix {
+    const FORMAT: &'static str = "path-prefix";
+    const ACCEPTED: &'static str =
+        "a path that begins with /, without ?, #, * or //; other characters %-encoded";
+}
+
+text_value!(PathPrefix);

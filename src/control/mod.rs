@@ -1,0 +1,8 @@
+//! The control plane: what happens in the background, on a runtime of its own.
+//!
+//! It compiles the config into what the data plane reads, answers probes and scrapes,
+//! and ends the process. It may be slow or fail; traffic goes on.
+
+pub mod compile;
+pub mod drain;
+pub mod probe;

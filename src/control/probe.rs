@@ -1,0 +1,116 @@
+//! Probe: the port that orchestrators and Prometheus ask.
+//!
+//! `/healthz`: the process lives. `/readyz`: it wants traffic; 503 from the first moment
+//! of a drain. `/health`: both and a few counts, as JSON. `/metrics`: Prometheus' text
+//! format, behind a bearer token if one is set. Nothing here changes anything.
+
+use crate::data::engine::worker::Workers;
+use crate::data::lifecycle::Stage;
+use crate::observe::metrics::Metrics;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// What probes look at.
+pub struct Probed {
+    /// The workers.
+    pub workers: Workers,
+    /// All metrics.
+    pub metrics: Arc<Metrics>,
+    /// The token that `/metrics` asks for, if any.
+    pub metrics_token: Option<String>,
+}
+
+/// The routes of the probe port.
+pub fn router(probed: Arc<Probed>) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readiness))
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .with_state(probed)
+}
+
+async fn readiness(State(probed): State<Arc<Probed>>) -> Response {
+    match probed.workers.lifecycle().stage() {
+        Stage::Serving => "ready\n".into_response(),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response(),
+    }
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    version: &'static str,
+    connections: usize,
+}
+
+async fn health(State(probed): State<Arc<Probed>>) -> Response {
+    let (code, status) = match probed.workers.lifecycle().stage() {
+        Stage::Serving => (StatusCode::OK, "ready"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+    };
+    let health = Health {
+        status,
+        version: env!("CARGO_PKG_VERSION"),
+        connections: probed.workers.connections(),
+    };
+    match serde_json::to_vec(&health) {
+        Ok(body) => {
+            (code, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn metrics(State(probed): State<Arc<Probed>>, headers: HeaderMap) -> Response {
+    if !is_allowed(probed.metrics_token.as_deref(), &headers) {
+        let ask = [(header::WWW_AUTHENTICATE, "Bearer")];
+        return (StatusCode::UNAUTHORIZED, ask, "a bearer token is needed\n").into_response();
+    }
+    match probed.metrics.render() {
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+                .into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+fn is_allowed(token: Option<&str>, headers: &HeaderMap) -> bool {
+    let Some(token) = token else { return true };
+    headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
+        .is_some_and(|given| is_equal(given, token.as_bytes()))
+}
+
+/// Compares without telling by its time where the first difference is.
+fn is_equal(a: &[u8], b: &[u8]) -> bool {
+    use subtle::ConstantTimeEq;
+    a.ct_eq(b).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_right_token_is_let_in() {
+        let with = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            headers
+        };
+        assert!(is_allowed(None, &HeaderMap::new()));
+        assert!(is_allowed(Some("s3cret"), &with("Bearer s3cret")));
+        for wrong in ["Bearer s3cre", "Bearer s3cret2", "Basic s3cret", "s3cret"] {
+            assert!(!is_allowed(Some("s3cret"), &with(wrong)), "{wrong}");
+        }
+        assert!(!is_allowed(Some("s3cret"), &HeaderMap::new()));
+    }
+}

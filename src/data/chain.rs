@@ -1,0 +1,65 @@
+//! 3 and 9 · Chain: the filters of a route, on the request and on the answer.
+//!
+//! Filters run in order on the request and stop at the first that rejects; on the
+//! answer all of them run. The chain belongs to the snapshot, so it changes with it.
+
+use std::sync::Arc;
+use vanne_filters::{Filter, HeadEdits, RequestHead, ResponseHead, Verdict};
+
+/// Filters in the order in which they run.
+#[derive(Clone, Default)]
+pub struct Chain(Vec<Arc<dyn Filter>>);
+
+impl Chain {
+    /// A chain of these.
+    #[must_use]
+    pub fn new(filters: Vec<Arc<dyn Filter>>) -> Self {
+        Self(filters)
+    }
+
+    /// Runs the request's filters; the first rejection ends it.
+    pub fn on_request(&self, head: &RequestHead<'_>, edits: &mut HeadEdits) -> Verdict {
+        self.0
+            .iter()
+            .map(|filter| filter.on_request(head, edits))
+            .find(|verdict| *verdict != Verdict::Continue)
+            .unwrap_or(Verdict::Continue)
+    }
+
+    /// Runs the answer's filters.
+    pub fn on_response(&self, head: &ResponseHead<'_>, edits: &mut HeadEdits) {
+        for filter in &self.0 {
+            filter.on_response(head, edits);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vanne_filters::{Rejection, Version};
+
+    struct Rejects(u16);
+    impl Filter for Rejects {
+        fn kind(&self) -> &'static str {
+            "rejects"
+        }
+        fn on_request(&self, _: &RequestHead<'_>, _: &mut HeadEdits) -> Verdict {
+            Verdict::Reject(Rejection { status: self.0, reason: "test" })
+        }
+    }
+
+    #[test]
+    fn the_first_rejection_ends_the_chain() {
+        let chain = Chain::new(vec![Arc::new(Rejects(403)), Arc::new(Rejects(429))]);
+        let fields: [(&str, &str); 0] = [];
+        let head = RequestHead {
+            method: "GET",
+            target: b"/",
+            version: Version::Http11,
+            fields: &fields,
+        };
+        let verdict = chain.on_request(&head, &mut HeadEdits::new());
+        assert_eq!(verdict, Verdict::Reject(Rejection { status: 403, reason: "test" }));
+    }
+}

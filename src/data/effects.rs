@@ -1,0 +1,34 @@
+//! Effects: what a stage waits for.
+//!
+//! A stage never waits itself. It returns an [`Effect`]; the engine runs it here and
+//! resumes the machine with [`Event::Resumed`](super::exchange::Event::Resumed). The
+//! route's total deadline and the client's leaving cancel it: the engine drops the future.
+//! A new kind of wait is one variant and one arm.
+
+use std::time::Duration;
+
+/// Something to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Time passes: the pause before a backend that refused is tried again.
+    Pause(Duration),
+}
+
+/// Waits until `effect` is done.
+pub async fn run(effect: Effect) {
+    match effect {
+        Effect::Pause(time) => tokio::time::sleep(time).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_lasts_as_long_as_it_says() {
+        let started = tokio::time::Instant::now();
+        run(Effect::Pause(Duration::from_millis(100))).await;
+        assert_eq!(started.elapsed(), Duration::from_millis(100));
+    }
+}

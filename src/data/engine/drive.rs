@@ -1,0 +1,126 @@
+//! Driving: polls whatever serves a request, and keeps its time.
+//!
+//! Around every wait of a request stands [`drive`]: it polls the engine's future, writes
+//! out what the engine left to be written when it waits, tells the machine for whom it
+//! waits, and fires the machine's deadline. A panic in the future ends here and costs
+//! one request. When the machine ends the request, the future is dropped, and with it
+//! the connection to the backend.
+
+use crate::data::exchange::{Action, Event, Exchange, Waiting};
+use crate::data::lifecycle::{Lifecycle, Stage};
+use crate::data::listener::connection::Connection;
+use crate::data::refusal::Refusal;
+use crate::data::upstream::Fault;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+use tokio::time::Sleep;
+
+/// A connection's timer: one for all its deadlines, armed again only when it has to be.
+pub struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    armed: Instant,
+}
+
+impl Timer {
+    /// A timer that is due at `at`.
+    #[must_use]
+    pub fn new(at: Instant) -> Self {
+        Self { sleep: Box::pin(tokio::time::sleep_until(at.into())), armed: at }
+    }
+
+    /// `Ready` once `deadline` has come. A deadline that moved away costs nothing until
+    /// the old one comes.
+    pub fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        if deadline < self.armed {
+            self.arm(deadline);
+        }
+        while self.sleep.as_mut().poll(cx).is_ready() {
+            if deadline <= self.armed {
+                return Poll::Ready(());
+            }
+            self.arm(deadline);
+        }
+        Poll::Pending
+    }
+
+    fn arm(&mut self, at: Instant) {
+        self.sleep.as_mut().reset(at.into());
+        self.armed = at;
+    }
+}
+
+/// How a driven wait ended.
+pub enum Driven<T> {
+    /// The future is done.
+    Done(T),
+    /// The machine ended the request, with what is left to do: an answer or a cut.
+    Ended(Action),
+    /// The future panicked; the machine said what is left to do.
+    Panicked(Action),
+}
+
+/// Polls `future` until it is done or the machine ends the request.
+pub async fn drive<T>(
+    connection: &Connection,
+    lifecycle: &Lifecycle,
+    timer: &mut Timer,
+    future: Pin<&mut (impl Future<Output = T> + ?Sized)>,
+) -> Driven<T> {
+    let mut future = future;
+    poll_fn(|cx| {
+        connection.waker.register(cx.waker());
+        connection.before_poll();
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Ready(done)) => return Poll::Ready(Driven::Done(done)),
+            Ok(Poll::Pending) => {}
+            Err(_) => {
+                let action = connection.step(Event::Aborted(Refusal::Panic));
+                return Poll::Ready(Driven::Panicked(action));
+            }
+        }
+        match after_poll(connection, lifecycle, timer, cx) {
+            Some(action) => Poll::Ready(Driven::Ended(action)),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// What has to be done whenever a request waits. An action ends the request.
+fn after_poll(
+    connection: &Connection,
+    lifecycle: &Lifecycle,
+    timer: &mut Timer,
+    cx: &mut Context<'_>,
+) -> Option<Action> {
+    if let Poll::Ready(Err(_)) = connection.poll_flush(cx) {
+        let fault = Event::Failed { fault: Fault::ClientGone, is_replayable: false };
+        return ending(connection.step(fault));
+    }
+    let is_request_done = connection.with_exchange(Exchange::is_request_done)?;
+    let waiting: Waiting = connection.waiting(is_request_done);
+    connection.step(Event::Parked(waiting));
+    if lifecycle.stage() == Stage::Aborting {
+        return ending(connection.step(Event::Aborted(Refusal::DrainDeadline)));
+    }
+    loop {
+        let deadline = connection.with_exchange(Exchange::deadline)?;
+        if timer.poll(cx, deadline).is_pending() {
+            return None;
+        }
+        if let Some(action) = ending(connection.step(Event::Deadline)) {
+            return Some(action);
+        }
+    }
+}
+
+/// The action if it ends the request. A tunnel that the machine ends is `Done`.
+fn ending(action: Action) -> Option<Action> {
+    match action {
+        Action::Answer(_) | Action::Cut | Action::Done => Some(action),
+        Action::Continue | Action::Wait(_) | Action::Attempt(_) | Action::Tunnel => None,
+    }
+}

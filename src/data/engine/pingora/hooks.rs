@@ -1,0 +1,303 @@
+//! Pingora's hooks: each turns what happened into an event, and an action into what
+//! Pingora wants to hear. No decisions.
+//!
+//! Where the machine ends a request itself, the action is left with the connection
+//! (`settle`) and Pingora is stopped with an error of no further meaning: the answer is
+//! then written by whoever serves the connection.
+
+use super::faults::fault_of;
+use super::heads::{Fields, apply, request_head, response_head};
+use super::stream::ClientStream;
+use crate::data::effects::{self, Effect};
+use crate::data::exchange::{Action, Event, Exchange};
+use crate::data::lifecycle::{Lifecycle, Stage};
+use crate::data::listener::connection::{Connection, Gate};
+use crate::data::upstream::{Attempt, Fault};
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Version, header};
+use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use pingora_error::{Error, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The hooks of one worker.
+pub struct Hooks {
+    lifecycle: Arc<Lifecycle>,
+}
+
+/// What belongs to one request.
+#[derive(Default)]
+pub struct Context {
+    connection: Option<Arc<Connection>>,
+    next: Option<Next>,
+}
+
+/// What the machine wants before Pingora may connect.
+enum Next {
+    Attempt(Attempt),
+    Wait(Effect),
+}
+
+impl Context {
+    fn connection(&self) -> Result<&Arc<Connection>> {
+        self.connection.as_ref().ok_or_else(stopped)
+    }
+
+    fn step(&self, event: Event<'_>) -> Action {
+        self.connection.as_ref().map_or(Action::Cut, |connection| connection.step(event))
+    }
+
+    /// Reports `event`; an action that ends the request stops Pingora.
+    fn go_on(&mut self, event: Event<'_>) -> Result<Option<Action>> {
+        match self.step(event) {
+            Action::Continue => Ok(None),
+            Action::Tunnel => Ok(Some(Action::Tunnel)),
+            Action::Attempt(attempt) => {
+                self.next = Some(Next::Attempt(attempt));
+                Ok(None)
+            }
+            Action::Wait(effect) => {
+                self.next = Some(Next::Wait(effect));
+                Ok(None)
+            }
+            action => {
+                self.connection()?.settle(action);
+                Err(stopped())
+            }
+        }
+    }
+
+    /// Reports a failure; says whether Pingora shall try again.
+    fn failed(&mut self, error: &Error, is_replayable: bool) -> bool {
+        if self.connection.as_ref().is_none_or(|connection| connection.is_settled()) {
+            return false;
+        }
+        let event = Event::Failed { fault: fault_of(error), is_replayable };
+        self.go_on(event).is_ok() && self.next.is_some()
+    }
+}
+
+/// Stops Pingora; what is to be done was settled.
+fn stopped() -> Box<Error> {
+    Error::new(ErrorType::InternalError)
+}
+
+impl Hooks {
+    /// Hooks that look at `lifecycle` for whether connections are kept.
+    #[must_use]
+    pub fn new(lifecycle: Arc<Lifecycle>) -> Self {
+        Self { lifecycle }
+    }
+}
+
+/// The connection that `session` came by.
+fn connection_of(session: &Session) -> Option<Arc<Connection>> {
+    let stream = session.downstream_session.stream()?;
+    stream.as_any().downcast_ref::<ClientStream>().map(|stream| Arc::clone(&stream.0))
+}
+
+/// How much of what follows the head belongs to the request.
+fn body_gate(session: &mut Session) -> Gate {
+    if session.is_body_empty() {
+        return Gate::Limited(0);
+    }
+    let fields = &session.req_header().headers;
+    if fields.contains_key(header::TRANSFER_ENCODING) {
+        return Gate::Open;
+    }
+    // Pingora has checked it: several equal values count as one.
+    let length = fields
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.split(',').next()?.trim().parse().ok());
+    length.map_or(Gate::Open, Gate::Limited)
+}
+
+fn is_replayable(session: &Session) -> bool {
+    session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated()
+}
+
+fn peer_of(attempt: &Attempt) -> Box<HttpPeer> {
+    let mut peer = HttpPeer::new(attempt.backend.address, false, String::new());
+    peer.options.connection_timeout = Some(attempt.connect_timeout);
+    peer.options.total_connection_timeout = Some(attempt.connect_timeout);
+    peer.options.idle_timeout = Some(attempt.idle_timeout);
+    // What is forwarded is decided by the machine, for every engine alike.
+    peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
+    Box::new(peer)
+}
+
+#[async_trait]
+impl ProxyHttp for Hooks {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context::default()
+    }
+
+    fn init_downstream_modules(&self, _: &mut pingora_core::modules::http::HttpModules) {}
+
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
+        ctx.connection = connection_of(session);
+        let gate = body_gate(session);
+        ctx.connection()?.set_gate(gate, false);
+        session.set_read_timeout(None);
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+        let has_body = !session.is_body_empty();
+        let header = session.req_header();
+        let fields = Fields(&header.headers);
+        ctx.go_on(Event::Request { head: request_head(header, &fields), has_body })?;
+        Ok(false)
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+        loop {
+            match ctx.next.take() {
+                Some(Next::Attempt(attempt)) => return Ok(peer_of(&attempt)),
+                Some(Next::Wait(effect)) => {
+                    effects::run(effect).await;
+                    ctx.go_on(Event::Resumed)?;
+                }
+                None => return Err(stopped()),
+            }
+        }
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        is_reused: bool,
+        _: &HttpPeer,
+        _: RawFd,
+        _: Option<&pingora_core::protocols::Digest>,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        ctx.go_on(Event::Connected { is_reused }).map(drop)
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        ctx.connection()?
+            .with_exchange(|exchange| apply(exchange.request_edits(), request))
+            .unwrap_or_else(|| Err(stopped()))
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        is_last: bool,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        ctx.go_on(Event::RequestBody { is_last }).map(drop)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        let fields = Fields(&response.headers);
+        if ctx.go_on(Event::Response(response_head(response, &fields)))?.is_some() {
+            ctx.connection()?.set_gate(Gate::Open, false);
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        ctx.connection()?
+            .with_exchange(|exchange| apply(exchange.response_edits(), response))
+            .unwrap_or_else(|| Err(stopped()))?;
+        // The version is ours to say, whatever the backend speaks (RFC 9110 §6.2).
+        response.set_version(Version::HTTP_11);
+        let ends_with_connection = session.req_header().version < Version::HTTP_11
+            && !response.headers.contains_key(header::CONTENT_LENGTH);
+        if ends_with_connection || self.lifecycle.stage() > Stage::Serving {
+            session.set_keepalive(None);
+        }
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        _: bool,
+        ctx: &mut Context,
+    ) -> Result<Option<Duration>> {
+        ctx.go_on(Event::ResponseBody).map(|_| None)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        ctx: &mut Context,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        error.set_retry(ctx.failed(&error, true));
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut Context,
+        _: bool,
+    ) -> Box<Error> {
+        error.set_retry(ctx.failed(&error, is_replayable(session)));
+        error
+    }
+
+    async fn fail_to_proxy(&self, _: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
+        ctx.failed(error, false);
+        FailToProxy { error_code: 0, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, _: &mut Session, error: Option<&Error>, ctx: &mut Context) {
+        let Some(connection) = &ctx.connection else { return };
+        if connection.is_settled() || connection.with_exchange(Exchange::is_ended) == Some(true) {
+            return;
+        }
+        let end = match error {
+            None => Event::Ended,
+            Some(_) => Event::Failed { fault: Fault::Internal, is_replayable: false },
+        };
+        match connection.step(end) {
+            Action::Done => {}
+            action => connection.settle(action),
+        }
+    }
+
+    fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Context,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}

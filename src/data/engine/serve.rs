@@ -1,0 +1,251 @@
+//! Serving: the life of one client connection, request after request.
+//!
+//! Waits for a head with nothing but the socket, begins an exchange at its first byte,
+//! hands the whole head to an engine, writes what we answer ourselves, records the end,
+//! and keeps or closes the connection.
+
+use super::drive::{Driven, Timer, drive};
+use super::own_answer::{self, Framing};
+use super::pingora::Engine;
+use super::worker::Worker;
+use crate::data::exchange::{Action, Answer, Event, Exchange};
+use crate::data::finish::finish;
+use crate::data::lifecycle::Stage;
+use crate::data::listener::connection::{Connection, Gate};
+use crate::data::listener::head_scan::{HeadScan, Scan};
+use crate::data::refusal::Refusal;
+use crate::types::clock;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// How long a closed connection is read on, so that the client gets our last answer
+/// before a reset can overtake it.
+const LINGER: Duration = Duration::from_secs(1);
+/// How long an idle connection may still bring a request when the process closes.
+const CLOSING_IDLE: Duration = Duration::from_millis(250);
+
+/// What becomes of the connection after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// It waits for the next one.
+    Keep,
+    /// It is closed; what the client still sends does not matter.
+    Close,
+    /// It is closed in a way that no client takes for the end of an answer.
+    Reset,
+    /// It is closed, after the client had time to read our answer.
+    Linger,
+}
+
+/// Serves `connection` until it closes.
+pub async fn serve(worker: Arc<Worker>, engine: Arc<Engine>, connection: Arc<Connection>) {
+    let mut timer = Timer::new(clock::now() + connection.listener().timeouts.idle);
+    let next = loop {
+        let next = serve_one(&worker, &engine, &connection, &mut timer).await;
+        if next != Next::Keep {
+            break next;
+        }
+    };
+    close(&connection, &mut timer, next).await;
+}
+
+/// Refuses `connection` before it said anything: the listener is full.
+pub async fn refuse(worker: Arc<Worker>, connection: Arc<Connection>) {
+    begin(&worker, &connection);
+    let action = connection.step(Event::Aborted(Refusal::TooManyConnections));
+    let mut timer = Timer::new(clock::now() + LINGER);
+    let next = end(&worker, &connection, &mut timer, action).await;
+    close(&connection, &mut timer, next).await;
+}
+
+async fn serve_one(
+    worker: &Worker,
+    engine: &Engine,
+    connection: &Arc<Connection>,
+    timer: &mut Timer,
+) -> Next {
+    if !await_first_byte(worker, connection, timer).await {
+        return Next::Close;
+    }
+    begin(worker, connection);
+    let head = {
+        let mut scan = HeadScan::default();
+        let read = pin!(poll_fn(|cx| poll_head(connection, &mut scan, cx)));
+        drive(connection, &worker.lifecycle, timer, read).await
+    };
+    let action = match head {
+        Driven::Done(Ok(length)) => {
+            connection.set_gate(Gate::Limited(length as u64), true);
+            return exchange(worker, engine, connection, timer).await;
+        }
+        Driven::Done(Err(refusal)) => connection.step(Event::Aborted(refusal)),
+        Driven::Ended(action) | Driven::Panicked(action) => action,
+    };
+    end(worker, connection, timer, action).await
+}
+
+/// Waits until the client sends something. `false`: it is gone, idle for too long, or
+/// the process closes.
+async fn await_first_byte(worker: &Worker, connection: &Connection, timer: &mut Timer) -> bool {
+    let mut deadline = clock::now() + connection.listener().timeouts.idle;
+    let mut is_closing = false;
+    poll_fn(|cx| {
+        connection.waker.register(cx.waker());
+        if connection.with_ahead(|ahead| !ahead.is_empty()) {
+            return Poll::Ready(true);
+        }
+        if let Poll::Ready(read) = connection.poll_ahead(cx) {
+            return Poll::Ready(read.is_ok_and(|count| count > 0));
+        }
+        if !is_closing && worker.lifecycle.stage() >= Stage::Closing {
+            is_closing = true;
+            deadline = deadline.min(clock::now() + CLOSING_IDLE);
+        }
+        timer.poll(cx, deadline).map(|()| false)
+    })
+    .await
+}
+
+/// Begins an exchange: its first byte is here.
+fn begin(worker: &Worker, connection: &Connection) {
+    let exchange = Exchange::begin(
+        worker.snapshots.load(),
+        Arc::clone(connection.listener()),
+        Arc::clone(&connection.client),
+        worker.next_request_id(),
+        clock::now(),
+        clock::wall(),
+    );
+    worker.in_flight.inc();
+    connection.begin(exchange);
+}
+
+/// Reads until the head is whole: its length, or why it is none.
+fn poll_head(
+    connection: &Connection,
+    scan: &mut HeadScan,
+    cx: &mut Context<'_>,
+) -> Poll<Result<usize, Refusal>> {
+    loop {
+        match connection.with_ahead(|ahead| scan.scan(ahead)) {
+            Scan::Complete(length) => return Poll::Ready(Ok(length)),
+            Scan::Malformed => return Poll::Ready(Err(Refusal::MalformedHead)),
+            Scan::TooLarge => return Poll::Ready(Err(Refusal::HeadTooLarge)),
+            Scan::Partial => {}
+        }
+        match std::task::ready!(connection.poll_ahead(cx)) {
+            Ok(count) if count > 0 => {}
+            _ => return Poll::Ready(Err(Refusal::ClientGone)),
+        }
+    }
+}
+
+/// Lets the engine serve the request whose head is whole.
+async fn exchange(
+    worker: &Worker,
+    engine: &Engine,
+    connection: &Arc<Connection>,
+    timer: &mut Timer,
+) -> Next {
+    let mut serving = engine.serve(Arc::clone(connection));
+    let driven = drive(connection, &worker.lifecycle, timer, serving.as_mut()).await;
+    // Whatever the engine still holds goes now: its connection to the backend too.
+    drop(serving);
+    match driven {
+        Driven::Done(served) => match served.action {
+            Some(action) => end(worker, connection, timer, action).await,
+            None => {
+                flush(worker, connection, timer).await;
+                record(worker, connection);
+                if served.is_reusable { Next::Keep } else { Next::Linger }
+            }
+        },
+        Driven::Ended(action) => end(worker, connection, timer, action).await,
+        Driven::Panicked(action) => {
+            worker.panics.inc();
+            end(worker, connection, timer, action).await
+        }
+    }
+}
+
+/// Ends a request that no engine ends: with our answer or with a cut.
+async fn end(
+    worker: &Worker,
+    connection: &Connection,
+    timer: &mut Timer,
+    action: Action,
+) -> Next {
+    let next = match action {
+        Action::Answer(answer) => {
+            let next = next_after_answer(worker, connection);
+            write_answer(connection, &answer, next);
+            flush(worker, connection, timer).await;
+            next
+        }
+        Action::Done => {
+            flush(worker, connection, timer).await;
+            Next::Close
+        }
+        _ => Next::Reset,
+    };
+    record(worker, connection);
+    next
+}
+
+/// A connection is kept after an answer of ours only if the request is over and whole:
+/// else what comes next could be taken for a request.
+fn next_after_answer(worker: &Worker, connection: &Connection) -> Next {
+    let is_whole = connection
+        .with_exchange(|exchange| {
+            let wants_more = exchange.facts().is_some_and(|facts| facts.wants_keep_alive);
+            exchange.is_request_done() && wants_more
+        })
+        .unwrap_or(false);
+    if is_whole && worker.lifecycle.stage() == Stage::Serving { Next::Keep } else { Next::Linger }
+}
+
+fn write_answer(connection: &Connection, answer: &Answer, next: Next) {
+    let is_head = connection
+        .with_exchange(|exchange| exchange.facts().is_some_and(|facts| facts.method == "HEAD"))
+        .unwrap_or(false);
+    let framing = Framing { is_head, is_last: next != Next::Keep };
+    connection.replace_out(own_answer::bytes(answer, framing, clock::wall()));
+}
+
+/// Writes out what is left, for as long as the machine lets the client take.
+async fn flush(worker: &Worker, connection: &Connection, timer: &mut Timer) {
+    let rest = pin!(poll_fn(|cx| connection.poll_flush(cx)));
+    if let Driven::Done(Ok(())) = drive(connection, &worker.lifecycle, timer, rest).await {
+        return;
+    }
+    tracing::debug!(client = %connection.client.address, "client did not take the end of its answer");
+}
+
+/// Records the end of the request.
+fn record(worker: &Worker, connection: &Connection) {
+    if let Some((exchange, traffic)) = connection.end() {
+        worker.in_flight.dec();
+        finish(&exchange, traffic, &worker.metrics, worker.log.as_ref(), clock::now());
+    }
+}
+
+async fn close(connection: &Connection, timer: &mut Timer, next: Next) {
+    if next == Next::Reset {
+        connection.reset_on_close();
+        return;
+    }
+    if next != Next::Linger || poll_fn(|cx| connection.poll_shutdown(cx)).await.is_err() {
+        return;
+    }
+    let deadline = clock::now() + LINGER;
+    poll_fn(|cx| {
+        if connection.poll_drain(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        timer.poll(cx, deadline)
+    })
+    .await;
+}

@@ -1,0 +1,325 @@
+//! Workers: one thread, one runtime, one engine each.
+//!
+//! A worker accepts connections and serves those it has; what reaches it from outside
+//! comes through its mailbox: a connection that another worker accepted, or word that
+//! the stage of the process has changed.
+
+use super::pingora::Engine;
+use super::serve;
+use crate::data::lifecycle::{Lifecycle, Stage};
+use crate::data::listener::accept::{Acceptor, ListeningSocket};
+use crate::data::listener::connection::Connection;
+use crate::data::listener::registry::Registry;
+use crate::data::listener::{Client, Listener, Place};
+use crate::data::snapshot::{Publisher, Reader};
+use crate::observe::access_log::{AccessLog, LogRing};
+use crate::observe::metrics::{MetricError, Metrics, PANICS, REQUESTS_IN_FLIGHT};
+use crate::types::request_id::RequestId;
+use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
+use prometheus::{IntCounter, IntGauge};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+/// What one worker's requests need.
+pub struct Worker {
+    /// The present policy.
+    pub snapshots: Reader,
+    /// The process' stage.
+    pub lifecycle: Arc<Lifecycle>,
+    /// All metrics, for those that are rare.
+    pub metrics: Arc<Metrics>,
+    /// `vanne_requests_in_flight`.
+    pub in_flight: IntGauge,
+    /// `vanne_panics_total`.
+    pub panics: IntCounter,
+    /// The worker's end of the access log, if there is one.
+    pub log: Option<LogRing>,
+    registry: Arc<Registry>,
+    rng: Mutex<fastrand::Rng>,
+    peers: Arc<[Mailbox]>,
+    index: usize,
+}
+
+impl Worker {
+    /// An id for a new request.
+    pub fn next_request_id(&self) -> RequestId {
+        RequestId::next(&mut self.rng.lock())
+    }
+}
+
+/// What a worker is told.
+enum Message {
+    /// Serve this connection, which another worker accepted.
+    Serve(std::net::TcpStream, SocketAddr, Arc<Listener>),
+    /// The stage has changed.
+    Stage,
+}
+
+/// How others reach a worker.
+struct Mailbox {
+    sender: mpsc::UnboundedSender<Message>,
+    /// Connections it has: what a new one is placed by.
+    load: CachePadded<AtomicUsize>,
+}
+
+/// What workers are started with.
+pub struct Setup {
+    /// How many.
+    pub workers: usize,
+    /// Connections to backends that each may keep.
+    pub idle_connections: usize,
+    /// Where they accept.
+    pub sockets: Vec<ListeningSocket>,
+    /// What they read.
+    pub publisher: Publisher,
+    /// All metrics.
+    pub metrics: Arc<Metrics>,
+    /// The access log, if there is one.
+    pub access_log: Option<Arc<AccessLog>>,
+}
+
+/// The running workers.
+pub struct Workers {
+    lifecycle: Arc<Lifecycle>,
+    mailboxes: Arc<[Mailbox]>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Why workers could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A thread or a runtime.
+    #[error("worker cannot be started")]
+    Io(#[from] io::Error),
+    /// A metric.
+    #[error("metric of a worker")]
+    Metric(#[from] MetricError),
+}
+
+impl Workers {
+    /// Starts all workers; they accept at once.
+    ///
+    /// # Errors
+    /// When a thread, a runtime or a metric cannot be made.
+    pub fn start(setup: Setup) -> Result<Self, StartError> {
+        let lifecycle = Arc::new(Lifecycle::default());
+        let (mailboxes, inboxes): (Vec<_>, Vec<_>) = (0..setup.workers)
+            .map(|_| {
+                let (sender, inbox) = mpsc::unbounded_channel();
+                (Mailbox { sender, load: CachePadded::default() }, inbox)
+            })
+            .unzip();
+        let mailboxes: Arc<[Mailbox]> = mailboxes.into();
+        let setup = Arc::new(setup);
+        let mut threads = Vec::with_capacity(setup.workers);
+        for (index, inbox) in inboxes.into_iter().enumerate() {
+            let worker = Arc::new(Worker {
+                snapshots: setup.publisher.reader(),
+                lifecycle: Arc::clone(&lifecycle),
+                metrics: Arc::clone(&setup.metrics),
+                in_flight: setup.metrics.gauge(&REQUESTS_IN_FLIGHT, &[])?,
+                panics: setup.metrics.counter(&PANICS, &[])?,
+                log: setup.access_log.as_ref().and_then(|log| log.ring(index)),
+                registry: Arc::default(),
+                rng: Mutex::new(fastrand::Rng::new()),
+                peers: Arc::clone(&mailboxes),
+                index,
+            });
+            let setup = Arc::clone(&setup);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let name = format!("worker-{index}");
+            threads.push(std::thread::Builder::new().name(name).spawn(move || {
+                runtime.block_on(run(worker, inbox, setup));
+            })?);
+        }
+        Ok(Self { lifecycle, mailboxes, threads })
+    }
+
+    /// Moves the process to `stage` and tells every worker.
+    pub fn advance(&self, stage: Stage) {
+        self.lifecycle.advance(stage);
+        for mailbox in self.mailboxes.iter() {
+            // A worker that is gone has nothing left to be told.
+            drop(mailbox.sender.send(Message::Stage));
+        }
+    }
+
+    /// The process' stage, to look at.
+    #[must_use]
+    pub fn lifecycle(&self) -> Arc<Lifecycle> {
+        Arc::clone(&self.lifecycle)
+    }
+
+    /// Connections that are open, over all workers.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.mailboxes.iter().map(|mailbox| mailbox.load.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Whether every worker has ended.
+    #[must_use]
+    pub fn are_ended(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Waits for the workers to end. They do so when they are closing and have no
+    /// connection left.
+    pub fn join(self) {
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("worker panicked");
+            }
+        }
+    }
+}
+
+async fn run(worker: Arc<Worker>, mut inbox: mpsc::UnboundedReceiver<Message>, setup: Arc<Setup>) {
+    let engine = Arc::new(Engine::new(Arc::clone(&worker.lifecycle), setup.idle_connections));
+    let mut accepting = Vec::new();
+    for socket in &setup.sockets {
+        match socket.acceptor() {
+            Ok(acceptor) => {
+                let acceptor = Arc::new(acceptor);
+                let (worker, engine) = (Arc::clone(&worker), Arc::clone(&engine));
+                let task = tokio::spawn(accept(worker, engine, Arc::clone(&acceptor)));
+                accepting.push((acceptor, task));
+            }
+            Err(error) => tracing::error!(%error, listener = %socket.listener.id, "not accepting"),
+        }
+    }
+    // The sockets themselves are closed when the last worker has let go of them.
+    drop(setup);
+    while worker.lifecycle.stage() < Stage::Closing {
+        match inbox.recv().await {
+            Some(message) => receive(&worker, &engine, message),
+            None => return,
+        }
+    }
+    for (acceptor, task) in accepting {
+        task.abort();
+        empty(&worker, &engine, &acceptor);
+    }
+    worker.registry.wake_all();
+    loop {
+        tokio::select! {
+            () = worker.registry.emptied() => return,
+            message = inbox.recv() => match message {
+                Some(message) => receive(&worker, &engine, message),
+                None => return,
+            },
+        }
+    }
+}
+
+fn receive(worker: &Arc<Worker>, engine: &Arc<Engine>, message: Message) {
+    match message {
+        Message::Serve(stream, address, listener) => match TcpStream::from_std(stream) {
+            Ok(stream) => take(worker, engine, stream, address, &listener),
+            Err(error) => {
+                worker.release();
+                tracing::error!(%error, "connection not taken over");
+            }
+        },
+        Message::Stage => worker.registry.wake_all(),
+    }
+}
+
+async fn accept(worker: Arc<Worker>, engine: Arc<Engine>, acceptor: Arc<Acceptor>) {
+    loop {
+        let (stream, address) = acceptor.accept().await;
+        place(&worker, &engine, stream, address, &acceptor.listener);
+    }
+}
+
+/// Accepts what the kernel has taken for us already.
+fn empty(worker: &Arc<Worker>, engine: &Arc<Engine>, acceptor: &Acceptor) {
+    use futures::FutureExt;
+    while let Some((stream, address)) = tokio::task::unconstrained(acceptor.accept()).now_or_never()
+    {
+        take_own(worker, engine, stream, address, &acceptor.listener);
+    }
+}
+
+/// Gives a new connection to the worker with the fewest; to this one among equals.
+fn place(
+    worker: &Arc<Worker>,
+    engine: &Arc<Engine>,
+    stream: TcpStream,
+    address: SocketAddr,
+    listener: &Arc<Listener>,
+) {
+    let load = |mailbox: &Mailbox| mailbox.load.load(Ordering::Relaxed);
+    let own = worker.peers.get(worker.index).map_or(0, load);
+    let idlest = worker.peers.iter().filter(|peer| load(peer) < own).min_by_key(|peer| load(peer));
+    let Some(peer) = idlest else {
+        return take_own(worker, engine, stream, address, listener);
+    };
+    match stream.into_std() {
+        Ok(stream) => {
+            peer.load.fetch_add(1, Ordering::Relaxed);
+            let message = Message::Serve(stream, address, Arc::clone(listener));
+            if peer.sender.send(message).is_err() {
+                peer.load.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        Err(error) => tracing::error!(%error, "connection not handed over"),
+    }
+}
+
+fn take_own(
+    worker: &Arc<Worker>,
+    engine: &Arc<Engine>,
+    stream: TcpStream,
+    address: SocketAddr,
+    listener: &Arc<Listener>,
+) {
+    if let Some(own) = worker.peers.get(worker.index) {
+        own.load.fetch_add(1, Ordering::Relaxed);
+    }
+    take(worker, engine, stream, address, listener);
+}
+
+impl Worker {
+    fn release(&self) {
+        if let Some(own) = self.peers.get(self.index) {
+            own.load.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Serves a connection that is counted as this worker's.
+fn take(
+    worker: &Arc<Worker>,
+    engine: &Arc<Engine>,
+    stream: TcpStream,
+    address: SocketAddr,
+    listener: &Arc<Listener>,
+) {
+    listener.accepted.inc();
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "nodelay not set");
+    }
+    let client = Client::new(address, listener.address.port());
+    let (place, is_full) = match Place::take(listener) {
+        Some(place) => (place, false),
+        None => (Place::beyond(listener), true),
+    };
+    let connection = Arc::new(Connection::new(stream, client, place));
+    let entry = worker.registry.enter(Arc::clone(&connection));
+    let (worker, engine) = (Arc::clone(worker), Arc::clone(engine));
+    tokio::spawn(async move {
+        if is_full {
+            serve::refuse(Arc::clone(&worker), connection).await;
+        } else {
+            serve::serve(Arc::clone(&worker), engine, connection).await;
+        }
+        worker.release();
+        drop(entry);
+    });
+}

@@ -1,0 +1,83 @@
+//! Answers of our own: what a client gets when there is none from a backend.
+//!
+//! One line of text with the reason and the request's id, the security headers of the
+//! route, and no hint at addresses or versions. Engines write it as any other answer.
+
+use crate::data::chain::Chain;
+use crate::data::refusal::{Refusal, phrase};
+use crate::data::upstream::forward::{REQUEST_ID, set_request_id};
+use crate::types::request_id::RequestId;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, header};
+use vanne_filters::head::NoFields;
+use vanne_filters::{Edit, HeadEdits, ResponseHead};
+
+/// A whole answer. Date, Connection and Content-Length are the engine's.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The header fields.
+    pub fields: Vec<(HeaderName, HeaderValue)>,
+    /// The body. Not sent in answer to HEAD.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The answer that says `refusal`, with what `chain` adds.
+    #[must_use]
+    pub fn build(refusal: Refusal, id: RequestId, chain: &Chain) -> Self {
+        let status = refusal.row().status;
+        let body = format!("{status} {}: {} (request {id})\n", phrase(status), refusal.reason());
+        let mut edits = HeadEdits::new();
+        set_request_id(id, &mut edits);
+        chain.on_response(&ResponseHead { status, fields: &NoFields }, &mut edits);
+        let mut fields = vec![
+            (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        ];
+        if refusal == Refusal::MethodRefused {
+            // RFC 9110 §15.5.6 asks for Allow; what is allowed is each backend's matter.
+            fields.push((header::ALLOW, HeaderValue::from_static("")));
+        }
+        apply(&edits, &mut fields);
+        debug_assert!(fields.iter().any(|(name, _)| *name == REQUEST_ID));
+        Self { status, fields, body: Bytes::from(body) }
+    }
+}
+
+fn apply(edits: &HeadEdits, fields: &mut Vec<(HeaderName, HeaderValue)>) {
+    for edit in edits {
+        match edit {
+            Edit::Remove(name) => fields.retain(|(field, _)| field != name),
+            Edit::Set(name, value) => {
+                fields.retain(|(field, _)| field != name);
+                fields.push((name.clone(), value.clone()));
+            }
+            Edit::SetIfAbsent(name, value) => {
+                if !fields.iter().any(|(field, _)| field == name) {
+                    fields.push((name.clone(), value.clone()));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vanne_filters::{FilterConfig, SecurityHeaders};
+
+    #[test]
+    fn an_answer_names_its_reason_and_request_and_carries_the_security_headers() {
+        let filter =
+            vanne_filters::build(&FilterConfig::SecurityHeaders(SecurityHeaders::default()));
+        let chain = Chain::new(filter.into_iter().collect());
+        let id = RequestId::next(&mut fastrand::Rng::with_seed(1));
+        let answer = Answer::build(Refusal::ConnectRefused, id, &chain);
+        assert_eq!(answer.status, 502);
+        assert_eq!(answer.body, format!("502 Bad Gateway: connect_refused (request {id})\n"));
+        let has = |name: &HeaderName| answer.fields.iter().any(|(field, _)| field == name);
+        assert!(has(&header::X_FRAME_OPTIONS) && has(&REQUEST_ID));
+    }
+}

@@ -1,0 +1,390 @@
+//! Exchange: one request with its answer, as a machine without I/O.
+//!
+//! An engine moves bytes and reports what happened as an [`Event`], with the time;
+//! [`Exchange::step`] decides and says what to do as an [`Action`]. So there is one set
+//! of decisions for every engine, and the simulation drives the same machine as the
+//! sockets do. The stages (admit, route, filters, pick, outcome, refusal) are plain
+//! functions called from here in the order of the request.
+//!
+//! The engine asks [`Exchange::deadline`] after each step and reports
+//! [`Event::Deadline`] when that time has come.
+
+mod answer;
+mod attempts;
+mod deadline;
+
+pub use answer::Answer;
+pub use deadline::Waiting;
+
+use super::effects::Effect;
+use super::listener::{Client, Listener, admit};
+use super::outcome::Outcome;
+use super::pool::Backend;
+use super::refusal::Refusal;
+use super::snapshot::{LocalSnapshot, Route};
+use super::upstream::{Attempt, AttemptRecord, Fault, forward};
+use crate::types::request_id::RequestId;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+use vanne_filters::{HeadEdits, RequestHead, ResponseHead, Verdict, Version};
+
+/// What an engine reports.
+pub enum Event<'a> {
+    /// The request's head is whole. `has_body`: more of the request follows.
+    Request {
+        /// The head, as received.
+        head: RequestHead<'a>,
+        /// Whether a body follows.
+        has_body: bool,
+    },
+    /// The effect the machine waited for is done.
+    Resumed,
+    /// There is a connection to the attempt's backend.
+    Connected {
+        /// Whether it was used before.
+        is_reused: bool,
+    },
+    /// Part of the request's body came from the client.
+    RequestBody {
+        /// Whether it was the last part.
+        is_last: bool,
+    },
+    /// The head of the backend's answer came: informational or final.
+    Response(ResponseHead<'a>),
+    /// Part of the answer's body came from the backend.
+    ResponseBody,
+    /// Something failed. `is_replayable`: the request can be sent once more, whole.
+    Failed {
+        /// What the engine saw.
+        fault: Fault,
+        /// Whether the whole request could be sent again.
+        is_replayable: bool,
+    },
+    /// The engine waits, and this says for whom.
+    Parked(Waiting),
+    /// The time that [`Exchange::deadline`] gave may have come.
+    Deadline,
+    /// The engine cannot go on, or the process ends: for this reason.
+    Aborted(Refusal),
+    /// Both messages are through.
+    Ended,
+}
+
+/// What the engine is to do next.
+pub enum Action {
+    /// Go on.
+    Continue,
+    /// Run this, then report [`Event::Resumed`].
+    Wait(Effect),
+    /// Connect to this backend and send the request, edited by [`Exchange::request_edits`].
+    Attempt(Attempt),
+    /// Send this answer to the client; it is whole.
+    Answer(Answer),
+    /// Pass bytes both ways: the connection is no longer HTTP.
+    Tunnel,
+    /// Drop both connections: nothing more can be said.
+    Cut,
+    /// The exchange is over.
+    Done,
+}
+
+/// How far the request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Its head is being read.
+    Head,
+    /// An effect runs.
+    Suspended,
+    /// A connection is being made.
+    Connecting,
+    /// Request and answer are on their way.
+    Streaming,
+    /// Upgraded: bytes both ways.
+    Tunnel,
+    /// Ended; an answer of ours may still be on its way.
+    Ended,
+}
+
+/// What the log tells of a request: copied, since the head does not live so long.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The method.
+    pub method: String,
+    /// The authority the client asked for, if any.
+    pub host: Option<String>,
+    /// The raw target.
+    pub target: String,
+    /// The client's version.
+    pub version: Version,
+    /// Whether the client wants to keep its connection (RFC 9112 §9.3).
+    pub wants_keep_alive: bool,
+}
+
+/// One request with its answer.
+pub struct Exchange {
+    /// Its id.
+    pub id: RequestId,
+    /// When its first byte came.
+    pub started: Instant,
+    /// The same on the wall clock.
+    pub started_wall: SystemTime,
+    /// Who sent it.
+    pub client: Arc<Client>,
+    /// Where it came in.
+    pub listener: Arc<Listener>,
+    /// Its attempts, in order.
+    pub attempts: Vec<AttemptRecord>,
+    snapshot: LocalSnapshot,
+    phase: Phase,
+    facts: Option<Facts>,
+    route: Option<Arc<Route>>,
+    is_websocket: bool,
+    request_done: bool,
+    /// Status of the final answer: the backend's once its head came, or ours.
+    status: Option<u16>,
+    is_head_sent: bool,
+    refusal: Option<Refusal>,
+    tried: Vec<Arc<Backend>>,
+    retries_left: u8,
+    replays_left: u8,
+    waiting: Waiting,
+    progress: Instant,
+    request_edits: HeadEdits,
+    response_edits: HeadEdits,
+}
+
+/// Times one request may be sent again because a kept connection turned out closed.
+const REPLAYS_MAX: u8 = 3;
+
+impl Exchange {
+    /// A request whose first byte came at `now`. `snapshot` holds until its end.
+    #[must_use]
+    pub fn begin(
+        snapshot: LocalSnapshot,
+        listener: Arc<Listener>,
+        client: Arc<Client>,
+        id: RequestId,
+        now: Instant,
+        wall: SystemTime,
+    ) -> Self {
+        Self {
+            id,
+            started: now,
+            started_wall: wall,
+            client,
+            listener,
+            attempts: Vec::with_capacity(1),
+            snapshot,
+            phase: Phase::Head,
+            facts: None,
+            route: None,
+            is_websocket: false,
+            request_done: false,
+            status: None,
+            is_head_sent: false,
+            refusal: None,
+            tried: Vec::new(),
+            retries_left: 0,
+            replays_left: REPLAYS_MAX,
+            waiting: Waiting::Client,
+            progress: now,
+            request_edits: HeadEdits::new(),
+            response_edits: HeadEdits::new(),
+        }
+    }
+
+    /// Takes one event and decides.
+    /// Cost: no lock; allocates for the facts of the log and for what is edited.
+    pub fn step(&mut self, event: Event<'_>, now: Instant) -> Action {
+        if self.phase == Phase::Ended {
+            return self.step_after_end(&event, now);
+        }
+        match event {
+            Event::Request { head, has_body } => self.on_request(&head, has_body, now),
+            Event::Resumed => self.attempt(now),
+            Event::Connected { is_reused } => self.on_connected(is_reused, now),
+            Event::RequestBody { is_last } => {
+                self.request_done |= is_last;
+                self.progress = now;
+                Action::Continue
+            }
+            Event::Response(head) => self.on_response(&head, now),
+            Event::ResponseBody => {
+                self.progress = now;
+                Action::Continue
+            }
+            Event::Failed { fault, is_replayable } => self.on_fault(fault, is_replayable, now),
+            Event::Parked(waiting) => self.on_parked(waiting, now),
+            Event::Deadline => self.on_deadline(now),
+            Event::Aborted(refusal) => self.refuse(refusal, now),
+            Event::Ended => self.on_ended(now),
+        }
+    }
+
+    /// After the end only the client's slowness matters: an answer of ours is still on
+    /// its way, and must not be for ever.
+    fn step_after_end(&mut self, event: &Event<'_>, now: Instant) -> Action {
+        match event {
+            Event::Parked(waiting) => self.on_parked(*waiting, now),
+            Event::Deadline if now < self.deadline() => Action::Continue,
+            Event::Deadline | Event::Aborted(_) | Event::Failed { .. } => Action::Cut,
+            Event::Ended => Action::Done,
+            _ => Action::Continue,
+        }
+    }
+
+    /// Stages 1 to 6: admit, route, filters, pick.
+    fn on_request(&mut self, head: &RequestHead<'_>, has_body: bool, now: Instant) -> Action {
+        self.facts = Some(Facts {
+            method: head.method.to_owned(),
+            host: head.authority().map(text),
+            target: text(head.target),
+            version: head.version,
+            wants_keep_alive: admit::wants_keep_alive(head),
+        });
+        self.request_done = !has_body;
+        self.progress = now;
+        if let Err(refusal) = admit::admit(head) {
+            return self.refuse(refusal, now);
+        }
+        let Some(route) = self.snapshot.routes.find(head.host(), head.path()).cloned() else {
+            return self.refuse(Refusal::NoRoute, now);
+        };
+        self.is_websocket = admit::asks_for_websocket(head);
+        forward::request_edits(
+            head,
+            &self.client,
+            self.id,
+            self.is_websocket,
+            &mut self.request_edits,
+        );
+        let verdict = route.chain.on_request(head, &mut self.request_edits);
+        self.retries_left = route.pool.connect_retries;
+        self.route = Some(route);
+        match verdict {
+            Verdict::Reject(rejection) => self.refuse(Refusal::Filter(rejection), now),
+            Verdict::Continue => self.attempt(now),
+        }
+    }
+
+    /// Stages 8 and 9: the answer's head, on its way back.
+    fn on_response(&mut self, head: &ResponseHead<'_>, now: Instant) -> Action {
+        self.progress = now;
+        self.response_edits.clear();
+        let is_switch = head.status == 101;
+        if is_switch && !self.is_websocket {
+            return self.on_fault(Fault::BackendMalformed, false, now);
+        }
+        let version = self.facts.as_ref().map_or(Version::Http11, |facts| facts.version);
+        forward::response_edits(head, version, self.id, &mut self.response_edits);
+        if let Some(route) = &self.route {
+            route.chain.on_response(head, &mut self.response_edits);
+        }
+        if (100..200).contains(&head.status) && !is_switch {
+            return Action::Continue;
+        }
+        self.status = Some(head.status);
+        self.is_head_sent = true;
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.first_byte = Some(now);
+        }
+        if is_switch {
+            self.phase = Phase::Tunnel;
+            return Action::Tunnel;
+        }
+        Action::Continue
+    }
+
+    fn on_ended(&mut self, now: Instant) -> Action {
+        match (self.phase, self.status) {
+            (Phase::Streaming | Phase::Tunnel, Some(status)) => {
+                self.end_attempt(Outcome::of_status(status), None, now);
+                self.phase = Phase::Ended;
+                Action::Done
+            }
+            _ => self.refuse(Refusal::Internal, now),
+        }
+    }
+
+    /// Ends the request for this reason: with an answer of ours while that is possible,
+    /// else by cutting it.
+    fn refuse(&mut self, refusal: Refusal, now: Instant) -> Action {
+        self.end_attempt(Outcome::of_refusal(refusal), Some(refusal), now);
+        self.phase = Phase::Ended;
+        self.refusal = Some(refusal);
+        self.progress = now;
+        self.waiting = Waiting::Client;
+        if self.is_head_sent {
+            return Action::Cut;
+        }
+        self.status = Some(refusal.row().status);
+        if refusal == Refusal::ClientGone {
+            return Action::Cut;
+        }
+        self.is_head_sent = true;
+        let chain = self.route.as_ref().map_or(&self.snapshot.default_chain, |r| &r.chain);
+        Action::Answer(Answer::build(refusal, self.id, chain))
+    }
+
+    /// Edits for the request's head, per attempt the same.
+    #[must_use]
+    pub fn request_edits(&self) -> &HeadEdits {
+        &self.request_edits
+    }
+
+    /// Edits for the answer's head that came last.
+    #[must_use]
+    pub fn response_edits(&self) -> &HeadEdits {
+        &self.response_edits
+    }
+
+    /// What the client asked for; `None` while its head is not whole.
+    #[must_use]
+    pub fn facts(&self) -> Option<&Facts> {
+        self.facts.as_ref()
+    }
+
+    /// The route taken, if any.
+    #[must_use]
+    pub fn route(&self) -> Option<&Arc<Route>> {
+        self.route.as_ref()
+    }
+
+    /// Status of the answer; `None` if there was none.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// Why Vanne ended it, or `None` if it ended by itself.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.refusal
+    }
+
+    /// Whether the request is over: nothing but an answer of ours may be under way.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// Whether the client has sent its whole request.
+    #[must_use]
+    pub fn is_request_done(&self) -> bool {
+        self.request_done
+    }
+
+    /// Whether the snapshot that this request sees is of this generation.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.snapshot.generation
+    }
+}
+
+/// Bytes from the wire as text for the log; what is not UTF-8 is marked.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! 1 · Admit: the first look at a request's head.
+//!
+//! Refuses what no route should ever see, whichever engine read it. The framing of
+//! messages is the engine's; this is about what the head asks for.
+
+use crate::data::refusal::Refusal;
+use vanne_filters::{RequestHead, Version};
+
+/// Whether the request may go on to its route.
+///
+/// # Errors
+/// - [`Refusal::MissingHost`]: HTTP/1.1 without exactly one, non-empty Host
+///   (RFC 9112 §3.2).
+/// - [`Refusal::MethodRefused`]: CONNECT, which asks for a tunnel to anywhere, and
+///   TRACE, which shows the client what was added to its request.
+pub fn admit(head: &RequestHead<'_>) -> Result<(), Refusal> {
+    if matches!(head.method, "CONNECT" | "TRACE") {
+        return Err(Refusal::MethodRefused);
+    }
+    let hosts = head.fields.count("host");
+    let is_named = head.authority().is_some_and(|host| !host.is_empty());
+    match head.version {
+        Version::Http11 if hosts != 1 || !is_named => Err(Refusal::MissingHost),
+        _ if hosts > 1 => Err(Refusal::MissingHost),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the client wants to keep its connection (RFC 9112 §9.3).
+#[must_use]
+pub fn wants_keep_alive(head: &RequestHead<'_>) -> bool {
+    let says = |word: &[u8]| {
+        head.fields.first("connection").is_some_and(|v| tokens(v).any(|t| t.eq_ignore_ascii_case(word)))
+    };
+    if head.version >= Version::Http11 { !says(b"close") } else { says(b"keep-alive") }
+}
+
+/// Whether the request asks to speak WebSocket (RFC 6455 §4.1): the only upgrade that
+/// is passed on.
+#[must_use]
+pub fn asks_for_websocket(head: &RequestHead<'_>) -> bool {
+    head.method == "GET"
+        && head.version == Version::Http11
+        && head.fields.first("upgrade").is_some_and(|v| v.eq_ignore_ascii_case(b"websocket"))
+        && head.fields.first("connection").is_some_and(|v| tokens(v).any(|t| t.eq_ignore_ascii_case(b"upgrade")))
+}
+
+/// The tokens of a comma-separated list, without the white space around them.
+pub fn tokens(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admitted(method: &str, version: Version, fields: &[(&str, &str)]) -> Result<(), Refusal> {
+        let list = Fields(fields);
+        admit(&RequestHead { method, target: b"/", version, fields: &list })
+    }
+
+    struct Fields<'a>(&'a [(&'a str, &'a str)]);
+    impl vanne_filters::FieldList for Fields<'_> {
+        fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+            self.0.each(visit);
+        }
+        fn first(&self, name: &str) -> Option<&[u8]> {
+            self.0.first(name)
+        }
+    }
+
+    #[test]
+    fn http_11_needs_exactly_one_host() {
+        let host = ("Host", "a");
+        assert_eq!(admitted("GET", Version::Http11, &[host]), Ok(()));
+        for fields in [&[][..], &[("Host", "")], &[host, host]] {
+            assert_eq!(admitted("GET", Version::Http11, fields), Err(Refusal::MissingHost));
+        }
+        assert_eq!(admitted("GET", Version::Http10, &[]), Ok(()));
+        assert_eq!(admitted("GET", Version::Http10, &[host, host]), Err(Refusal::MissingHost));
+    }
+
+    #[test]
+    fn connect_and_trace_are_refused_and_other_methods_pass() {
+        let host = [("host", "a")];
+        assert_eq!(admitted("CONNECT", Version::Http11, &host), Err(Refusal::MethodRefused));
+        assert_eq!(admitted("TRACE", Version::Http11, &host), Err(Refusal::MethodRefused));
+        assert_eq!(admitted("PROPFIND", Version::Http11, &host), Ok(()));
+    }
+
+    #[test]
+    fn only_a_proper_websocket_request_asks_for_an_upgrade() {
+        let ask = |version, fields: [(&str, &str); 2]| {
+            asks_for_websocket(&RequestHead { method: "GET", target: b"/", version, fields: &fields })
+        };
+        let good = [("Upgrade", "WebSocket"), ("Connection", "keep-alive, Upgrade")];
+        assert!(ask(Version::Http11, good));
+        assert!(!ask(Version::Http10, good));
+        assert!(!ask(Version::Http11, [("Upgrade", "h2c"), ("Connection", "Upgrade")]));
+        assert!(!ask(Version::Http11, [("Upgrade", "websocket"), ("Connection", "close")]));
+    }
+}

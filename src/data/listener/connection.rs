@@ -1,0 +1,369 @@
+//! 1 · A client's connection: its socket, and the request it carries.
+//!
+//! The socket belongs to the connection, not to the engine that serves a request: an
+//! engine that is dropped in the middle (a deadline, a panic) leaves the socket here,
+//! and an answer can still be written. Reads go through a gate, so that an engine gets
+//! the bytes of its request and none of the next one's; writes are collected and leave
+//! together when the request waits for something.
+//!
+//! All of it is used by one task on one thread; the locks are never contended.
+
+use super::{Client, Listener, Place};
+use crate::data::exchange::{Action, Event, Exchange, Waiting};
+use crate::data::finish::Traffic;
+use crate::types::clock;
+use futures::task::AtomicWaker;
+use parking_lot::Mutex;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Bytes read ahead of the request that is being served, at most.
+const AHEAD_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of an answer that are collected before they are written, at most.
+const OUT_BYTES_MAX: usize = 16 * 1024;
+
+/// How much of what the client sends belongs to the present request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// This many bytes more.
+    Limited(u64),
+    /// All: a chunked body, whose end only its parser knows, or a tunnel.
+    Open,
+}
+
+/// A client's connection.
+pub struct Connection {
+    /// Who is at the other end.
+    pub client: Arc<Client>,
+    /// Woken when the process changes how it treats connections.
+    pub waker: AtomicWaker,
+    place: Place,
+    fd: RawFd,
+    io: Mutex<Io>,
+    exchange: Mutex<Option<Box<Exchange>>>,
+    settled: Mutex<Option<Action>>,
+}
+
+struct Io {
+    stream: TcpStream,
+    /// Read from the socket, not yet handed on.
+    ahead: Vec<u8>,
+    out: Vec<u8>,
+    gate: Gate,
+    is_at_eof: bool,
+    /// Writes go nowhere: the engine may not speak yet.
+    is_muted: bool,
+    is_read_parked: bool,
+    is_write_parked: bool,
+    traffic: Traffic,
+}
+
+impl Connection {
+    /// The connection on `stream`, at its place among the listener's.
+    #[must_use]
+    pub fn new(stream: TcpStream, client: Client, place: Place) -> Self {
+        let fd = stream.as_raw_fd();
+        let io = Io {
+            stream,
+            ahead: Vec::new(),
+            out: Vec::new(),
+            gate: Gate::Limited(0),
+            is_at_eof: false,
+            is_muted: false,
+            is_read_parked: false,
+            is_write_parked: false,
+            traffic: Traffic::default(),
+        };
+        Self {
+            client: Arc::new(client),
+            waker: AtomicWaker::new(),
+            place,
+            fd,
+            io: Mutex::new(io),
+            exchange: Mutex::new(None),
+            settled: Mutex::new(None),
+        }
+    }
+
+    /// Where it came in.
+    #[must_use]
+    pub fn listener(&self) -> &Arc<Listener> {
+        self.place.listener()
+    }
+
+    /// The socket's number, for logs and for the engine's bookkeeping.
+    #[must_use]
+    pub fn fd(&self) -> RawFd {
+        self.fd
+    }
+
+    // -- the request --
+
+    /// Begins a request.
+    pub fn begin(&self, exchange: Exchange) {
+        self.io.lock().traffic = Traffic::default();
+        *self.settled.lock() = None;
+        *self.exchange.lock() = Some(Box::new(exchange));
+    }
+
+    /// Ends the request and gives it back, with what went over the wire for it.
+    pub fn end(&self) -> Option<(Box<Exchange>, Traffic)> {
+        let exchange = self.exchange.lock().take()?;
+        Some((exchange, self.io.lock().traffic))
+    }
+
+    /// Reports `event` to the request's machine, at the time it is now.
+    /// Without a request there is nothing to do but to cut.
+    pub fn step(&self, event: Event<'_>) -> Action {
+        self.exchange
+            .lock()
+            .as_mut()
+            .map_or(Action::Cut, |exchange| exchange.step(event, clock::now()))
+    }
+
+    /// Keeps what the machine decided while the engine could only stop: the first counts.
+    pub fn settle(&self, action: Action) {
+        self.settled.lock().get_or_insert(action);
+    }
+
+    /// Whether something was settled.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.settled.lock().is_some()
+    }
+
+    /// Takes what was settled.
+    pub fn take_settled(&self) -> Option<Action> {
+        self.settled.lock().take()
+    }
+
+    /// Looks at the request, if there is one.
+    pub fn with_exchange<T>(&self, look: impl FnOnce(&Exchange) -> T) -> Option<T> {
+        self.exchange.lock().as_deref().map(look)
+    }
+
+    // -- the socket --
+
+    /// Reads what has come into the look-ahead. `Ready(0)` at the end of the stream.
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub fn poll_ahead(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.io.lock().poll_ahead(cx)
+    }
+
+    /// Looks at what has been read ahead.
+    pub fn with_ahead<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
+        look(&self.io.lock().ahead)
+    }
+
+    /// Lets an engine read so much and no more; `is_muted` drops what it writes.
+    pub fn set_gate(&self, gate: Gate, is_muted: bool) {
+        let mut io = self.io.lock();
+        io.gate = gate;
+        io.is_muted = is_muted;
+    }
+
+    /// Reads through the gate. At a closed gate this waits for the client to leave.
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.io.lock().poll_read(cx, buf)
+    }
+
+    /// Takes bytes for the client; they leave at the latest with the next
+    /// [`poll_flush`](Self::poll_flush).
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.io.lock().poll_write(cx, bytes)
+    }
+
+    /// Writes out what was collected.
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.lock().poll_flush(cx)
+    }
+
+    /// Replaces what was collected and not yet written: an answer of ours takes the
+    /// place of what an engine had begun.
+    pub fn replace_out(&self, bytes: Vec<u8>) {
+        self.io.lock().out = bytes;
+    }
+
+    /// Before an engine is polled: nobody is known to wait.
+    pub fn before_poll(&self) {
+        let mut io = self.io.lock();
+        io.is_read_parked = false;
+        io.is_write_parked = false;
+    }
+
+    /// After an engine was polled and waits: for whom. `is_request_done`: a read then
+    /// only watches for the client to leave.
+    #[must_use]
+    pub fn waiting(&self, is_request_done: bool) -> Waiting {
+        let io = self.io.lock();
+        if io.is_write_parked || (io.is_read_parked && !is_request_done) {
+            Waiting::Client
+        } else {
+            Waiting::Backend
+        }
+    }
+
+    /// Closes our half: the client sees the end after all that was written.
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io.lock().stream).poll_shutdown(cx)
+    }
+
+    /// Reads and forgets. `Ready` at the end of the stream.
+    pub fn poll_drain(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut io = self.io.lock();
+        io.ahead.clear();
+        loop {
+            match ready!(io.poll_ahead(cx)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => io.ahead.clear(),
+            }
+        }
+    }
+
+    /// Makes closing a reset, so that an answer which ends with the connection is not
+    /// taken for whole.
+    pub fn reset_on_close(&self) {
+        let io = self.io.lock();
+        if let Err(error) = socket2::SockRef::from(&io.stream).set_linger(Some(std::time::Duration::ZERO)) {
+            tracing::debug!(%error, "connection cannot be reset");
+        }
+    }
+}
+
+impl Io {
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        thread_local! {
+            /// Where reads land while nobody knows how much will come.
+            static SCRATCH: std::cell::RefCell<Vec<u8>> =
+                std::cell::RefCell::new(vec![0; 16 * 1024]);
+        }
+        if self.is_at_eof {
+            return Poll::Ready(Ok(0));
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buf = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
+            let read = buf.filled();
+            self.is_at_eof = read.is_empty();
+            self.ahead.extend_from_slice(read);
+            Poll::Ready(Ok(read.len()))
+        })
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let room = match self.gate {
+            Gate::Limited(0) => return self.poll_gone(cx),
+            Gate::Limited(left) => {
+                usize::try_from(left).unwrap_or(usize::MAX).min(buf.remaining())
+            }
+            Gate::Open => buf.remaining(),
+        };
+        let read = if self.ahead.is_empty() {
+            let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
+            if Pin::new(&mut self.stream).poll_read(cx, &mut part)?.is_pending() {
+                self.is_read_parked = true;
+                return Poll::Pending;
+            }
+            let read = part.filled().len();
+            buf.advance(read);
+            read
+        } else {
+            let read = room.min(self.ahead.len());
+            buf.put_slice(self.ahead.get(..read).unwrap_or_default());
+            self.ahead.drain(..read);
+            if self.ahead.is_empty() {
+                // An idle connection holds no buffer.
+                self.ahead = Vec::new();
+            }
+            read
+        };
+        if let Gate::Limited(left) = &mut self.gate {
+            *left = left.saturating_sub(read as u64);
+        }
+        self.traffic.bytes_in += read as u64;
+        Poll::Ready(Ok(()))
+    }
+
+    /// The request is whole: what comes now is the next one's, and only the client's
+    /// leaving matters.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.ahead.len() < AHEAD_BYTES_MAX {
+            let read = ready!(self.poll_ahead(cx))?;
+            if read == 0 && self.ahead.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            if read == 0 {
+                break;
+            }
+        }
+        Poll::Pending
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_muted {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        if self.out.len() + bytes.len() > OUT_BYTES_MAX {
+            ready!(self.poll_flush(cx))?;
+        }
+        if bytes.len() < OUT_BYTES_MAX {
+            self.out.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let written = self.poll_socket_write(cx, bytes)?;
+        if let Poll::Ready(count) = written {
+            self.traffic.bytes_out += count as u64;
+        }
+        written.map(Ok)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut out = std::mem::take(&mut self.out);
+        let mut done = 0;
+        let result = loop {
+            let rest = out.get(done..).unwrap_or_default();
+            if rest.is_empty() {
+                break Poll::Ready(Ok(()));
+            }
+            match self.poll_socket_write(cx, rest) {
+                Ok(Poll::Ready(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(Poll::Ready(count)) => done += count,
+                Ok(Poll::Pending) => break Poll::Pending,
+                Err(error) => break Poll::Ready(Err(error)),
+            }
+        };
+        self.traffic.bytes_out += done as u64;
+        out.drain(..done);
+        self.out = out;
+        result
+    }
+
+    fn poll_socket_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<Poll<usize>> {
+        match Pin::new(&mut self.stream).poll_write(cx, bytes) {
+            Poll::Pending => {
+                self.is_write_parked = true;
+                Ok(Poll::Pending)
+            }
+            Poll::Ready(result) => result.map(Poll::Ready),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! 1 · Where a request's head ends, and whether its lines are lines.
+//!
+//! Finds the end of the head in bytes as they come, looking at each byte once, so that
+//! an engine is handed exactly one head and nothing of what follows. It checks line
+//! ends only (RFC 9112 §2.2: a bare LF or CR in a head is how requests are smuggled);
+//! what the lines say is the parser's.
+
+/// Longest head that is taken, empty lines before it included.
+pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// What is known of a head so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scan {
+    /// It ends before this offset.
+    Complete(usize),
+    /// More is needed.
+    Partial,
+    /// A line does not end with CR LF.
+    Malformed,
+    /// Longer than [`HEAD_BYTES_MAX`].
+    TooLarge,
+}
+
+/// Remembers how far a head has been looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HeadScan {
+    /// Bytes looked at.
+    seen: usize,
+    /// Where the present line begins.
+    line: usize,
+    /// Whether a line that is not empty was seen: empty ones before it are passed over.
+    has_begun: bool,
+}
+
+impl HeadScan {
+    /// Looks at `bytes`, which begin where the head does and only grow between calls.
+    /// Cost: O(new bytes).
+    pub fn scan(&mut self, bytes: &[u8]) -> Scan {
+        while let Some(offset) =
+            bytes.get(self.seen..).and_then(|rest| rest.iter().position(|&b| b == b'\n'))
+        {
+            let end = self.seen + offset;
+            let line = bytes.get(self.line..end).unwrap_or_default();
+            let Some(line) = line.strip_suffix(b"\r") else { return Scan::Malformed };
+            if line.contains(&b'\r') {
+                return Scan::Malformed;
+            }
+            self.seen = end + 1;
+            self.line = self.seen;
+            if !line.is_empty() {
+                self.has_begun = true;
+            } else if self.has_begun {
+                return if self.seen > HEAD_BYTES_MAX {
+                    Scan::TooLarge
+                } else {
+                    Scan::Complete(self.seen)
+                };
+            }
+        }
+        self.seen = bytes.len();
+        if self.seen > HEAD_BYTES_MAX { Scan::TooLarge } else { Scan::Partial }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_ends_at_its_empty_line_however_it_is_split() {
+        let bytes = b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\nGET /next";
+        let end = bytes.len() - b"GET /next".len();
+        for split in 0..end {
+            let mut scan = HeadScan::default();
+            assert_eq!(scan.scan(&bytes[..split]), Scan::Partial, "{split}");
+            assert_eq!(scan.scan(bytes), Scan::Complete(end), "{split}");
+        }
+    }
+
+    #[test]
+    fn bare_line_ends_are_malformed() {
+        for bytes in [&b"GET / HTTP/1.1\nHost: a\r\n\r\n"[..], b"GET / HTTP/1.1\r\nA: b\rc\r\n", b"\n"]
+        {
+            assert_eq!(HeadScan::default().scan(bytes), Scan::Malformed);
+        }
+    }
+
+    #[test]
+    fn a_head_without_end_is_too_large() {
+        let bytes = vec![b'a'; HEAD_BYTES_MAX + 1];
+        assert_eq!(HeadScan::default().scan(&bytes), Scan::TooLarge);
+        let empty_lines = b"\r\n".repeat(HEAD_BYTES_MAX);
+        assert_eq!(HeadScan::default().scan(&empty_lines), Scan::TooLarge);
+    }
+}

@@ -1,0 +1,34 @@
+//! The data plane: what happens to a request, in the order in which it happens.
+//!
+//! A client's connection is accepted and its head read by `listener`; `exchange` is the
+//! machine that decides, and calls the stages below it; `engine` moves the bytes. Start
+//! with [`exchange::Exchange::step`]: it is the request's path.
+//!
+//! Nothing here reads config, blocks, or holds a lock across an await. The policy of a
+//! request is its [`snapshot`]; what outlives a snapshot is atomics in
+//! [`pool::BackendState`].
+
+// What a request rests on.
+pub mod lifecycle;
+pub mod snapshot;
+// The machine, and what it may wait for.
+pub mod effects;
+pub mod exchange;
+// 1 accept, read and admit
+pub mod listener;
+// 2 which route
+pub mod route;
+// 3 the route's filters; 9 the same on the answer
+pub mod chain;
+// 6 which backend
+pub mod balance;
+pub mod pool;
+// 8 the attempt and its outcome
+pub mod outcome;
+pub mod upstream;
+// when we answer ourselves
+pub mod refusal;
+// the end of every request
+pub mod finish;
+// who moves the bytes
+pub mod engine;

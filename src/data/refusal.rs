@@ -1,0 +1,176 @@
+//! Why *we* ended a request: one table from reason to status, label and blame.
+//!
+//! A refusal found before the final answer's head went to the client becomes an
+//! answer with the row's status; after that the answer is cut. Every reason is
+//! listed once, here; logs, metrics, answers and the breaker read this table.
+
+use tracing::Level;
+
+/// Who ended a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// The client: what it sent, did not send, or that it left.
+    Client,
+    /// The backend: what it did or failed to do.
+    Backend,
+    /// Vanne, by its config or its state.
+    Vanne,
+}
+
+impl Party {
+    /// The label in the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Backend => "backend",
+            Self::Vanne => "vanne",
+        }
+    }
+}
+
+/// Why Vanne answered a request itself, or cut its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The backend closed the connection before it answered.
+    BackendClosed,
+    /// The backend's answer ended before it was whole.
+    BackendCut,
+    /// What the backend sent is no HTTP answer.
+    BackendMalformed,
+    /// The backend sent or took nothing for `between_bytes`.
+    BackendStalled,
+    /// The client closed its connection.
+    ClientGone,
+    /// The client sent or took nothing for `between_bytes`.
+    ClientStalled,
+    /// No connection to the backend, for another reason than refused or time.
+    ConnectFailed,
+    /// The backend refused the connection.
+    ConnectRefused,
+    /// No connection within `connect`.
+    ConnectTimeout,
+    /// The process exits: the drain deadline has come.
+    DrainDeadline,
+    /// A filter refused the request.
+    Filter(vanne_filters::Rejection),
+    /// No answer's head within `first_byte`.
+    FirstByteTimeout,
+    /// No whole request head within `head`.
+    HeadTimeout,
+    /// A request head longer than is taken.
+    HeadTooLarge,
+    /// A fault of our own that is no panic.
+    Internal,
+    /// The request's body is framed wrongly.
+    MalformedBody,
+    /// The request's head is not HTTP.
+    MalformedHead,
+    /// The method is not proxied.
+    MethodRefused,
+    /// HTTP/1.1 without a Host, or with an empty or second one.
+    MissingHost,
+    /// The pool has no backend that takes traffic.
+    NoBackend,
+    /// No route matches.
+    NoRoute,
+    /// A panic while serving it.
+    Panic,
+    /// The listener has `max_connections` open.
+    TooManyConnections,
+    /// Longer than the route's `total`.
+    TotalTimeout,
+    /// Nothing went through the tunnel for `tunnel_idle`.
+    TunnelIdleTimeout,
+}
+
+/// What a reason means, everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Label in log, metric and answer.
+    pub reason: &'static str,
+    /// Status of the answer, and in the log if nothing could be sent.
+    pub status: u16,
+    /// Who is to blame.
+    pub by: Party,
+    /// How loud the log line of the fault is.
+    pub level: Level,
+    /// Whether another backend may be tried: this one never saw the request.
+    pub is_retryable: bool,
+}
+
+const fn row(reason: &'static str, status: u16, by: Party, level: Level) -> Row {
+    Row { reason, status, by, level, is_retryable: false }
+}
+
+const fn retryable(row: Row) -> Row {
+    Row { is_retryable: true, ..row }
+}
+
+impl Refusal {
+    /// The row of this reason.
+    #[must_use]
+    pub const fn row(self) -> Row {
+        use Party::{Backend, Client, Vanne};
+        match self {
+            Self::BackendClosed => row("backend_closed", 502, Backend, Level::WARN),
+            Self::BackendCut => row("backend_cut", 502, Backend, Level::WARN),
+            Self::BackendMalformed => row("backend_malformed", 502, Backend, Level::WARN),
+            Self::BackendStalled => row("backend_stalled", 504, Backend, Level::WARN),
+            Self::ClientGone => row("client_gone", 499, Client, Level::DEBUG),
+            Self::ClientStalled => row("client_stalled", 408, Client, Level::DEBUG),
+            Self::ConnectFailed => retryable(row("connect_failed", 502, Backend, Level::WARN)),
+            Self::ConnectRefused => retryable(row("connect_refused", 502, Backend, Level::WARN)),
+            Self::ConnectTimeout => retryable(row("connect_timeout", 504, Backend, Level::WARN)),
+            Self::DrainDeadline => row("drain_deadline", 503, Vanne, Level::WARN),
+            Self::Filter(no) => row(no.reason, no.status, Client, Level::INFO),
+            Self::FirstByteTimeout => row("first_byte_timeout", 504, Backend, Level::WARN),
+            Self::HeadTimeout => row("head_timeout", 408, Client, Level::DEBUG),
+            Self::HeadTooLarge => row("head_too_large", 431, Client, Level::DEBUG),
+            Self::Internal => row("internal", 500, Vanne, Level::ERROR),
+            Self::MalformedBody => row("malformed_body", 400, Client, Level::DEBUG),
+            Self::MalformedHead => row("malformed_head", 400, Client, Level::DEBUG),
+            Self::MethodRefused => row("method_refused", 405, Client, Level::DEBUG),
+            Self::MissingHost => row("missing_host", 400, Client, Level::DEBUG),
+            Self::NoBackend => row("no_backend", 503, Vanne, Level::WARN),
+            Self::NoRoute => row("no_route", 404, Vanne, Level::DEBUG),
+            Self::Panic => row("panic", 500, Vanne, Level::ERROR),
+            Self::TooManyConnections => row("too_many_connections", 503, Vanne, Level::WARN),
+            Self::TotalTimeout => row("total_timeout", 504, Vanne, Level::WARN),
+            Self::TunnelIdleTimeout => row("tunnel_idle_timeout", 504, Vanne, Level::DEBUG),
+        }
+    }
+
+    /// The label in log, metric and answer.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        self.row().reason
+    }
+}
+
+/// The reason phrase of a status we answer with.
+#[must_use]
+pub fn phrase(status: u16) -> &'static str {
+    http::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or("Error")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_failures_before_the_request_was_sent_are_retryable() {
+        for refusal in [Refusal::BackendClosed, Refusal::FirstByteTimeout, Refusal::NoRoute] {
+            assert!(!refusal.row().is_retryable, "{refusal:?}");
+        }
+        assert!(Refusal::ConnectRefused.row().is_retryable);
+    }
+
+    #[test]
+    fn what_the_client_did_is_never_blamed_on_the_backend() {
+        for refusal in [Refusal::ClientGone, Refusal::ClientStalled, Refusal::MalformedBody] {
+            assert_eq!(refusal.row().by, Party::Client);
+            assert!((400..500).contains(&refusal.row().status));
+        }
+    }
+}

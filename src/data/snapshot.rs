@@ -1,0 +1,166 @@
+//! Snapshot: the policy that holds for a request, from its first byte to its last.
+//!
+//! Control compiles one and publishes it; data only reads. Each worker keeps a
+//! reference of its own (a [`Reader`]), so that requests on different workers do
+//! not fight over one reference count.
+
+use super::chain::Chain;
+use super::pool::Pool;
+use super::route::RouteTable;
+use crate::types::ids::RouteId;
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use prometheus::{Histogram, IntCounter};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything a request's decisions rest on. Immutable.
+#[derive(Default)]
+pub struct Snapshot {
+    /// Which route a request takes.
+    pub routes: RouteTable,
+    /// Filters for answers to requests that have no route.
+    pub default_chain: Chain,
+    /// Which snapshot this is: 1 for the first.
+    pub generation: u64,
+}
+
+/// A route: match (in the table) → pool and rules.
+pub struct Route {
+    /// Its name.
+    pub id: RouteId,
+    /// Where its requests go.
+    pub pool: Arc<Pool>,
+    /// Its filters.
+    pub chain: Chain,
+    /// The longest a request may take, from its first byte to the answer's last.
+    pub total: Duration,
+    /// The longest a tunnel may be silent.
+    pub tunnel_idle: Duration,
+    /// Its metrics.
+    pub metrics: RouteMetrics,
+}
+
+/// Handles of a route's metrics.
+pub struct RouteMetrics {
+    /// `vanne_requests_total` by status class, 1xx to 5xx.
+    pub requests: [IntCounter; 5],
+    /// `vanne_request_duration_seconds`.
+    pub duration: Histogram,
+}
+
+/// Control's end: publishes snapshots.
+#[derive(Clone)]
+pub struct Publisher(Arc<ArcSwap<Snapshot>>);
+
+impl Publisher {
+    /// Publishes a first snapshot.
+    #[must_use]
+    pub fn new(first: Snapshot) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(first)))
+    }
+
+    /// Replaces the snapshot: requests that begin from now on see `next`.
+    pub fn publish(&self, next: Snapshot) {
+        self.0.store(Arc::new(next));
+    }
+
+    /// A reader for one worker.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        let current = self.0.load_full();
+        Reader { published: Arc::clone(&self.0), local: Mutex::new(Arc::new(current)) }
+    }
+}
+
+/// A worker's own reference to a snapshot: cloning it touches no other worker's memory.
+pub type LocalSnapshot = Arc<Arc<Snapshot>>;
+
+/// A worker's end: gives the present snapshot.
+pub struct Reader {
+    published: Arc<ArcSwap<Snapshot>>,
+    local: Mutex<LocalSnapshot>,
+}
+
+impl Reader {
+    /// The present snapshot.
+    /// Cost: one load and a compare; a lock that only this worker takes.
+    #[must_use]
+    pub fn load(&self) -> LocalSnapshot {
+        let published = self.published.load();
+        let mut local = self.local.lock();
+        if !Arc::ptr_eq(&published, &local) {
+            *local = Arc::new(Arc::clone(&published));
+        }
+        Arc::clone(&local)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::data::balance;
+    use crate::data::outcome::Outcome;
+    use crate::data::pool::{Backend, BackendState, Timeouts};
+    use prometheus::{HistogramOpts, IntGauge};
+
+    fn counter() -> IntCounter {
+        IntCounter::new("c", "c").unwrap()
+    }
+
+    /// A pool of `size` backends with short time limits.
+    pub(crate) fn pool_of(size: usize) -> Pool {
+        let backend = |index: usize| {
+            let address = ([127, 0, 0, 1], u16::try_from(9000 + index).unwrap()).into();
+            Arc::new(Backend {
+                address,
+                name: address.to_string().into(),
+                state: Arc::new(BackendState::new(IntGauge::new("g", "g").unwrap())),
+            })
+        };
+        Pool {
+            id: "pool".parse().unwrap(),
+            backends: (0..size).map(backend).collect(),
+            algorithm: balance::by_name("round-robin").unwrap(),
+            connect_retries: 1,
+            timeouts: Timeouts {
+                connect: Duration::from_secs(1),
+                first_byte: Duration::from_secs(10),
+                between_bytes: Duration::from_secs(5),
+                idle: Duration::from_secs(60),
+            },
+            turn: Default::default(),
+            attempts: std::array::from_fn::<_, { Outcome::ALL.len() }, _>(|_| counter()),
+        }
+    }
+
+    /// A route to `pool` without filters.
+    pub(crate) fn route_to(pool: Pool, name: &str) -> Arc<Route> {
+        Arc::new(Route {
+            id: name.parse().unwrap(),
+            pool: Arc::new(pool),
+            chain: Chain::default(),
+            total: Duration::from_secs(100),
+            tunnel_idle: Duration::from_secs(50),
+            metrics: RouteMetrics {
+                requests: std::array::from_fn(|_| counter()),
+                duration: Histogram::with_opts(HistogramOpts::new("h", "h")).unwrap(),
+            },
+        })
+    }
+
+    /// A route with an empty pool.
+    pub(crate) fn route_named(name: &str) -> Arc<Route> {
+        route_to(pool_of(0), name)
+    }
+
+    #[test]
+    fn a_reader_sees_what_was_published_last_and_keeps_what_it_took() {
+        let publisher = Publisher::new(Snapshot { generation: 1, ..Default::default() });
+        let reader = publisher.reader();
+        let first = reader.load();
+        assert!(Arc::ptr_eq(&first, &reader.load()));
+        publisher.publish(Snapshot { generation: 2, ..Default::default() });
+        assert_eq!((first.generation, reader.load().generation), (1, 2));
+    }
+}

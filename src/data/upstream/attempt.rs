@@ -1,0 +1,91 @@
+//! 8 · Attempt: one try at one backend, and what became of it.
+
+use crate::data::outcome::Outcome;
+use crate::data::pool::{Backend, InFlight};
+use crate::data::refusal::Refusal;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What the engine is to try: a connection to this backend, within this time.
+#[derive(Clone)]
+pub struct Attempt {
+    /// The backend.
+    pub backend: Arc<Backend>,
+    /// Time to get a connection.
+    pub connect_timeout: Duration,
+    /// How long the connection may be kept for reuse afterwards.
+    pub idle_timeout: Duration,
+}
+
+/// What an engine saw go wrong. The machine decides what it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The backend closed or reset its connection.
+    BackendClosed,
+    /// The backend sent what is not HTTP.
+    BackendMalformed,
+    /// The client closed or reset its connection.
+    ClientGone,
+    /// The client's body is framed wrongly.
+    ClientMalformed,
+    /// No connection, for another reason.
+    ConnectFailed,
+    /// The connection was refused.
+    ConnectRefused,
+    /// No connection in time.
+    ConnectTimeout,
+    /// Something in the engine itself.
+    Internal,
+}
+
+/// One attempt as the log tells it.
+pub struct AttemptRecord {
+    /// The backend that was tried.
+    pub backend: Arc<Backend>,
+    /// When it began.
+    pub began: Instant,
+    /// When there was a connection.
+    pub connected: Option<Instant>,
+    /// When the answer's head came.
+    pub first_byte: Option<Instant>,
+    /// When it ended.
+    pub ended: Option<Instant>,
+    /// Whether the connection had been used before.
+    pub is_reused: bool,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// Why, if not by itself.
+    pub refusal: Option<Refusal>,
+    in_flight: Option<InFlight>,
+}
+
+impl AttemptRecord {
+    /// An attempt that begins now and counts as in flight until it ends.
+    #[must_use]
+    pub fn begin(backend: Arc<Backend>, now: Instant) -> Self {
+        let in_flight = Some(InFlight::enter(&backend.state));
+        Self {
+            backend,
+            began: now,
+            connected: None,
+            first_byte: None,
+            ended: None,
+            is_reused: false,
+            outcome: None,
+            refusal: None,
+            in_flight,
+        }
+    }
+
+    /// Ends it; the first end counts.
+    pub fn end(&mut self, outcome: Outcome, refusal: Option<Refusal>, now: Instant) -> bool {
+        if self.ended.is_some() {
+            return false;
+        }
+        self.ended = Some(now);
+        self.outcome = Some(outcome);
+        self.refusal = refusal;
+        self.in_flight = None;
+        true
+    }
+}

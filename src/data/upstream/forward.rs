@@ -1,0 +1,183 @@
+//! 8 · Forward: what changes in a head on its way through.
+//!
+//! Hop-by-hop fields end here (RFC 9110 §7.6.1): the known ones and whatever
+//! `Connection` names, but never Host, the framing or our own fields. What a client
+//! says about who it is and how it came (`X-Forwarded-*`, `Forwarded`, `X-Real-IP`) is
+//! replaced by what we know. Framing itself is the engine's.
+
+use crate::data::listener::Client;
+use crate::data::listener::admit::tokens;
+use crate::types::request_id::RequestId;
+use http::{HeaderName, HeaderValue, header};
+use vanne_filters::{FieldList, HeadEdits, RequestHead, ResponseHead, Version};
+
+/// The field that carries the request's id, to the backend and to the client.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Fields of one connection only. `Connection`, `Upgrade` and `Transfer-Encoding` are
+/// treated apart.
+const HOP_BY_HOP: [HeaderName; 6] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    HeaderName::from_static("http2-settings"),
+];
+
+/// Fields that stay whatever `Connection` says: without them the message would be
+/// routed or framed differently by the next reader.
+const NEVER_NAMED: [HeaderName; 5] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::UPGRADE,
+];
+
+/// Edits for a request on its way to the backend.
+pub fn request_edits(
+    head: &RequestHead<'_>,
+    client: &Client,
+    id: RequestId,
+    is_websocket: bool,
+    edits: &mut HeadEdits,
+) {
+    remove_hop_by_hop(head.fields, edits);
+    remove_claims(head.fields, edits);
+    if is_websocket {
+        edits.set(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        edits.set(header::UPGRADE, HeaderValue::from_static("websocket"));
+    } else {
+        edits.remove(header::CONNECTION);
+        edits.remove(header::UPGRADE);
+    }
+    edits.set(FORWARDED_FOR, client.forwarded_for.clone());
+    edits.set(FORWARDED_PORT, client.forwarded_port.clone());
+    edits.set(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    if let Some(host) = head.authority().and_then(|host| HeaderValue::from_bytes(host).ok()) {
+        edits.set(FORWARDED_HOST, host);
+    }
+    set_request_id(id, edits);
+}
+
+/// Edits for a backend's answer on its way to a client that speaks `client`.
+pub fn response_edits(
+    head: &ResponseHead<'_>,
+    client: Version,
+    id: RequestId,
+    edits: &mut HeadEdits,
+) {
+    if head.status != 101 {
+        remove_hop_by_hop(head.fields, edits);
+        edits.remove(header::CONNECTION);
+        edits.remove(header::UPGRADE);
+    }
+    if client < Version::Http11 {
+        // RFC 9112 §6.1: chunked is not for HTTP/1.0; the end of the connection ends the body.
+        edits.remove(header::TRANSFER_ENCODING);
+    }
+    set_request_id(id, edits);
+}
+
+/// Names the request to whoever gets this head.
+pub fn set_request_id(id: RequestId, edits: &mut HeadEdits) {
+    if let Ok(value) = HeaderValue::from_bytes(&id.to_hex()) {
+        edits.set(REQUEST_ID, value);
+    }
+}
+
+fn remove_hop_by_hop(fields: &dyn FieldList, edits: &mut HeadEdits) {
+    fields.each(&mut |name, value| {
+        if let Some(known) = HOP_BY_HOP.iter().find(|h| name.eq_ignore_ascii_case(h.as_str())) {
+            edits.remove(known.clone());
+        } else if name.eq_ignore_ascii_case("connection") {
+            remove_named(value, edits);
+        }
+    });
+}
+
+fn remove_named(connection: &[u8], edits: &mut HeadEdits) {
+    for name in tokens(connection).filter_map(|token| HeaderName::from_bytes(token).ok()) {
+        if !NEVER_NAMED.contains(&name) {
+            edits.remove(name);
+        }
+    }
+}
+
+/// Removes what the client claims about its own way here.
+fn remove_claims(fields: &dyn FieldList, edits: &mut HeadEdits) {
+    fields.each(&mut |name, _| {
+        let is_claim = name.get(..12).is_some_and(|p| p.eq_ignore_ascii_case("x-forwarded-"))
+            || name.eq_ignore_ascii_case("forwarded")
+            || name.eq_ignore_ascii_case("x-real-ip");
+        if let (true, Ok(name)) = (is_claim, HeaderName::from_bytes(name.as_bytes())) {
+            edits.remove(name);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vanne_filters::Edit;
+
+    fn edits_of<const N: usize>(fields: [(&str, &str); N], is_websocket: bool) -> HeadEdits {
+        let head =
+            RequestHead { method: "GET", target: b"/", version: Version::Http11, fields: &fields };
+        let client = Client::new("192.0.2.1:5000".parse().unwrap(), 80);
+        let id = RequestId::next(&mut fastrand::Rng::with_seed(1));
+        let mut edits = HeadEdits::new();
+        request_edits(&head, &client, id, is_websocket, &mut edits);
+        edits
+    }
+
+    fn removed(edits: &HeadEdits) -> Vec<&str> {
+        edits
+            .iter()
+            .filter_map(|e| if let Edit::Remove(name) = e { Some(name.as_str()) } else { None })
+            .collect()
+    }
+
+    #[test]
+    fn what_connection_names_goes_but_never_host_or_framing() {
+        let edits = edits_of(
+            [("Host", "a"), ("Connection", "X-Secret, host, Content-Length, ,"), ("TE", "gzip")],
+            false,
+        );
+        assert_eq!(removed(&edits), ["x-secret", "te", "connection", "upgrade"]);
+    }
+
+    #[test]
+    fn claims_about_the_way_are_replaced() {
+        let edits = edits_of(
+            [("X-Forwarded-For", "6.6.6.6"), ("x-forwarded-prefix", "/x"), ("Forwarded", "for=1")],
+            false,
+        );
+        let gone = removed(&edits);
+        assert!(gone.contains(&"x-forwarded-prefix") && gone.contains(&"forwarded"));
+        let set = Edit::Set(FORWARDED_FOR, HeaderValue::from_static("192.0.2.1"));
+        assert!(edits.iter().any(|e| *e == set));
+    }
+
+    #[test]
+    fn an_upgrade_is_written_anew() {
+        let edits = edits_of([("Upgrade", "websocket"), ("Connection", "Upgrade")], true);
+        assert!(!removed(&edits).contains(&"upgrade"));
+    }
+
+    #[test]
+    fn http_10_clients_get_no_chunks() {
+        let fields = [("Transfer-Encoding", "chunked")];
+        let head = ResponseHead { status: 200, fields: &fields };
+        let id = RequestId::next(&mut fastrand::Rng::with_seed(1));
+        let mut edits = HeadEdits::new();
+        response_edits(&head, Version::Http10, id, &mut edits);
+        assert!(removed(&edits).contains(&"transfer-encoding"));
+    }
+}

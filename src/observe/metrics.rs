@@ -1,0 +1,257 @@
+//! Metrics: one table says which there are; handles are resolved from it.
+//!
+//! A metric is a row of [`METRICS`]: name, help, kind, labels. Label values are
+//! bounded: names from the config, status classes, reasons; never a path, an address
+//! of a client or a user. Handles are resolved when a snapshot is compiled, so a
+//! request only increments. To add one: a constant, its row, and the code that sets it.
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+use std::collections::BTreeMap;
+
+/// What a metric measures, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only goes up.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Durations in seconds, in buckets.
+    Histogram,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Name in the exposition, with unit.
+    pub name: &'static str,
+    /// What it says, for the operator.
+    pub help: &'static str,
+    /// How it moves.
+    pub kind: Kind,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+}
+
+const fn metric(
+    name: &'static str,
+    kind: Kind,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Metric {
+    Metric { name, help, kind, labels }
+}
+
+/// Lines of the access log that were dropped because its writer was behind.
+pub const ACCESS_LOG_DROPPED: Metric = metric(
+    "vanne_access_log_dropped_total",
+    Kind::Counter,
+    &[],
+    "Access log lines dropped because the writer was behind.",
+);
+/// Attempts by outcome.
+pub const ATTEMPTS: Metric = metric(
+    "vanne_attempts_total",
+    Kind::Counter,
+    &["pool", "outcome"],
+    "Attempts at a backend of the pool, by outcome.",
+);
+/// Requests a backend is working on.
+pub const BACKEND_IN_FLIGHT: Metric = metric(
+    "vanne_backend_requests_in_flight",
+    Kind::Gauge,
+    &["pool", "backend"],
+    "Requests the backend is working on now.",
+);
+/// Connections accepted.
+pub const CONNECTIONS_ACCEPTED: Metric = metric(
+    "vanne_connections_accepted_total",
+    Kind::Counter,
+    &["listener"],
+    "Client connections accepted.",
+);
+/// Connections open.
+pub const CONNECTIONS_OPEN: Metric = metric(
+    "vanne_connections_open",
+    Kind::Gauge,
+    &["listener"],
+    "Client connections open now.",
+);
+/// Panics caught.
+pub const PANICS: Metric = metric(
+    "vanne_panics_total",
+    Kind::Counter,
+    &[],
+    "Panics caught while serving a request; each cost one request.",
+);
+/// Refusals by reason.
+pub const REFUSALS: Metric = metric(
+    "vanne_refusals_total",
+    Kind::Counter,
+    &["reason"],
+    "Requests that Vanne answered or cut itself, by reason.",
+);
+/// Duration of whole requests.
+pub const REQUEST_DURATION: Metric = metric(
+    "vanne_request_duration_seconds",
+    Kind::Histogram,
+    &["route"],
+    "Time from a request's first byte to its answer's last.",
+);
+/// Requests by route, pool and status class.
+pub const REQUESTS: Metric = metric(
+    "vanne_requests_total",
+    Kind::Counter,
+    &["route", "pool", "class"],
+    "Requests ended, by route, pool and status class.",
+);
+/// Requests in flight.
+pub const REQUESTS_IN_FLIGHT: Metric = metric(
+    "vanne_requests_in_flight",
+    Kind::Gauge,
+    &[],
+    "Requests being served now.",
+);
+
+/// All metrics there are, in alphabetical order of name.
+pub const METRICS: &[Metric] = &[
+    ACCESS_LOG_DROPPED,
+    ATTEMPTS,
+    BACKEND_IN_FLIGHT,
+    CONNECTIONS_ACCEPTED,
+    CONNECTIONS_OPEN,
+    PANICS,
+    REFUSALS,
+    REQUEST_DURATION,
+    REQUESTS_IN_FLIGHT,
+    REQUESTS,
+];
+
+/// Upper bounds of the duration buckets, in seconds: 1 ms to one minute.
+const DURATION_BUCKETS_SECONDS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+
+enum Family {
+    Counter(IntCounterVec),
+    Gauge(IntGaugeVec),
+    Histogram(HistogramVec),
+}
+
+/// Why a metric could not be used: a name or label that the table does not have.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricError {
+    /// The registry or the labels refused it.
+    #[error("metric refused")]
+    Prometheus(#[from] prometheus::Error),
+    /// It is of another kind, or has no row.
+    #[error("{0} has no row of that kind in METRICS")]
+    Kind(&'static str),
+}
+
+/// All families of [`METRICS`], registered.
+pub struct Metrics {
+    registry: Registry,
+    families: BTreeMap<&'static str, Family>,
+}
+
+impl Metrics {
+    /// Registers every row of [`METRICS`].
+    ///
+    /// # Errors
+    /// When two rows share a name or a name is not valid.
+    pub fn new() -> Result<Self, MetricError> {
+        let registry = Registry::new();
+        let mut families = BTreeMap::new();
+        for row in METRICS {
+            families.insert(row.name, register(&registry, row)?);
+        }
+        Ok(Self { registry, families })
+    }
+
+    /// The counter of `row` with these label values.
+    ///
+    /// # Errors
+    /// When the row is of another kind or takes other labels.
+    pub fn counter(&self, row: &Metric, labels: &[&str]) -> Result<IntCounter, MetricError> {
+        match self.families.get(row.name) {
+            Some(Family::Counter(vec)) => Ok(vec.get_metric_with_label_values(labels)?),
+            _ => Err(MetricError::Kind(row.name)),
+        }
+    }
+
+    /// The gauge of `row` with these label values.
+    ///
+    /// # Errors
+    /// When the row is of another kind or takes other labels.
+    pub fn gauge(&self, row: &Metric, labels: &[&str]) -> Result<IntGauge, MetricError> {
+        match self.families.get(row.name) {
+            Some(Family::Gauge(vec)) => Ok(vec.get_metric_with_label_values(labels)?),
+            _ => Err(MetricError::Kind(row.name)),
+        }
+    }
+
+    /// The histogram of `row` with these label values.
+    ///
+    /// # Errors
+    /// When the row is of another kind or takes other labels.
+    pub fn histogram(&self, row: &Metric, labels: &[&str]) -> Result<Histogram, MetricError> {
+        match self.families.get(row.name) {
+            Some(Family::Histogram(vec)) => Ok(vec.get_metric_with_label_values(labels)?),
+            _ => Err(MetricError::Kind(row.name)),
+        }
+    }
+
+    /// All metrics in Prometheus' text format.
+    ///
+    /// # Errors
+    /// When a family cannot be encoded.
+    pub fn render(&self) -> Result<Vec<u8>, MetricError> {
+        let mut out = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
+        Ok(out)
+    }
+}
+
+fn register(registry: &Registry, row: &Metric) -> Result<Family, MetricError> {
+    let family = match row.kind {
+        Kind::Counter => {
+            Family::Counter(IntCounterVec::new(Opts::new(row.name, row.help), row.labels)?)
+        }
+        Kind::Gauge => Family::Gauge(IntGaugeVec::new(Opts::new(row.name, row.help), row.labels)?),
+        Kind::Histogram => {
+            let options =
+                HistogramOpts::new(row.name, row.help).buckets(DURATION_BUCKETS_SECONDS.to_vec());
+            Family::Histogram(HistogramVec::new(options, row.labels)?)
+        }
+    };
+    match &family {
+        Family::Counter(vec) => registry.register(Box::new(vec.clone()))?,
+        Family::Gauge(vec) => registry.register(Box::new(vec.clone()))?,
+        Family::Histogram(vec) => registry.register(Box::new(vec.clone()))?,
+    }
+    Ok(family)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_registered_and_named_by_convention() {
+        let metrics = Metrics::new().unwrap();
+        assert_eq!(metrics.families.len(), METRICS.len());
+        for row in METRICS {
+            assert!(row.name.starts_with("vanne_"), "{}", row.name);
+            assert_eq!(row.name.ends_with("_total"), row.kind == Kind::Counter, "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn a_handle_of_the_wrong_kind_is_refused() {
+        let metrics = Metrics::new().unwrap();
+        assert!(metrics.gauge(&PANICS, &[]).is_err());
+        assert!(metrics.counter(&REFUSALS, &[]).is_err());
+    }
+}

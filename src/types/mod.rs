@@ -1,0 +1,7 @@
+//! Words: values that mean one thing everywhere. No I/O.
+
+pub mod clock;
+pub mod ids;
+pub mod request_id;
+pub mod text;
+pub mod units;

@@ -1,0 +1,47 @@
+//! The id of a request: in the log, to the backend and in the answer.
+
+use std::fmt;
+
+/// 128 random bits, written as 32 lower-case hex digits.
+///
+/// Not a secret: it names a request, it does not protect one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct RequestId(u128);
+
+impl RequestId {
+    /// The next id that `rng` gives.
+    pub fn next(rng: &mut fastrand::Rng) -> Self {
+        Self(rng.u128(..))
+    }
+
+    /// The id as bytes for a header field.
+    #[must_use]
+    pub fn to_hex(self) -> [u8; 32] {
+        const DIGITS: [u8; 16] = *b"0123456789abcdef";
+        let mut out = [0; 32];
+        let mut rest = self.0;
+        for byte in out.iter_mut().rev() {
+            *byte = DIGITS.get((rest & 0xf) as usize).copied().unwrap_or(b'0');
+            rest >>= 4;
+        }
+        out
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_and_display_agree() {
+        let id = RequestId::next(&mut fastrand::Rng::with_seed(7));
+        assert_eq!(std::str::from_utf8(&id.to_hex()).unwrap(), id.to_string());
+        assert_eq!(id.to_string().len(), 32);
+    }
+}
