@@ -32,24 +32,12 @@ pub(crate) fn check(folders: &[&str], rule: fn(&Source) -> Vec<Violation>) {
     let found: Vec<String> = files
         .iter()
         .flat_map(rule)
-        .map(|violation| {
-            format!(
-                "{}:{}: {}",
-                violation.path, violation.line, violation.advice
-            )
-        })
+        .map(|violation| format!("{}:{}: {}", violation.path, violation.line, violation.advice))
         .collect();
-    assert!(
-        found.is_empty(),
-        "house rules broken:\n{}",
-        found.join("\n")
-    );
+    assert!(found.is_empty(), "house rules broken:\n{}", found.join("\n"));
 }
 
 /// Lines at which `rule` complains about `text` under `path`.
 pub(crate) fn lines(rule: fn(&Source) -> Vec<Violation>, path: &str, text: &str) -> Vec<usize> {
-    rule(&Source::new(path, text))
-        .iter()
-        .map(|violation| violation.line)
-        .collect()
+    rule(&Source::new(path, text)).iter().map(|violation| violation.line).collect()
 }

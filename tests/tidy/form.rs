@@ -26,26 +26,12 @@ fn a_file_is_short() {
 fn the_file_rule_counts_up_to_the_tests() {
     let code = "//! A.\n".to_owned() + &"const A: u8 = 1;\n".repeat(399);
     let tests = "#[cfg(test)]\nmod tests {\n".to_owned() + &"\n".repeat(50) + "}\n";
+    assert_eq!(lines(file_length, "src/a.rs", &(code.clone() + &tests)), [0; 0]);
     assert_eq!(
-        lines(file_length, "src/a.rs", &(code.clone() + &tests)),
-        [0; 0]
-    );
-    assert_eq!(
-        lines(
-            file_length,
-            "src/a.rs",
-            &(code.clone() + "const B: u8 = 1;\n" + &tests)
-        ),
+        lines(file_length, "src/a.rs", &(code.clone() + "const B: u8 = 1;\n" + &tests)),
         [1]
     );
-    assert_eq!(
-        lines(
-            file_length,
-            "src/a.rs",
-            &(code + "#[cfg(test)]\nconst B: u8 = 1;\n")
-        ),
-        [1]
-    );
+    assert_eq!(lines(file_length, "src/a.rs", &(code + "#[cfg(test)]\nconst B: u8 = 1;\n")), [1]);
 }
 
 /// Offset of the `{` that opens the body of the function whose `fn` is at `offset`.
@@ -71,10 +57,7 @@ fn fn_length(file: &Source) -> Vec<Violation> {
         let Some(close) = closing(code, open) else {
             continue;
         };
-        let length = code[open + 1..close]
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .count();
+        let length = code[open + 1..close].lines().filter(|line| !line.trim().is_empty()).count();
         if length > FN_LINES_MAX {
             let name = name_at(code, offset + "fn ".len());
             let advice =
@@ -93,21 +76,11 @@ fn a_function_is_short() {
 #[test]
 fn the_function_rule_counts_lines_of_code() {
     let of_lines = |count: usize| {
-        format!(
-            "fn f(a: [u8; 2]) {{\n{}}}\n",
-            "    g(\"{\");\n    // why\n\n".repeat(count)
-        )
+        format!("fn f(a: [u8; 2]) {{\n{}}}\n", "    g(\"{\");\n    // why\n\n".repeat(count))
     };
+    assert_eq!(lines(fn_length, "src/a.rs", &of_lines(FN_LINES_MAX)), [0; 0]);
     assert_eq!(
-        lines(fn_length, "src/a.rs", &of_lines(FN_LINES_MAX)),
-        [0; 0]
-    );
-    assert_eq!(
-        lines(
-            fn_length,
-            "src/a.rs",
-            &format!("type A = fn(u8);\n{}", of_lines(FN_LINES_MAX + 1))
-        ),
+        lines(fn_length, "src/a.rs", &format!("type A = fn(u8);\n{}", of_lines(FN_LINES_MAX + 1))),
         [2]
     );
 }
@@ -129,12 +102,6 @@ fn a_file_opens_with_its_doc() {
 
 #[test]
 fn the_doc_rule_sees_a_file_without() {
-    assert_eq!(
-        lines(opens_with_doc, "src/a.rs", "use std::fmt;\n//! Late.\n"),
-        [1]
-    );
-    assert_eq!(
-        lines(opens_with_doc, "src/a.rs", "//! Why.\nuse std::fmt;\n"),
-        [0; 0]
-    );
+    assert_eq!(lines(opens_with_doc, "src/a.rs", "use std::fmt;\n//! Late.\n"), [1]);
+    assert_eq!(lines(opens_with_doc, "src/a.rs", "//! Why.\nuse std::fmt;\n"), [0; 0]);
 }

@@ -29,12 +29,7 @@ pub(crate) struct Violation {
 impl Source {
     pub(crate) fn new(path: &str, text: &str) -> Self {
         let (uncommented, code) = blank(text);
-        Self {
-            path: path.to_owned(),
-            text: text.to_owned(),
-            uncommented,
-            code,
-        }
+        Self { path: path.to_owned(), text: text.to_owned(), uncommented, code }
     }
 
     pub(crate) fn violation(&self, offset: usize, advice: impl Into<String>) -> Violation {
@@ -65,9 +60,7 @@ impl Source {
 
     /// Whether the whole file is tests (`tests.rs`, or in a folder of that name).
     pub(crate) fn is_tests(&self) -> bool {
-        self.path
-            .split('/')
-            .any(|part| part == "tests" || part == "tests.rs")
+        self.path.split('/').any(|part| part == "tests" || part == "tests.rs")
     }
 
     /// Offsets at which `path`, such as `Instant::now`, stands in the code with word borders on both sides.
@@ -90,10 +83,7 @@ pub(crate) fn read_tree(root: &Path, folders: &[&str]) -> Vec<Source> {
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).expect("a readable source file");
                 let name = path.strip_prefix(root).expect("a path below the root");
-                files.push(Source::new(
-                    &name.to_string_lossy().replace('\\', "/"),
-                    &text,
-                ));
+                files.push(Source::new(&name.to_string_lossy().replace('\\', "/"), &text));
             }
         }
     }
@@ -103,11 +93,7 @@ pub(crate) fn read_tree(root: &Path, folders: &[&str]) -> Vec<Source> {
 
 /// 1-based line of `offset`.
 pub(crate) fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes()
-        .take(offset)
-        .filter(|byte| *byte == b'\n')
-        .count()
-        + 1
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
 /// Whether `byte` can be part of a Rust name.
@@ -120,26 +106,15 @@ pub(crate) fn find_words(text: &str, word: &str) -> Vec<usize> {
     let bytes = text.as_bytes();
     text.match_indices(word)
         .map(|(offset, _)| offset)
-        .filter(|offset| {
-            offset
-                .checked_sub(1)
-                .is_none_or(|before| !is_name_byte(bytes[before]))
-        })
-        .filter(|offset| {
-            bytes
-                .get(offset + word.len())
-                .is_none_or(|after| !is_name_byte(*after))
-        })
+        .filter(|offset| offset.checked_sub(1).is_none_or(|before| !is_name_byte(bytes[before])))
+        .filter(|offset| bytes.get(offset + word.len()).is_none_or(|after| !is_name_byte(*after)))
         .collect()
 }
 
 /// The name that starts at `offset`; empty when none does.
 pub(crate) fn name_at(text: &str, offset: usize) -> &str {
     let rest = &text[offset..];
-    let end = rest
-        .bytes()
-        .position(|byte| !is_name_byte(byte))
-        .unwrap_or(rest.len());
+    let end = rest.bytes().position(|byte| !is_name_byte(byte)).unwrap_or(rest.len());
     &rest[..end]
 }
 
@@ -259,10 +234,7 @@ fn string_end(bytes: &[u8], start: usize, code: &mut [u8]) -> usize {
 fn char_end(bytes: &[u8], start: usize, code: &mut [u8]) -> usize {
     let rest = bytes[start + 1..].iter();
     let length = match bytes.get(start + 1) {
-        Some(b'\\') => rest
-            .skip(2)
-            .position(|byte| *byte == b'\'')
-            .map(|length| length + 2),
+        Some(b'\\') => rest.skip(2).position(|byte| *byte == b'\'').map(|length| length + 2),
         Some(first) if *first < 0x80 => (bytes.get(start + 2) == Some(&b'\'')).then_some(1),
         _ => rest.take(5).position(|byte| *byte == b'\''),
     };
@@ -275,15 +247,10 @@ fn char_end(bytes: &[u8], start: usize, code: &mut [u8]) -> usize {
 
 /// A name; or, when it is `r`, `br` or `cr` before a quote, the raw string that it starts.
 fn name_or_raw_end(bytes: &[u8], start: usize, code: &mut [u8]) -> usize {
-    let length = bytes[start..]
-        .iter()
-        .position(|byte| !is_name_byte(*byte))
-        .unwrap_or(bytes.len() - start);
+    let length =
+        bytes[start..].iter().position(|byte| !is_name_byte(*byte)).unwrap_or(bytes.len() - start);
     let after = start + length;
-    let hashes = bytes[after..]
-        .iter()
-        .take_while(|byte| **byte == b'#')
-        .count();
+    let hashes = bytes[after..].iter().take_while(|byte| **byte == b'#').count();
     let is_raw = matches!(&bytes[start..after], b"r" | b"br" | b"cr")
         && bytes.get(after + hashes) == Some(&b'"');
     if !is_raw {
