@@ -18,19 +18,20 @@ die() {
 at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]; }
 
 # Version of the Rust that a plain `cargo` would use here; empty when there is none.
-rust_version() { cargo --version 2>/dev/null | sed -n 's/^cargo \([0-9.]*\).*/\1/p'; }
+rust_version() { { cargo --version 2>/dev/null || :; } | sed -n 's/^cargo \([0-9.]*\).*/\1/p'; }
 
 # rustup may hold the pinned toolchain under the name `stable` only, and may not be allowed to fetch it again.
 settle_rust() {
   local stable
-  [ -z "$(rust_version)" ] || return 0
+  # Not silent this once: rustup may fetch the toolchain now, which takes a while, or say why it cannot.
+  if command -v cargo >/dev/null && cargo --version >/dev/null; then return 0; fi
   stable=$(RUSTUP_TOOLCHAIN=stable rust_version)
   if [ -n "$stable" ] && at_least "$stable" "$RUST_MIN"; then export RUSTUP_TOOLCHAIN=stable; fi
 }
 
 # Rust, a C compiler and make are the user's: ask for all that is missing, in one line.
 ask_for_compilers() {
-  local missing=() version
+  local missing=() version line
   settle_rust
   version=$(rust_version)
   if [ -z "$version" ]; then
@@ -41,8 +42,8 @@ ask_for_compilers() {
   command -v cc >/dev/null || missing+=("a C compiler (package gcc)")
   command -v make >/dev/null || missing+=("make (package make)")
   [ ${#missing[@]} -eq 0 ] && return 0
-  local IFS=';'
-  die "please install first: ${missing[*]}"
+  printf -v line '; %s' "${missing[@]}"
+  die "please install first:${line#;}"
 }
 
 # need_packages COMMAND:PACKAGE…: installs the package of each command that is not there.
