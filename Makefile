@@ -1,0 +1,24 @@
+# Vanne's commands. Each sets up what it needs; the logic is in scripts/.
+.PHONY: help demo test check bench verify
+
+help:
+	@echo "make demo    build, start three demo backends and the proxy, print the lines to try"
+	@echo "make test    every test"
+	@echo "make check   the gate: form, spelling, lints, docs, dependencies, generated files"
+	@echo "make bench   CPU per request beside HAProxy (ARGS=--instructions counts instructions)"
+	@echo "make verify  the long things: simulation, fuzz, soak"
+
+demo:
+	@bash scripts/demo.sh $(ARGS)
+
+test:
+	@bash scripts/test.sh $(ARGS)
+
+check:
+	@bash scripts/check.sh
+
+bench:
+	@bash scripts/bench.sh $(ARGS)
+
+verify:
+	@bash scripts/verify.sh

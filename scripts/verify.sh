@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# The long things, each for a bounded time: simulation with many seeds, fuzz targets, soak.
+#   SEEDS=2000         seeds of the simulation
+#   FUZZ_SECONDS=60    for each fuzz target
+#   SOAK_SECONDS=300   of load on the release binary
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+. scripts/tools.sh
+
+set_up_build
+say "simulation, ${SEEDS:=2000} seeds"
+SEEDS=$SEEDS cargo test --release --test sim
+
+cargo +nightly --version >/dev/null 2>&1 ||
+  die "fuzzing needs a nightly toolchain: rustup toolchain install nightly --profile minimal"
+need_packages c++:g++
+need_crate cargo-fuzz "$CARGO_FUZZ"
+export PATH
+targets=$(cargo fuzz list --fuzz-dir tests/fuzz)
+for target in $targets; do
+  say "fuzz $target, ${FUZZ_SECONDS:=60} s"
+  cargo +nightly fuzz run --fuzz-dir tests/fuzz "$target" -- -max_total_time="$FUZZ_SECONDS"
+done
+
+say "soak, ${SOAK_SECONDS:=300} s"
+cargo build --release
+need_packages wrk:wrk taskset:util-linux python3:python3
+python3 benches/peers/soak.py --vanne "$TARGET/release/vanne" --seconds "$SOAK_SECONDS"
