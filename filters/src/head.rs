@@ -99,23 +99,17 @@ impl FieldList for NoFields {
     }
 }
 
-impl FieldList for [(&str, &str)] {
+/// Fields written out as names and values.
+pub struct FieldSlice<'a>(pub &'a [(&'a str, &'a str)]);
+
+impl FieldList for FieldSlice<'_> {
     fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {
-        for (name, value) in self {
+        for (name, value) in self.0 {
             visit(name, value.as_bytes());
         }
     }
     fn first(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_bytes())
-    }
-}
-
-impl<const N: usize> FieldList for [(&str, &str); N] {
-    fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {
-        self.as_slice().each(visit);
-    }
-    fn first(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_bytes())
+        self.0.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_bytes())
     }
 }
 
@@ -155,13 +149,13 @@ fn without_port(authority: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    fn head<'a>(target: &'a str, fields: &'a [(&'a str, &'a str); 1]) -> RequestHead<'a> {
+    fn head<'a>(target: &'a str, fields: &'a FieldSlice<'a>) -> RequestHead<'a> {
         RequestHead { method: "GET", target: target.as_bytes(), version: Version::Http11, fields }
     }
 
     #[test]
     fn path_is_the_target_without_query_scheme_and_authority() {
-        let host = [("Host", "a:80")];
+        let host = FieldSlice(&[("Host", "a:80")]);
         for (target, path) in [
             ("/", "/"),
             ("/a/b?x=/y", "/a/b"),
@@ -177,12 +171,12 @@ mod tests {
 
     #[test]
     fn host_comes_from_an_absolute_target_before_the_field_and_has_no_port() {
-        let host = [("Host", "b.example:8080")];
+        let host = FieldSlice(&[("Host", "b.example:8080")]);
         assert_eq!(head("/", &host).host().unwrap(), b"b.example");
         assert_eq!(head("http://a.example:1/", &host).host().unwrap(), b"a.example");
-        let v6 = [("host", "[::1]:80")];
+        let v6 = FieldSlice(&[("host", "[::1]:80")]);
         assert_eq!(head("/", &v6).host().unwrap(), b"[::1]");
-        let v6 = [("host", "[::1]")];
+        let v6 = FieldSlice(&[("host", "[::1]")]);
         assert_eq!(head("/", &v6).host().unwrap(), b"[::1]");
     }
 }

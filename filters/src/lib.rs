@@ -13,7 +13,7 @@ pub mod head;
 pub mod security_headers;
 
 pub use edits::{Edit, HeadEdits};
-pub use head::{FieldList, RequestHead, ResponseHead, Version};
+pub use head::{FieldList, FieldSlice, RequestHead, ResponseHead, Version};
 pub use security_headers::SecurityHeaders;
 
 use std::sync::Arc;

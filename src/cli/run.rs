@@ -1,9 +1,9 @@
 //! `vanne run`: the proxy.
 
 use crate::config::{self, AccessLogTarget, Config};
+use crate::control::compile;
 use crate::control::drain::{Signals, Times, drain};
 use crate::control::probe::{self, Probed};
-use crate::control::compile;
 use crate::data::engine::worker::{Setup, Workers};
 use crate::data::listener::accept::ListeningSocket;
 use crate::data::snapshot::Publisher;

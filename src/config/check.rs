@@ -81,8 +81,7 @@ fn check_pools(root: &Node, problems: &mut Vec<Problem>) {
                 let key = format!("pool.{}.backends[{index}]", pool.key);
                 let message = format!("{text} is there twice: it is also number {first}");
                 problems.push(
-                    Problem::new(&key, backend.span.clone(), message)
-                        .accepts("each backend once"),
+                    Problem::new(&key, backend.span.clone(), message).accepts("each backend once"),
                 );
             }
         }
@@ -127,13 +126,7 @@ fn check_routes(root: &Node, problems: &mut Vec<Problem>) {
 }
 
 /// `route.KIND` must name a table `[KIND.NAME]`.
-fn check_reference(
-    root: &Node,
-    route: &Node,
-    key: &str,
-    kind: &str,
-    problems: &mut Vec<Problem>,
-) {
+fn check_reference(root: &Node, route: &Node, key: &str, kind: &str, problems: &mut Vec<Problem>) {
     let Some(node) = route.get(kind) else { return };
     let Some(name) = node.text() else { return };
     let defined: Vec<&str> = root

@@ -236,6 +236,9 @@ mod tests {
         assert!(text.contains("a.toml:2:2") && text.contains('^'), "{text}");
         let json: serde_json::Value =
             serde_json::from_str(&diagnostics.to_json().unwrap()).unwrap();
-        assert_eq!((&json["errors"][0]["line"], &json["errors"][0]["column"]), (&2.into(), &2.into()));
+        assert_eq!(
+            (&json["errors"][0]["line"], &json["errors"][0]["column"]),
+            (&2.into(), &2.into())
+        );
     }
 }

@@ -104,8 +104,7 @@ impl fmt::Display for AccessLogTarget {
 
 impl TextValue for AccessLogTarget {
     const FORMAT: &'static str = "log-target";
-    const ACCEPTED: &'static str =
-        "\"stdout\", \"off\" or a path with a / or ending in .log";
+    const ACCEPTED: &'static str = "\"stdout\", \"off\" or a path with a / or ending in .log";
 }
 
 text_value!(AccessLogTarget);

@@ -24,10 +24,6 @@ pub struct Probe {
 
 impl Default for Probe {
     fn default() -> Self {
-        Self {
-            address: Address::loopback(9901),
-            metrics_token: None,
-            metrics_token_file: None,
-        }
+        Self { address: Address::loopback(9901), metrics_token: None, metrics_token_file: None }
     }
 }

@@ -88,11 +88,7 @@ impl FromStr for Host {
                 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         };
         let is_name = text.len() <= 253 && text.split('.').all(is_label);
-        if is_v6 || is_name {
-            Ok(Self(text.to_ascii_lowercase().into()))
-        } else {
-            Err(InvalidHost)
-        }
+        if is_v6 || is_name { Ok(Self(text.to_ascii_lowercase().into())) } else { Err(InvalidHost) }
     }
 }
 

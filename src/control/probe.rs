@@ -60,9 +60,7 @@ async fn health(State(probed): State<Arc<Probed>>) -> Response {
         connections: probed.workers.connections(),
     };
     match serde_json::to_vec(&health) {
-        Ok(body) => {
-            (code, [(header::CONTENT_TYPE, "application/json")], body).into_response()
-        }
+        Ok(body) => (code, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
@@ -73,10 +71,8 @@ async fn metrics(State(probed): State<Arc<Probed>>, headers: HeaderMap) -> Respo
         return (StatusCode::UNAUTHORIZED, ask, "a bearer token is needed\n").into_response();
     }
     match probed.metrics.render() {
-        Ok(text) => {
-            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
-                .into_response()
-        }
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+            .into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }

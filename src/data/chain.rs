@@ -37,7 +37,7 @@ impl Chain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vanne_filters::{Rejection, Version};
+    use vanne_filters::{FieldSlice, Rejection, Version};
 
     struct Rejects(u16);
     impl Filter for Rejects {
@@ -52,13 +52,9 @@ mod tests {
     #[test]
     fn the_first_rejection_ends_the_chain() {
         let chain = Chain::new(vec![Arc::new(Rejects(403)), Arc::new(Rejects(429))]);
-        let fields: [(&str, &str); 0] = [];
-        let head = RequestHead {
-            method: "GET",
-            target: b"/",
-            version: Version::Http11,
-            fields: &fields,
-        };
+        let fields = FieldSlice(&[]);
+        let head =
+            RequestHead { method: "GET", target: b"/", version: Version::Http11, fields: &fields };
         let verdict = chain.on_request(&head, &mut HeadEdits::new());
         assert_eq!(verdict, Verdict::Reject(Rejection { status: 403, reason: "test" }));
     }

@@ -72,17 +72,14 @@ impl AccessLog {
     /// When the file cannot be opened or the thread not be started.
     pub fn start(target: &Target, workers: usize, dropped: &IntCounter) -> io::Result<Self> {
         let sink = open(target)?;
-        let queues: Vec<_> =
-            (0..workers).map(|_| Arc::new(ArrayQueue::new(RING_LINES))).collect();
+        let queues: Vec<_> = (0..workers).map(|_| Arc::new(ArrayQueue::new(RING_LINES))).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let (give_wake, take_wake) = std::sync::mpsc::sync_channel::<Arc<Wake>>(1);
         let thread = {
             let (queues, stop) = (queues.clone(), Arc::clone(&stop));
             thread::Builder::new().name("access-log".into()).spawn(move || {
-                let wake = Arc::new(Wake {
-                    writer: thread::current(),
-                    sleeping: AtomicBool::new(false),
-                });
+                let wake =
+                    Arc::new(Wake { writer: thread::current(), sleeping: AtomicBool::new(false) });
                 if give_wake.send(Arc::clone(&wake)).is_ok() {
                     write_until_stopped(&queues, &wake, &stop, BufWriter::new(sink));
                 }
@@ -180,10 +177,7 @@ mod tests {
         let dropped = counter();
         let ring = LogRing {
             lines: Arc::new(ArrayQueue::new(2)),
-            wake: Arc::new(Wake {
-                writer: thread::current(),
-                sleeping: AtomicBool::new(false),
-            }),
+            wake: Arc::new(Wake { writer: thread::current(), sleeping: AtomicBool::new(false) }),
             dropped: dropped.clone(),
         };
         for _ in 0..5 {

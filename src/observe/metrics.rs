@@ -73,12 +73,8 @@ pub const CONNECTIONS_ACCEPTED: Metric = metric(
     "Client connections accepted.",
 );
 /// Connections open.
-pub const CONNECTIONS_OPEN: Metric = metric(
-    "vanne_connections_open",
-    Kind::Gauge,
-    &["listener"],
-    "Client connections open now.",
-);
+pub const CONNECTIONS_OPEN: Metric =
+    metric("vanne_connections_open", Kind::Gauge, &["listener"], "Client connections open now.");
 /// Panics caught.
 pub const PANICS: Metric = metric(
     "vanne_panics_total",
@@ -108,12 +104,8 @@ pub const REQUESTS: Metric = metric(
     "Requests ended, by route, pool and status class.",
 );
 /// Requests in flight.
-pub const REQUESTS_IN_FLIGHT: Metric = metric(
-    "vanne_requests_in_flight",
-    Kind::Gauge,
-    &[],
-    "Requests being served now.",
-);
+pub const REQUESTS_IN_FLIGHT: Metric =
+    metric("vanne_requests_in_flight", Kind::Gauge, &[], "Requests being served now.");
 
 /// All metrics there are, in alphabetical order of name.
 pub const METRICS: &[Metric] = &[

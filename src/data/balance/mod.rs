@@ -22,8 +22,7 @@ pub struct Algorithm {
 }
 
 /// All algorithms, in alphabetical order.
-pub const ALGORITHMS: &[Algorithm] =
-    &[Algorithm { name: "round-robin", pick: round_robin::pick }];
+pub const ALGORITHMS: &[Algorithm] = &[Algorithm { name: "round-robin", pick: round_robin::pick }];
 
 /// The algorithm called `name`.
 #[must_use]

@@ -172,12 +172,7 @@ async fn exchange(
 }
 
 /// Ends a request that no engine ends: with our answer or with a cut.
-async fn end(
-    worker: &Worker,
-    connection: &Connection,
-    timer: &mut Timer,
-    action: Action,
-) -> Next {
+async fn end(worker: &Worker, connection: &Connection, timer: &mut Timer, action: Action) -> Next {
     let next = match action {
         Action::Answer(answer) => {
             let next = next_after_answer(worker, connection);

@@ -49,7 +49,8 @@ impl Exchange {
 
     /// What a fault means here: another attempt, an answer of ours, or a cut.
     pub(super) fn on_fault(&mut self, fault: Fault, is_replayable: bool, now: Instant) -> Action {
-        if self.phase == Phase::Tunnel && matches!(fault, Fault::BackendClosed | Fault::ClientGone) {
+        if self.phase == Phase::Tunnel && matches!(fault, Fault::BackendClosed | Fault::ClientGone)
+        {
             // Either side may end a tunnel: that is how it ends.
             return self.on_ended(now);
         }

@@ -45,8 +45,8 @@ impl Exchange {
         if now < self.deadline() {
             return Action::Continue;
         }
-        let is_total = !matches!(self.phase, Phase::Head | Phase::Tunnel)
-            && now >= self.total_deadline();
+        let is_total =
+            !matches!(self.phase, Phase::Head | Phase::Tunnel) && now >= self.total_deadline();
         let refusal = if is_total { Refusal::TotalTimeout } else { self.limit().1 };
         self.refuse(refusal, now)
     }

@@ -30,7 +30,9 @@ pub fn admit(head: &RequestHead<'_>) -> Result<(), Refusal> {
 #[must_use]
 pub fn wants_keep_alive(head: &RequestHead<'_>) -> bool {
     let says = |word: &[u8]| {
-        head.fields.first("connection").is_some_and(|v| tokens(v).any(|t| t.eq_ignore_ascii_case(word)))
+        head.fields
+            .first("connection")
+            .is_some_and(|v| tokens(v).any(|t| t.eq_ignore_ascii_case(word)))
     };
     if head.version >= Version::Http11 { !says(b"close") } else { says(b"keep-alive") }
 }
@@ -42,7 +44,10 @@ pub fn asks_for_websocket(head: &RequestHead<'_>) -> bool {
     head.method == "GET"
         && head.version == Version::Http11
         && head.fields.first("upgrade").is_some_and(|v| v.eq_ignore_ascii_case(b"websocket"))
-        && head.fields.first("connection").is_some_and(|v| tokens(v).any(|t| t.eq_ignore_ascii_case(b"upgrade")))
+        && head
+            .fields
+            .first("connection")
+            .is_some_and(|v| tokens(v).any(|t| t.eq_ignore_ascii_case(b"upgrade")))
 }
 
 /// The tokens of a comma-separated list, without the white space around them.
@@ -53,20 +58,11 @@ pub fn tokens(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vanne_filters::FieldSlice;
 
     fn admitted(method: &str, version: Version, fields: &[(&str, &str)]) -> Result<(), Refusal> {
-        let list = Fields(fields);
+        let list = FieldSlice(fields);
         admit(&RequestHead { method, target: b"/", version, fields: &list })
-    }
-
-    struct Fields<'a>(&'a [(&'a str, &'a str)]);
-    impl vanne_filters::FieldList for Fields<'_> {
-        fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {
-            self.0.each(visit);
-        }
-        fn first(&self, name: &str) -> Option<&[u8]> {
-            self.0.first(name)
-        }
     }
 
     #[test]
@@ -91,7 +87,13 @@ mod tests {
     #[test]
     fn only_a_proper_websocket_request_asks_for_an_upgrade() {
         let ask = |version, fields: [(&str, &str); 2]| {
-            asks_for_websocket(&RequestHead { method: "GET", target: b"/", version, fields: &fields })
+            let fields = FieldSlice(&fields);
+            asks_for_websocket(&RequestHead {
+                method: "GET",
+                target: b"/",
+                version,
+                fields: &fields,
+            })
         };
         let good = [("Upgrade", "WebSocket"), ("Connection", "keep-alive, Upgrade")];
         assert!(ask(Version::Http11, good));

@@ -243,7 +243,9 @@ impl Connection {
     /// taken for whole.
     pub fn reset_on_close(&self) {
         let io = self.io.lock();
-        if let Err(error) = socket2::SockRef::from(&io.stream).set_linger(Some(std::time::Duration::ZERO)) {
+        if let Err(error) =
+            socket2::SockRef::from(&io.stream).set_linger(Some(std::time::Duration::ZERO))
+        {
             tracing::debug!(%error, "connection cannot be reset");
         }
     }
@@ -272,9 +274,7 @@ impl Io {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let room = match self.gate {
             Gate::Limited(0) => return self.poll_gone(cx),
-            Gate::Limited(left) => {
-                usize::try_from(left).unwrap_or(usize::MAX).min(buf.remaining())
-            }
+            Gate::Limited(left) => usize::try_from(left).unwrap_or(usize::MAX).min(buf.remaining()),
             Gate::Open => buf.remaining(),
         };
         let read = if self.ahead.is_empty() {

@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn bare_line_ends_are_malformed() {
-        for bytes in [&b"GET / HTTP/1.1\nHost: a\r\n\r\n"[..], b"GET / HTTP/1.1\r\nA: b\rc\r\n", b"\n"]
+        for bytes in
+            [&b"GET / HTTP/1.1\nHost: a\r\n\r\n"[..], b"GET / HTTP/1.1\r\nA: b\rc\r\n", b"\n"]
         {
             assert_eq!(HeadScan::default().scan(bytes), Scan::Malformed);
         }

@@ -267,7 +267,12 @@ impl ProxyHttp for Hooks {
         error
     }
 
-    async fn fail_to_proxy(&self, _: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        _: &mut Session,
+        error: &Error,
+        ctx: &mut Context,
+    ) -> FailToProxy {
         ctx.failed(error, false);
         FailToProxy { error_code: 0, can_reuse_downstream: false }
     }

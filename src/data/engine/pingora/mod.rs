@@ -16,8 +16,8 @@ use crate::data::refusal::Refusal;
 use hooks::Hooks;
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::ShutdownWatch;
+use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 use std::future::Future;
 use std::pin::Pin;
@@ -67,7 +67,10 @@ impl Engine {
     /// Serves the request whose head `connection` holds. Boxed: an idle connection
     /// must not hold room for it.
     #[must_use]
-    pub fn serve(&self, connection: Arc<Connection>) -> Pin<Box<dyn Future<Output = Served> + Send>> {
+    pub fn serve(
+        &self,
+        connection: Arc<Connection>,
+    ) -> Pin<Box<dyn Future<Output = Served> + Send>> {
         let (proxy, shutdown) = (Arc::clone(&self.proxy), self.shutdown.clone());
         Box::pin(async move {
             let mut session =

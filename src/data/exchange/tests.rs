@@ -1,0 +1,305 @@
+//! The machine on a virtual clock: what each event does in each phase.
+
+use super::*;
+use crate::data::chain::Chain;
+use crate::data::listener;
+use crate::data::route::RouteTable;
+use crate::data::snapshot::Snapshot;
+use crate::data::snapshot::tests::{pool_of, route_to};
+use prometheus::{IntCounter, IntGauge};
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+use vanne_filters::FieldSlice;
+
+const S: Duration = Duration::from_secs(1);
+
+/// An exchange, its clock and what drives it.
+struct Lab {
+    exchange: Exchange,
+    now: Instant,
+}
+
+fn listener() -> Arc<Listener> {
+    Arc::new(Listener {
+        id: "http".parse().unwrap(),
+        address: "127.0.0.1:80".parse().unwrap(),
+        max_connections: 10,
+        timeouts: listener::Timeouts { head: 10 * S, idle: 60 * S, between_bytes: 30 * S },
+        open: AtomicUsize::new(0),
+        open_gauge: IntGauge::new("g", "g").unwrap(),
+        accepted: IntCounter::new("c", "c").unwrap(),
+    })
+}
+
+impl Lab {
+    /// With one route for everything, to a pool of so many backends (first byte 10 s,
+    /// between bytes 5 s, total 100 s, tunnel idle 50 s).
+    fn new(backends: usize) -> Self {
+        let mut routes = RouteTable::default();
+        routes.add(None, "/", route_to(pool_of(backends), "all"));
+        let snapshot = Snapshot { routes, default_chain: Chain::default(), generation: 1 };
+        #[expect(clippy::disallowed_methods, reason = "an Instant to start from; it never moves")]
+        let now = Instant::now();
+        let exchange = Exchange::begin(
+            Arc::new(Arc::new(snapshot)),
+            listener(),
+            Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80)),
+            RequestId::next(&mut fastrand::Rng::with_seed(1)),
+            now,
+            SystemTime::UNIX_EPOCH,
+        );
+        Self { exchange, now }
+    }
+
+    fn step(&mut self, event: Event<'_>) -> Action {
+        self.exchange.step(event, self.now)
+    }
+
+    fn request_with(&mut self, fields: &[(&str, &str)], has_body: bool) -> Action {
+        let list = FieldSlice(fields);
+        let head =
+            RequestHead { method: "GET", target: b"/x", version: Version::Http11, fields: &list };
+        self.step(Event::Request { head, has_body })
+    }
+
+    fn request(&mut self) -> Action {
+        self.request_with(&[("host", "a")], false)
+    }
+
+    fn connected(&mut self) -> Action {
+        self.step(Event::Connected { is_reused: false })
+    }
+
+    fn response(&mut self, status: u16) -> Action {
+        let fields = FieldSlice(&[]);
+        self.step(Event::Response(ResponseHead { status, fields: &fields }))
+    }
+
+    fn fault(&mut self, fault: Fault) -> Action {
+        self.step(Event::Failed { fault, is_replayable: true })
+    }
+
+    /// Lets time pass until the deadline, minus a moment: nothing; then the deadline.
+    fn run_out(&mut self, after: Duration) -> Action {
+        assert_eq!(self.exchange.deadline() - self.now, after);
+        self.now += after - Duration::from_millis(1);
+        assert!(matches!(self.step(Event::Deadline), Action::Continue));
+        self.now += Duration::from_millis(1);
+        self.step(Event::Deadline)
+    }
+
+    fn in_flight(&self) -> u32 {
+        let pool = &self.exchange.route().unwrap().pool;
+        pool.backends.iter().map(|backend| backend.state.in_flight()).sum()
+    }
+}
+
+fn is_answer(action: &Action, status: u16, reason: &str) -> bool {
+    matches!(action, Action::Answer(answer) if answer.status == status
+        && std::str::from_utf8(&answer.body).unwrap().contains(reason))
+}
+
+const UPGRADE: [(&str, &str); 3] =
+    [("host", "a"), ("upgrade", "websocket"), ("connection", "upgrade")];
+
+#[test]
+fn a_plain_request_goes_through_and_leaves_nothing_behind() {
+    let mut lab = Lab::new(1);
+    assert!(matches!(lab.request(), Action::Attempt(_)));
+    assert_eq!(lab.in_flight(), 1);
+    assert!(matches!(lab.connected(), Action::Continue));
+    assert!(matches!(lab.response(103), Action::Continue));
+    assert!(matches!(lab.response(200), Action::Continue));
+    assert!(matches!(lab.step(Event::ResponseBody), Action::Continue));
+    assert!(matches!(lab.step(Event::Ended), Action::Done));
+    assert_eq!((lab.in_flight(), lab.exchange.status()), (0, Some(200)));
+    assert_eq!(lab.exchange.attempts[0].outcome, Some(Outcome::Success));
+    assert_eq!(lab.exchange.refusal(), None);
+}
+
+#[test]
+fn what_cannot_be_routed_is_answered() {
+    let mut lab = Lab::new(0);
+    assert!(is_answer(&lab.request(), 503, "no_backend"));
+    let mut lab = Lab::new(1);
+    assert!(is_answer(&lab.request_with(&[], false), 400, "missing_host"));
+}
+
+#[test]
+fn a_refused_connect_is_tried_on_another_backend_and_then_answered() {
+    let mut lab = Lab::new(2);
+    lab.request();
+    assert!(matches!(lab.fault(Fault::ConnectRefused), Action::Attempt(_)));
+    assert_ne!(lab.exchange.attempts[0].backend.name, lab.exchange.attempts[1].backend.name);
+    assert!(is_answer(&lab.fault(Fault::ConnectTimeout), 504, "connect_timeout"));
+    assert_eq!(lab.in_flight(), 0);
+}
+
+#[test]
+fn an_only_backend_is_tried_again_after_a_pause() {
+    let mut lab = Lab::new(1);
+    lab.request();
+    assert!(matches!(lab.fault(Fault::ConnectRefused), Action::Wait(Effect::Pause(_))));
+    assert_eq!(lab.in_flight(), 0);
+    assert!(matches!(lab.step(Event::Resumed), Action::Attempt(_)));
+    assert!(is_answer(&lab.fault(Fault::ConnectRefused), 502, "connect_refused"));
+}
+
+#[test]
+fn a_kept_connection_that_closed_is_replaced_at_most_three_times() {
+    let mut lab = Lab::new(1);
+    lab.request();
+    for _ in 0..3 {
+        lab.step(Event::Connected { is_reused: true });
+        assert!(matches!(lab.fault(Fault::BackendClosed), Action::Attempt(_)));
+    }
+    lab.step(Event::Connected { is_reused: true });
+    assert!(is_answer(&lab.fault(Fault::BackendClosed), 502, "backend_closed"));
+}
+
+#[test]
+fn a_fresh_connection_that_closed_or_an_unsafe_request_is_not_sent_again() {
+    let mut lab = Lab::new(1);
+    lab.request();
+    lab.connected();
+    assert!(is_answer(&lab.fault(Fault::BackendClosed), 502, "backend_closed"));
+    let mut lab = Lab::new(1);
+    lab.request();
+    lab.step(Event::Connected { is_reused: true });
+    let event = Event::Failed { fault: Fault::BackendClosed, is_replayable: false };
+    assert!(is_answer(&lab.step(event), 502, "backend_closed"));
+}
+
+#[test]
+fn a_backend_that_dies_in_its_answer_cuts_it() {
+    let mut lab = Lab::new(1);
+    lab.request();
+    lab.connected();
+    lab.response(200);
+    assert!(matches!(lab.fault(Fault::BackendClosed), Action::Cut));
+    assert_eq!(lab.exchange.refusal(), Some(Refusal::BackendCut));
+    assert_eq!(lab.exchange.status(), Some(200));
+}
+
+#[test]
+fn a_head_has_one_deadline_from_its_first_byte() {
+    let mut lab = Lab::new(1);
+    assert!(is_answer(&lab.run_out(10 * S), 408, "head_timeout"));
+}
+
+#[test]
+fn a_silent_backend_is_given_first_byte_then_between_bytes() {
+    let mut lab = Lab::new(1);
+    lab.request();
+    lab.now += S;
+    lab.connected();
+    assert!(is_answer(&lab.run_out(10 * S), 504, "first_byte_timeout"));
+
+    let mut lab = Lab::new(1);
+    lab.request();
+    lab.connected();
+    lab.response(200);
+    lab.now += 3 * S;
+    lab.step(Event::ResponseBody);
+    assert!(matches!(lab.run_out(5 * S), Action::Cut));
+    assert_eq!(lab.exchange.refusal(), Some(Refusal::BackendStalled));
+}
+
+#[test]
+fn a_client_that_stalls_is_never_held_against_the_backend() {
+    let mut lab = Lab::new(1);
+    lab.request_with(&[("host", "a"), ("content-length", "9")], true);
+    lab.connected();
+    lab.step(Event::Parked(Waiting::Client));
+    assert!(is_answer(&lab.run_out(30 * S), 408, "client_stalled"));
+    assert_eq!(lab.exchange.attempts[0].outcome, Some(Outcome::ClientError));
+
+    let mut lab = Lab::new(1);
+    lab.request();
+    lab.connected();
+    lab.response(200);
+    lab.step(Event::Parked(Waiting::Client));
+    lab.now += 20 * S;
+    // It takes again: now the backend has its whole limit.
+    lab.step(Event::Parked(Waiting::Backend));
+    assert_eq!(lab.exchange.deadline() - lab.now, 5 * S);
+}
+
+#[test]
+fn a_backend_that_takes_no_more_of_an_upload_is_stalled() {
+    let mut lab = Lab::new(1);
+    lab.request_with(&[("host", "a"), ("content-length", "9")], true);
+    lab.connected();
+    lab.step(Event::RequestBody { is_last: false });
+    lab.step(Event::Parked(Waiting::Backend));
+    assert!(is_answer(&lab.run_out(5 * S), 504, "backend_stalled"));
+}
+
+#[test]
+fn the_total_bounds_everything_but_tunnels() {
+    let mut lab = Lab::new(1);
+    lab.request();
+    lab.connected();
+    lab.response(200);
+    for _ in 0..33 {
+        lab.now += 3 * S;
+        lab.step(Event::ResponseBody);
+    }
+    assert!(matches!(lab.run_out(S), Action::Cut));
+    assert_eq!(lab.exchange.refusal(), Some(Refusal::TotalTimeout));
+
+    let mut lab = Lab::new(1);
+    lab.request();
+    assert!(is_answer(&lab.run_out(100 * S), 504, "total_timeout"));
+}
+
+#[test]
+fn a_tunnel_lives_until_it_is_idle_or_a_side_closes() {
+    let mut lab = Lab::new(1);
+    lab.request_with(&UPGRADE, false);
+    lab.connected();
+    assert!(matches!(lab.response(101), Action::Tunnel));
+    for _ in 0..10 {
+        lab.now += 40 * S;
+        lab.step(Event::ResponseBody);
+        lab.step(Event::RequestBody { is_last: false });
+    }
+    assert!(matches!(lab.run_out(50 * S), Action::Cut));
+    assert_eq!(lab.exchange.refusal(), Some(Refusal::TunnelIdleTimeout));
+
+    for fault in [Fault::ClientGone, Fault::BackendClosed] {
+        let mut lab = Lab::new(1);
+        lab.request_with(&UPGRADE, false);
+        lab.connected();
+        lab.response(101);
+        assert!(matches!(lab.fault(fault), Action::Done));
+        assert_eq!((lab.exchange.refusal(), lab.in_flight()), (None, 0));
+    }
+}
+
+#[test]
+fn an_upgrade_that_nobody_asked_for_is_malformed() {
+    let mut lab = Lab::new(1);
+    lab.request();
+    lab.connected();
+    assert!(is_answer(&lab.response(101), 502, "backend_malformed"));
+}
+
+#[test]
+fn a_client_that_is_gone_gets_no_answer() {
+    let mut lab = Lab::new(1);
+    lab.request();
+    lab.connected();
+    assert!(matches!(lab.fault(Fault::ClientGone), Action::Cut));
+    assert_eq!((lab.exchange.status(), lab.in_flight()), (Some(499), 0));
+}
+
+#[test]
+fn after_an_answer_of_ours_only_a_client_that_does_not_take_it_is_cut() {
+    let mut lab = Lab::new(0);
+    lab.request();
+    assert!(lab.exchange.is_ended());
+    assert!(matches!(lab.step(Event::ResponseBody), Action::Continue));
+    assert!(matches!(lab.run_out(30 * S), Action::Cut));
+    assert_eq!(lab.exchange.refusal(), Some(Refusal::NoBackend));
+}
