@@ -219,7 +219,7 @@ mod tests {
     fn a_close_word_is_suggested_and_a_far_one_is_not() {
         let keys = ["backends", "algorithm", "timeouts"];
         assert_eq!(closest("backend", keys).unwrap(), "backends");
-        assert_eq!(closest("algoritm", keys).unwrap(), "algorithm");
+        assert_eq!(closest("algoritm", keys).unwrap(), "algorithm"); // misspelt on purpose
         assert!(closest("zzz", keys).is_none());
     }
 
