@@ -167,10 +167,11 @@ class Load:
     """What the load generator saw."""
 
     def __init__(self, output):
-        found = re.search(r"(\d+) requests in ([\d.]+)(m?s|m)", output)
+        found = re.search(r"(\d+) requests in ([\d.]+)(ms|s|m)\b", output)
         if found is None:
             raise LabError(f"cannot read the output of wrk:\n{output}")
         self.requests = int(found[1])
+        self.seconds = float(found[2]) * {"ms": 0.001, "s": 1, "m": 60}[found[3]]
         errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
         refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
         self.errors = sum(map(int, errors.groups())) if errors else 0

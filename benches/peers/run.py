@@ -97,8 +97,8 @@ def measure(process, setting, case, given):
         "requests": seen.requests,
         "cpu_seconds": round(cpu, 3),
         "us_per_request": cpu / seen.requests * 1e6,
-        "requests_per_second": seen.requests / given.seconds,
-        "busy": cpu / given.seconds,
+        "requests_per_second": seen.requests / seen.seconds,
+        "busy": cpu / seen.seconds,
     }
 
 
