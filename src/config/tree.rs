@@ -365,8 +365,8 @@ mod tests {
         let yaml = "ä: ö\nkey: value\n";
         let tree = parse(yaml, Format::Yaml).unwrap();
         let entry = &tree.entries()[1];
-        assert_eq!(&yaml[entry.key_span.clone()], "key");
-        assert_eq!(&yaml[entry.node.span.clone()], "value");
+        assert_eq!(yaml.get(entry.key_span.clone()), Some("key"));
+        assert_eq!(yaml.get(entry.node.span.clone()), Some("value"));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 use crate::data::engine::worker::Workers;
 use crate::data::lifecycle::Stage;
+use crate::types::clock;
 use std::io;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -56,29 +57,35 @@ impl Signals {
 
 /// Drains `workers` until all have ended.
 pub async fn drain(workers: &Workers, signals: &mut Signals, times: Times) {
-    let begin = Instant::now();
-    let deadline = begin + times.deadline;
-    workers.advance(Stage::Draining);
+    let begin: Instant = clock::now().into();
     tracing::info!(delay = ?times.delay, deadline = ?times.deadline, "draining");
-    let is_hurried = tokio::select! {
-        () = sleep(times.delay) => false,
-        _ = signals.next() => true,
-    };
-    workers.advance(Stage::Closing);
-    let is_empty = !is_hurried
-        && tokio::select! {
-            () = ended(workers) => true,
-            () = sleep_until(deadline) => false,
-            _ = signals.next() => false,
-        };
-    if !is_empty {
-        tracing::warn!(connections = workers.connections(), "cutting what is left");
-        workers.advance(Stage::Aborting);
-        if tokio::time::timeout(CUT_MAX, ended(workers)).await.is_err() {
-            tracing::error!(connections = workers.connections(), "workers did not end");
-        }
+    if !finish(workers, signals, times, begin + times.deadline).await {
+        cut(workers).await;
     }
     tracing::info!(took = ?begin.elapsed(), "drained");
+}
+
+/// Accepts for a while, then finishes what is in flight. `false`: some is left.
+async fn finish(workers: &Workers, signals: &mut Signals, times: Times, deadline: Instant) -> bool {
+    workers.advance(Stage::Draining);
+    tokio::select! {
+        () = sleep(times.delay) => {}
+        _ = signals.next() => return false,
+    }
+    workers.advance(Stage::Closing);
+    tokio::select! {
+        () = ended(workers) => true,
+        () = sleep_until(deadline) => false,
+        _ = signals.next() => false,
+    }
+}
+
+async fn cut(workers: &Workers) {
+    tracing::warn!(connections = workers.connections(), "cutting what is left");
+    workers.advance(Stage::Aborting);
+    if tokio::time::timeout(CUT_MAX, ended(workers)).await.is_err() {
+        tracing::error!(connections = workers.connections(), "workers did not end");
+    }
 }
 
 async fn ended(workers: &Workers) {

@@ -75,16 +75,14 @@ impl AccessLog {
         let queues: Vec<_> = (0..workers).map(|_| Arc::new(ArrayQueue::new(RING_LINES))).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let (give_wake, take_wake) = std::sync::mpsc::sync_channel::<Arc<Wake>>(1);
-        let thread = {
-            let (queues, stop) = (queues.clone(), Arc::clone(&stop));
-            thread::Builder::new().name("access-log".into()).spawn(move || {
-                let wake =
-                    Arc::new(Wake { writer: thread::current(), sleeping: AtomicBool::new(false) });
-                if give_wake.send(Arc::clone(&wake)).is_ok() {
-                    write_until_stopped(&queues, &wake, &stop, BufWriter::new(sink));
-                }
-            })?
-        };
+        let (rings, stopping) = (queues.clone(), Arc::clone(&stop));
+        let thread = thread::Builder::new().name("access-log".into()).spawn(move || {
+            let wake =
+                Arc::new(Wake { writer: thread::current(), sleeping: AtomicBool::new(false) });
+            if give_wake.send(Arc::clone(&wake)).is_ok() {
+                write_until_stopped(&rings, &wake, &stopping, BufWriter::new(sink));
+            }
+        })?;
         let wake = take_wake.recv().map_err(io::Error::other)?;
         let rings = queues
             .into_iter()

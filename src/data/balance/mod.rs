@@ -41,15 +41,19 @@ pub(crate) mod tests {
         for algorithm in ALGORITHMS {
             assert!((algorithm.pick)(&pool_of(0), &|_| true).is_none(), "{}", algorithm.name);
             for size in [1, 2, 7, 100] {
-                let pool = pool_of(size);
-                let last = Arc::clone(pool.backends.last().unwrap());
-                for _ in 0..size * 2 {
-                    let only_last = |b: &Arc<Backend>| Arc::ptr_eq(b, &last);
-                    assert_eq!((algorithm.pick)(&pool, &only_last), Some(size - 1));
-                    assert!((algorithm.pick)(&pool, &|_| false).is_none());
-                    assert!((algorithm.pick)(&pool, &|_| true).unwrap() < size);
-                }
+                picks_only_what_is_admitted(algorithm, size);
             }
+        }
+    }
+
+    fn picks_only_what_is_admitted(algorithm: &Algorithm, size: usize) {
+        let pool = pool_of(size);
+        let last = Arc::clone(pool.backends.last().unwrap());
+        for _ in 0..size * 2 {
+            let only_last = |b: &Arc<Backend>| Arc::ptr_eq(b, &last);
+            assert_eq!((algorithm.pick)(&pool, &only_last), Some(size - 1));
+            assert!((algorithm.pick)(&pool, &|_| false).is_none());
+            assert!((algorithm.pick)(&pool, &|_| true).unwrap() < size);
         }
     }
 

@@ -50,15 +50,15 @@ impl HeadScan {
             if !line.is_empty() {
                 self.has_begun = true;
             } else if self.has_begun {
-                return if self.seen > HEAD_BYTES_MAX {
-                    Scan::TooLarge
-                } else {
-                    Scan::Complete(self.seen)
-                };
+                return self.unless_too_large(Scan::Complete(self.seen));
             }
         }
         self.seen = bytes.len();
-        if self.seen > HEAD_BYTES_MAX { Scan::TooLarge } else { Scan::Partial }
+        self.unless_too_large(Scan::Partial)
+    }
+
+    fn unless_too_large(self, scan: Scan) -> Scan {
+        if self.seen > HEAD_BYTES_MAX { Scan::TooLarge } else { scan }
     }
 }
 

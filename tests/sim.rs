@@ -1,0 +1,362 @@
+//! Simulation: random requests through the machine on a virtual clock.
+//!
+//! Each seed builds a config, compiles it as the process would, and drives many exchanges at
+//! once with random events: answers, faults, stalls, time. After each step the invariants
+//! below are checked. A failure prints its seed; `SEED=n cargo test --test sim` replays it,
+//! `SEEDS=n` and `STEPS=n` run more.
+//!
+//! Invariants:
+//! 1. in-flight counts equal the attempts that have begun and not ended, per backend;
+//! 2. they are zero when all requests are over;
+//! 3. a request gets at most one answer, and none after its head was sent;
+//! 4. an attempt is only at a backend of the route's pool, and there are never more than the
+//!    rules allow (first, retries, replays);
+//! 5. an ended request stays ended, with the status and reason it ended with;
+//! 6. every attempt ends with an outcome, and what the client did is no failure;
+//! 7. the deadline is never further away than the largest limit that holds;
+//! 8. round robin: backends' turns differ by at most one while no attempt is repeated.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use vanne::config::{self, Format, Source};
+use vanne::control::compile;
+use vanne::data::exchange::{Action, Event, Exchange, Waiting};
+use vanne::data::listener::Client;
+use vanne::data::outcome::Outcome;
+use vanne::data::refusal::{Party, Refusal};
+use vanne::data::snapshot::{Publisher, Reader};
+use vanne::data::upstream::Fault;
+use vanne::observe::metrics::Metrics;
+use vanne::types::clock;
+use vanne::types::request_id::RequestId;
+use vanne_filters::{FieldSlice, RequestHead, ResponseHead, Version};
+
+const SEEDS: u64 = 64;
+const STEPS: u32 = 1000;
+const CONCURRENT_MAX: usize = 40;
+const TOTAL: Duration = Duration::from_secs(60);
+
+/// A number from the environment, for replays and longer runs.
+fn setting(name: &str) -> Option<u64> {
+    use vanne::config::Environment;
+    vanne::config::ProcessEnvironment.variable(name)?.parse().ok()
+}
+
+#[test]
+fn invariants_hold_for_every_seed() {
+    let steps = setting("STEPS").map_or(STEPS, |steps| u32::try_from(steps).unwrap());
+    let seeds = match setting("SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..setting("SEEDS").unwrap_or(SEEDS),
+    };
+    for seed in seeds {
+        let run = std::panic::catch_unwind(|| World::new(seed).run(steps));
+        assert!(run.is_ok(), "seed {seed} fails: replay with SEED={seed} cargo test --test sim");
+    }
+}
+
+/// One request under way, and what an engine would remember of it.
+struct Running {
+    exchange: Exchange,
+    state: State,
+    answers: u32,
+    is_head_sent: bool,
+}
+
+/// What the engine does for a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    ReadingHead,
+    Waiting,
+    Connecting,
+    Streaming,
+    Tunnel,
+    Over,
+}
+
+struct World {
+    rng: fastrand::Rng,
+    now: Instant,
+    reader: Reader,
+    listener: Arc<vanne::data::listener::Listener>,
+    backends: usize,
+    retries: usize,
+    running: Vec<Running>,
+    /// Attempts at each backend by requests that made only one.
+    repeated: bool,
+    turns: HashMap<String, u32>,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let backends = rng.usize(0..6);
+        let retries = rng.usize(0..4);
+        let list: Vec<String> =
+            (0..backends).map(|n| format!("\"127.0.0.1:{}\"", 9000 + n)).collect();
+        let text = format!(
+            r#"
+            [listener.http]
+            address = "127.0.0.1:80"
+            timeouts = {{ head = "10s", idle = "60s", between_bytes = "20s" }}
+            [pool.a]
+            backends = [{}]
+            connect_retries = {retries}
+            timeouts = {{ connect = "5s", first_byte = "30s", between_bytes = "20s" }}
+            [[route]]
+            name = "a"
+            match = {{ path = "/a" }}
+            pool = "a"
+            timeouts = {{ total = "60s", tunnel_idle = "50s" }}
+            "#,
+            list.join(",")
+        );
+        let source =
+            Source { name: "sim", text: &text, format: Format::Toml, folder: ".".as_ref() };
+        let config = config::parse(&source, &config::ProcessEnvironment).unwrap().config;
+        let metrics = Metrics::new().unwrap();
+        let snapshot = compile::snapshot(&config, &metrics, 1).unwrap();
+        Self {
+            now: clock::now(),
+            reader: Publisher::new(snapshot).reader(),
+            listener: compile::listeners(&config, &metrics).unwrap().remove(0),
+            rng,
+            backends,
+            retries,
+            running: Vec::new(),
+            repeated: false,
+            turns: HashMap::new(),
+        }
+    }
+
+    fn run(mut self, steps: u32) {
+        for _ in 0..steps {
+            self.step();
+            self.check();
+        }
+        while let Some(index) = self.running.iter().position(|r| r.state != State::Over) {
+            self.report(index, Event::Aborted(Refusal::DrainDeadline));
+            self.check();
+        }
+        self.check_the_end();
+    }
+
+    fn step(&mut self) {
+        if self.running.len() < CONCURRENT_MAX && self.rng.u8(..) < 80 {
+            self.begin();
+        }
+        if self.rng.u8(..) < 60 {
+            self.now += Duration::from_millis(self.rng.u64(1..8000));
+            self.fire_deadlines();
+        }
+        if self.running.is_empty() {
+            return;
+        }
+        let index = self.rng.usize(0..self.running.len());
+        self.advance(index);
+        self.running.retain(|running| running.state != State::Over || !running.exchange.is_ended());
+    }
+
+    fn begin(&mut self) {
+        let exchange = Exchange::begin(
+            self.reader.load(),
+            Arc::clone(&self.listener),
+            Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80)),
+            RequestId::next(&mut self.rng),
+            self.now,
+            SystemTime::UNIX_EPOCH,
+        );
+        self.running.push(Running {
+            exchange,
+            state: State::ReadingHead,
+            answers: 0,
+            is_head_sent: false,
+        });
+    }
+
+    fn fire_deadlines(&mut self) {
+        for index in 0..self.running.len() {
+            let running = &self.running[index];
+            if running.state != State::Over && running.exchange.deadline() <= self.now {
+                self.report(index, Event::Deadline);
+                let running = &self.running[index];
+                assert!(
+                    running.exchange.is_ended(),
+                    "a deadline that was reached ends the request: {:?}",
+                    running.state
+                );
+            }
+        }
+    }
+
+    /// One thing that can happen to request `index` now.
+    fn advance(&mut self, index: usize) {
+        let dice = self.rng.u8(..100);
+        match self.running[index].state {
+            State::ReadingHead => self.head_comes(index, dice),
+            State::Waiting => self.report(index, Event::Resumed),
+            State::Connecting => self.connect_ends(index, dice),
+            State::Streaming | State::Tunnel => self.stream_moves(index, dice),
+            State::Over => {}
+        }
+    }
+
+    fn head_comes(&mut self, index: usize, dice: u8) {
+        if dice < 5 {
+            let fault = Event::Failed { fault: Fault::ClientGone, is_replayable: false };
+            return self.report(index, fault);
+        }
+        let upgrade = [("host", "h"), ("upgrade", "websocket"), ("connection", "upgrade")];
+        let (target, fields): (&[u8], &[(&str, &str)]) = match dice {
+            5..10 => (b"/nowhere", &upgrade[..1]),
+            10..15 => (b"/a", &[]),
+            15..30 => (b"/a/ws", &upgrade),
+            _ => (b"/a/x", &upgrade[..1]),
+        };
+        let list = FieldSlice(fields);
+        let head = RequestHead { method: "GET", target, version: Version::Http11, fields: &list };
+        self.report(index, Event::Request { head, has_body: dice > 70 });
+    }
+
+    fn connect_ends(&mut self, index: usize, dice: u8) {
+        let fault = match dice {
+            0..70 => return self.report(index, Event::Connected { is_reused: dice < 30 }),
+            70..80 => Fault::ConnectRefused,
+            80..90 => Fault::ConnectTimeout,
+            90..95 => Fault::ConnectFailed,
+            _ => Fault::ClientGone,
+        };
+        self.report(index, Event::Failed { fault, is_replayable: true });
+    }
+
+    fn stream_moves(&mut self, index: usize, dice: u8) {
+        let fields = FieldSlice(&[]);
+        let is_head_sent = self.running[index].is_head_sent;
+        let status = if dice % 5 == 0 { 503 } else { 200 };
+        let failed = |fault| Event::Failed { fault, is_replayable: dice.is_multiple_of(2) };
+        let event = match dice {
+            0..10 => Event::Parked(Waiting::Client),
+            10..20 => Event::Parked(Waiting::Backend),
+            20..30 => Event::RequestBody { is_last: dice < 25 },
+            30..35 if !is_head_sent => {
+                Event::Response(ResponseHead { status: 103, fields: &fields })
+            }
+            35..40 if !is_head_sent => {
+                Event::Response(ResponseHead { status: 101, fields: &fields })
+            }
+            40..65 if !is_head_sent => Event::Response(ResponseHead { status, fields: &fields }),
+            40..80 if is_head_sent && dice < 60 => Event::ResponseBody,
+            60..80 if is_head_sent => Event::Ended,
+            80..85 => failed(Fault::BackendClosed),
+            85..88 => failed(Fault::BackendMalformed),
+            88..92 => failed(Fault::ClientGone),
+            92..94 => failed(Fault::ClientMalformed),
+            94..95 => Event::Aborted(Refusal::Panic),
+            _ => Event::Deadline,
+        };
+        self.report(index, event);
+    }
+
+    /// Reports an event and does what an engine would do with the action.
+    fn report(&mut self, index: usize, event: Event<'_>) {
+        let is_final_head = matches!(&event, Event::Response(head) if head.status >= 200);
+        let before = (
+            self.running[index].exchange.is_ended(),
+            self.running[index].exchange.status(),
+            self.running[index].exchange.refusal(),
+        );
+        let action = self.running[index].exchange.step(event, self.now);
+        let running = &mut self.running[index];
+        let ended = running.exchange.is_ended();
+        if before.0 {
+            let after = (true, running.exchange.status(), running.exchange.refusal());
+            assert_eq!(before, after, "5: an ended request stays as it ended");
+        }
+        match action {
+            Action::Continue => {
+                running.is_head_sent |= is_final_head;
+                if running.state == State::Connecting {
+                    running.state = State::Streaming;
+                }
+            }
+            Action::Tunnel => {
+                running.is_head_sent = true;
+                running.state = State::Tunnel;
+            }
+            Action::Wait(_) => running.state = State::Waiting,
+            Action::Attempt(_) => running.state = State::Connecting,
+            Action::Answer(_) => {
+                running.answers += 1;
+                assert!(!running.is_head_sent, "3: no answer after a head was sent");
+                running.is_head_sent = true;
+                assert!(ended);
+            }
+            Action::Cut | Action::Done => assert!(ended || before.0),
+        }
+        if ended {
+            running.state = State::Over;
+            self.count_turns(index);
+        }
+    }
+
+    fn count_turns(&mut self, index: usize) {
+        let attempts = &self.running[index].exchange.attempts;
+        self.repeated |= attempts.len() > 1;
+        for attempt in attempts {
+            *self.turns.entry(attempt.backend.name.to_string()).or_default() += 1;
+        }
+    }
+
+    fn check(&self) {
+        let mut open: HashMap<&str, u32> = HashMap::new();
+        for running in &self.running {
+            let exchange = &running.exchange;
+            assert!(running.answers <= 1, "3: one answer at most");
+            // First, retries, replays.
+            assert!(exchange.attempts.len() <= 1 + self.retries + 3, "4: bounded attempts");
+            assert!(exchange.deadline() <= self.now + TOTAL, "7: the deadline is near");
+            for attempt in &exchange.attempts {
+                match (attempt.ended, attempt.outcome) {
+                    (None, None) => *open.entry(&attempt.backend.name).or_default() += 1,
+                    (Some(_), Some(outcome)) => {
+                        let by = attempt.refusal.map(|refusal| refusal.row().by);
+                        let is_failure = matches!(outcome, Outcome::Failure(_));
+                        assert!(!(by == Some(Party::Client) && is_failure), "6: {outcome:?}");
+                    }
+                    other => panic!("6: an end without an outcome: {other:?}"),
+                }
+            }
+            if exchange.is_ended() {
+                assert!(exchange.attempts.iter().all(|a| a.ended.is_some()), "6: all have ended");
+            }
+        }
+        let snapshot = self.reader.load();
+        let Some(route) = snapshot.routes.find(None, b"/a") else { panic!("the route is there") };
+        assert_eq!(route.pool.backends.len(), self.backends);
+        for backend in &route.pool.backends {
+            let counted = open.remove(&*backend.name).unwrap_or_default();
+            assert_eq!(backend.state.in_flight(), counted, "1: in flight at {}", backend.name);
+        }
+        assert!(open.is_empty(), "4: attempts only at backends of the pool");
+    }
+
+    fn check_the_end(&self) {
+        let snapshot = self.reader.load();
+        let Some(route) = snapshot.routes.find(None, b"/a") else { panic!("the route is there") };
+        for backend in &route.pool.backends {
+            assert_eq!(backend.state.in_flight(), 0, "2: nothing is left");
+        }
+        let turns: Vec<u32> = route
+            .pool
+            .backends
+            .iter()
+            .map(|b| self.turns.get(&*b.name).copied().unwrap_or_default())
+            .collect();
+        if let (false, Some(most), Some(least)) =
+            (self.repeated, turns.iter().max(), turns.iter().min())
+        {
+            assert!(most - least <= 1, "8: fair turns, {turns:?}");
+        }
+    }
+}
