@@ -31,6 +31,12 @@ impl HeadEdits {
         Self::default()
     }
 
+    /// No edits, with room for `count`.
+    #[must_use]
+    pub fn with_capacity(count: usize) -> Self {
+        Self { edits: Vec::with_capacity(count) }
+    }
+
     /// Removes all fields called `name`.
     pub fn remove(&mut self, name: HeaderName) {
         self.edits.push(Edit::Remove(name));

@@ -14,9 +14,14 @@ impl RequestId {
         Self(rng.u128(..))
     }
 
-    /// The id as bytes for a header field.
+    /// The id as the value of a header field. Clones share its memory.
     #[must_use]
-    pub fn to_hex(self) -> [u8; 32] {
+    pub fn to_value(self) -> http::HeaderValue {
+        // Hex digits are always a header value.
+        http::HeaderValue::from_bytes(&self.to_hex()).unwrap_or(http::HeaderValue::from_static("-"))
+    }
+
+    fn to_hex(self) -> [u8; 32] {
         const DIGITS: [u8; 16] = *b"0123456789abcdef";
         let mut out = [0; 32];
         let mut rest = self.0;

@@ -6,7 +6,7 @@
 //! one request. When the machine ends the request, the future is dropped, and with it
 //! the connection to the backend.
 
-use crate::data::exchange::{Action, Event, Exchange, Waiting};
+use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::lifecycle::{Lifecycle, Stage};
 use crate::data::listener::connection::Connection;
 use crate::data::refusal::Refusal;
@@ -100,21 +100,18 @@ fn after_poll(
         let fault = Event::Failed { fault: Fault::ClientGone, is_replayable: false };
         return ending(connection.step(fault));
     }
-    let is_request_done = connection.with_exchange(Exchange::is_request_done)?;
-    let waiting: Waiting = connection.waiting(is_request_done);
-    connection.step(Event::Parked(waiting));
+    let mut deadline = connection.park()?;
     if lifecycle.stage() == Stage::Aborting {
         return ending(connection.step(Event::Aborted(Refusal::DrainDeadline)));
     }
-    loop {
-        let deadline = connection.with_exchange(Exchange::deadline)?;
-        if timer.poll(cx, deadline).is_pending() {
-            return None;
-        }
+    while timer.poll(cx, deadline).is_ready() {
+        connection.before_poll();
         if let Some(action) = ending(connection.step(Event::Deadline)) {
             return Some(action);
         }
+        deadline = connection.with_exchange(Exchange::deadline)?;
     }
+    None
 }
 
 /// The action if it ends the request. A tunnel that the machine ends is `Done`.

@@ -223,7 +223,7 @@ async fn flush(worker: &Worker, connection: &Connection, timer: &mut Timer) {
 fn record(worker: &Worker, connection: &Connection) {
     if let Some((exchange, traffic)) = connection.end() {
         worker.in_flight.dec();
-        finish(&exchange, traffic, &worker.metrics, worker.log.as_ref(), clock::now());
+        finish(&exchange, traffic, &worker.metrics, worker.log.as_ref(), connection.now());
     }
 }
 

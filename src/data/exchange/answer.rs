@@ -5,7 +5,7 @@
 
 use crate::data::chain::Chain;
 use crate::data::refusal::{Refusal, phrase};
-use crate::data::upstream::forward::{REQUEST_ID, set_request_id};
+use crate::data::upstream::forward::REQUEST_ID;
 use crate::types::request_id::RequestId;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
@@ -30,7 +30,7 @@ impl Answer {
         let status = refusal.row().status;
         let body = format!("{status} {}: {} (request {id})\n", phrase(status), refusal.reason());
         let mut edits = HeadEdits::new();
-        set_request_id(id, &mut edits);
+        edits.set(REQUEST_ID, id.to_value());
         chain.on_response(&ResponseHead { status, fields: &NoFields }, &mut edits);
         let mut fields = vec![
             (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),

@@ -32,6 +32,12 @@ impl Exchange {
         }
     }
 
+    /// Whom the engine waited for when it was last said.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        self.waiting
+    }
+
     pub(super) fn on_parked(&mut self, waiting: Waiting, now: Instant) -> Action {
         if self.waiting != waiting {
             self.waiting = waiting;

@@ -24,6 +24,7 @@ use super::refusal::Refusal;
 use super::snapshot::{LocalSnapshot, Route};
 use super::upstream::{Attempt, AttemptRecord, Fault, forward};
 use crate::types::request_id::RequestId;
+use http::HeaderValue;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use vanne_filters::{HeadEdits, RequestHead, ResponseHead, Verdict, Version};
@@ -124,6 +125,8 @@ pub struct Facts {
 pub struct Exchange {
     /// Its id.
     pub id: RequestId,
+    /// The same as a field's value.
+    id_value: HeaderValue,
     /// When its first byte came.
     pub started: Instant,
     /// The same on the wall clock.
@@ -153,6 +156,8 @@ pub struct Exchange {
     response_edits: HeadEdits,
 }
 
+/// Edits of an ordinary head: room for so many is made at once.
+const EDITS_USUAL: usize = 8;
 /// Times one request may be sent again because a kept connection turned out closed.
 const REPLAYS_MAX: u8 = 3;
 
@@ -169,6 +174,7 @@ impl Exchange {
     ) -> Self {
         Self {
             id,
+            id_value: id.to_value(),
             started: now,
             started_wall: wall,
             client,
@@ -188,8 +194,8 @@ impl Exchange {
             replays_left: REPLAYS_MAX,
             waiting: Waiting::Client,
             progress: now,
-            request_edits: HeadEdits::new(),
-            response_edits: HeadEdits::new(),
+            request_edits: HeadEdits::with_capacity(EDITS_USUAL),
+            response_edits: HeadEdits::with_capacity(EDITS_USUAL),
         }
     }
 
@@ -254,7 +260,7 @@ impl Exchange {
         forward::request_edits(
             head,
             &self.client,
-            self.id,
+            &self.id_value,
             self.is_websocket,
             &mut self.request_edits,
         );
@@ -276,7 +282,7 @@ impl Exchange {
             return self.on_fault(Fault::BackendMalformed, false, now);
         }
         let version = self.facts.as_ref().map_or(Version::Http11, |facts| facts.version);
-        forward::response_edits(head, version, self.id, &mut self.response_edits);
+        forward::response_edits(head, version, &self.id_value, &mut self.response_edits);
         if let Some(route) = &self.route {
             route.chain.on_response(head, &mut self.response_edits);
         }

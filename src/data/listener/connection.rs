@@ -19,6 +19,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -46,6 +47,7 @@ pub struct Connection {
     fd: RawFd,
     io: Mutex<Io>,
     exchange: Mutex<Option<Box<Exchange>>>,
+    now: Mutex<Instant>,
     settled: Mutex<Option<Action>>,
 }
 
@@ -86,6 +88,7 @@ impl Connection {
             fd,
             io: Mutex::new(io),
             exchange: Mutex::new(None),
+            now: Mutex::new(clock::now()),
             settled: Mutex::new(None),
         }
     }
@@ -117,13 +120,29 @@ impl Connection {
         Some((exchange, self.io.lock().traffic))
     }
 
-    /// Reports `event` to the request's machine, at the time it is now.
+    /// Reports `event` to the request's machine, at the time of the present wake-up.
     /// Without a request there is nothing to do but to cut.
     pub fn step(&self, event: Event<'_>) -> Action {
-        self.exchange
-            .lock()
-            .as_mut()
-            .map_or(Action::Cut, |exchange| exchange.step(event, clock::now()))
+        let now = *self.now.lock();
+        self.exchange.lock().as_mut().map_or(Action::Cut, |exchange| exchange.step(event, now))
+    }
+
+    /// Tells the machine for whom the engine waits now, and asks until when. `None`
+    /// without a request.
+    pub fn park(&self) -> Option<Instant> {
+        let mut exchange = self.exchange.lock();
+        let exchange = exchange.as_mut()?;
+        let waiting = self.io.lock().waiting(exchange.is_request_done());
+        if exchange.waiting() != waiting {
+            exchange.step(Event::Parked(waiting), *self.now.lock());
+        }
+        Some(exchange.deadline())
+    }
+
+    /// When the present wake-up began: the clock is read once for all that it brings.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        *self.now.lock()
     }
 
     /// Keeps what the machine decided while the engine could only stop: the first counts.
@@ -200,23 +219,12 @@ impl Connection {
         self.io.lock().out = bytes;
     }
 
-    /// Before an engine is polled: nobody is known to wait.
+    /// Before an engine is polled: a wake-up begins, and nobody is known to wait.
     pub fn before_poll(&self) {
+        *self.now.lock() = clock::now();
         let mut io = self.io.lock();
         io.is_read_parked = false;
         io.is_write_parked = false;
-    }
-
-    /// After an engine was polled and waits: for whom. `is_request_done`: a read then
-    /// only watches for the client to leave.
-    #[must_use]
-    pub fn waiting(&self, is_request_done: bool) -> Waiting {
-        let io = self.io.lock();
-        if io.is_write_parked || (io.is_read_parked && !is_request_done) {
-            Waiting::Client
-        } else {
-            Waiting::Backend
-        }
     }
 
     /// Closes our half: the client sees the end after all that was written.
@@ -252,6 +260,16 @@ impl Connection {
 }
 
 impl Io {
+    /// For whom an engine waits that was just polled. Once the request is done, a read
+    /// only watches for the client to leave.
+    fn waiting(&self, is_request_done: bool) -> Waiting {
+        if self.is_write_parked || (self.is_read_parked && !is_request_done) {
+            Waiting::Client
+        } else {
+            Waiting::Backend
+        }
+    }
+
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         thread_local! {
             /// Where reads land while nobody knows how much will come.
@@ -322,18 +340,33 @@ impl Io {
         if self.is_muted {
             return Poll::Ready(Ok(bytes.len()));
         }
-        if self.out.len() + bytes.len() > OUT_BYTES_MAX {
-            ready!(self.poll_flush(cx))?;
-        }
-        if bytes.len() < OUT_BYTES_MAX {
+        if self.out.len() + bytes.len() <= OUT_BYTES_MAX {
             self.out.extend_from_slice(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
-        let written = self.poll_socket_write(cx, bytes)?;
-        if let Poll::Ready(count) = written {
-            self.traffic.bytes_out += count as u64;
+        // What was collected and what is new leave in one call.
+        let parts = [io::IoSlice::new(&self.out), io::IoSlice::new(bytes)];
+        let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write_vectored(cx, &parts)?
+        else {
+            self.is_write_parked = true;
+            return Poll::Pending;
+        };
+        self.traffic.bytes_out += written as u64;
+        let of_collected = written.min(self.out.len());
+        self.out.drain(..of_collected);
+        if !self.out.is_empty() {
+            // Not even that left: the socket is full, and `bytes` have not begun.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
-        written.map(Ok)
+        let of_new = written - of_collected;
+        if of_new > 0 || bytes.is_empty() {
+            return Poll::Ready(Ok(of_new));
+        }
+        // All of the collected and none of the new: there is room for them now.
+        let room = bytes.len().min(OUT_BYTES_MAX);
+        self.out.extend_from_slice(bytes.get(..room).unwrap_or_default());
+        Poll::Ready(Ok(room))
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -36,13 +36,12 @@ impl HeadScan {
     /// Looks at `bytes`, which begin where the head does and only grow between calls.
     /// Cost: O(new bytes).
     pub fn scan(&mut self, bytes: &[u8]) -> Scan {
-        while let Some(offset) =
-            bytes.get(self.seen..).and_then(|rest| rest.iter().position(|&b| b == b'\n'))
+        while let Some(offset) = bytes.get(self.seen..).and_then(|rest| memchr::memchr(b'\n', rest))
         {
             let end = self.seen + offset;
             let line = bytes.get(self.line..end).unwrap_or_default();
             let Some(line) = line.strip_suffix(b"\r") else { return Scan::Malformed };
-            if line.contains(&b'\r') {
+            if memchr::memchr(b'\r', line).is_some() {
                 return Scan::Malformed;
             }
             self.seen = end + 1;
