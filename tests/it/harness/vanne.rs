@@ -1,0 +1,291 @@
+//! The process under test: the real binary with a config of the test's, on ports of its own.
+
+use super::ports::Port;
+use super::{Answer, Metrics, eventually, eventually_async, get};
+use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+/// The running process. It is killed when this is dropped.
+pub(crate) struct Vanne {
+    /// Where clients go.
+    pub(crate) http: SocketAddr,
+    /// Where probes go.
+    pub(crate) probe: SocketAddr,
+    process: Process,
+    dir: TempDir,
+    _ports: [Port; 2],
+}
+
+/// A process with what it writes. It is killed when this is dropped.
+pub(crate) struct Process {
+    child: Child,
+    stdout: Lines,
+    stderr: Lines,
+}
+
+type Lines = Arc<Mutex<Vec<String>>>;
+
+/// Lines of a config that has one listener, one pool `app` and one route `all`: what to add to
+/// each table.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Settings<'a> {
+    /// In `[process]`.
+    pub(crate) process: &'a str,
+    /// In `[listener.http]`.
+    pub(crate) listener: &'a str,
+    /// In `[pool.app]`.
+    pub(crate) pool: &'a str,
+    /// In the route.
+    pub(crate) route: &'a str,
+    /// Tables of their own.
+    pub(crate) more: &'a str,
+}
+
+impl Vanne {
+    /// A proxy before these backends, with all else as by default.
+    pub(crate) async fn before(backends: &[SocketAddr]) -> Self {
+        Self::with(backends, Settings::default()).await
+    }
+
+    /// A proxy before these backends, with these settings.
+    pub(crate) async fn with(backends: &[SocketAddr], settings: Settings<'_>) -> Self {
+        let Settings { process, listener, pool, route, more } = settings;
+        let backends = list(backends);
+        Self::start(&format!(
+            "[process]\n{process}\n[listener.http]\naddress = \"@http\"\n{listener}\n\
+             [pool.app]\nbackends = {backends}\n{pool}\n\
+             [[route]]\nname = \"all\"\npool = \"app\"\n{route}\n{more}\n",
+        ))
+        .await
+    }
+
+    /// A proxy with this config, once it is ready. `@http`, `@probe` and `@dir` in it become
+    /// addresses and a folder of its own; tables that every config needs are added if missing.
+    pub(crate) async fn start(config: &str) -> Self {
+        Self::start_by(config, |binary| Command::new(binary)).await
+    }
+
+    /// The same; `command` says how the binary is started.
+    pub(crate) async fn start_by(config: &str, command: impl FnOnce(&Path) -> Command) -> Self {
+        let ports = [Port::take(), Port::take()];
+        let [http, probe] = [ports[0].address, ports[1].address];
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vanne.toml");
+        let config = complete(config)
+            .replace("@http", &http.to_string())
+            .replace("@probe", &probe.to_string())
+            .replace("@dir", dir.path().to_str().unwrap());
+        std::fs::write(&path, &config).unwrap();
+        let mut command = command(binary());
+        command.arg("run").arg("--config").arg(&path);
+        let mut vanne =
+            Self { http, probe, process: Process::start(command), dir, _ports: ports };
+        eventually_async("ready", async || {
+            if let Some(status) = vanne.process.child.try_wait().unwrap() {
+                panic!("{status} at start:\n{}\n{config}", vanne.process.stderr().join("\n"));
+            }
+            is_ready(probe).await.then_some(())
+        })
+        .await;
+        vanne
+    }
+
+    /// A file in the process' folder.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The process.
+    pub(crate) fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn sigterm(&self) {
+        self.process.signal(Signal::TERM);
+    }
+
+    /// Waits until the process has ended, for `limit` at most: its exit code.
+    pub(crate) async fn exit_within(&mut self, limit: Duration) -> i32 {
+        self.process.exit_within(limit).await.code().expect("ended by a signal")
+    }
+
+    /// Asks for `target` on a connection of its own.
+    pub(crate) async fn get(&self, target: &str) -> Answer {
+        get(self.http, target).await
+    }
+
+    /// The lines of the access log so far.
+    pub(crate) fn log_lines(&self) -> Vec<Value> {
+        let lines = self.process.stdout.lock();
+        let parse = |line: &String| {
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
+        };
+        lines.iter().map(parse).collect()
+    }
+
+    /// The line of the access log for the request with this id.
+    pub(crate) async fn log_of(&self, id: &str) -> Value {
+        eventually("a line in the access log", || {
+            self.log_lines().into_iter().find(|line| line["request_id"] == id)
+        })
+        .await
+    }
+
+    /// The only line of the access log.
+    pub(crate) async fn only_log(&self) -> Value {
+        let lines = eventually("a line in the access log", || {
+            let lines = self.log_lines();
+            (!lines.is_empty()).then_some(lines)
+        })
+        .await;
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        lines.into_iter().next().unwrap()
+    }
+
+    /// What the process log says so far.
+    pub(crate) fn process_log(&self) -> String {
+        self.process.stderr().join("\n")
+    }
+
+    /// The metrics now.
+    pub(crate) async fn metrics(&self) -> Metrics {
+        let answer = get(self.probe, "/metrics").await;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        Metrics(answer.text())
+    }
+
+    /// Waits until a metric has this value.
+    pub(crate) async fn metric_is(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        eventually_async(&format!("{name}{labels:?} is {value}"), async || {
+            (self.metrics().await.value(name, labels) == Some(value)).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until no connection of a client is open.
+    pub(crate) async fn is_idle(&self) {
+        self.metric_is("vanne_connections_open", &[], 0.0).await;
+    }
+}
+
+impl Process {
+    /// Starts `command`.
+    pub(crate) fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdout = collect(child.stdout.take().unwrap());
+        let stderr = collect(child.stderr.take().unwrap());
+        Self { child, stdout, stderr }
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The lines it has written to standard output.
+    pub(crate) fn stdout(&self) -> Vec<String> {
+        self.stdout.lock().clone()
+    }
+
+    /// The lines it has written to standard error.
+    pub(crate) fn stderr(&self) -> Vec<String> {
+        self.stderr.lock().clone()
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits until it has ended, for `limit` at most.
+    pub(crate) async fn exit_within(&mut self, limit: Duration) -> ExitStatus {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            let log = || self.stderr().join("\n");
+            assert!(Instant::now() < deadline, "still running after {limit:?}:\n{}", log());
+            tokio::time::sleep(super::LOOK).await;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The binary under test.
+pub(crate) fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_vanne"))
+}
+
+/// Addresses as a list in TOML.
+pub(crate) fn list(addresses: &[SocketAddr]) -> String {
+    let quoted: Vec<_> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
+/// The config with what every test wants, as far as it does not say otherwise.
+fn complete(config: &str) -> String {
+    let mut config = config.to_owned();
+    for (table, key, line) in [
+        ("[process]", "workers", "workers = 2"),
+        ("[process]", "drain_delay", "drain_delay = \"50ms\""),
+        ("[process]", "drain_deadline", "drain_deadline = \"5s\""),
+        ("[probe]", "address = \"@probe\"", "address = \"@probe\""),
+        ("[listener.", "[listener.", "[listener.http]\naddress = \"@http\""),
+    ] {
+        if config.contains(key) {
+            continue;
+        }
+        if !table.ends_with(']') {
+            config = format!("{config}\n{line}\n");
+        } else if config.contains(table) {
+            config = config.replacen(table, &format!("{table}\n{line}"), 1);
+        } else {
+            config = format!("{config}\n{table}\n{line}\n");
+        }
+    }
+    config
+}
+
+async fn is_ready(probe: SocketAddr) -> bool {
+    if tokio::net::TcpStream::connect(probe).await.is_err() {
+        return false;
+    }
+    get(probe, "/readyz").await.status() == 200
+}
+
+/// Collects the lines of a pipe until it ends.
+fn collect(pipe: impl Read + Send + 'static) -> Lines {
+    let lines = Lines::default();
+    let collected = Arc::clone(&lines);
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines() {
+            let Ok(line) = line else { return };
+            collected.lock().push(line);
+        }
+    });
+    lines
+}

@@ -1,0 +1,138 @@
+//! Every key of the config has a test that shows its effect: a key that changes nothing does not
+//! exist.
+//!
+//! To add a key, add its row: `*` stands for a name, `[]` for each element.
+
+use crate::harness::vanne::binary;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+/// Key → the test that shows what it does.
+const LEAVES: &[(&str, &str)] = &[
+    ("access_log.to", "the_log_goes_to_the_file_that_is_named"),
+    ("listener.*.address", "each_listener_has_its_address_and_its_name_in_the_log"),
+    ("listener.*.max_connections", "a_connection_beyond_max_connections_gets_503_and_is_closed"),
+    (
+        "listener.*.timeouts.between_bytes",
+        "a_client_that_stalls_in_its_upload_gets_408_and_the_backend_is_not_blamed",
+    ),
+    ("listener.*.timeouts.head", "a_client_that_sends_its_head_too_slowly_gets_408"),
+    ("listener.*.timeouts.idle", "an_idle_connection_is_closed_without_a_word"),
+    ("log.level", "the_process_log_has_the_level_it_says"),
+    ("pool.*.algorithm", "requests_are_spread_evenly_over_the_backends_of_a_pool"),
+    ("pool.*.backends[]", "requests_are_spread_evenly_over_the_backends_of_a_pool"),
+    ("pool.*.connect_retries", "connect_retries_are_counted"),
+    ("pool.*.timeouts.between_bytes", "a_backend_that_stalls_in_its_body_cuts_the_answer"),
+    (
+        "pool.*.timeouts.connect",
+        "a_connection_that_does_not_come_gives_504_at_the_connect_limit",
+    ),
+    ("pool.*.timeouts.first_byte", "a_silent_backend_gives_504_at_the_first_byte_limit"),
+    (
+        "pool.*.timeouts.idle",
+        "an_unused_connection_to_a_backend_is_closed_after_its_idle_limit",
+    ),
+    ("probe.address", "a_running_process_is_alive_ready_and_healthy"),
+    ("probe.metrics_token", "metrics_ask_for_their_token"),
+    ("probe.metrics_token_file", "the_metrics_token_may_be_in_a_file"),
+    ("process.drain_deadline", "what_hangs_is_cut_at_the_drain_deadline"),
+    ("process.drain_delay", "requests_are_accepted_during_the_drain_delay_and_answers_close"),
+    (
+        "process.idle_upstream_connections",
+        "no_more_unused_connections_are_kept_than_it_says",
+    ),
+    ("process.workers", "there_are_as_many_workers_as_it_says"),
+    ("route[].match.host", "the_exact_host_wins_over_none_without_case_or_port"),
+    ("route[].match.path", "a_path_matches_by_whole_segments_and_the_longest_wins"),
+    ("route[].name", "a_line_tells_the_whole_story_of_a_request"),
+    ("route[].pool", "a_path_matches_by_whole_segments_and_the_longest_wins"),
+    ("route[].security_headers", "a_route_uses_the_security_headers_it_names"),
+    ("route[].timeouts.total", "a_request_longer_than_its_total_gives_504_before_the_head"),
+    ("route[].timeouts.tunnel_idle", "a_silent_tunnel_is_closed_after_its_idle_limit"),
+    ("security_headers.*.content_security_policy", "a_route_uses_the_security_headers_it_names"),
+    ("security_headers.*.content_type_options", "a_route_uses_the_security_headers_it_names"),
+    ("security_headers.*.frame_options", "a_route_uses_the_security_headers_it_names"),
+    ("security_headers.*.permissions_policy", "a_route_uses_the_security_headers_it_names"),
+    ("security_headers.*.referrer_policy", "a_route_uses_the_security_headers_it_names"),
+    (
+        "security_headers.*.strict_transport_security",
+        "a_route_uses_the_security_headers_it_names",
+    ),
+];
+
+#[test]
+fn every_key_of_the_schema_has_a_test_and_no_other_is_listed() {
+    let output = Command::new(binary()).arg("schema").output().unwrap();
+    let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut keys = BTreeSet::new();
+    walk(&schema, &schema, "", &mut keys);
+    let listed: BTreeMap<_, _> = LEAVES.iter().copied().collect();
+    let untested: Vec<_> = keys.iter().filter(|key| !listed.contains_key(key.as_str())).collect();
+    assert!(untested.is_empty(), "keys without a test; add rows to LEAVES: {untested:?}");
+    let gone: Vec<_> = listed.keys().filter(|key| !keys.contains(**key)).collect();
+    assert!(gone.is_empty(), "rows of LEAVES for keys that do not exist: {gone:?}");
+    assert!(LEAVES.is_sorted() && listed.len() == LEAVES.len(), "LEAVES: in order, each key once");
+}
+
+#[test]
+fn every_test_that_is_named_exists() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let sources: String = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    for (key, test) in LEAVES {
+        let attributed = format!("#[tokio::test]\nasync fn {test}() {{");
+        assert!(sources.contains(&attributed), "{key} names a test that is not there: {test}");
+    }
+}
+
+/// Collects the paths of all leaves of `node`.
+fn walk(root: &Value, node: &Value, path: &str, leaves: &mut BTreeSet<String>) {
+    let node = resolve(root, node);
+    let below = |name: &str| {
+        if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+    };
+    let mut is_leaf = true;
+    if let Some(properties) = node["properties"].as_object() {
+        is_leaf = false;
+        for (name, property) in properties {
+            walk(root, property, &below(name), leaves);
+        }
+    }
+    for any in ["additionalProperties", "patternProperties"] {
+        let schemas: Vec<&Value> = match (&node[any], any) {
+            (Value::Object(patterns), "patternProperties") => patterns.values().collect(),
+            (schema @ Value::Object(_), _) => vec![schema],
+            _ => continue,
+        };
+        is_leaf = false;
+        for schema in schemas {
+            walk(root, schema, &below("*"), leaves);
+        }
+    }
+    if node["items"].is_object() {
+        is_leaf = false;
+        walk(root, &node["items"], &format!("{path}[]"), leaves);
+    }
+    if is_leaf {
+        leaves.insert(path.to_owned());
+    }
+}
+
+/// Follows references, and options to what is there if anything is.
+fn resolve<'a>(root: &'a Value, node: &'a Value) -> &'a Value {
+    if let Some(reference) = node["$ref"].as_str() {
+        let target = root.pointer(reference.trim_start_matches('#')).unwrap();
+        return resolve(root, target);
+    }
+    if let Some(choices) = node["anyOf"].as_array() {
+        let some = choices.iter().find(|choice| choice["type"] != "null").unwrap();
+        return resolve(root, some);
+    }
+    node
+}

@@ -1,0 +1,25 @@
+//! End-to-end tests: the real binary between scripted clients and scripted backends.
+//!
+//! One binary, one module per topic. A test's name is a sentence about what a user sees; it says
+//! what must be, waits with [`harness::eventually`] and never sleeps for luck. Time limits are
+//! short in the configs, not long in the tests. To add one: take the module of its topic, start
+//! origins, start [`harness::Vanne`], and ask.
+#![cfg(test)]
+#![expect(clippy::string_slice, reason = "a test may panic")]
+
+mod harness;
+
+mod access_log;
+mod backend_faults;
+mod client_faults;
+mod draining;
+mod headers;
+mod leaves;
+mod messages;
+mod probe;
+mod refusals;
+mod routing;
+mod settings;
+mod streaming;
+mod time_limits;
+mod websocket;

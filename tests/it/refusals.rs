@@ -1,0 +1,162 @@
+//! What Vanne refuses without asking a backend.
+
+use crate::harness::{Client, End, Origin, Settings, Vanne, ask, ms};
+
+#[tokio::test]
+async fn a_malformed_head_gets_400_and_the_end_of_the_connection() {
+    let origin = Origin::fixed("ok").await;
+    let vanne = Vanne::before(&[origin.address]).await;
+    for request in [
+        "nonsense\r\n\r\n",
+        "GET\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\nHost: a\n\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nBad Name: x\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nName : x\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nName: x\r\n folded\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nName: x\u{0}\r\n\r\n",
+        "GET / HTTP/3.7\r\nHost: a\r\n\r\n",
+        "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
+        let mut client = Client::connect(vanne.http).await;
+        client.send(request).await;
+        let answer = client.answer("GET").await;
+        assert_eq!(answer.refusal(), (400, "malformed_head".into()), "{request:?}");
+        assert_eq!(answer.head.field("connection"), Some("close"), "{request:?}");
+        assert_eq!(client.end().await, End::Closed, "{request:?}");
+        let line = vanne.log_of(answer.id()).await;
+        assert_eq!((&line["status"], &line["end"]), (&400.into(), &"malformed_head".into()));
+        assert_eq!(line["by"], "client");
+    }
+    assert_eq!(origin.connections(), 0);
+}
+
+#[tokio::test]
+async fn framing_that_readers_could_take_differently_never_passes() {
+    let origin = Origin::hashing().await;
+    let vanne = Vanne::before(&[origin.address]).await;
+    for fields in [
+        "Content-Length: 3\r\nContent-Length: 4",
+        "Content-Length: 3, 4",
+        "Content-Length: +3",
+        "Content-Length: -3",
+        "Content-Length: 0x3",
+        "Content-Length: 99999999999999999999999",
+        "Transfer-Encoding: gzip",
+        "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "Content-Length: 3\r\nTransfer-Encoding: chunked",
+    ] {
+        let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+        let answer = ask(vanne.http, &request).await;
+        assert_eq!(answer.refusal().0, 400, "{fields:?}");
+        assert_eq!(answer.head.field("connection"), Some("close"), "{fields:?}");
+    }
+    assert_eq!(origin.requests(), [], "a backend saw it");
+}
+
+#[tokio::test]
+async fn a_malformed_chunk_is_not_passed_on_as_a_whole_body() {
+    let origin = Origin::start(|mut conn| async move {
+        let Some(head) = conn.request_head().await else { return };
+        let body = conn.body(head.request_framing()).await;
+        assert!(!body.is_whole, "{body:?}");
+        conn.say("cut");
+    })
+    .await;
+    let vanne = Vanne::before(&[origin.address]).await;
+    let request = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+        3\r\nabc\r\nxyz\r\n0\r\n\r\n";
+    let answer = ask(vanne.http, request).await;
+    assert_eq!(answer.refusal(), (400, "malformed_body".into()));
+    origin.says("cut").await;
+}
+
+#[tokio::test]
+async fn http_11_without_exactly_one_host_gets_400_missing_host() {
+    let origin = Origin::fixed("ok").await;
+    let vanne = Vanne::before(&[origin.address]).await;
+    for fields in ["", "Host:\r\n", "Host: a\r\nHost: b\r\n", "Host: a\r\nHost: a\r\n"] {
+        let answer = ask(vanne.http, &format!("GET / HTTP/1.1\r\n{fields}\r\n")).await;
+        assert_eq!(answer.refusal(), (400, "missing_host".into()), "{fields:?}");
+    }
+    assert_eq!(origin.connections(), 0);
+    assert_eq!(ask(vanne.http, "GET / HTTP/1.0\r\n\r\n").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_gets_431() {
+    let origin = Origin::fixed("ok").await;
+    let vanne = Vanne::before(&[origin.address]).await;
+    let field = "x".repeat(100 * 1024);
+    let answer = ask(vanne.http, &format!("GET / HTTP/1.1\r\nHost: a\r\nX: {field}\r\n\r\n")).await;
+    assert_eq!(answer.refusal(), (431, "head_too_large".into()));
+    let field = "x".repeat(30 * 1024);
+    let answer = ask(vanne.http, &format!("GET / HTTP/1.1\r\nHost: a\r\nX: {field}\r\n\r\n")).await;
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn connect_and_trace_are_refused() {
+    let origin = Origin::fixed("ok").await;
+    let vanne = Vanne::before(&[origin.address]).await;
+    for (method, target) in [("CONNECT", "a.test:443"), ("TRACE", "/")] {
+        let request = format!("{method} {target} HTTP/1.1\r\nHost: a.test:443\r\n\r\n");
+        let answer = ask(vanne.http, &request).await;
+        assert_eq!(answer.refusal(), (405, "method_refused".into()), "{method}");
+    }
+    assert_eq!(origin.connections(), 0);
+}
+
+#[tokio::test]
+async fn an_empty_pool_gets_503_no_backend() {
+    let vanne = Vanne::before(&[]).await;
+    let answer = vanne.get("/").await;
+    assert_eq!(answer.refusal(), (503, "no_backend".into()));
+    let line = vanne.log_of(answer.id()).await;
+    assert_eq!((&line["route"], &line["pool"]), (&"all".into(), &"app".into()));
+    assert_eq!((&line["end"], &line["by"]), (&"no_backend".into(), &"vanne".into()));
+    assert_eq!((&line["backend"], line["attempts"].as_array().map(Vec::len)), (&().into(), Some(0)));
+}
+
+#[tokio::test]
+async fn a_connection_beyond_max_connections_gets_503_and_is_closed() {
+    let origin = Origin::fixed("ok").await;
+    let settings = Settings { listener: "max_connections = 2", ..Settings::default() };
+    let vanne = Vanne::with(&[origin.address], settings).await;
+    let mut first = Client::connect(vanne.http).await;
+    let mut second = Client::connect(vanne.http).await;
+    assert_eq!(first.get("/").await.status(), 200);
+    assert_eq!(second.get("/").await.status(), 200);
+    let mut third = Client::connect(vanne.http).await;
+    let answer = third.answer("GET").await;
+    assert_eq!(answer.refusal(), (503, "too_many_connections".into()));
+    assert_eq!(third.end().await, End::Closed);
+    let line = vanne.log_of(answer.id()).await;
+    assert_eq!((&line["end"], &line["by"]), (&"too_many_connections".into(), &"vanne".into()));
+    assert_eq!(first.get("/").await.status(), 200);
+    drop(third);
+    drop(second);
+    vanne.metric_is("vanne_connections_open", &[], 1.0).await;
+    assert_eq!(vanne.get("/").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_refusal_keeps_the_connection_if_the_request_was_whole() {
+    let vanne = Vanne::before(&[]).await;
+    let mut client = Client::connect(vanne.http).await;
+    for _ in 0..3 {
+        assert_eq!(client.get("/").await.refusal(), (503, "no_backend".into()));
+    }
+    client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let answer = client.answer("HEAD").await;
+    assert_eq!(answer.status(), 503);
+    assert!(client.is_quiet());
+    // What follows could be the body or the next request: nobody knows, so it is closed.
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n").await;
+    assert_eq!(client.answer("POST").await.refusal(), (503, "no_backend".into()));
+    client.send("GET / HTTP/").await;
+    let ended = tokio::time::timeout(ms(3000), client.end()).await;
+    assert!(ended.is_ok(), "the connection stays open");
+}
