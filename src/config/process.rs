@@ -21,7 +21,7 @@ pub struct Process {
     pub drain_deadline: Period,
     /// Connections to backends that each worker keeps open for reuse, over all pools. At
     /// the limit the one unused for the longest is closed.
-    #[schemars(range(min = 0, max = 1_000_000))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub idle_upstream_connections: u32,
 }
 

@@ -4,8 +4,7 @@ use crate::harness::{Origin, Settings, Vanne, ask};
 
 /// Asks for `target` at `host`: the body of the answer, or the refusal's reason.
 async fn at(vanne: &Vanne, host: &str, target: &str) -> String {
-    let request =
-        format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     let answer = ask(vanne.http, &request).await;
     if answer.status() == 200 { answer.text() } else { answer.refusal().1 }
 }
@@ -84,8 +83,9 @@ async fn the_exact_host_wins_over_none_without_case_or_port() {
     ] {
         assert_eq!(at(&vanne, host, target).await, body, "{host} {target}");
     }
-    // A target with an authority (RFC 9112 §3.2.2).
+    // An absolute target names the host too; one that differs from Host is refused.
     assert_eq!(at(&vanne, "api.example.com", "http://api.example.com/").await, "named");
+    assert_eq!(at(&vanne, "other", "http://api.example.com/").await, "malformed_head");
 }
 
 #[tokio::test]
@@ -100,7 +100,10 @@ async fn a_request_that_no_route_takes_gets_404_no_route() {
     let answer = vanne.get("/").await;
     assert_eq!(answer.refusal(), (404, "no_route".into()));
     let line = vanne.log_of(answer.id()).await;
-    assert_eq!((&line["route"], &line["pool"], &line["backend"]), (&().into(), &().into(), &().into()));
+    assert_eq!(
+        (&line["route"], &line["pool"], &line["backend"]),
+        (&().into(), &().into(), &().into())
+    );
     assert_eq!((&line["end"], &line["by"]), (&"no_route".into(), &"vanne".into()));
 }
 

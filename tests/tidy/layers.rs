@@ -9,6 +9,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("config", 1),
     ("observe", 1),
     ("wire", 1),
+    ("wire", 1),
     ("data", 2),
     ("control", 3),
     ("cli", 4),

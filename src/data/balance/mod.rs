@@ -1,15 +1,33 @@
 //! 6 · Balance: how a pool chooses among its backends.
 //!
 //! One algorithm a file, one row each in [`ALGORITHMS`]. An algorithm sees the pool
-//! and a test that says which backends may be chosen; it keeps no state of its own.
+//! and what was tried already; it keeps no state of its own.
 
 mod round_robin;
 
 use crate::data::pool::{Backend, Pool};
 use std::sync::Arc;
 
-/// Whether a backend may be chosen now.
-pub type Admits<'a> = dyn Fn(&Arc<Backend>) -> bool + 'a;
+/// What a choice rests on.
+#[derive(Clone, Copy)]
+pub struct Choice<'a> {
+    /// Backends that this request has tried already: not to be chosen again.
+    pub tried: &'a [Arc<Backend>],
+}
+
+impl Choice<'_> {
+    /// Whether `backend` may be chosen.
+    #[must_use]
+    pub fn admits(&self, backend: &Arc<Backend>) -> bool {
+        !self.tried.iter().any(|other| Arc::ptr_eq(other, backend))
+    }
+
+    /// Whether this is the request's first choice: only that one takes a turn.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.tried.is_empty()
+    }
+}
 
 /// One way to choose.
 #[derive(Debug)]
@@ -18,7 +36,7 @@ pub struct Algorithm {
     pub name: &'static str,
     /// Index of the chosen backend, or `None` when none may be chosen.
     /// Cost: no allocation, no lock.
-    pub pick: fn(&Pool, &Admits<'_>) -> Option<usize>,
+    pub pick: fn(&Pool, Choice<'_>) -> Option<usize>,
 }
 
 /// All algorithms, in alphabetical order.
@@ -39,7 +57,11 @@ pub(crate) mod tests {
     #[test]
     fn contract_every_algorithm_picks_only_what_is_admitted() {
         for algorithm in ALGORITHMS {
-            assert!((algorithm.pick)(&pool_of(0), &|_| true).is_none(), "{}", algorithm.name);
+            assert!(
+                (algorithm.pick)(&pool_of(0), Choice { tried: &[] }).is_none(),
+                "{}",
+                algorithm.name
+            );
             for size in [1, 2, 7, 100] {
                 picks_only_what_is_admitted(algorithm, size);
             }
@@ -48,12 +70,11 @@ pub(crate) mod tests {
 
     fn picks_only_what_is_admitted(algorithm: &Algorithm, size: usize) {
         let pool = pool_of(size);
-        let last = Arc::clone(pool.backends.last().unwrap());
+        let others = &pool.backends[..size - 1];
         for _ in 0..size * 2 {
-            let only_last = |b: &Arc<Backend>| Arc::ptr_eq(b, &last);
-            assert_eq!((algorithm.pick)(&pool, &only_last), Some(size - 1));
-            assert!((algorithm.pick)(&pool, &|_| false).is_none());
-            assert!((algorithm.pick)(&pool, &|_| true).unwrap() < size);
+            assert_eq!((algorithm.pick)(&pool, Choice { tried: others }), Some(size - 1));
+            assert!((algorithm.pick)(&pool, Choice { tried: &pool.backends }).is_none());
+            assert!((algorithm.pick)(&pool, Choice { tried: &[] }).unwrap() < size);
         }
     }
 

@@ -11,10 +11,11 @@ use super::worker::Worker;
 use crate::data::exchange::{Action, Answer, Event, Exchange};
 use crate::data::finish::finish;
 use crate::data::lifecycle::Stage;
-use crate::data::listener::connection::{Connection, Gate};
-use crate::data::listener::head_scan::{HeadScan, Scan};
+use crate::data::listener::connection::Connection;
 use crate::data::refusal::Refusal;
 use crate::types::clock;
+use crate::wire::head_scan::{HeadScan, Scan};
+use crate::wire::request::{self, Body, InvalidHead};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -77,8 +78,8 @@ async fn serve_one(
         drive(connection, &worker.lifecycle, timer, read).await
     };
     let action = match head {
-        Driven::Done(Ok(length)) => {
-            connection.set_gate(Gate::Limited(length as u64), true);
+        Driven::Done(Ok((length, body))) => {
+            connection.open_head(length, body);
             return exchange(worker, engine, connection, timer).await;
         }
         Driven::Done(Err(refusal)) => connection.step(Event::Aborted(refusal)),
@@ -123,15 +124,22 @@ fn begin(worker: &Worker, connection: &Connection) {
     connection.begin(exchange);
 }
 
-/// Reads until the head is whole: its length, or why it is none.
+/// Reads until the head is whole: its length and what follows, or why it is none.
 fn poll_head(
     connection: &Connection,
     scan: &mut HeadScan,
     cx: &mut Context<'_>,
-) -> Poll<Result<usize, Refusal>> {
+) -> Poll<Result<(usize, Body), Refusal>> {
     loop {
         match connection.with_ahead(|ahead| scan.scan(ahead)) {
-            Scan::Complete(length) => return Poll::Ready(Ok(length)),
+            Scan::Complete(length) => {
+                let head = |ahead: &[u8]| request::check(ahead.get(..length).unwrap_or_default());
+                let body = connection.with_ahead(head).map_err(|invalid| match invalid {
+                    InvalidHead::Malformed => Refusal::MalformedHead,
+                    InvalidHead::MissingHost => Refusal::MissingHost,
+                });
+                return Poll::Ready(body.map(|body| (length, body)));
+            }
             Scan::Malformed => return Poll::Ready(Err(Refusal::MalformedHead)),
             Scan::TooLarge => return Poll::Ready(Err(Refusal::HeadTooLarge)),
             Scan::Partial => {}
@@ -158,9 +166,14 @@ async fn exchange(
         Driven::Done(served) => match served.action {
             Some(action) => end(worker, connection, timer, action).await,
             None => {
+                let is_whole = connection.with_exchange(Exchange::is_request_done);
                 flush(worker, connection, timer).await;
                 record(worker, connection);
-                if served.is_reusable { Next::Keep } else { Next::Linger }
+                match (served.is_reusable, is_whole) {
+                    (true, _) => Next::Keep,
+                    (false, Some(true)) => Next::Close,
+                    (false, _) => Next::Linger,
+                }
             }
         },
         Driven::Ended(action) => end(worker, connection, timer, action).await,
@@ -184,7 +197,12 @@ async fn end(worker: &Worker, connection: &Connection, timer: &mut Timer, action
             flush(worker, connection, timer).await;
             Next::Close
         }
-        _ => Next::Reset,
+        // Nothing was begun that could be taken for whole.
+        _ if connection.is_unanswered() => Next::Close,
+        _ => {
+            flush(worker, connection, timer).await;
+            Next::Reset
+        }
     };
     record(worker, connection);
     next
@@ -193,13 +211,17 @@ async fn end(worker: &Worker, connection: &Connection, timer: &mut Timer, action
 /// A connection is kept after an answer of ours only if the request is over and whole:
 /// else what comes next could be taken for a request.
 fn next_after_answer(worker: &Worker, connection: &Connection) -> Next {
-    let is_whole = connection
+    let (is_whole, wants_more) = connection
         .with_exchange(|exchange| {
             let wants_more = exchange.facts().is_some_and(|facts| facts.wants_keep_alive);
-            exchange.is_request_done() && wants_more
+            (exchange.is_request_done(), wants_more)
         })
-        .unwrap_or(false);
-    if is_whole && worker.lifecycle.stage() == Stage::Serving { Next::Keep } else { Next::Linger }
+        .unwrap_or_default();
+    match is_whole {
+        true if wants_more && worker.lifecycle.stage() == Stage::Serving => Next::Keep,
+        true => Next::Close,
+        false => Next::Linger,
+    }
 }
 
 fn write_answer(connection: &Connection, answer: &Answer, next: Next) {

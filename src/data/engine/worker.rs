@@ -103,7 +103,7 @@ pub enum StartError {
 }
 
 impl Workers {
-    /// Starts all workers; they accept at once.
+    /// Starts all workers; they accept when this returns.
     ///
     /// # Errors
     /// When a thread, a runtime or a metric cannot be made.
@@ -118,6 +118,7 @@ impl Workers {
         let mailboxes: Arc<[Mailbox]> = mailboxes.into();
         let setup = Arc::new(setup);
         let mut threads = Vec::with_capacity(setup.workers);
+        let (report, reports) = std::sync::mpsc::channel();
         for (index, inbox) in inboxes.into_iter().enumerate() {
             let worker = Arc::new(Worker {
                 snapshots: setup.publisher.reader(),
@@ -131,12 +132,16 @@ impl Workers {
                 peers: Arc::clone(&mailboxes),
                 index,
             });
-            let setup = Arc::clone(&setup);
+            let (setup, report) = (Arc::clone(&setup), report.clone());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let name = format!("worker-{index}");
             threads.push(std::thread::Builder::new().name(name).spawn(move || {
-                runtime.block_on(run(worker, inbox, setup));
+                runtime.block_on(run(worker, inbox, setup, report));
             })?);
+        }
+        drop(report);
+        for started in reports.iter().take(threads.len()) {
+            started?;
         }
         Ok(Self { lifecycle, mailboxes, threads })
     }
@@ -179,20 +184,19 @@ impl Workers {
     }
 }
 
-async fn run(worker: Arc<Worker>, mut inbox: mpsc::UnboundedReceiver<Message>, setup: Arc<Setup>) {
+async fn run(
+    worker: Arc<Worker>,
+    mut inbox: mpsc::UnboundedReceiver<Message>,
+    setup: Arc<Setup>,
+    report: std::sync::mpsc::Sender<io::Result<()>>,
+) {
     let engine = Arc::new(Engine::new(Arc::clone(&worker.lifecycle), setup.idle_connections));
-    let mut accepting = Vec::new();
-    for socket in &setup.sockets {
-        match socket.acceptor() {
-            Ok(acceptor) => {
-                let acceptor = Arc::new(acceptor);
-                let (worker, engine) = (Arc::clone(&worker), Arc::clone(&engine));
-                let task = tokio::spawn(accept(worker, engine, Arc::clone(&acceptor)));
-                accepting.push((acceptor, task));
-            }
-            Err(error) => tracing::error!(%error, listener = %socket.listener.id, "not accepting"),
-        }
-    }
+    let accepting = match start_accepting(&worker, &engine, &setup.sockets) {
+        Ok(accepting) => accepting,
+        Err(error) => return drop(report.send(Err(error))),
+    };
+    // Nobody listens only if the start was given up meanwhile.
+    drop(report.send(Ok(())));
     // The sockets themselves are closed when the last worker has let go of them.
     drop(setup);
     while worker.lifecycle.stage() < Stage::Closing {
@@ -215,6 +219,22 @@ async fn run(worker: Arc<Worker>, mut inbox: mpsc::UnboundedReceiver<Message>, s
             },
         }
     }
+}
+
+type Accepting = Vec<(Arc<Acceptor>, tokio::task::JoinHandle<()>)>;
+
+fn start_accepting(
+    worker: &Arc<Worker>,
+    engine: &Arc<Engine>,
+    sockets: &[ListeningSocket],
+) -> io::Result<Accepting> {
+    let start = |socket: &ListeningSocket| {
+        let acceptor = Arc::new(socket.acceptor()?);
+        let (worker, engine) = (Arc::clone(worker), Arc::clone(engine));
+        let task = tokio::spawn(accept(worker, engine, Arc::clone(&acceptor)));
+        Ok((acceptor, task))
+    };
+    sockets.iter().map(start).collect()
 }
 
 fn receive(worker: &Arc<Worker>, engine: &Arc<Engine>, message: Message) {

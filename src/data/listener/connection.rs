@@ -12,6 +12,8 @@ use super::{Client, Listener, Place};
 use crate::data::exchange::{Action, Event, Exchange, Waiting};
 use crate::data::finish::Traffic;
 use crate::types::clock;
+use crate::wire::chunked::ChunkScan;
+use crate::wire::request::Body;
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use std::io;
@@ -33,8 +35,19 @@ const OUT_BYTES_MAX: usize = 16 * 1024;
 pub enum Gate {
     /// This many bytes more.
     Limited(u64),
-    /// All: a chunked body, whose end only its parser knows, or a tunnel.
+    /// A chunked body, to its end.
+    Chunked(ChunkScan),
+    /// All: a tunnel.
     Open,
+}
+
+impl From<Body> for Gate {
+    fn from(body: Body) -> Self {
+        match body {
+            Body::Length(length) => Self::Limited(length),
+            Body::Chunked => Self::Chunked(ChunkScan::default()),
+        }
+    }
 }
 
 /// A client's connection.
@@ -57,6 +70,9 @@ struct Io {
     ahead: Vec<u8>,
     out: Vec<u8>,
     gate: Gate,
+    /// What the gate becomes when the head was taken.
+    body: Body,
+    is_body_malformed: bool,
     is_at_eof: bool,
     /// Writes go nowhere: the engine may not speak yet.
     is_muted: bool,
@@ -75,6 +91,8 @@ impl Connection {
             ahead: Vec::new(),
             out: Vec::new(),
             gate: Gate::Limited(0),
+            body: Body::Length(0),
+            is_body_malformed: false,
             is_at_eof: false,
             is_muted: false,
             is_read_parked: false,
@@ -181,11 +199,33 @@ impl Connection {
         look(&self.io.lock().ahead)
     }
 
-    /// Lets an engine read so much and no more; `is_muted` drops what it writes.
-    pub fn set_gate(&self, gate: Gate, is_muted: bool) {
+    /// Lets an engine read a head of `length` bytes and no more, and drops what it says
+    /// until it has taken it. `body` follows the head.
+    pub fn open_head(&self, length: usize, body: Body) {
         let mut io = self.io.lock();
-        io.gate = gate;
-        io.is_muted = is_muted;
+        io.gate = Gate::Limited(length as u64);
+        io.body = body;
+        io.is_body_malformed = false;
+        io.is_muted = true;
+    }
+
+    /// The engine has taken the head: it may read the body, and speak. What follows.
+    pub fn open_body(&self) -> Body {
+        let mut io = self.io.lock();
+        io.is_muted = false;
+        io.gate = io.body.into();
+        io.body
+    }
+
+    /// Lets an engine read all that comes: the connection is a tunnel.
+    pub fn open_tunnel(&self) {
+        self.io.lock().gate = Gate::Open;
+    }
+
+    /// Whether the framing of the request's body was broken.
+    #[must_use]
+    pub fn is_body_malformed(&self) -> bool {
+        self.io.lock().is_body_malformed
     }
 
     /// Reads through the gate. At a closed gate this waits for the client to leave.
@@ -225,6 +265,13 @@ impl Connection {
         let mut io = self.io.lock();
         io.is_read_parked = false;
         io.is_write_parked = false;
+    }
+
+    /// Whether nothing was written for the present request.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        let io = self.io.lock();
+        io.traffic.bytes_out == 0 && io.out.is_empty()
     }
 
     /// Closes our half: the client sees the end after all that was written.
@@ -293,9 +340,14 @@ impl Io {
         let room = match self.gate {
             Gate::Limited(0) => return self.poll_gone(cx),
             Gate::Limited(left) => usize::try_from(left).unwrap_or(usize::MAX).min(buf.remaining()),
-            Gate::Open => buf.remaining(),
+            Gate::Chunked(_) | Gate::Open => buf.remaining(),
         };
-        let read = if self.ahead.is_empty() {
+        if self.ahead.is_empty() && matches!(self.gate, Gate::Chunked(_)) {
+            let read = self.poll_ahead(cx)?;
+            self.is_read_parked |= read.is_pending();
+            ready!(read);
+        }
+        let read = if self.ahead.is_empty() && !self.is_at_eof {
             let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
             if Pin::new(&mut self.stream).poll_read(cx, &mut part)?.is_pending() {
                 self.is_read_parked = true;
@@ -305,20 +357,36 @@ impl Io {
             buf.advance(read);
             read
         } else {
-            let read = room.min(self.ahead.len());
-            buf.put_slice(self.ahead.get(..read).unwrap_or_default());
-            self.ahead.drain(..read);
-            if self.ahead.is_empty() {
-                // An idle connection holds no buffer.
-                self.ahead = Vec::new();
-            }
-            read
+            self.take_ahead(room, buf)?
         };
         if let Gate::Limited(left) = &mut self.gate {
             *left = left.saturating_sub(read as u64);
         }
         self.traffic.bytes_in += read as u64;
         Poll::Ready(Ok(()))
+    }
+
+    /// Hands on what was read ahead, as far as it belongs to the request.
+    fn take_ahead(&mut self, room: usize, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
+        let mut bytes = self.ahead.get(..room.min(self.ahead.len())).unwrap_or_default();
+        if let Gate::Chunked(scan) = &mut self.gate {
+            let Ok(length) = scan.scan(bytes) else {
+                self.is_body_malformed = true;
+                return Err(io::ErrorKind::InvalidData.into());
+            };
+            bytes = bytes.get(..length).unwrap_or_default();
+            if scan.is_done() {
+                self.gate = Gate::Limited(0);
+            }
+        }
+        buf.put_slice(bytes);
+        let read = bytes.len();
+        self.ahead.drain(..read);
+        if self.ahead.is_empty() {
+            // An idle connection holds no buffer.
+            self.ahead = Vec::new();
+        }
+        Ok(read)
     }
 
     /// The request is whole: what comes now is the next one's, and only the client's

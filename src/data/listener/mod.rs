@@ -6,7 +6,6 @@
 pub mod accept;
 pub mod admit;
 pub mod connection;
-pub mod head_scan;
 pub mod registry;
 
 use crate::types::ids::ListenerId;

@@ -7,7 +7,7 @@ pub mod backend;
 
 pub use backend::{Backend, BackendState, InFlight};
 
-use crate::data::balance::Algorithm;
+use crate::data::balance::{Algorithm, Choice};
 use crate::types::ids::PoolId;
 use crossbeam_utils::CachePadded;
 use prometheus::IntCounter;
@@ -53,9 +53,7 @@ impl Pool {
     /// `tried`: backends that this request has tried already.
     /// Cost: the algorithm's; no allocation, no lock.
     pub fn pick(&self, tried: &[Arc<Backend>]) -> Option<Arc<Backend>> {
-        let admits =
-            |backend: &Arc<Backend>| !tried.iter().any(|other| Arc::ptr_eq(other, backend));
-        let index = (self.algorithm.pick)(self, &admits)?;
+        let index = (self.algorithm.pick)(self, Choice { tried })?;
         self.backends.get(index).cloned()
     }
 

@@ -11,8 +11,9 @@ use super::stream::ClientStream;
 use crate::data::effects::{self, Effect};
 use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::lifecycle::{Lifecycle, Stage};
-use crate::data::listener::connection::{Connection, Gate};
+use crate::data::listener::connection::Connection;
 use crate::data::upstream::{Attempt, Fault};
+use crate::wire::request::Body;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Version, header};
@@ -34,6 +35,7 @@ pub struct Hooks {
 pub struct Context {
     connection: Option<Arc<Connection>>,
     next: Option<Next>,
+    has_body: bool,
 }
 
 /// What the machine wants before Pingora may connect.
@@ -73,10 +75,14 @@ impl Context {
 
     /// Reports a failure; says whether Pingora shall try again.
     fn failed(&mut self, error: &Error, is_replayable: bool) -> bool {
-        if self.connection.as_ref().is_none_or(|connection| connection.is_settled()) {
+        let Some(connection) = self.connection.as_ref().filter(|c| !c.is_settled()) else {
             return false;
-        }
-        let event = Event::Failed { fault: fault_of(error), is_replayable };
+        };
+        let fault = match fault_of(error) {
+            Fault::ClientGone if connection.is_body_malformed() => Fault::ClientMalformed,
+            fault => fault,
+        };
+        let event = Event::Failed { fault, is_replayable };
         self.go_on(event).is_ok() && self.next.is_some()
     }
 }
@@ -98,22 +104,6 @@ impl Hooks {
 fn connection_of(session: &Session) -> Option<Arc<Connection>> {
     let stream = session.downstream_session.stream()?;
     stream.as_any().downcast_ref::<ClientStream>().map(|stream| Arc::clone(&stream.0))
-}
-
-/// How much of what follows the head belongs to the request.
-fn body_gate(session: &mut Session) -> Gate {
-    if session.is_body_empty() {
-        return Gate::Limited(0);
-    }
-    let fields = &session.req_header().headers;
-    if fields.contains_key(header::TRANSFER_ENCODING) {
-        return Gate::Open;
-    }
-    // Pingora has checked it: several equal values count as one.
-    let length = fields
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.split(',').next()?.trim().parse().ok());
-    length.map_or(Gate::Open, Gate::Limited)
 }
 
 fn is_replayable(session: &Session) -> bool {
@@ -142,14 +132,18 @@ impl ProxyHttp for Hooks {
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         ctx.connection = connection_of(session);
-        let gate = body_gate(session);
-        ctx.connection()?.set_gate(gate, false);
+        ctx.has_body = ctx.connection()?.open_body() != Body::Length(0);
         session.set_read_timeout(None);
+        // Whether the connection is kept is said with the final head, not with a 100.
+        session.set_close_on_response_before_downstream_finish(false);
+        // RFC 9110 §15.2: informational answers are not for HTTP/1.0.
+        let is_old = session.req_header().version < Version::HTTP_11;
+        session.set_ignore_info_resp(is_old);
         Ok(())
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        let has_body = !session.is_body_empty();
+        let has_body = ctx.has_body;
         let header = session.req_header();
         let fields = Fields(&header.headers);
         ctx.go_on(Event::Request { head: request_head(header, &fields), has_body })?;
@@ -210,7 +204,7 @@ impl ProxyHttp for Hooks {
     ) -> Result<()> {
         let fields = Fields(&response.headers);
         if ctx.go_on(Event::Response(response_head(response, &fields)))?.is_some() {
-            ctx.connection()?.set_gate(Gate::Open, false);
+            ctx.connection()?.open_tunnel();
         }
         Ok(())
     }
@@ -228,7 +222,9 @@ impl ProxyHttp for Hooks {
         response.set_version(Version::HTTP_11);
         let ends_with_connection = session.req_header().version < Version::HTTP_11
             && !response.headers.contains_key(header::CONTENT_LENGTH);
-        if ends_with_connection || self.lifecycle.stage() > Stage::Serving {
+        let is_final = !response.status.is_informational();
+        let is_cut_short = is_final && !session.is_body_done();
+        if ends_with_connection || is_cut_short || self.lifecycle.stage() > Stage::Serving {
             session.set_keepalive(None);
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! 1 · Where a request's head ends, and whether its lines are lines.
+//! Where a request's head ends, and whether its lines are lines.
 //!
 //! Finds the end of the head in bytes as they come, looking at each byte once, so that
 //! an engine is handed exactly one head and nothing of what follows. It checks line

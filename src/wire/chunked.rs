@@ -1,0 +1,191 @@
+//! Where a chunked body ends (RFC 9112 §7.1), strictly.
+//!
+//! Follows the framing byte by byte and says how much of what came belongs to the body,
+//! so that nothing of the next request is handed to whoever decodes it. Bare line ends,
+//! odd sizes and oversized extensions or trailers are malformed.
+
+/// Longest chunk extension and longest trailer section, in bytes.
+const EXTRA_BYTES_MAX: u32 = 8 * 1024;
+
+/// The framing broke the grammar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// Before the first digit of a size.
+    #[default]
+    SizeStart,
+    /// In a size.
+    Size,
+    /// After `;`, to the end of the line.
+    Extension,
+    /// A size line's LF is due.
+    SizeEnd,
+    /// In a chunk's bytes.
+    Data,
+    /// A chunk's CR is due.
+    DataCr,
+    /// A chunk's LF is due.
+    DataLf,
+    /// At the start of a trailer line.
+    TrailerStart,
+    /// In a trailer line.
+    Trailer,
+    /// A trailer line's LF is due.
+    TrailerEnd,
+    /// The last LF is due.
+    LastLf,
+    /// The body is over.
+    Done,
+}
+
+/// Follows one chunked body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChunkScan {
+    state: State,
+    /// Of the present chunk: its size while that is read, then what is left.
+    left: u64,
+    /// Digits of the size, or bytes of extension or trailers.
+    extra: u32,
+}
+
+impl ChunkScan {
+    /// How many of `bytes` belong to the body. All of them until it is [done](Self::is_done).
+    /// Cost: O(framing bytes); the chunks' bytes are passed over.
+    ///
+    /// # Errors
+    /// When the framing is malformed; it stays so.
+    pub fn scan(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+        let mut at = 0;
+        while let (false, Some(&byte)) = (self.is_done(), bytes.get(at)) {
+            if self.state == State::Data {
+                let here = u64::try_from(bytes.len() - at).unwrap_or(u64::MAX).min(self.left);
+                self.left -= here;
+                at += usize::try_from(here).unwrap_or(usize::MAX);
+                if self.left == 0 {
+                    self.state = State::DataCr;
+                }
+            } else {
+                self.state = self.next(byte)?;
+                at += 1;
+            }
+        }
+        Ok(at)
+    }
+
+    /// Whether the body is over.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    fn next(&mut self, byte: u8) -> Result<State, Malformed> {
+        match (self.state, byte) {
+            (State::SizeStart | State::Size, _) if byte.is_ascii_hexdigit() => self.digit(byte),
+            (State::Size, b';') => Ok(self.begin_extra(State::Extension)),
+            (State::Size | State::Extension, b'\r') => Ok(State::SizeEnd),
+            (State::SizeEnd, b'\n') if self.left == 0 => Ok(self.begin_extra(State::TrailerStart)),
+            (State::SizeEnd, b'\n') => Ok(State::Data),
+            (State::DataCr, b'\r') => Ok(State::DataLf),
+            (State::DataLf, b'\n') => {
+                self.extra = 0;
+                Ok(State::SizeStart)
+            }
+            (State::TrailerStart, b'\r') => Ok(State::LastLf),
+            (State::Trailer, b'\r') => Ok(State::TrailerEnd),
+            (State::TrailerEnd, b'\n') => Ok(State::TrailerStart),
+            (State::LastLf, b'\n') => Ok(State::Done),
+            (State::Extension, _) if is_text(byte) => self.extra(State::Extension),
+            // A trailer's line begins with a name: not with white space.
+            (State::TrailerStart, _) if byte.is_ascii_graphic() => self.extra(State::Trailer),
+            (State::Trailer, _) if is_text(byte) => self.extra(State::Trailer),
+            _ => Err(Malformed),
+        }
+    }
+
+    fn digit(&mut self, byte: u8) -> Result<State, Malformed> {
+        if self.state == State::SizeStart {
+            self.left = 0;
+            self.extra = 0;
+        }
+        self.extra += 1;
+        let digit = char::from(byte).to_digit(16).ok_or(Malformed)?;
+        self.left = self.left.checked_mul(16).ok_or(Malformed)? + u64::from(digit);
+        // Leading zeros are digits too: sixteen are enough for any size.
+        if self.extra > 16 { Err(Malformed) } else { Ok(State::Size) }
+    }
+
+    fn begin_extra(&mut self, state: State) -> State {
+        self.extra = 0;
+        state
+    }
+
+    fn extra(&mut self, state: State) -> Result<State, Malformed> {
+        self.extra += 1;
+        if self.extra > EXTRA_BYTES_MAX { Err(Malformed) } else { Ok(state) }
+    }
+}
+
+fn is_text(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const BODY: &[u8] = b"3;x=\"y\"\r\nabc\r\n0A\r\n0123456789\r\n0\r\nTrailer: t\r\n\r\n";
+
+    #[test]
+    fn a_body_ends_where_it_ends_however_it_is_split() {
+        let all = [BODY, b"GET / HTTP/1.1\r\n"].concat();
+        for split in 0..=BODY.len() {
+            let (first, second) = all.split_at(split);
+            let mut scan = ChunkScan::default();
+            let taken = scan.scan(first).unwrap() + scan.scan(second).unwrap();
+            assert_eq!((taken, scan.is_done()), (BODY.len(), true), "{split}");
+        }
+    }
+
+    #[test]
+    fn what_readers_could_take_differently_is_malformed() {
+        for body in [
+            &b"3\nabc\r\n"[..],
+            b"\r\n",
+            b"g\r\n",
+            b" 3\r\n",
+            b"3 \r\n",
+            b"0x3\r\n",
+            b"3\r\nabcd\r\n",
+            b"3\r\nabc\n",
+            b"3;a\nb\r\n",
+            b"00000000000000003\r\n",
+            b"fffffffffffffffff\r\n",
+            b"0\r\n folded\r\n",
+            b"0\r\nA: b\nC: d\r\n\r\n",
+            b"0\r\n\n",
+        ] {
+            assert_eq!(ChunkScan::default().scan(body), Err(Malformed), "{body:?}");
+        }
+        let long = [b"3;", vec![b'x'; 9000].as_slice()].concat();
+        assert_eq!(ChunkScan::default().scan(&long), Err(Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn any_chunks_are_passed_over(sizes in proptest::collection::vec(1_usize..5000, 0..10)) {
+            let mut body = Vec::new();
+            for size in &sizes {
+                body.extend(format!("{size:x}\r\n").into_bytes());
+                body.extend(std::iter::repeat_n(b'\r', *size));
+                body.extend(b"\r\n");
+            }
+            body.extend(b"0\r\n\r\n");
+            let mut scan = ChunkScan::default();
+            prop_assert_eq!(scan.scan(&body), Ok(body.len()));
+            prop_assert!(scan.is_done());
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Wire: a strict reading of HTTP/1.1, without I/O.
+//!
+//! What is dangerous about HTTP/1.1 is that two readers can take the same bytes for
+//! different messages. Here is the one reading that counts: where a head ends
+//! ([`head_scan`]), what it says about what follows ([`request`]), and where a chunked
+//! body ends ([`chunked`]). What is ambiguous is refused (RFC 9112; each rule names its
+//! section). Bytes in, verdicts out; nothing is copied.
+
+pub mod chunked;
+pub mod head_scan;
+pub mod request;
