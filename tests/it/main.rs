@@ -12,6 +12,7 @@ mod harness;
 mod access_log;
 mod backend_faults;
 mod client_faults;
+mod demo;
 mod draining;
 mod headers;
 mod leaves;
