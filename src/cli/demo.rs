@@ -77,9 +77,13 @@ fn run_backends(args: &Args) -> anyhow::Result<()> {
         writeln!(text, "  http://{address}/")?;
     }
     if let Some(first) = backends.first() {
-        section(&mut text, "What they can be told: vanne demo --help. For example", &[
-            format!("curl -s -X PUT http://{first}/_demo/behaviour -d '{{\"latency\":\"200ms\"}}'"),
-        ])?;
+        section(
+            &mut text,
+            "What they can be told: vanne demo --help. For example",
+            &[format!(
+                "curl -s -X PUT http://{first}/_demo/behaviour -d '{{\"latency\":\"200ms\"}}'"
+            )],
+        )?;
     }
     super::print(&text)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -117,7 +121,8 @@ fn start_backends(args: &Args) -> anyhow::Result<Vec<SocketAddr>> {
         socket.set_nonblocking(true)?;
         sockets.push(socket);
     }
-    let addresses = sockets.iter().map(std::net::TcpListener::local_addr).collect::<Result<_, _>>()?;
+    let addresses =
+        sockets.iter().map(std::net::TcpListener::local_addr).collect::<Result<_, _>>()?;
     let (sender, started) = mpsc::channel();
     std::thread::Builder::new().name("demo-backends".into()).spawn(move || {
         let result = backend::serve(sockets, || drop(sender.send(Ok(()))));
@@ -143,34 +148,46 @@ fn introduction(config: &Config, backends: &[SocketAddr]) -> anyhow::Result<Stri
     }
     text.push_str(".\nAsk from another terminal; the access log appears here. Ctrl-C ends it.\n");
     section(&mut text, "Each backend in turn", std::slice::from_ref(&turns))?;
-    section(&mut text, "One that is slow", &[
-        tell(0, "{\"latency\":\"500ms\"}"),
-        turns.clone(),
-        tell(0, "{}"),
-    ])?;
-    section(&mut text, "One that fails every other time, and one that cuts the connection", &[
-        tell(0, "{\"fail\":\"503\",\"share\":\"50%\"}"),
-        tell(1, "{\"fail\":\"reset\"}"),
-        turns.clone(),
-        tell(0, "{}"),
-        tell(1, "{}"),
-    ])?;
-    section(&mut text, "One that hangs: 504 at the pool's first_byte limit", &[
-        tell(0, "{\"fail\":\"hang\"}"),
-        turns,
-        tell(0, "{}"),
-    ])?;
-    section(&mut text, "Server-sent events, as they are sent", &[
-        format!("curl -sN 'http://{proxy}/sse?count=3'"),
-    ])?;
-    section(&mut text, "A large body", &[
-        format!("curl -s http://{proxy}/bytes/64000000 | wc -c"),
-    ])?;
-    section(&mut text, "Metrics, readiness, health", &[
-        format!("curl -s http://{probe}/metrics | grep ^vanne_requests_total"),
-        format!("curl -si http://{probe}/readyz"),
-        format!("curl -s http://{probe}/health"),
-    ])?;
+    section(
+        &mut text,
+        "One that is slow",
+        &[tell(0, "{\"latency\":\"500ms\"}"), turns.clone(), tell(0, "{}")],
+    )?;
+    section(
+        &mut text,
+        "One that fails every other time, and one that cuts the connection",
+        &[
+            tell(0, "{\"fail\":\"503\",\"share\":\"50%\"}"),
+            tell(1, "{\"fail\":\"reset\"}"),
+            turns.clone(),
+            tell(0, "{}"),
+            tell(1, "{}"),
+        ],
+    )?;
+    section(
+        &mut text,
+        "One that hangs: 504 at the pool's first_byte limit",
+        &[tell(0, "{\"fail\":\"hang\"}"), turns, tell(0, "{}")],
+    )?;
+    section(
+        &mut text,
+        "Server-sent events, as they are sent",
+        &[format!("curl -sN 'http://{proxy}/sse?count=3'")],
+    )?;
+    section(
+        &mut text,
+        "A large body",
+        &[format!("curl -s http://{proxy}/bytes/64000000 | wc -c")],
+    )?;
+    section(
+        &mut text,
+        "Metrics, readiness, health",
+        &[
+            format!("curl -s http://{probe}/metrics | grep ^vanne_requests_total"),
+            format!("curl -si http://{probe}/readyz"),
+            format!("curl -s http://{probe}/health"),
+        ],
+    )?;
     text.push('\n');
     Ok(text)
 }

@@ -60,12 +60,7 @@ impl ChunkScan {
         let mut at = 0;
         while let (false, Some(&byte)) = (self.is_done(), bytes.get(at)) {
             if self.state == State::Data {
-                let here = u64::try_from(bytes.len() - at).unwrap_or(u64::MAX).min(self.left);
-                self.left -= here;
-                at += usize::try_from(here).unwrap_or(usize::MAX);
-                if self.left == 0 {
-                    self.state = State::DataCr;
-                }
+                at += self.pass(bytes.len() - at);
             } else {
                 self.state = self.next(byte)?;
                 at += 1;
@@ -78,6 +73,16 @@ impl ChunkScan {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.state == State::Done
+    }
+
+    /// Passes over a chunk's bytes, of which so many are here: how many are its own.
+    fn pass(&mut self, here: usize) -> usize {
+        let own = self.left.min(here as u64);
+        self.left -= own;
+        if self.left == 0 {
+            self.state = State::DataCr;
+        }
+        usize::try_from(own).unwrap_or(here)
     }
 
     fn next(&mut self, byte: u8) -> Result<State, Malformed> {

@@ -128,7 +128,9 @@ async fn every_request_has_its_line_in_the_order_of_its_connection() {
 async fn what_clients_send_cannot_break_a_line() {
     let origin = Origin::fixed("ok").await;
     let vanne = Vanne::before(&[origin.address]).await;
-    for target in ["/\"},{", "/\\u0000", "/\\", "/\u{e9}\u{1f600}", "/\u{85}\u{2028}", "/%22%0a"] {
+    for target in
+        ["/\"},{", "/\\u0000", "/\\", "/'},{", "/\u{e9}\u{1f600}", "/\u{85}\u{2028}", "/%22%0a"]
+    {
         let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         let answer = ask(vanne.http, &request).await;
         let line = vanne.log_of(answer.id()).await;

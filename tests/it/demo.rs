@@ -155,7 +155,9 @@ async fn every_line_that_the_demo_prints_works() {
         assert!(!output.stdout.is_empty(), "{line} says nothing");
         said.push_str(&String::from_utf8_lossy(&output.stdout));
     }
-    for expected in ["\"demo-1\"", "\"demo-3\"", "as told", "504 Gateway", "data: ", "64000000", "ready"] {
+    for expected in
+        ["\"demo-1\"", "\"demo-3\"", "as told", "504 Gateway", "data: ", "64000000", "ready"]
+    {
         assert!(said.contains(expected), "{expected} not in {said}");
     }
     process.signal(Signal::INT);

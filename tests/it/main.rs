@@ -6,6 +6,10 @@
 //! origins, start [`harness::Vanne`], and ask.
 #![cfg(test)]
 #![expect(clippy::string_slice, reason = "a test may panic")]
+#![allow(
+    clippy::excessive_nesting,
+    reason = "the scripts of both ends of a conversation are closures in the test"
+)]
 
 mod harness;
 

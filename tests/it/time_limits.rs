@@ -179,7 +179,7 @@ async fn a_request_longer_than_its_total_gives_504_before_the_head() {
     let settings = Settings { route: "timeouts = { total = \"300ms\" }", ..Settings::default() };
     let vanne = Vanne::with(&[origin.address], settings).await;
     refuses_after(&vanne, 300, "total_timeout", "vanne").await;
-    let line = vanne.log_lines().swap_remove(0);
+    let line = vanne.only_log().await;
     assert_eq!(line["attempts"][0]["outcome"], "client_error", "not the backend's fault: {line}");
 }
 

@@ -114,7 +114,7 @@ async fn a_silent_tunnel_is_closed_after_its_idle_limit() {
         timed(client.end()).await.0
     })
     .await;
-    let line = vanne.log_lines().swap_remove(0);
+    let line = vanne.only_log().await;
     assert_eq!(
         (&line["end"], &line["status"]),
         (&"tunnel_idle_timeout".into(), &101.into()),

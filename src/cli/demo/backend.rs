@@ -216,7 +216,8 @@ async fn fail(State(backend): Shared, Query(query): Query<FailQuery>) -> Respons
     };
     match parse() {
         Ok((fail, share)) => {
-            let change = |behaviour: &mut Behaviour| (behaviour.fail, behaviour.share) = (fail, share);
+            let change =
+                |behaviour: &mut Behaviour| (behaviour.fail, behaviour.share) = (fail, share);
             json(StatusCode::OK, &backend.conduct.change(change))
         }
         Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),

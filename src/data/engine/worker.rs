@@ -207,18 +207,26 @@ async fn run(
     }
     for (acceptor, task) in accepting {
         task.abort();
+        // The task holds the socket: it must be gone before the queue can be emptied for good.
+        drop(task.await);
         empty(&worker, &engine, &acceptor);
     }
     worker.registry.wake_all();
-    loop {
+    while !worker.registry.is_empty() {
         tokio::select! {
-            () = worker.registry.emptied() => return,
+            () = worker.registry.emptied() => {}
             message = inbox.recv() => match message {
                 Some(message) => receive(&worker, &engine, message),
-                None => return,
+                None => break,
             },
         }
     }
+    // From here on who would hand us a connection serves it himself; what came before is ours.
+    inbox.close();
+    while let Ok(message) = inbox.try_recv() {
+        receive(&worker, &engine, message);
+    }
+    worker.registry.emptied().await;
 }
 
 type Accepting = Vec<(Arc<Acceptor>, tokio::task::JoinHandle<()>)>;
@@ -284,8 +292,11 @@ fn place(
         Ok(stream) => {
             peer.load.fetch_add(1, Ordering::Relaxed);
             let message = Message::Serve(stream, address, Arc::clone(listener));
-            if peer.sender.send(message).is_err() {
+            if let Err(mpsc::error::SendError(message)) = peer.sender.send(message) {
+                // That worker has ended: the connection stays here.
                 peer.load.fetch_sub(1, Ordering::Relaxed);
+                worker.count();
+                receive(worker, engine, message);
             }
         }
         Err(error) => tracing::error!(%error, "connection not handed over"),
@@ -299,13 +310,18 @@ fn take_own(
     address: SocketAddr,
     listener: &Arc<Listener>,
 ) {
-    if let Some(own) = worker.peers.get(worker.index) {
-        own.load.fetch_add(1, Ordering::Relaxed);
-    }
+    worker.count();
     take(worker, engine, stream, address, listener);
 }
 
 impl Worker {
+    /// Counts a connection as this worker's.
+    fn count(&self) {
+        if let Some(own) = self.peers.get(self.index) {
+            own.load.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     fn release(&self) {
         if let Some(own) = self.peers.get(self.index) {
             own.load.fetch_sub(1, Ordering::Relaxed);
