@@ -194,6 +194,11 @@ impl Process {
         self.child.id()
     }
 
+    /// The lines it has written to standard output.
+    pub(crate) fn stdout(&self) -> Vec<String> {
+        self.stdout.lock().clone()
+    }
+
     /// The lines it has written to standard error.
     pub(crate) fn stderr(&self) -> Vec<String> {
         self.stderr.lock().clone()
