@@ -15,6 +15,7 @@ mod harness;
 mod access_log;
 mod backend_faults;
 mod client_faults;
+mod demo;
 mod draining;
 mod headers;
 mod leaves;

@@ -88,14 +88,14 @@ async fn a_connection_that_does_not_come_is_tried_on_another_backend() {
         ..Settings::default()
     };
     let vanne = Vanne::with(&[hole.address, origin.address], settings).await;
-    let mut attempts = 0;
+    let mut most = 0;
     for _ in 0..2 {
         let answer = vanne.get("/").await;
         assert_eq!(answer.status(), 200);
         let line = vanne.log_of(answer.id()).await;
-        attempts += line["attempts"].as_array().unwrap().len();
+        most = most.max(line["attempts"].as_array().unwrap().len());
     }
-    assert_eq!(attempts, 3);
+    assert_eq!(most, 2);
 }
 
 #[tokio::test]

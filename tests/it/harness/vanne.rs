@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -30,6 +31,7 @@ pub(crate) struct Process {
     child: Child,
     stdout: Lines,
     stderr: Lines,
+    collectors: [JoinHandle<()>; 2],
 }
 
 type Lines = Arc<Mutex<Vec<String>>>;
@@ -182,14 +184,19 @@ impl Process {
     pub(crate) fn start(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let stdout = collect(child.stdout.take().unwrap());
-        let stderr = collect(child.stderr.take().unwrap());
-        Self { child, stdout, stderr }
+        let (stdout, out) = collect(child.stdout.take().unwrap());
+        let (stderr, err) = collect(child.stderr.take().unwrap());
+        Self { child, stdout, stderr, collectors: [out, err] }
     }
 
     /// Its number.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The lines it has written to standard output.
+    pub(crate) fn stdout(&self) -> Vec<String> {
+        self.stdout.lock().clone()
     }
 
     /// The lines it has written to standard error.
@@ -207,11 +214,13 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits until it has ended, for `limit` at most.
+    /// Waits until it has ended, for `limit` at most, and all it has written is here.
     pub(crate) async fn exit_within(&mut self, limit: Duration) -> ExitStatus {
         let deadline = Instant::now() + limit;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                let is_all = || self.collectors.iter().all(JoinHandle::is_finished).then_some(());
+                eventually("the end of its output", is_all).await;
                 return status;
             }
             let log = || self.stderr().join("\n");
@@ -272,14 +281,14 @@ async fn is_ready(probe: SocketAddr) -> bool {
 }
 
 /// Collects the lines of a pipe until it ends.
-fn collect(pipe: impl Read + Send + 'static) -> Lines {
+fn collect(pipe: impl Read + Send + 'static) -> (Lines, JoinHandle<()>) {
     let lines = Lines::default();
     let collected = Arc::clone(&lines);
-    std::thread::spawn(move || {
+    let collector = std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines() {
             let Ok(line) = line else { return };
             collected.lock().push(line);
         }
     });
-    lines
+    (lines, collector)
 }
