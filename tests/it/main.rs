@@ -5,7 +5,6 @@
 //! short in the configs, not long in the tests. To add one: take the module of its topic, start
 //! origins, start [`harness::Vanne`], and ask.
 #![cfg(test)]
-#![expect(clippy::string_slice, reason = "a test may panic")]
 #![allow(
     clippy::excessive_nesting,
     reason = "the scripts of both ends of a conversation are closures in the test"
