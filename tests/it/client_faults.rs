@@ -91,7 +91,7 @@ async fn a_client_that_leaves_in_its_head_reaches_no_backend() {
     let mut client = Client::connect(vanne.http).await;
     client.send("GET / HTTP/1.1\r\nHo").await;
     client.shut().await;
-    client.end().await;
+    assert_eq!(client.end().await, End::Closed);
     blames_the_client(&vanne.only_log().await, "client_gone", 499);
     assert_eq!(origin.connections(), 0);
 }

@@ -206,8 +206,8 @@ async fn a_client_that_expects_100_continue_gets_it_and_then_its_answer() {
     })
     .await;
     let vanne = Vanne::before(&[origin.address]).await;
+    let mut client = Client::connect(vanne.http).await;
     for _ in 0..2 {
-        let mut client = Client::connect(vanne.http).await;
         client
             .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
             .await;

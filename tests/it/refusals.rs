@@ -64,6 +64,7 @@ async fn framing_that_readers_could_take_differently_never_passes() {
         "Transfer-Encoding: chunked, identity",
         "Transfer-Encoding: xchunked",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "Content-Length: 3\r\nTransfer-Encoding: chunked",
     ] {
         let request =
             format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
@@ -72,27 +73,6 @@ async fn framing_that_readers_could_take_differently_never_passes() {
         assert_eq!(answer.head.field("connection"), Some("close"), "{fields:?}");
     }
     assert_eq!(origin.requests(), [], "a backend saw it");
-}
-
-#[tokio::test]
-async fn a_body_with_length_and_chunks_is_read_by_chunks_and_ends_the_connection() {
-    // RFC 9112 §6.1: this or 400.
-    let origin = Origin::hashing().await;
-    let vanne = Vanne::before(&[origin.address]).await;
-    let mut client = Client::connect(vanne.http).await;
-    client
-        .send(
-            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n\
-             5\r\nhello\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n",
-        )
-        .await;
-    let answer = client.answer("POST").await;
-    assert_eq!(answer.head.field("connection"), Some("close"));
-    assert_eq!(client.end().await, End::Closed);
-    if answer.status() != 400 {
-        assert_eq!(answer.text(), format!("5 {}", crate::harness::sha256(b"hello")));
-        assert_eq!(origin.only_request().field("content-length"), None);
-    }
 }
 
 #[tokio::test]
@@ -116,14 +96,9 @@ async fn a_malformed_chunk_is_not_passed_on_as_a_whole_body() {
 async fn http_11_without_exactly_one_host_gets_400_missing_host() {
     let origin = Origin::fixed("ok").await;
     let vanne = Vanne::before(&[origin.address]).await;
-    for fields in ["", "Host:\r\n"] {
+    for fields in ["", "Host:\r\n", "Host: a\r\nHost: b\r\n", "Host: a\r\nHost: a\r\n"] {
         let answer = ask(vanne.http, &format!("GET / HTTP/1.1\r\n{fields}\r\n")).await;
         assert_eq!(answer.refusal(), (400, "missing_host".into()), "{fields:?}");
-    }
-    // Two could be taken for a malformed head as well.
-    for fields in ["Host: a\r\nHost: b\r\n", "Host: a\r\nHost: a\r\n"] {
-        let answer = ask(vanne.http, &format!("GET / HTTP/1.1\r\n{fields}\r\n")).await;
-        assert_eq!(answer.refusal().0, 400, "{fields:?}");
     }
     assert_eq!(origin.connections(), 0);
     assert_eq!(ask(vanne.http, "GET / HTTP/1.0\r\n\r\n").await.status(), 200);

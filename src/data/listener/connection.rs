@@ -8,11 +8,11 @@
 //!
 //! All of it is used by one task on one thread; the locks are never contended.
 
+use super::client_io::{ClientIo, Gate};
 use super::{Client, Listener, Place};
-use crate::data::exchange::{Action, Event, Exchange, Waiting};
+use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::finish::Traffic;
 use crate::types::clock;
-use crate::wire::chunked::ChunkScan;
 use crate::wire::request::Body;
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -22,33 +22,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-
-/// Bytes read ahead of the request that is being served, at most.
-const AHEAD_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of an answer that are collected before they are written, at most.
-const OUT_BYTES_MAX: usize = 16 * 1024;
-
-/// How much of what the client sends belongs to the present request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gate {
-    /// This many bytes more.
-    Limited(u64),
-    /// A chunked body, to its end.
-    Chunked(ChunkScan),
-    /// All: a tunnel.
-    Open,
-}
-
-impl From<Body> for Gate {
-    fn from(body: Body) -> Self {
-        match body {
-            Body::Length(length) => Self::Limited(length),
-            Body::Chunked => Self::Chunked(ChunkScan::default()),
-        }
-    }
-}
 
 /// A client's connection.
 pub struct Connection {
@@ -58,27 +33,10 @@ pub struct Connection {
     pub waker: AtomicWaker,
     place: Place,
     fd: RawFd,
-    io: Mutex<Io>,
+    io: Mutex<ClientIo>,
     exchange: Mutex<Option<Box<Exchange>>>,
     now: Mutex<Instant>,
     settled: Mutex<Option<Action>>,
-}
-
-struct Io {
-    stream: TcpStream,
-    /// Read from the socket, not yet handed on.
-    ahead: Vec<u8>,
-    out: Vec<u8>,
-    gate: Gate,
-    /// What the gate becomes when the head was taken.
-    body: Body,
-    is_body_malformed: bool,
-    is_at_eof: bool,
-    /// Writes go nowhere: the engine may not speak yet.
-    is_muted: bool,
-    is_read_parked: bool,
-    is_write_parked: bool,
-    traffic: Traffic,
 }
 
 impl Connection {
@@ -86,25 +44,12 @@ impl Connection {
     #[must_use]
     pub fn new(stream: TcpStream, client: Client, place: Place) -> Self {
         let fd = stream.as_raw_fd();
-        let io = Io {
-            stream,
-            ahead: Vec::new(),
-            out: Vec::new(),
-            gate: Gate::Limited(0),
-            body: Body::Length(0),
-            is_body_malformed: false,
-            is_at_eof: false,
-            is_muted: false,
-            is_read_parked: false,
-            is_write_parked: false,
-            traffic: Traffic::default(),
-        };
         Self {
             client: Arc::new(client),
             waker: AtomicWaker::new(),
             place,
             fd,
-            io: Mutex::new(io),
+            io: Mutex::new(ClientIo::new(stream)),
             exchange: Mutex::new(None),
             now: Mutex::new(clock::now()),
             settled: Mutex::new(None),
@@ -302,169 +247,6 @@ impl Connection {
             socket2::SockRef::from(&io.stream).set_linger(Some(std::time::Duration::ZERO))
         {
             tracing::debug!(%error, "connection cannot be reset");
-        }
-    }
-}
-
-impl Io {
-    /// For whom an engine waits that was just polled. Once the request is done, a read
-    /// only watches for the client to leave.
-    fn waiting(&self, is_request_done: bool) -> Waiting {
-        if self.is_write_parked || (self.is_read_parked && !is_request_done) {
-            Waiting::Client
-        } else {
-            Waiting::Backend
-        }
-    }
-
-    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        thread_local! {
-            /// Where reads land while nobody knows how much will come.
-            static SCRATCH: std::cell::RefCell<Vec<u8>> =
-                std::cell::RefCell::new(vec![0; 16 * 1024]);
-        }
-        if self.is_at_eof {
-            return Poll::Ready(Ok(0));
-        }
-        SCRATCH.with_borrow_mut(|scratch| {
-            let mut buf = ReadBuf::new(scratch);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
-            let read = buf.filled();
-            self.is_at_eof = read.is_empty();
-            self.ahead.extend_from_slice(read);
-            Poll::Ready(Ok(read.len()))
-        })
-    }
-
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let room = match self.gate {
-            Gate::Limited(0) => return self.poll_gone(cx),
-            Gate::Limited(left) => usize::try_from(left).unwrap_or(usize::MAX).min(buf.remaining()),
-            Gate::Chunked(_) | Gate::Open => buf.remaining(),
-        };
-        if self.ahead.is_empty() && matches!(self.gate, Gate::Chunked(_)) {
-            let read = self.poll_ahead(cx)?;
-            self.is_read_parked |= read.is_pending();
-            ready!(read);
-        }
-        let read = if self.ahead.is_empty() && !self.is_at_eof {
-            let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
-            if Pin::new(&mut self.stream).poll_read(cx, &mut part)?.is_pending() {
-                self.is_read_parked = true;
-                return Poll::Pending;
-            }
-            let read = part.filled().len();
-            buf.advance(read);
-            read
-        } else {
-            self.take_ahead(room, buf)?
-        };
-        if let Gate::Limited(left) = &mut self.gate {
-            *left = left.saturating_sub(read as u64);
-        }
-        self.traffic.bytes_in += read as u64;
-        Poll::Ready(Ok(()))
-    }
-
-    /// Hands on what was read ahead, as far as it belongs to the request.
-    fn take_ahead(&mut self, room: usize, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
-        let mut bytes = self.ahead.get(..room.min(self.ahead.len())).unwrap_or_default();
-        if let Gate::Chunked(scan) = &mut self.gate {
-            let Ok(length) = scan.scan(bytes) else {
-                self.is_body_malformed = true;
-                return Err(io::ErrorKind::InvalidData.into());
-            };
-            bytes = bytes.get(..length).unwrap_or_default();
-            if scan.is_done() {
-                self.gate = Gate::Limited(0);
-            }
-        }
-        buf.put_slice(bytes);
-        let read = bytes.len();
-        self.ahead.drain(..read);
-        if self.ahead.is_empty() {
-            // An idle connection holds no buffer.
-            self.ahead = Vec::new();
-        }
-        Ok(read)
-    }
-
-    /// The request is whole: what comes now is the next one's, and only the client's
-    /// leaving matters.
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.ahead.len() < AHEAD_BYTES_MAX {
-            let read = ready!(self.poll_ahead(cx))?;
-            if read == 0 && self.ahead.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            if read == 0 {
-                break;
-            }
-        }
-        Poll::Pending
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.is_muted {
-            return Poll::Ready(Ok(bytes.len()));
-        }
-        if self.out.len() + bytes.len() <= OUT_BYTES_MAX {
-            self.out.extend_from_slice(bytes);
-            return Poll::Ready(Ok(bytes.len()));
-        }
-        // What was collected and what is new leave in one call.
-        let parts = [io::IoSlice::new(&self.out), io::IoSlice::new(bytes)];
-        let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write_vectored(cx, &parts)?
-        else {
-            self.is_write_parked = true;
-            return Poll::Pending;
-        };
-        self.traffic.bytes_out += written as u64;
-        let of_collected = written.min(self.out.len());
-        self.out.drain(..of_collected);
-        if !self.out.is_empty() {
-            // Not even that left: the socket is full, and `bytes` have not begun.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let of_new = written - of_collected;
-        if of_new > 0 || bytes.is_empty() {
-            return Poll::Ready(Ok(of_new));
-        }
-        // All of the collected and none of the new: there is room for them now.
-        let room = bytes.len().min(OUT_BYTES_MAX);
-        self.out.extend_from_slice(bytes.get(..room).unwrap_or_default());
-        Poll::Ready(Ok(room))
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut out = std::mem::take(&mut self.out);
-        let mut done = 0;
-        let result = loop {
-            let rest = out.get(done..).unwrap_or_default();
-            if rest.is_empty() {
-                break Poll::Ready(Ok(()));
-            }
-            match self.poll_socket_write(cx, rest) {
-                Ok(Poll::Ready(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(Poll::Ready(count)) => done += count,
-                Ok(Poll::Pending) => break Poll::Pending,
-                Err(error) => break Poll::Ready(Err(error)),
-            }
-        };
-        self.traffic.bytes_out += done as u64;
-        out.drain(..done);
-        self.out = out;
-        result
-    }
-
-    fn poll_socket_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<Poll<usize>> {
-        match Pin::new(&mut self.stream).poll_write(cx, bytes) {
-            Poll::Pending => {
-                self.is_write_parked = true;
-                Ok(Poll::Pending)
-            }
-            Poll::Ready(result) => result.map(Poll::Ready),
         }
     }
 }

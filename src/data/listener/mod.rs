@@ -5,6 +5,7 @@
 
 pub mod accept;
 pub mod admit;
+mod client_io;
 pub mod connection;
 pub mod registry;
 

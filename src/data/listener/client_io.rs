@@ -1,0 +1,246 @@
+//! 1 · A client's socket: reads through a gate, writes collected.
+//!
+//! The gate lets an engine read the bytes of its request and none of the next one's. What
+//! is written is collected, so that a head and the first of its body leave in one call.
+//! Says whether it is the client that is waited for; decides nothing.
+
+use crate::data::exchange::Waiting;
+use crate::data::finish::Traffic;
+use crate::wire::chunked::ChunkScan;
+use crate::wire::request::Body;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Bytes read ahead of the request that is being served, at most.
+const AHEAD_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of an answer that are collected before they are written, at most.
+const OUT_BYTES_MAX: usize = 16 * 1024;
+
+/// How much of what the client sends belongs to the present request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// This many bytes more.
+    Limited(u64),
+    /// A chunked body, to its end.
+    Chunked(ChunkScan),
+    /// All: a tunnel.
+    Open,
+}
+
+impl From<Body> for Gate {
+    fn from(body: Body) -> Self {
+        match body {
+            Body::Length(length) => Self::Limited(length),
+            Body::Chunked => Self::Chunked(ChunkScan::default()),
+        }
+    }
+}
+
+/// A client's socket and what is on its way through it.
+pub(super) struct ClientIo {
+    pub(super) stream: TcpStream,
+    /// Read from the socket, not yet handed on.
+    pub(super) ahead: Vec<u8>,
+    pub(super) out: Vec<u8>,
+    pub(super) gate: Gate,
+    /// What the gate becomes when the head was taken.
+    pub(super) body: Body,
+    pub(super) is_body_malformed: bool,
+    pub(super) is_at_eof: bool,
+    /// Writes go nowhere: the engine may not speak yet.
+    pub(super) is_muted: bool,
+    pub(super) is_read_parked: bool,
+    pub(super) is_write_parked: bool,
+    pub(super) traffic: Traffic,
+}
+
+impl ClientIo {
+    /// The socket of a connection that has sent nothing yet.
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            ahead: Vec::new(),
+            out: Vec::new(),
+            gate: Gate::Limited(0),
+            body: Body::Length(0),
+            is_body_malformed: false,
+            is_at_eof: false,
+            is_muted: false,
+            is_read_parked: false,
+            is_write_parked: false,
+            traffic: Traffic::default(),
+        }
+    }
+
+    /// For whom an engine waits that was just polled. Once the request is done, a read
+    /// only watches for the client to leave.
+    pub(super) fn waiting(&self, is_request_done: bool) -> Waiting {
+        if self.is_write_parked || (self.is_read_parked && !is_request_done) {
+            Waiting::Client
+        } else {
+            Waiting::Backend
+        }
+    }
+
+    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        thread_local! {
+            /// Where reads land while nobody knows how much will come.
+            static SCRATCH: std::cell::RefCell<Vec<u8>> =
+                std::cell::RefCell::new(vec![0; 16 * 1024]);
+        }
+        if self.is_at_eof {
+            return Poll::Ready(Ok(0));
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buf = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
+            let read = buf.filled();
+            self.is_at_eof = read.is_empty();
+            self.ahead.extend_from_slice(read);
+            Poll::Ready(Ok(read.len()))
+        })
+    }
+
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let room = match self.gate {
+            Gate::Limited(0) => return self.poll_gone(cx),
+            Gate::Limited(left) => usize::try_from(left).unwrap_or(usize::MAX).min(buf.remaining()),
+            Gate::Chunked(_) | Gate::Open => buf.remaining(),
+        };
+        if self.ahead.is_empty() && matches!(self.gate, Gate::Chunked(_)) {
+            let read = self.poll_ahead(cx)?;
+            self.is_read_parked |= read.is_pending();
+            ready!(read);
+        }
+        let read = if self.ahead.is_empty() && !self.is_at_eof {
+            let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
+            if Pin::new(&mut self.stream).poll_read(cx, &mut part)?.is_pending() {
+                self.is_read_parked = true;
+                return Poll::Pending;
+            }
+            let read = part.filled().len();
+            buf.advance(read);
+            read
+        } else {
+            self.take_ahead(room, buf)?
+        };
+        if let Gate::Limited(left) = &mut self.gate {
+            *left = left.saturating_sub(read as u64);
+        }
+        self.traffic.bytes_in += read as u64;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Hands on what was read ahead, as far as it belongs to the request.
+    fn take_ahead(&mut self, room: usize, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
+        let mut bytes = self.ahead.get(..room.min(self.ahead.len())).unwrap_or_default();
+        if let Gate::Chunked(scan) = &mut self.gate {
+            let Ok(length) = scan.scan(bytes) else {
+                self.is_body_malformed = true;
+                return Err(io::ErrorKind::InvalidData.into());
+            };
+            bytes = bytes.get(..length).unwrap_or_default();
+            if scan.is_done() {
+                self.gate = Gate::Limited(0);
+            }
+        }
+        buf.put_slice(bytes);
+        let read = bytes.len();
+        self.ahead.drain(..read);
+        if self.ahead.is_empty() {
+            // An idle connection holds no buffer.
+            self.ahead = Vec::new();
+        }
+        Ok(read)
+    }
+
+    /// The request is whole: what comes now is the next one's, and only the client's
+    /// leaving matters.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.ahead.len() < AHEAD_BYTES_MAX {
+            let read = ready!(self.poll_ahead(cx))?;
+            if read == 0 && self.ahead.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            if read == 0 {
+                break;
+            }
+        }
+        Poll::Pending
+    }
+
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_muted {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        if self.out.len() + bytes.len() <= OUT_BYTES_MAX {
+            self.out.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        // What was collected and what is new leave in one call.
+        let parts = [io::IoSlice::new(&self.out), io::IoSlice::new(bytes)];
+        let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write_vectored(cx, &parts)?
+        else {
+            self.is_write_parked = true;
+            return Poll::Pending;
+        };
+        self.traffic.bytes_out += written as u64;
+        let of_collected = written.min(self.out.len());
+        self.out.drain(..of_collected);
+        if !self.out.is_empty() {
+            // Not even that left: the socket is full, and `bytes` have not begun.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let of_new = written - of_collected;
+        if of_new > 0 || bytes.is_empty() {
+            return Poll::Ready(Ok(of_new));
+        }
+        // All of the collected and none of the new: there is room for them now.
+        let room = bytes.len().min(OUT_BYTES_MAX);
+        self.out.extend_from_slice(bytes.get(..room).unwrap_or_default());
+        Poll::Ready(Ok(room))
+    }
+
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut out = std::mem::take(&mut self.out);
+        let mut done = 0;
+        let result = loop {
+            let rest = out.get(done..).unwrap_or_default();
+            if rest.is_empty() {
+                break Poll::Ready(Ok(()));
+            }
+            match self.poll_socket_write(cx, rest) {
+                Ok(Poll::Ready(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(Poll::Ready(count)) => done += count,
+                Ok(Poll::Pending) => break Poll::Pending,
+                Err(error) => break Poll::Ready(Err(error)),
+            }
+        };
+        self.traffic.bytes_out += done as u64;
+        out.drain(..done);
+        self.out = out;
+        result
+    }
+
+    fn poll_socket_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<Poll<usize>> {
+        match Pin::new(&mut self.stream).poll_write(cx, bytes) {
+            Poll::Pending => {
+                self.is_write_parked = true;
+                Ok(Poll::Pending)
+            }
+            Poll::Ready(result) => result.map(Poll::Ready),
+        }
+    }
+}
