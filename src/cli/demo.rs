@@ -155,9 +155,9 @@ fn introduction(config: &Config, backends: &[SocketAddr]) -> anyhow::Result<Stri
     )?;
     section(
         &mut text,
-        "One that fails every other time, and one that cuts the connection",
+        "One that fails, and one that cuts the connection",
         &[
-            tell(0, "{\"fail\":\"503\",\"share\":\"50%\"}"),
+            tell(0, "{\"fail\":\"503\"}"),
             tell(1, "{\"fail\":\"reset\"}"),
             turns.clone(),
             tell(0, "{}"),

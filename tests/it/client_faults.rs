@@ -240,28 +240,33 @@ async fn a_client_that_stops_reading_is_cut_and_the_backend_is_not_blamed() {
 
 #[tokio::test]
 async fn a_client_that_reads_slowly_but_steadily_is_served() {
+    // A large send buffer takes longer to drain than the limit; the client never pauses that long.
+    const BODY: usize = 5_000_000;
     let origin = Origin::start(|mut conn| async move {
         conn.request().await;
-        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 20000000\r\n\r\n").await;
-        conn.send(noise(20_000_000)).await;
+        conn.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {BODY}\r\n\r\n")).await;
+        drop(conn.try_send(noise(BODY)).await);
         conn.note_end().await;
     })
     .await;
     let settings = Settings {
-        listener: "timeouts = { between_bytes = \"300ms\" }",
-        pool: "timeouts = { between_bytes = \"200ms\" }",
+        listener: "timeouts = { between_bytes = \"500ms\" }",
+        pool: "timeouts = { between_bytes = \"400ms\" }",
         ..Settings::default()
     };
     let vanne = Vanne::with(&[origin.address], settings).await;
-    let mut client = Client::connect(vanne.http).await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(32 * 1024).unwrap();
+    let mut client = crate::harness::Wire::new(socket.connect(vanne.http).await.unwrap());
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(client.head().await.unwrap().status(), 200);
     let mut body = Vec::new();
-    for _ in 0..20 {
-        tokio::time::sleep(ms(50)).await;
-        client.take(1_000_000, &mut body).await.expect("cut");
+    while body.len() < BODY {
+        tokio::time::sleep(ms(15)).await;
+        let whole = client.take(20_000.min(BODY - body.len()), &mut body).await;
+        assert!(whole.is_some(), "cut after {}: {:?}", body.len(), vanne.log_lines());
     }
-    assert!(body == noise(20_000_000));
+    assert!(body == noise(BODY));
     assert_eq!(vanne.only_log().await["end"], "ok");
 }
 

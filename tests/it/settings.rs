@@ -145,3 +145,37 @@ async fn an_address_in_use_is_said_with_its_key() {
     assert_eq!(code, 1);
     assert!(said.contains("probe.address"), "{said}");
 }
+
+/// A proxy that may have so many open files and no more.
+async fn with_open_files(origin: &Origin, limit: u32) -> Vanne {
+    let config = format!(
+        "[pool.app]\nbackends = [\"{}\"]\n[[route]]\nname = \"all\"\npool = \"app\"",
+        origin.address
+    );
+    Vanne::start_by(&config, |binary| {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
+        command.args(["-c", &script]).arg(binary);
+        command
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_process_out_of_open_files_recovers() {
+    let origin = Origin::fixed("ok").await;
+    let mut vanne = with_open_files(&origin, 64).await;
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        clients.push(Client::connect(vanne.http).await);
+    }
+    crate::harness::eventually("it says so", || {
+        vanne.process_log().contains("accept failed").then_some(())
+    })
+    .await;
+    drop(clients);
+    assert_eq!(vanne.get("/").await.status(), 200);
+    assert!(vanne.process().runs());
+    vanne.sigterm();
+    assert_eq!(vanne.exit_within(ms(3000)).await, 0);
+}
