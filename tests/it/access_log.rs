@@ -67,8 +67,7 @@ async fn a_line_tells_the_whole_story_of_a_request() {
         assert_eq!(line[key], value, "{key} in {line}");
     }
     let time = line["time"].as_str().unwrap();
-    let form: String =
-        time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let form: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     assert_eq!(form, "0000-00-00T00:00:00.000000Z", "{time}");
     assert_eq!(line["request_id"].as_str().map(str::len), Some(32));
     assert!(line["bytes_out"].as_u64().unwrap() > 50, "{line}");
@@ -139,7 +138,8 @@ async fn what_clients_send_cannot_break_a_line() {
 #[tokio::test]
 async fn the_log_goes_to_the_file_that_is_named() {
     let origin = Origin::fixed("ok").await;
-    let settings = Settings { more: "[access_log]\nto = \"@dir/access.log\"", ..Settings::default() };
+    let settings =
+        Settings { more: "[access_log]\nto = \"@dir/access.log\"", ..Settings::default() };
     let vanne = Vanne::with(&[origin.address], settings).await;
     let answer = vanne.get("/").await;
     let text = eventually("a line in the file", || {

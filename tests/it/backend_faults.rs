@@ -5,13 +5,8 @@ use crate::harness::{Answer, Client, Conn, End, Origin, Settings, Vanne, ask};
 use serde_json::Value;
 use std::future::Future;
 
-const NO_RETRIES: Settings<'_> = Settings {
-    process: "",
-    listener: "",
-    pool: "connect_retries = 0",
-    route: "",
-    more: "",
-};
+const NO_RETRIES: Settings<'_> =
+    Settings { process: "", listener: "", pool: "connect_retries = 0", route: "", more: "" };
 
 /// The log line's end-state and who is to blame.
 fn ended(line: &Value) -> (&str, &str) {
@@ -56,7 +51,10 @@ async fn a_refused_connection_is_tried_on_another_backend() {
         let answer = vanne.get("/").await;
         assert_eq!((answer.status(), answer.text().as_str()), (200, "ok"));
         let line = vanne.log_of(answer.id()).await;
-        assert_eq!((&line["end"], &line["backend"]), (&"ok".into(), &origin.address.to_string().into()));
+        assert_eq!(
+            (&line["end"], &line["backend"]),
+            (&"ok".into(), &origin.address.to_string().into())
+        );
         let tried = line["attempts"].as_array().unwrap().clone();
         let last = tried.last().unwrap();
         assert_eq!(last["backend"], origin.address.to_string());
@@ -95,10 +93,8 @@ async fn a_body_is_sent_whole_after_a_refused_connection() {
     let vanne = Vanne::with(&[port.address, origin.address], Settings::default()).await;
     let body = "x".repeat(100_000);
     for _ in 0..2 {
-        let request = format!(
-            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
+        let request =
+            format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         let answer = ask(vanne.http, &request).await;
         let expected = format!("100000 {}", crate::harness::sha256(body.as_bytes()));
         assert_eq!(answer.text(), expected);
@@ -283,8 +279,7 @@ async fn more_than_the_backend_announced_is_not_passed_on() {
 
 #[tokio::test]
 async fn an_error_of_the_backend_is_its_own_answer() {
-    let origin =
-        Origin::answering("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy").await;
+    let origin = Origin::answering("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy").await;
     let vanne = Vanne::before(&[origin.address]).await;
     let answer = vanne.get("/").await;
     assert_eq!((answer.status(), answer.text().as_str()), (503, "busy"));
@@ -298,8 +293,10 @@ async fn an_error_of_the_backend_is_its_own_answer() {
 async fn an_early_answer_reaches_a_client_that_still_sends() {
     let origin = Origin::start(|mut conn| async move {
         conn.request_head().await;
-        conn.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno\n")
-            .await;
+        conn.send(
+            "HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno\n",
+        )
+        .await;
     })
     .await;
     let vanne = Vanne::before(&[origin.address]).await;

@@ -230,7 +230,10 @@ async fn a_client_that_stops_reading_is_cut_and_the_backend_is_not_blamed() {
     origin.says("freed").await;
     let line = vanne.only_log().await;
     assert_eq!((&line["end"], &line["by"]), (&"client_stalled".into(), &"client".into()), "{line}");
-    assert_eq!((&line["status"], &line["attempts"][0]["outcome"]), (&200.into(), &"client_error".into()));
+    assert_eq!(
+        (&line["status"], &line["attempts"][0]["outcome"]),
+        (&200.into(), &"client_error".into())
+    );
     assert_eq!(client.end().await, End::Reset);
 }
 

@@ -25,24 +25,15 @@ const LEAVES: &[(&str, &str)] = &[
     ("pool.*.backends[]", "requests_are_spread_evenly_over_the_backends_of_a_pool"),
     ("pool.*.connect_retries", "connect_retries_are_counted"),
     ("pool.*.timeouts.between_bytes", "a_backend_that_stalls_in_its_body_cuts_the_answer"),
-    (
-        "pool.*.timeouts.connect",
-        "a_connection_that_does_not_come_gives_504_at_the_connect_limit",
-    ),
+    ("pool.*.timeouts.connect", "a_connection_that_does_not_come_gives_504_at_the_connect_limit"),
     ("pool.*.timeouts.first_byte", "a_silent_backend_gives_504_at_the_first_byte_limit"),
-    (
-        "pool.*.timeouts.idle",
-        "an_unused_connection_to_a_backend_is_closed_after_its_idle_limit",
-    ),
+    ("pool.*.timeouts.idle", "an_unused_connection_to_a_backend_is_closed_after_its_idle_limit"),
     ("probe.address", "a_running_process_is_alive_ready_and_healthy"),
     ("probe.metrics_token", "metrics_ask_for_their_token"),
     ("probe.metrics_token_file", "the_metrics_token_may_be_in_a_file"),
     ("process.drain_deadline", "what_hangs_is_cut_at_the_drain_deadline"),
     ("process.drain_delay", "requests_are_accepted_during_the_drain_delay_and_answers_close"),
-    (
-        "process.idle_upstream_connections",
-        "no_more_unused_connections_are_kept_than_it_says",
-    ),
+    ("process.idle_upstream_connections", "no_more_unused_connections_are_kept_than_it_says"),
     ("process.workers", "there_are_as_many_workers_as_it_says"),
     ("route[].match.host", "the_exact_host_wins_over_none_without_case_or_port"),
     ("route[].match.path", "a_path_matches_by_whole_segments_and_the_longest_wins"),
@@ -56,10 +47,7 @@ const LEAVES: &[(&str, &str)] = &[
     ("security_headers.*.frame_options", "a_route_uses_the_security_headers_it_names"),
     ("security_headers.*.permissions_policy", "a_route_uses_the_security_headers_it_names"),
     ("security_headers.*.referrer_policy", "a_route_uses_the_security_headers_it_names"),
-    (
-        "security_headers.*.strict_transport_security",
-        "a_route_uses_the_security_headers_it_names",
-    ),
+    ("security_headers.*.strict_transport_security", "a_route_uses_the_security_headers_it_names"),
 ];
 
 #[test]

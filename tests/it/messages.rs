@@ -121,7 +121,9 @@ async fn bodies_with_a_length_keep_it() {
     let vanne = Vanne::before(&[origin.address]).await;
     let body = noise(100_000);
     let mut client = Client::connect(vanne.http).await;
-    client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len())).await;
+    client
+        .send(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len()))
+        .await;
     client.send(&body).await;
     assert_eq!(client.answer("PUT").await.text(), format!("{} {}", body.len(), sha256(&body)));
     assert_eq!(origin.only_request().field("content-length"), Some("100000"));
@@ -129,8 +131,7 @@ async fn bodies_with_a_length_keep_it() {
 
 #[tokio::test]
 async fn an_answer_to_head_has_no_body_and_keeps_its_length() {
-    let origin =
-        Origin::answering("HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n").await;
+    let origin = Origin::answering("HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n").await;
     let vanne = Vanne::before(&[origin.address]).await;
     let mut client = Client::connect(vanne.http).await;
     for _ in 0..2 {

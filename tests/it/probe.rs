@@ -65,7 +65,10 @@ async fn connections_and_requests_in_flight_go_up_and_down() {
     assert_eq!(metrics.value("vanne_requests_in_flight", &[]), Some(1.0));
     assert_eq!(metrics.value("vanne_backend_requests_in_flight", &labels), Some(1.0));
     assert_eq!(metrics.value("vanne_connections_open", &[("listener", "http")]), Some(1.0));
-    assert_eq!(metrics.value("vanne_connections_accepted_total", &[("listener", "http")]), Some(1.0));
+    assert_eq!(
+        metrics.value("vanne_connections_accepted_total", &[("listener", "http")]),
+        Some(1.0)
+    );
     drop(client);
     vanne.is_idle().await;
     let metrics = vanne.metrics().await;

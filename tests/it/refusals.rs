@@ -48,7 +48,8 @@ async fn framing_that_readers_could_take_differently_never_passes() {
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
         "Content-Length: 3\r\nTransfer-Encoding: chunked",
     ] {
-        let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+        let request =
+            format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
         let answer = ask(vanne.http, &request).await;
         assert_eq!(answer.refusal().0, 400, "{fields:?}");
         assert_eq!(answer.head.field("connection"), Some("close"), "{fields:?}");
@@ -117,7 +118,10 @@ async fn an_empty_pool_gets_503_no_backend() {
     let line = vanne.log_of(answer.id()).await;
     assert_eq!((&line["route"], &line["pool"]), (&"all".into(), &"app".into()));
     assert_eq!((&line["end"], &line["by"]), (&"no_backend".into(), &"vanne".into()));
-    assert_eq!((&line["backend"], line["attempts"].as_array().map(Vec::len)), (&().into(), Some(0)));
+    assert_eq!(
+        (&line["backend"], line["attempts"].as_array().map(Vec::len)),
+        (&().into(), Some(0))
+    );
 }
 
 #[tokio::test]

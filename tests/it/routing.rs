@@ -4,8 +4,7 @@ use crate::harness::{Origin, Settings, Vanne, ask};
 
 /// Asks for `target` at `host`: the body of the answer, or the refusal's reason.
 async fn at(vanne: &Vanne, host: &str, target: &str) -> String {
-    let request =
-        format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     let answer = ask(vanne.http, &request).await;
     if answer.status() == 200 { answer.text() } else { answer.refusal().1 }
 }
@@ -100,7 +99,10 @@ async fn a_request_that_no_route_takes_gets_404_no_route() {
     let answer = vanne.get("/").await;
     assert_eq!(answer.refusal(), (404, "no_route".into()));
     let line = vanne.log_of(answer.id()).await;
-    assert_eq!((&line["route"], &line["pool"], &line["backend"]), (&().into(), &().into(), &().into()));
+    assert_eq!(
+        (&line["route"], &line["pool"], &line["backend"]),
+        (&().into(), &().into(), &().into())
+    );
     assert_eq!((&line["end"], &line["by"]), (&"no_route".into(), &"vanne".into()));
 }
 

@@ -88,8 +88,7 @@ async fn a_message_of_the_backend_with_its_head_is_not_lost() {
 
 #[tokio::test]
 async fn a_backend_that_declines_the_upgrade_gives_its_own_answer() {
-    let origin =
-        Origin::answering("HTTP/1.1 403 Forbidden\r\nContent-Length: 3\r\n\r\nno\n").await;
+    let origin = Origin::answering("HTTP/1.1 403 Forbidden\r\nContent-Length: 3\r\n\r\nno\n").await;
     let vanne = Vanne::before(&[origin.address]).await;
     let mut client = Client::connect(vanne.http).await;
     for _ in 0..2 {
@@ -116,7 +115,11 @@ async fn a_silent_tunnel_is_closed_after_its_idle_limit() {
     })
     .await;
     let line = vanne.log_lines().swap_remove(0);
-    assert_eq!((&line["end"], &line["status"]), (&"tunnel_idle_timeout".into(), &101.into()), "{line}");
+    assert_eq!(
+        (&line["end"], &line["status"]),
+        (&"tunnel_idle_timeout".into(), &101.into()),
+        "{line}"
+    );
     origin.first_end().await;
 }
 
@@ -143,7 +146,8 @@ async fn a_tunnel_ends_when_the_client_leaves() {
     echoes(&mut client, b"hello").await;
     let left = tokio::time::Instant::now();
     drop(client);
-    let ended = crate::harness::eventually("the tunnel's log line", || vanne.log_lines().pop()).await;
+    let ended =
+        crate::harness::eventually("the tunnel's log line", || vanne.log_lines().pop()).await;
     assert!(left.elapsed() < ms(1000));
     assert_eq!(ended["status"], 101);
 }

@@ -46,8 +46,7 @@ impl BlackHole {
         loop {
             assert!(sockets.len() < 64, "the queue of {address} does not fill");
             let socket = Socket::new(Domain::IPV4, Type::STREAM.cloexec(), None).unwrap();
-            let is_full =
-                socket.connect_timeout(&address.into(), super::ms(100)).is_err();
+            let is_full = socket.connect_timeout(&address.into(), super::ms(100)).is_err();
             sockets.push(socket);
             if is_full {
                 return Self { address, _sockets: sockets };

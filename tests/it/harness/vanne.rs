@@ -87,8 +87,7 @@ impl Vanne {
         std::fs::write(&path, &config).unwrap();
         let mut command = command(binary());
         command.arg("run").arg("--config").arg(&path);
-        let mut vanne =
-            Self { http, probe, process: Process::start(command), dir, _ports: ports };
+        let mut vanne = Self { http, probe, process: Process::start(command), dir, _ports: ports };
         eventually_async("ready", async || {
             if let Some(status) = vanne.process.child.try_wait().unwrap() {
                 panic!("{status} at start:\n{}\n{config}", vanne.process.stderr().join("\n"));

@@ -1,0 +1,83 @@
+//! Generated files: the reference and the schema are written here, and fail here when stale.
+//!
+//! So that what is committed is always what the types say. `conf/*.toml` are written by hand;
+//! that they are right is checked here too. To add a generated file: a test that makes its text
+//! and calls [`ensure`].
+#![cfg(test)]
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use vanne::config::validate::Schema;
+use vanne::config::{self, Environment, reference};
+use vanne::observe::metrics::{Kind, METRICS};
+
+/// No variable is set: the examples have defaults where they use one.
+struct Nothing;
+
+impl Environment for Nothing {
+    fn variable(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+fn conf() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("conf")
+}
+
+/// Writes `text` to `conf/name` and fails, unless it stands there already.
+fn ensure(name: &str, text: &str) {
+    let path = conf().join(name);
+    let before = fs::read_to_string(&path).unwrap_or_default();
+    if before == text {
+        return;
+    }
+    fs::write(&path, text).unwrap();
+    panic!("conf/{name} was stale, is written: commit it");
+}
+
+/// The section about metrics, from their table.
+fn metrics() -> String {
+    let mut out = String::from(
+        "\n## Metrics\n\n`/metrics` on the probe port, in Prometheus' text format. Durations are in seconds.\n\n\
+         | name | kind | labels | meaning |\n|---|---|---|---|\n",
+    );
+    for metric in METRICS {
+        let kind = match metric.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let (name, labels, help) = (metric.name, labels.join(" "), metric.help);
+        writeln!(out, "| `{name}` | {kind} | {labels} | {help} |").unwrap();
+    }
+    out
+}
+
+#[test]
+fn the_reference_is_in_step() {
+    ensure("REFERENCE.md", &(reference::page(&Schema::of_config()) + &metrics()));
+}
+
+#[test]
+fn the_schema_is_in_step() {
+    ensure("schema.json", &format!("{:#}\n", Schema::of_config().root()));
+}
+
+#[test]
+fn every_example_config_is_right() {
+    let mut count = 0;
+    for entry in fs::read_dir(conf()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let text = match config::load(&path, &Nothing) {
+                Ok(loaded) => loaded.warnings.to_text(false),
+                Err(diagnostics) => diagnostics.to_text(false),
+            };
+            assert!(text.is_empty(), "{text}");
+            count += 1;
+        }
+    }
+    assert!(count >= 4, "only {count} examples");
+}
