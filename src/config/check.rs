@@ -123,6 +123,11 @@ fn check_routes(root: &Node, problems: &mut Vec<Problem>) {
             );
         }
         let matches = route.get("match");
+        let is_unclear =
+            matches.is_some_and(|m| m.entries().iter().any(|entry| entry.node.text().is_none()));
+        if is_unclear {
+            continue;
+        }
         let part = |part: &str| matches.and_then(|m| m.get(part)?.text());
         let path = part("path").unwrap_or("/");
         let place = (

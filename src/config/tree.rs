@@ -24,6 +24,9 @@ pub struct Node {
 pub enum Value {
     /// Nothing was written.
     Null,
+    /// A variable that could not be filled in; that is a problem already, so that nothing
+    /// else is said about it.
+    Unknown,
     /// True or false.
     Bool(bool),
     /// A whole number.
@@ -70,6 +73,7 @@ impl Node {
     pub fn kind(&self) -> &'static str {
         match self.value {
             Value::Null => "nothing",
+            Value::Unknown => "what could not be read",
             Value::Bool(_) => "a boolean",
             Value::Int(_) | Value::Float(_) => "a number",
             Value::Text(_) => "a string",
@@ -106,7 +110,7 @@ impl Node {
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         match &self.value {
-            Value::Null => serde_json::Value::Null,
+            Value::Null | Value::Unknown => serde_json::Value::Null,
             Value::Bool(value) => (*value).into(),
             Value::Int(value) => (*value).into(),
             Value::Float(value) => (*value).into(),
@@ -165,11 +169,10 @@ fn toml_value(value: DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => Value::Text(text.into_owned()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-            .map_or_else(|_| Value::Text(number.as_str().into()), Value::Int),
-        DeValue::Float(number) => number
-            .as_str()
-            .parse()
-            .map_or_else(|_| Value::Text(number.as_str().into()), Value::Float),
+            .map_or(Value::Float(f64::INFINITY), Value::Int),
+        DeValue::Float(number) => {
+            number.as_str().parse().map_or(Value::Float(f64::NAN), Value::Float)
+        }
         DeValue::Boolean(value) => Value::Bool(value),
         DeValue::Datetime(time) => Value::Text(time.to_string()),
         DeValue::Array(items) => Value::List(
