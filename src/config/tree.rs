@@ -4,6 +4,7 @@
 //! holds no rules about keys or values.
 
 use super::diagnostics::Problem;
+use super::json;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
@@ -132,7 +133,7 @@ pub fn parse(text: &str, format: Format) -> Result<Node, Vec<Problem>> {
     match format {
         Format::Toml => from_toml(text),
         Format::Yaml => from_yaml(text),
-        Format::Json => check_json(text).and_then(|()| from_yaml(text)),
+        Format::Json => from_json(text),
     }
 }
 
@@ -185,16 +186,14 @@ fn toml_value(value: DeValue<'_>) -> Value {
     }
 }
 
-/// JSON is read by the YAML parser, which knows places; that it is JSON is checked first.
-fn check_json(text: &str) -> Result<(), Vec<Problem>> {
-    let error = match serde_json::from_str::<serde::de::IgnoredAny>(text) {
-        Ok(_) => return Ok(()),
-        Err(error) => error,
-    };
-    let at = offset_of(text, error.line(), error.column().saturating_sub(1));
-    let message = error.to_string();
-    let message = message.split(" at line ").next().unwrap_or_default();
-    Err(vec![Problem::new("", at..at, format!("not valid JSON: {message}"))])
+/// JSON is read by the YAML parser, which knows places.
+fn from_json(text: &str) -> Result<Node, Vec<Problem>> {
+    from_yaml(&json::to_yaml(text)?).map_err(|mut problems| {
+        for problem in &mut problems {
+            problem.message = problem.message.replacen("not valid YAML", "not valid JSON", 1);
+        }
+        problems
+    })
 }
 
 fn from_yaml(text: &str) -> Result<Node, Vec<Problem>> {
@@ -332,7 +331,7 @@ fn parse_float(text: &str) -> Option<f64> {
 }
 
 /// Byte offset of a line (from 1) and a column in characters (from 0).
-fn offset_of(text: &str, line: usize, column: usize) -> usize {
+pub(super) fn offset_of(text: &str, line: usize, column: usize) -> usize {
     let mut start = 0;
     for (index, content) in text.split_inclusive('\n').enumerate() {
         if index + 1 == line {
@@ -348,7 +347,7 @@ fn offset_of(text: &str, line: usize, column: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn json(text: &str, format: Format) -> serde_json::Value {
+    fn as_json(text: &str, format: Format) -> serde_json::Value {
         parse(text, format).unwrap().to_json()
     }
 
@@ -358,9 +357,9 @@ mod tests {
         let yaml = "a: 1\nb:\n  c: [true, \"x\"]\n  d: 1.5\n";
         let text = r#"{"a": 1, "b": {"c": [true, "x"], "d": 1.5}}"#;
         let want: serde_json::Value = serde_json::from_str(text).unwrap();
-        assert_eq!(json(toml, Format::Toml), want);
-        assert_eq!(json(yaml, Format::Yaml), want);
-        assert_eq!(json(text, Format::Json), want);
+        assert_eq!(as_json(toml, Format::Toml), want);
+        assert_eq!(as_json(yaml, Format::Yaml), want);
+        assert_eq!(as_json(text, Format::Json), want);
     }
 
     #[test]
