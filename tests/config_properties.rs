@@ -390,12 +390,12 @@ fn check_says_in_json_that_a_config_is_right() {
 
 #[test]
 fn check_says_in_json_what_is_wrong_and_where() {
-    let (output, report) = check("a.toml", Some(&format!("{RIGHT}max_conections = 1\n")));
+    let (output, report) = check("a.toml", Some(&format!("{RIGHT}max_conections = 1\n"))); // misspelt on purpose
     assert_eq!(output.status.code(), Some(1));
     let error = &report["errors"][0];
     assert_eq!((&error["line"], &error["column"]), (&3.into(), &1.into()));
     assert_eq!(error["suggestion"], "max_connections");
-    assert_eq!(error["key"], "listener.http.max_conections");
+    assert_eq!(error["key"], "listener.http.max_conections"); // misspelt on purpose
     assert!(error["accepted"].is_string() && error["message"].is_string(), "{report}");
 }
 
