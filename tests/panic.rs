@@ -2,7 +2,7 @@
 //!
 //! No config makes Vanne panic, so this runs the workers in this process, with a filter that does.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test; and it is about panics")]
+#![expect(clippy::unwrap_used, reason = "a test; and it is about panics")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
