@@ -17,3 +17,5 @@ pub mod data;
 pub mod control;
 
 pub mod cli;
+
+pub mod manual;

@@ -8,6 +8,7 @@ use super::tree::Node;
 use super::validate::join;
 use crate::types::units::Period;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 /// Adds all that is wrong between the parts of `root`.
 pub fn check(root: &Node, problems: &mut Vec<Problem>) {
@@ -29,27 +30,42 @@ fn check_listeners(root: &Node, problems: &mut Vec<Problem>) {
     }
 }
 
-/// No two sockets on one address.
+/// No two sockets on one address, however it is written.
 fn check_addresses(root: &Node, problems: &mut Vec<Problem>) {
+    let mut seen: Vec<(SocketAddr, String)> = Vec::new();
+    let probe = root.get("probe").and_then(|probe| probe.get("address"));
+    if probe.is_none() {
+        seen.push((super::Probe::default().address.0, "probe, by default".to_owned()));
+    }
     let listeners = root.get("listener").map(Node::entries).unwrap_or_default();
     let named = listeners
         .iter()
         .filter_map(|e| Some((format!("listener.{}", e.key), e.node.get("address")?)));
-    let probe = root.get("probe").and_then(|p| p.get("address"));
-    let all = named.chain(probe.map(|node| ("probe".to_owned(), node)));
-    let mut seen: HashMap<&str, String> = HashMap::new();
-    for (owner, node) in all {
-        let Some(address) = node.text() else { continue };
-        if let Some(first) = seen.get(address) {
-            let message = format!("{address} is already the address of {first}");
+    for (owner, node) in named.chain(probe.map(|node| ("probe".to_owned(), node))) {
+        let Some(address) = node.text().and_then(|text| text.parse().ok()) else { continue };
+        if let Some((first, of)) = seen.iter().find(|(first, _)| collide(*first, address)) {
+            let message = if *first == address {
+                format!("{address} is already the address of {of}")
+            } else {
+                format!("{address} and {first} of {of} are not free for both")
+            };
             problems.push(
                 Problem::new(&format!("{owner}.address"), node.span.clone(), message)
                     .accepts("an address of its own"),
             );
         } else {
-            seen.insert(address, owner);
+            seen.push((address, owner));
         }
     }
+}
+
+/// Whether two sockets cannot listen on these: "all addresses" holds each single one, and
+/// `[::]` also those of IPv4.
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let holds = |all: SocketAddr, one: SocketAddr| {
+        all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4())
+    };
+    a.port() == b.port() && (a.ip() == b.ip() || holds(a, b) || holds(b, a))
 }
 
 fn check_drain(root: &Node, problems: &mut Vec<Problem>) {
@@ -76,10 +92,11 @@ fn check_pools(root: &Node, problems: &mut Vec<Problem>) {
         let backends = pool.node.get("backends").map(Node::items).unwrap_or_default();
         let mut seen = HashMap::new();
         for (index, backend) in backends.iter().enumerate() {
-            let Some(text) = backend.text() else { continue };
-            if let Some(first) = seen.insert(text, index) {
+            let parsed = backend.text().and_then(|text| text.parse::<SocketAddr>().ok());
+            let Some(address) = parsed else { continue };
+            if let Some(first) = seen.insert(address, index) {
                 let key = format!("pool.{}.backends[{index}]", pool.key);
-                let message = format!("{text} is there twice: it is also number {first}");
+                let message = format!("{address} is there twice: it is also backends[{first}]");
                 problems.push(
                     Problem::new(&key, backend.span.clone(), message).accepts("each backend once"),
                 );
@@ -106,6 +123,11 @@ fn check_routes(root: &Node, problems: &mut Vec<Problem>) {
             );
         }
         let matches = route.get("match");
+        let is_unclear =
+            matches.is_some_and(|m| m.entries().iter().any(|entry| entry.node.text().is_none()));
+        if is_unclear {
+            continue;
+        }
         let part = |part: &str| matches.and_then(|m| m.get(part)?.text());
         let path = part("path").unwrap_or("/");
         let place = (

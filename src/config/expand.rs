@@ -37,10 +37,13 @@ pub fn expand(
                 *text = new;
                 node.is_expanded = true;
             }
-            Err(message) => problems.push(
-                Problem::new(key, span, message)
-                    .accepts("${NAME} of a variable that is set, or ${NAME:-default}"),
-            ),
+            Err(message) => {
+                problems.push(
+                    Problem::new(key, span, message)
+                        .accepts("${NAME} of a variable that is set, or ${NAME:-default}"),
+                );
+                node.value = Value::Unknown;
+            }
         },
         Value::List(items) => {
             for (index, item) in items.iter_mut().enumerate() {

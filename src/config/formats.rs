@@ -23,7 +23,6 @@ pub struct FormatRow {
 
 /// All formats, in alphabetical order.
 pub const FORMATS: &[FormatRow] = &[
-    row::<Period>(),
     FormatRow {
         name: "header-value",
         accepted: "visible characters, spaces and tabs: what a header field may hold",
@@ -34,6 +33,7 @@ pub const FORMATS: &[FormatRow] = &[
     row::<RouteId>(),
     row::<FilePath>(),
     row::<PathPrefix>(),
+    row::<Period>(),
     row::<Secret>(),
     row::<Address>(),
 ];

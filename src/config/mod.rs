@@ -12,6 +12,7 @@ pub mod check;
 pub mod diagnostics;
 pub mod expand;
 pub mod formats;
+mod json;
 pub mod listener;
 pub mod observe;
 pub mod pool;

@@ -1,6 +1,6 @@
 //! Reference: the page about every key, made from the config types' docs.
 //!
-//! Walks the schema in the order of the types. A test writes the page and fails if it was
+//! Walks the schema, whose keys are in alphabetical order. A test writes the page and fails if it was
 //! stale, so it cannot say anything the types do not.
 
 use super::validate::{Schema, accepted, join};

@@ -4,8 +4,13 @@ use super::diagnostics::Problem;
 use super::tree::Node;
 use crate::types::text::{TextValue, text_value};
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::str::FromStr;
+
+/// Longest file that may hold a secret.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// A text that does not show up in logs, errors or `show-config`.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,7 +68,7 @@ pub fn from_file(root: &Node, folder: &Path, problems: &mut Vec<Problem>) -> Opt
         wrong("metrics_token is there too".into(), "only one of the two");
     }
     let path = folder.join(node.text()?);
-    match std::fs::read_to_string(&path) {
+    match read_bounded(&path) {
         Err(error) => {
             wrong(format!("{}: {error}", path.display()), "a file that can be read");
             None
@@ -78,9 +83,24 @@ pub fn from_file(root: &Node, folder: &Path, problems: &mut Vec<Problem>) -> Opt
     }
 }
 
+/// The text of a file, at most [`FILE_BYTES_MAX`] of it: the path may be a device by mistake.
+fn read_bounded(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if u64::try_from(text.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
+        return Err(io::Error::other(format!("longer than {FILE_BYTES_MAX} bytes")));
+    }
+    Ok(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_without_end_is_not_read_to_its_end() {
+        assert!(read_bounded(Path::new("/dev/zero")).is_err());
+    }
 
     #[test]
     fn a_secret_is_never_shown() {

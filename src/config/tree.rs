@@ -4,6 +4,7 @@
 //! holds no rules about keys or values.
 
 use super::diagnostics::Problem;
+use super::json;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
@@ -24,6 +25,9 @@ pub struct Node {
 pub enum Value {
     /// Nothing was written.
     Null,
+    /// A variable that could not be filled in; that is a problem already, so that nothing
+    /// else is said about it.
+    Unknown,
     /// True or false.
     Bool(bool),
     /// A whole number.
@@ -70,6 +74,7 @@ impl Node {
     pub fn kind(&self) -> &'static str {
         match self.value {
             Value::Null => "nothing",
+            Value::Unknown => "what could not be read",
             Value::Bool(_) => "a boolean",
             Value::Int(_) | Value::Float(_) => "a number",
             Value::Text(_) => "a string",
@@ -106,7 +111,7 @@ impl Node {
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         match &self.value {
-            Value::Null => serde_json::Value::Null,
+            Value::Null | Value::Unknown => serde_json::Value::Null,
             Value::Bool(value) => (*value).into(),
             Value::Int(value) => (*value).into(),
             Value::Float(value) => (*value).into(),
@@ -128,7 +133,7 @@ pub fn parse(text: &str, format: Format) -> Result<Node, Vec<Problem>> {
     match format {
         Format::Toml => from_toml(text),
         Format::Yaml => from_yaml(text),
-        Format::Json => check_json(text).and_then(|()| from_yaml(text)),
+        Format::Json => from_json(text),
     }
 }
 
@@ -165,11 +170,10 @@ fn toml_value(value: DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => Value::Text(text.into_owned()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-            .map_or_else(|_| Value::Text(number.as_str().into()), Value::Int),
-        DeValue::Float(number) => number
-            .as_str()
-            .parse()
-            .map_or_else(|_| Value::Text(number.as_str().into()), Value::Float),
+            .map_or(Value::Float(f64::INFINITY), Value::Int),
+        DeValue::Float(number) => {
+            number.as_str().parse().map_or(Value::Float(f64::NAN), Value::Float)
+        }
         DeValue::Boolean(value) => Value::Bool(value),
         DeValue::Datetime(time) => Value::Text(time.to_string()),
         DeValue::Array(items) => Value::List(
@@ -182,16 +186,14 @@ fn toml_value(value: DeValue<'_>) -> Value {
     }
 }
 
-/// JSON is read by the YAML parser, which knows places; that it is JSON is checked first.
-fn check_json(text: &str) -> Result<(), Vec<Problem>> {
-    let error = match serde_json::from_str::<serde::de::IgnoredAny>(text) {
-        Ok(_) => return Ok(()),
-        Err(error) => error,
-    };
-    let at = offset_of(text, error.line(), error.column().saturating_sub(1));
-    let message = error.to_string();
-    let message = message.split(" at line ").next().unwrap_or_default();
-    Err(vec![Problem::new("", at..at, format!("not valid JSON: {message}"))])
+/// JSON is read by the YAML parser, which knows places.
+fn from_json(text: &str) -> Result<Node, Vec<Problem>> {
+    from_yaml(&json::to_yaml(text)?).map_err(|mut problems| {
+        for problem in &mut problems {
+            problem.message = problem.message.replacen("not valid YAML", "not valid JSON", 1);
+        }
+        problems
+    })
 }
 
 fn from_yaml(text: &str) -> Result<Node, Vec<Problem>> {
@@ -329,7 +331,7 @@ fn parse_float(text: &str) -> Option<f64> {
 }
 
 /// Byte offset of a line (from 1) and a column in characters (from 0).
-fn offset_of(text: &str, line: usize, column: usize) -> usize {
+pub(super) fn offset_of(text: &str, line: usize, column: usize) -> usize {
     let mut start = 0;
     for (index, content) in text.split_inclusive('\n').enumerate() {
         if index + 1 == line {
@@ -345,7 +347,7 @@ fn offset_of(text: &str, line: usize, column: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn json(text: &str, format: Format) -> serde_json::Value {
+    fn as_json(text: &str, format: Format) -> serde_json::Value {
         parse(text, format).unwrap().to_json()
     }
 
@@ -355,9 +357,9 @@ mod tests {
         let yaml = "a: 1\nb:\n  c: [true, \"x\"]\n  d: 1.5\n";
         let text = r#"{"a": 1, "b": {"c": [true, "x"], "d": 1.5}}"#;
         let want: serde_json::Value = serde_json::from_str(text).unwrap();
-        assert_eq!(json(toml, Format::Toml), want);
-        assert_eq!(json(yaml, Format::Yaml), want);
-        assert_eq!(json(text, Format::Json), want);
+        assert_eq!(as_json(toml, Format::Toml), want);
+        assert_eq!(as_json(yaml, Format::Yaml), want);
+        assert_eq!(as_json(text, Format::Json), want);
     }
 
     #[test]

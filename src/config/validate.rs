@@ -60,7 +60,7 @@ impl Schema {
             }
             (Value::Text(_), Wanted::Text) => check_text(node, key, schema, problems),
             (Value::Int(_), Wanted::Integer) => check_range(node, key, schema, problems),
-            (Value::Bool(_), Wanted::Boolean) => {}
+            (Value::Bool(_), Wanted::Boolean) | (Value::Unknown, _) => {}
             _ => problems.push(
                 Problem::new(key, node.span.clone(), format!("{} does not fit here", node.kind()))
                     .accepts(accepted(schema)),

@@ -70,7 +70,8 @@ impl fmt::Display for Period {
 }
 
 impl TextValue for Period {
-    const FORMAT: &'static str = "duration";
+    // Not "duration": to JSON Schema that is ISO 8601's, and editors would refuse "5s".
+    const FORMAT: &'static str = "period";
     const ACCEPTED: &'static str =
         "a whole number and a unit of ms, s, m, h or d, like \"250ms\" or \"5s\"";
 }

@@ -84,6 +84,9 @@ fn check_field(line: &[u8], seen: &mut Seen) -> Result<(), InvalidHead> {
     }
     let value = value.trim_ascii();
     if name.eq_ignore_ascii_case(b"host") {
+        if !value.iter().all(is_host_byte) {
+            return Err(InvalidHead::Malformed);
+        }
         seen.hosts += 1;
         seen.is_host_empty |= value.is_empty();
     } else if name.eq_ignore_ascii_case(b"content-length") {
@@ -113,6 +116,11 @@ fn parse_length(value: &[u8]) -> Option<u64> {
 /// RFC 9110 §5.6.2.
 fn is_token(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
+}
+
+/// What a host and its port are made of (RFC 3986 §3.2.2, without user information).
+fn is_host_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte)
 }
 
 /// What browsers put into a target without encoding it (WHATWG URL), and nothing that
@@ -180,6 +188,15 @@ mod tests {
             assert_eq!(check(head.as_bytes()), Err(InvalidHead::Malformed), "{line:?}");
         }
         assert!(check(b"\r\n\r\nGET /?a={b}|c HTTP/1.1\r\nHost: a\r\n\r\n").is_ok());
+    }
+
+    #[test]
+    fn a_host_is_nothing_but_a_host() {
+        for host in ["a b", "a/b", "u@a", "a,b", "a\\b", "\u{e4}"] {
+            let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            assert_eq!(check(head.as_bytes()), Err(InvalidHead::Malformed), "{host}");
+        }
+        assert!(check(b"GET / HTTP/1.1\r\nHost: [::1]:80 \r\n\r\n").is_ok());
     }
 
     #[test]

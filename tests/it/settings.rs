@@ -126,7 +126,7 @@ async fn fails(config: &str) -> (i32, String) {
 async fn a_wrong_config_does_not_start() {
     let (code, said) = fails("[listener.http]\naddres = \"127.0.0.1:1\"").await;
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("addres") && said.contains("vanne.toml:2"), "{said}");
+    assert!(said.contains("addres") && said.contains("vanne.toml:2"), "{said}"); // misspelt on purpose
 }
 
 #[tokio::test]

@@ -116,7 +116,7 @@ async fn an_answer_reaches_the_client_while_it_still_sends() {
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\nreq").await;
     assert_eq!(client.head().await.unwrap().status(), 200);
     assert_eq!(client.exactly(5).await, b"first");
-    client.send("uest").await;
+    client.send("uest").await; // misspelt on purpose
     assert_eq!(client.exactly(6).await, b"second");
     assert_eq!(vanne.only_log().await["end"], "ok");
 }

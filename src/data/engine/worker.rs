@@ -7,7 +7,7 @@
 use super::pingora::Engine;
 use super::serve;
 use crate::data::lifecycle::{Lifecycle, Stage};
-use crate::data::listener::accept::{Acceptor, ListeningSocket};
+use crate::data::listener::accept::{self, Acceptor, ListeningSocket};
 use crate::data::listener::connection::Connection;
 use crate::data::listener::registry::Registry;
 use crate::data::listener::{Client, Listener, Place};
@@ -239,7 +239,7 @@ fn start_accepting(
     let start = |socket: &ListeningSocket| {
         let acceptor = Arc::new(socket.acceptor()?);
         let (worker, engine) = (Arc::clone(worker), Arc::clone(engine));
-        let task = tokio::spawn(accept(worker, engine, Arc::clone(&acceptor)));
+        let task = tokio::spawn(accept_all(worker, engine, Arc::clone(&acceptor)));
         Ok((acceptor, task))
     };
     sockets.iter().map(start).collect()
@@ -258,7 +258,7 @@ fn receive(worker: &Arc<Worker>, engine: &Arc<Engine>, message: Message) {
     }
 }
 
-async fn accept(worker: Arc<Worker>, engine: Arc<Engine>, acceptor: Arc<Acceptor>) {
+async fn accept_all(worker: Arc<Worker>, engine: Arc<Engine>, acceptor: Arc<Acceptor>) {
     loop {
         let (stream, address) = acceptor.accept().await;
         place(&worker, &engine, stream, address, &acceptor.listener);
@@ -338,8 +338,8 @@ fn take(
     listener: &Arc<Listener>,
 ) {
     listener.accepted.inc();
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "nodelay not set");
+    if let Err(error) = accept::set_up(&stream) {
+        tracing::debug!(%error, "socket options not set");
     }
     let client = Client::new(address, listener.address.port());
     let (place, is_full) = match Place::take(listener) {

@@ -19,6 +19,20 @@ const BACKLOG: i32 = 4096;
 /// trying at once would only burn the CPU that could free it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Bytes of an answer that the kernel may hold unsent. Without it that is megabytes, and a
+/// client that reads slowly but steadily looks like one that reads nothing until a third of
+/// them are gone.
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
+/// Sets what every client's socket needs.
+///
+/// # Errors
+/// When an option is refused; the connection works all the same.
+pub fn set_up(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)
+}
+
 /// A listener with its socket.
 pub struct ListeningSocket {
     /// The listener.

@@ -1,6 +1,6 @@
 //! Pingora's heads as stages see them, and edits written into them.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use pingora_http::{RequestHeader, ResponseHeader};
 use vanne_filters::{Edit, FieldList, HeadEdits, RequestHead, ResponseHead, Version};
 
@@ -46,66 +46,59 @@ fn version(version: http::Version) -> Version {
     }
 }
 
-/// A head that edits can be written into.
-pub trait Editable {
-    /// The fields.
-    fn fields(&self) -> &HeaderMap;
-    /// Replaces a field.
-    ///
-    /// # Errors
-    /// When the name is not one.
-    fn put(&mut self, name: HeaderName, value: HeaderValue) -> pingora_error::Result<()>;
-    /// Removes a field.
-    fn drop_field(&mut self, name: &HeaderName);
-}
+/// Fields that an engine adds to what we add: room for them is made at once.
+const ROOM_FOR_OTHERS: usize = 4;
 
-impl Editable for RequestHeader {
-    fn fields(&self) -> &HeaderMap {
-        &self.headers
-    }
-    fn put(&mut self, name: HeaderName, value: HeaderValue) -> pingora_error::Result<()> {
-        self.insert_header(name, value)
-    }
-    fn drop_field(&mut self, name: &HeaderName) {
-        self.remove_header(name);
-    }
-}
-
-impl Editable for ResponseHeader {
-    fn fields(&self) -> &HeaderMap {
-        &self.headers
-    }
-    fn put(&mut self, name: HeaderName, value: HeaderValue) -> pingora_error::Result<()> {
-        self.insert_header(name, value)
-    }
-    fn drop_field(&mut self, name: &HeaderName) {
-        self.remove_header(name);
-    }
-}
-
-/// Writes `edits` into `header`, in order.
+/// Writes `edits` into a request's head, in order. The names leave in lower case: keeping
+/// the client's would mean a second map beside the first, and each name in both.
 ///
 /// # Errors
-/// When Pingora refuses a name.
-pub fn apply(edits: &HeadEdits, header: &mut impl Editable) -> pingora_error::Result<()> {
+/// When Pingora refuses the target that it gave.
+pub fn edit_request(edits: &HeadEdits, header: &mut RequestHeader) -> pingora_error::Result<()> {
+    let empty = RequestHeader::build_no_case(http::Method::GET, b"/", Some(0))?;
+    let old = std::mem::replace(header, empty);
+    let is_plain =
+        old.uri.path_and_query().is_some_and(|p| p.as_str().as_bytes() == old.raw_path());
+    let raw = if is_plain { None } else { Some(old.raw_path().to_vec()) };
+    let mut parts: http::request::Parts = old.into();
+    apply(edits, &mut parts.headers);
+    *header = parts.into();
+    // What is no plain path (an absolute target, odd characters) is sent as it came.
+    raw.map_or(Ok(()), |raw| header.set_raw_path(&raw))
+}
+
+/// Writes `edits` into an answer's head, in order. The names leave in lower case.
+///
+/// # Errors
+/// When Pingora refuses the reason phrase that it gave.
+pub fn edit_response(edits: &HeadEdits, header: &mut ResponseHeader) -> pingora_error::Result<()> {
+    let empty = ResponseHeader::build_no_case(header.status, Some(0))?;
+    let old = std::mem::replace(header, empty);
+    let phrase = old.get_reason_phrase().filter(|p| Some(*p) != old.status.canonical_reason());
+    let phrase = phrase.map(str::to_owned);
+    let mut parts: http::response::Parts = old.into();
+    apply(edits, &mut parts.headers);
+    *header = parts.into();
+    phrase.map_or(Ok(()), |phrase| header.set_reason_phrase(Some(&phrase)))
+}
+
+fn apply(edits: &HeadEdits, fields: &mut HeaderMap) {
+    fields.reserve(edits.len() + ROOM_FOR_OTHERS);
     for edit in edits {
         match edit {
-            Edit::Remove(name) => header.drop_field(name),
-            Edit::Set(name, value) => header.put(name.clone(), value.clone())?,
+            Edit::Remove(name) => drop(fields.remove(name)),
+            Edit::Set(name, value) => drop(fields.insert(name.clone(), value.clone())),
             Edit::SetIfAbsent(name, value) => {
-                if !header.fields().contains_key(name) {
-                    header.put(name.clone(), value.clone())?;
-                }
+                fields.entry(name.clone()).or_insert_with(|| value.clone());
             }
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::header;
+    use http::{HeaderName, header};
 
     #[test]
     fn edits_are_applied_in_order_and_a_present_field_is_kept_if_asked() {
@@ -113,12 +106,25 @@ mod tests {
         head.append_header("x-a", "1").unwrap();
         head.append_header("x-a", "2").unwrap();
         head.append_header("x-frame-options", "SAMEORIGIN").unwrap();
+        head.set_reason_phrase(Some("Fine")).unwrap();
         let mut edits = HeadEdits::new();
         edits.remove(HeaderName::from_static("x-a"));
         edits.set(HeaderName::from_static("x-a"), HeaderValue::from_static("3"));
         edits.set_if_absent(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-        apply(&edits, &mut head).unwrap();
+        edit_response(&edits, &mut head).unwrap();
         assert_eq!(head.headers.get_all("x-a").iter().count(), 1);
         assert_eq!(head.headers["x-frame-options"], "SAMEORIGIN");
+        assert_eq!((head.status.as_u16(), head.get_reason_phrase()), (200, Some("Fine")));
+    }
+
+    #[test]
+    fn a_request_keeps_its_method_and_its_target_as_it_came() {
+        for target in [&b"/a?b=%20"[..], b"http://h/a", b"/a|b{c}", b"*"] {
+            let mut head = RequestHeader::build("OPTIONS", target, None).unwrap();
+            head.append_header("Host", "h").unwrap();
+            edit_request(&HeadEdits::new(), &mut head).unwrap();
+            assert_eq!((head.raw_path(), head.method.as_str()), (target, "OPTIONS"));
+            assert_eq!(head.headers["host"], "h");
+        }
     }
 }

@@ -6,7 +6,7 @@
 //! then written by whoever serves the connection.
 
 use super::faults::fault_of;
-use super::heads::{Fields, apply, request_head, response_head};
+use super::heads::{Fields, edit_request, edit_response, request_head, response_head};
 use super::stream::ClientStream;
 use crate::data::effects::{self, Effect};
 use crate::data::exchange::{Action, Event, Exchange};
@@ -182,7 +182,7 @@ impl ProxyHttp for Hooks {
         ctx: &mut Context,
     ) -> Result<()> {
         ctx.connection()?
-            .with_exchange(|exchange| apply(exchange.request_edits(), request))
+            .with_exchange(|exchange| edit_request(exchange.request_edits(), request))
             .unwrap_or_else(|| Err(stopped()))
     }
 
@@ -216,7 +216,7 @@ impl ProxyHttp for Hooks {
         ctx: &mut Context,
     ) -> Result<()> {
         ctx.connection()?
-            .with_exchange(|exchange| apply(exchange.response_edits(), response))
+            .with_exchange(|exchange| edit_response(exchange.response_edits(), response))
             .unwrap_or_else(|| Err(stopped()))?;
         // The version is ours to say, whatever the backend speaks (RFC 9110 §6.2).
         response.set_version(Version::HTTP_11);

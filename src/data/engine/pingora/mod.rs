@@ -1,8 +1,8 @@
 //! Pingora's engine: frames messages, keeps connections to backends, streams both ways.
 //!
 //! One per worker, so that its connections stay on the worker's thread. It gets the
-//! client's bytes through a [`ClientStream`](stream::ClientStream) and reports what
-//! happens through [`Hooks`](hooks::Hooks); it holds no rules of ours.
+//! client's bytes through a [`ClientStream`] and reports what
+//! happens through [`Hooks`]; it holds no rules of ours.
 
 pub mod faults;
 pub mod heads;

@@ -1,0 +1,409 @@
+//! Properties of the config layer: what is written is read back; no text breaks it; `vanne check`.
+//!
+//! Configs are made at random within what the types allow, references included. Secrets are left
+//! out: they are never written. To add a key: it is in a strategy below, or `any_config` no
+//! longer compiles.
+#![cfg(test)]
+
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::process::{Command, Output};
+use vanne::config::{
+    self, AccessLog, AccessLogTarget, Address, AlgorithmName, Config, Environment, Format, Host,
+    Listener, ListenerTimeouts, Log, LogLevel, PathPrefix, Pool, PoolTimeouts, Probe, Process,
+    Route, RouteMatch, RouteTimeouts, Source,
+};
+use vanne::types::units::Period;
+use vanne_filters::SecurityHeaders;
+
+/// No variable is set.
+struct Nothing;
+
+impl Environment for Nothing {
+    fn variable(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+fn name() -> impl Strategy<Value = String> {
+    "[a-z0-9][a-z0-9_-]{0,9}|true|null|1e5|0"
+}
+
+fn period() -> impl Strategy<Value = Period> {
+    (1_u64..=31_622_400_000).prop_map(|ms| format!("{ms}ms").parse().unwrap())
+}
+
+fn address() -> impl Strategy<Value = SocketAddr> {
+    let v4 = any::<Ipv4Addr>().prop_map(IpAddr::from);
+    let v6 = any::<Ipv6Addr>().prop_map(IpAddr::from);
+    (prop_oneof![v4, v6], 1_u16..).prop_map(SocketAddr::from)
+}
+
+fn process() -> impl Strategy<Value = Process> {
+    let drain = (1_u64..40_000, 1_u64..40_000);
+    (option::of(1_u16..=256), drain, 0_u32..=1_000_000).prop_map(
+        |(workers, (delay, longer), idle_upstream_connections)| Process {
+            workers,
+            drain_delay: format!("{delay}ms").parse().unwrap(),
+            drain_deadline: format!("{}ms", delay + longer).parse().unwrap(),
+            idle_upstream_connections,
+        },
+    )
+}
+
+fn log_level() -> impl Strategy<Value = LogLevel> {
+    use LogLevel::{Debug, Error, Info, Off, Trace, Warn};
+    select(vec![Off, Error, Warn, Info, Debug, Trace])
+}
+
+fn access_log() -> impl Strategy<Value = AccessLog> {
+    let file = "\\PC{0,12}/[^/]{1,12}".prop_map(|path| AccessLogTarget::File(path.into()));
+    let to = prop_oneof![Just(AccessLogTarget::Off), Just(AccessLogTarget::Stdout), file.boxed()];
+    to.prop_map(|to| AccessLog { to })
+}
+
+fn listener() -> impl Strategy<Value = Listener> {
+    (address(), 1_u32..=10_000_000, period(), period(), period()).prop_map(
+        |(address, max_connections, head, idle, between_bytes)| Listener {
+            address: Address(address),
+            max_connections,
+            timeouts: ListenerTimeouts { head, idle, between_bytes },
+        },
+    )
+}
+
+fn pool() -> impl Strategy<Value = Pool> {
+    let timeouts = (period(), period(), period(), period()).prop_map(
+        |(connect, first_byte, between_bytes, idle)| PoolTimeouts {
+            connect,
+            first_byte,
+            between_bytes,
+            idle,
+        },
+    );
+    (btree_set(address(), 0..4), 0_u8..=10, timeouts).prop_map(
+        |(backends, connect_retries, timeouts)| Pool {
+            algorithm: AlgorithmName::RoundRobin,
+            backends: backends.into_iter().map(Address).collect(),
+            connect_retries,
+            timeouts,
+        },
+    )
+}
+
+fn security_headers() -> impl Strategy<Value = SecurityHeaders> {
+    let value = || "[\t -~]{0,16}";
+    (value(), value(), value(), value(), value(), value()).prop_map(
+        |(
+            strict_transport_security,
+            content_security_policy,
+            frame_options,
+            content_type_options,
+            referrer_policy,
+            permissions_policy,
+        )| SecurityHeaders {
+            strict_transport_security,
+            content_security_policy,
+            frame_options,
+            content_type_options,
+            referrer_policy,
+            permissions_policy,
+        },
+    )
+}
+
+/// A route but for what it refers to, which is chosen among what there is.
+#[derive(Clone, Debug)]
+struct Sketch {
+    name: String,
+    matches: RouteMatch,
+    timeouts: RouteTimeouts,
+    pool: Index,
+    headers: Option<Index>,
+}
+
+fn route() -> impl Strategy<Value = Sketch> {
+    let host = "[a-z0-9]([a-z0-9_-]{0,5}[a-z0-9])?(\\.[a-z0-9]{1,5}){0,2}|\\[::1\\]"
+        .prop_map(|host| host.parse::<Host>().unwrap());
+    let path = "(/[!-\"$-)+-.0->@-~]{1,5}){0,3}/?".prop_map(|path| {
+        let path = if path.is_empty() { "/".to_owned() } else { path };
+        path.parse::<PathPrefix>().unwrap()
+    });
+    let matches = (option::of(host), path).prop_map(|(host, path)| RouteMatch { host, path });
+    let timeouts =
+        (period(), period()).prop_map(|(total, tunnel_idle)| RouteTimeouts { total, tunnel_idle });
+    (name(), matches, timeouts, any::<Index>(), any::<Option<Index>>()).prop_map(
+        |(name, matches, timeouts, pool, headers)| Sketch {
+            name,
+            matches,
+            timeouts,
+            pool,
+            headers,
+        },
+    )
+}
+
+prop_compose! {
+    /// A config that is right.
+    fn any_config()(
+        process in process(),
+        level in log_level(),
+        access_log in access_log(),
+        probe in address(),
+        listeners in btree_map(name(), listener(), 1..4),
+        pools in btree_map(name(), pool(), 1..4),
+        headers in btree_map(name(), security_headers(), 0..3),
+        sketches in vec(route(), 0..5),
+    ) -> Config {
+        let mut ports = BTreeSet::from([probe.port()]);
+        let mut listener: std::collections::BTreeMap<_, _> = listeners
+            .into_iter()
+            .filter(|(_, listener)| ports.insert(listener.address.0.port()))
+            .map(|(name, listener)| (name.parse().unwrap(), listener))
+            .collect();
+        if listener.is_empty() {
+            let address = Address::loopback(if probe.port() == 1 { 2 } else { 1 });
+            let (max_connections, timeouts) = (1, ListenerTimeouts::default());
+            listener.insert("a".parse().unwrap(), Listener { address, max_connections, timeouts });
+        }
+        let (mut names, mut places) = (BTreeSet::new(), BTreeSet::new());
+        let pool_names: Vec<&String> = pools.keys().collect();
+        let header_names: Vec<&String> = headers.keys().collect();
+        let route = sketches
+            .into_iter()
+            .filter(|sketch| {
+                let host = sketch.matches.host.as_ref().map(ToString::to_string);
+                let path = sketch.matches.path.as_str().trim_end_matches('/').to_owned();
+                names.insert(sketch.name.clone()) && places.insert((host, path))
+            })
+            .map(|sketch| Route {
+                name: sketch.name.parse().unwrap(),
+                matches: sketch.matches,
+                pool: sketch.pool.get(&pool_names).parse().unwrap(),
+                security_headers: sketch
+                    .headers
+                    .filter(|_| !header_names.is_empty())
+                    .map(|index| index.get(&header_names).parse().unwrap()),
+                timeouts: sketch.timeouts,
+            })
+            .collect();
+        Config {
+            process,
+            log: Log { level },
+            access_log,
+            probe: Probe { address: Address(probe), ..Probe::default() },
+            listener,
+            pool: pools.into_iter().map(|(name, pool)| (name.parse().unwrap(), pool)).collect(),
+            security_headers: headers
+                .into_iter()
+                .map(|(name, headers)| (name.parse().unwrap(), headers))
+                .collect(),
+            route,
+        }
+    }
+}
+
+fn read(text: &str, format: Format) -> Result<Config, String> {
+    let source = Source { name: "a", text, format, folder: Path::new("/nowhere") };
+    match config::parse(&source, &Nothing) {
+        Ok(loaded) => Ok(loaded.config),
+        Err(diagnostics) => Err(diagnostics.to_text(false)),
+    }
+}
+
+/// `config` with each `${` written so that it is no variable.
+fn escaped(config: &Config) -> serde_json::Value {
+    fn escape(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::String(text) => *text = text.replace("${", "$${"),
+            serde_json::Value::Array(items) => items.iter_mut().for_each(escape),
+            serde_json::Value::Object(entries) => entries.values_mut().for_each(escape),
+            _ => {}
+        }
+    }
+    let mut value = serde_json::to_value(config).unwrap();
+    escape(&mut value);
+    value
+}
+
+/// `text` with all that is not ASCII escaped, as many JSON writers do.
+fn ascii(text: &str) -> String {
+    let mut out = String::new();
+    for unit in text.encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(byte) if byte.is_ascii() => out.push(char::from(byte)),
+            _ => out += &format!("\\u{unit:04x}"),
+        }
+    }
+    out
+}
+
+/// `text` with tabs where each line is indented by blanks.
+fn tabbed(text: &str) -> String {
+    let tabs = |line: &str| {
+        let inner = line.trim_start_matches(' ');
+        format!("{}{inner}\n", "\t".repeat((line.len() - inner.len()) / 2))
+    };
+    text.lines().map(tabs).collect()
+}
+
+fn is_read_back(text: &str, format: Format, config: &Config) -> Result<(), TestCaseError> {
+    let read = read(text, format);
+    prop_assert_eq!(read.as_ref(), Ok(config), "{:?}: {}", format, text);
+    Ok(())
+}
+
+/// Text that is a little like a config.
+fn config_like() -> impl Strategy<Value = String> {
+    let parts = [
+        "[",
+        "]",
+        "{",
+        "}",
+        "\"",
+        "'",
+        ":",
+        ",",
+        "=",
+        "\n",
+        "\r",
+        "\t",
+        " ",
+        "  ",
+        "- ",
+        "# ",
+        ".",
+        "|",
+        ">",
+        "&a",
+        "*a",
+        "!!str",
+        "---",
+        "${",
+        "}",
+        "$",
+        "\\u",
+        "\\ud83d",
+        "é",
+        "😀",
+        "\u{feff}",
+        "listener",
+        "http",
+        "address",
+        "0.0.0.0:80",
+        "pool",
+        "route",
+        "match",
+        "host",
+        "name",
+        "1",
+        "-1",
+        "1e999",
+        "99999999999999999999",
+        "2020-01-01",
+        "true",
+        "null",
+        "\u{85}",
+        "\u{2028}",
+    ];
+    vec(select(parts.to_vec()), 0..60).prop_map(|parts| parts.concat())
+}
+
+/// Reads `text` in every format and shows what is wrong in both forms.
+fn does_not_panic(text: &str) {
+    for format in [Format::Toml, Format::Yaml, Format::Json] {
+        let source = Source { name: "a", text, format, folder: Path::new("/nowhere") };
+        let shown = match config::parse(&source, &Nothing) {
+            Ok(loaded) => loaded.warnings,
+            Err(diagnostics) => *diagnostics,
+        };
+        let (_, _) = (shown.to_text(true), shown.to_json().unwrap());
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_back(config in any_config()) {
+        let json = escaped(&config);
+        let toml = toml::to_string(&json).unwrap();
+        is_read_back(&toml, Format::Toml, &config)?;
+        let (short, long) = (json.to_string(), format!("{json:#}"));
+        is_read_back(&ascii(&short), Format::Json, &config)?;
+        is_read_back(&tabbed(&long), Format::Json, &config)?;
+        for format in [Format::Yaml, Format::Json] {
+            is_read_back(&short, format, &config)?;
+            is_read_back(&long, format, &config)?;
+        }
+    }
+
+    #[test]
+    fn no_text_panics(text in "\\PC{0,200}") {
+        does_not_panic(&text);
+    }
+
+    #[test]
+    fn no_text_like_a_config_panics(text in config_like()) {
+        does_not_panic(&text);
+    }
+
+    #[test]
+    fn no_cut_or_changed_config_panics(config in any_config(), at in any::<Index>(), new in any::<char>()) {
+        let text = escaped(&config).to_string();
+        let mut changed: Vec<char> = text.chars().collect();
+        let at = at.index(changed.len());
+        does_not_panic(&changed.iter().take(at).collect::<String>());
+        changed[at] = new;
+        does_not_panic(&changed.into_iter().collect::<String>());
+    }
+}
+
+/// `vanne check --format json` on a file with `text`.
+fn check(name: &str, text: Option<&str>) -> (Output, serde_json::Value) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    if let Some(text) = text {
+        std::fs::write(&path, text).unwrap();
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vanne"));
+    let output = command.arg("check").arg(&path).args(["--format", "json"]).output().unwrap();
+    let report = serde_json::from_slice(&output.stdout).expect("JSON on standard output");
+    (output, report)
+}
+
+const RIGHT: &str = "[listener.http]\naddress = \"127.0.0.1:8080\"\n";
+
+#[test]
+fn check_says_in_json_that_a_config_is_right() {
+    let (output, report) = check("a.toml", Some(RIGHT));
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!((&report["errors"], &report["warnings"]), (&json!([]), &json!([])));
+    let (output, report) = check("a.toml", Some(&format!("{RIGHT}[pool.a]\n")));
+    assert_eq!(output.status.code(), Some(0), "a warning is no error");
+    assert_eq!(report["warnings"][0]["key"], "pool.a");
+}
+
+#[test]
+fn check_says_in_json_what_is_wrong_and_where() {
+    let (output, report) = check("a.toml", Some(&format!("{RIGHT}max_conections = 1\n"))); // misspelt on purpose
+    assert_eq!(output.status.code(), Some(1));
+    let error = &report["errors"][0];
+    assert_eq!((&error["line"], &error["column"]), (&3.into(), &1.into()));
+    assert_eq!(error["suggestion"], "max_connections");
+    assert_eq!(error["key"], "listener.http.max_conections"); // misspelt on purpose
+    assert!(error["accepted"].is_string() && error["message"].is_string(), "{report}");
+}
+
+#[test]
+fn check_says_in_json_that_a_file_cannot_be_read() {
+    for (name, text) in [("missing.toml", None), ("a.conf", Some(RIGHT))] {
+        let (output, report) = check(name, text);
+        assert_eq!(output.status.code(), Some(2), "{name}");
+        assert!(report["errors"][0]["message"].is_string(), "{report}");
+    }
+}
