@@ -127,7 +127,8 @@ async fn a_client_that_sends_its_head_too_slowly_gets_408() {
             }
         });
         let mut bytes = [0; 4096];
-        let count = tokio::io::AsyncReadExt::read(&mut reader, &mut bytes).await.unwrap();
+        let read = tokio::io::AsyncReadExt::read(&mut reader, &mut bytes);
+        let count = crate::harness::in_time("an answer", read).await.unwrap();
         let took = began.elapsed();
         let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
         assert!(text.starts_with("HTTP/1.1 408 ") && text.contains(": head_timeout"), "{text}");
