@@ -54,6 +54,7 @@ pub(crate) fn start_logging(config: &Config) -> anyhow::Result<()> {
 /// # Errors
 /// When something cannot be started: an address that is in use, a log file.
 pub(crate) fn serve(config: &Config, started: impl FnOnce()) -> anyhow::Result<()> {
+    raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let metrics = Arc::new(Metrics::new()?);
     let access_log = start_access_log(config, &metrics)?.map(Arc::new);
@@ -87,6 +88,17 @@ pub(crate) fn serve(config: &Config, started: impl FnOnce()) -> anyhow::Result<(
         log.stop();
     }
     Ok(())
+}
+
+/// Takes as many open files as the system lets us: each connection is one, and the usual soft
+/// limit of 1024 is far below `max_connections`.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, current = ?limit.current, "limit of open files not raised");
+    }
 }
 
 fn start_access_log(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<AccessLog>> {
