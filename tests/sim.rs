@@ -222,7 +222,7 @@ impl World {
             _ => (b"/a/x", &upgrade[..1]),
         };
         let list = FieldSlice(fields);
-        let head = RequestHead { method: "GET", target, version: Version::Http11, fields: &list };
+        let head = RequestHead::new("GET", target, Version::Http11, &list);
         self.report(index, Event::Request { head, has_body: dice > 70 });
     }
 

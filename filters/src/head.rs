@@ -52,11 +52,26 @@ pub struct RequestHead<'a> {
     pub target: &'a [u8],
     /// The version the client speaks.
     pub version: Version,
+    /// The host the client asked for, with its port if it named one.
+    pub authority: Option<&'a [u8]>,
     /// The header fields.
     pub fields: &'a dyn FieldList,
 }
 
-impl RequestHead<'_> {
+impl<'a> RequestHead<'a> {
+    /// A head of HTTP/1. The authority is an absolute target's (RFC 9112 §3.2.2: it
+    /// overrides Host), else the Host field's.
+    #[must_use]
+    pub fn new(
+        method: &'a str,
+        target: &'a [u8],
+        version: Version,
+        fields: &'a dyn FieldList,
+    ) -> Self {
+        let authority = absolute_authority(target).or_else(|| fields.first("host"));
+        Self { method, target, version, authority, fields }
+    }
+
     /// The path of the target: without query, scheme and authority. `*` and CONNECT's
     /// authority come back as they are.
     #[must_use]
@@ -66,17 +81,10 @@ impl RequestHead<'_> {
         target.get(..end).unwrap_or(target)
     }
 
-    /// The host the client asked for, without port: from an absolute target
-    /// (RFC 9112 §3.2.2: it overrides Host), else from the Host field.
+    /// The host the client asked for, without port.
     #[must_use]
     pub fn host(&self) -> Option<&[u8]> {
-        self.authority().map(without_port)
-    }
-
-    /// The host the client asked for, with its port if it named one.
-    #[must_use]
-    pub fn authority(&self) -> Option<&[u8]> {
-        absolute_authority(self.target).or_else(|| self.fields.first("host"))
+        self.authority.map(without_port)
     }
 }
 
@@ -150,7 +158,7 @@ mod tests {
     use super::*;
 
     fn head<'a>(target: &'a str, fields: &'a FieldSlice<'a>) -> RequestHead<'a> {
-        RequestHead { method: "GET", target: target.as_bytes(), version: Version::Http11, fields }
+        RequestHead::new("GET", target.as_bytes(), Version::Http11, fields)
     }
 
     #[test]

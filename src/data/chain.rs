@@ -53,8 +53,7 @@ mod tests {
     fn the_first_rejection_ends_the_chain() {
         let chain = Chain::new(vec![Arc::new(Rejects(403)), Arc::new(Rejects(429))]);
         let fields = FieldSlice(&[]);
-        let head =
-            RequestHead { method: "GET", target: b"/", version: Version::Http11, fields: &fields };
+        let head = RequestHead::new("GET", b"/", Version::Http11, &fields);
         let verdict = chain.on_request(&head, &mut HeadEdits::new());
         assert_eq!(verdict, Verdict::Reject(Rejection { status: 403, reason: "test" }));
     }

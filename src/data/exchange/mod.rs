@@ -24,7 +24,7 @@ use super::refusal::Refusal;
 use super::snapshot::{LocalSnapshot, Route};
 use super::upstream::{Attempt, AttemptRecord, Fault, forward};
 use crate::types::request_id::RequestId;
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use vanne_filters::{HeadEdits, RequestHead, ResponseHead, Verdict, Version};
@@ -110,7 +110,7 @@ enum Phase {
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// The method.
-    pub method: String,
+    pub method: Method,
     /// The authority the client asked for, if any.
     pub host: Option<String>,
     /// The raw target.
@@ -242,8 +242,8 @@ impl Exchange {
     /// Stages 1 to 6: admit, route, filters, pick.
     fn on_request(&mut self, head: &RequestHead<'_>, has_body: bool, now: Instant) -> Action {
         self.facts = Some(Facts {
-            method: head.method.to_owned(),
-            host: head.authority().map(text),
+            method: Method::from_bytes(head.method.as_bytes()).unwrap_or_default(),
+            host: head.authority.map(text),
             target: text(head.target),
             version: head.version,
             wants_keep_alive: admit::wants_keep_alive(head),

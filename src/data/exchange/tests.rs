@@ -56,8 +56,7 @@ impl Lab {
 
     fn request_with(&mut self, fields: &[(&str, &str)], has_body: bool) -> Action {
         let list = FieldSlice(fields);
-        let head =
-            RequestHead { method: "GET", target: b"/x", version: Version::Http11, fields: &list };
+        let head = RequestHead::new("GET", b"/x", Version::Http11, &list);
         self.step(Event::Request { head, has_body })
     }
 

@@ -18,7 +18,7 @@ pub fn admit(head: &RequestHead<'_>) -> Result<(), Refusal> {
         return Err(Refusal::MethodRefused);
     }
     let hosts = head.fields.count("host");
-    let is_named = head.authority().is_some_and(|host| !host.is_empty());
+    let is_named = head.authority.is_some_and(|host| !host.is_empty());
     match head.version {
         Version::Http11 if hosts != 1 || !is_named => Err(Refusal::MissingHost),
         _ if hosts > 1 => Err(Refusal::MissingHost),
@@ -62,7 +62,7 @@ mod tests {
 
     fn admitted(method: &str, version: Version, fields: &[(&str, &str)]) -> Result<(), Refusal> {
         let list = FieldSlice(fields);
-        admit(&RequestHead { method, target: b"/", version, fields: &list })
+        admit(&RequestHead::new(method, b"/", version, &list))
     }
 
     #[test]
@@ -88,12 +88,7 @@ mod tests {
     fn only_a_proper_websocket_request_asks_for_an_upgrade() {
         let ask = |version, fields: [(&str, &str); 2]| {
             let fields = FieldSlice(&fields);
-            asks_for_websocket(&RequestHead {
-                method: "GET",
-                target: b"/",
-                version,
-                fields: &fields,
-            })
+            asks_for_websocket(&RequestHead::new("GET", b"/", version, &fields))
         };
         let good = [("Upgrade", "WebSocket"), ("Connection", "keep-alive, Upgrade")];
         assert!(ask(Version::Http11, good));

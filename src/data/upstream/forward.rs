@@ -59,7 +59,7 @@ pub fn request_edits(
     edits.set(FORWARDED_FOR, client.forwarded_for.clone());
     edits.set(FORWARDED_PORT, client.forwarded_port.clone());
     edits.set(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    if let Some(host) = head.authority().and_then(|host| HeaderValue::from_bytes(host).ok()) {
+    if let Some(host) = head.authority.and_then(|host| HeaderValue::from_bytes(host).ok()) {
         edits.set(FORWARDED_HOST, host);
     }
     edits.set(REQUEST_ID, id.clone());
@@ -118,8 +118,7 @@ mod tests {
 
     fn edits_of(fields: &[(&str, &str)], is_websocket: bool) -> HeadEdits {
         let fields = FieldSlice(fields);
-        let head =
-            RequestHead { method: "GET", target: b"/", version: Version::Http11, fields: &fields };
+        let head = RequestHead::new("GET", b"/", Version::Http11, &fields);
         let client = Client::new("192.0.2.1:5000".parse().unwrap(), 80);
         let id = RequestId::next(&mut fastrand::Rng::with_seed(1)).to_value();
         let mut edits = HeadEdits::new();

@@ -25,12 +25,7 @@ impl FieldList for Fields<'_> {
 
 /// The view of a request's head. `fields` must be of `header`.
 pub fn request_head<'a>(header: &'a RequestHeader, fields: &'a Fields<'a>) -> RequestHead<'a> {
-    RequestHead {
-        method: header.method.as_str(),
-        target: header.raw_path(),
-        version: version(header.version),
-        fields,
-    }
+    RequestHead::new(header.method.as_str(), header.raw_path(), version(header.version), fields)
 }
 
 /// The view of an answer's head. `fields` must be of `header`.
