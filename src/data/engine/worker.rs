@@ -10,6 +10,7 @@ use crate::data::lifecycle::{Lifecycle, Stage};
 use crate::data::listener::accept::{self, Acceptor, ListeningSocket};
 use crate::data::listener::connection::Connection;
 use crate::data::listener::registry::Registry;
+use crate::data::listener::transport::Transport;
 use crate::data::listener::{Client, Listener, Place};
 use crate::data::snapshot::{Publisher, Reader};
 use crate::observe::access_log::{AccessLog, LogRing};
@@ -346,7 +347,7 @@ fn take(
         Some(place) => (place, false),
         None => (Place::beyond(listener), true),
     };
-    let connection = Arc::new(Connection::new(stream, client, place));
+    let connection = Arc::new(Connection::new(Transport::Plain(stream), client, place));
     let entry = worker.registry.enter(Arc::clone(&connection));
     let (worker, engine) = (Arc::clone(worker), Arc::clone(engine));
     tokio::spawn(async move {

@@ -4,6 +4,7 @@
 //! is written is collected, so that a head and the first of its body leave in one call.
 //! Says whether it is the client that is waited for; decides nothing.
 
+use super::transport::Transport;
 use crate::data::exchange::Waiting;
 use crate::data::finish::Traffic;
 use crate::wire::chunked::ChunkScan;
@@ -12,7 +13,6 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// Bytes read ahead of the request that is being served, at most.
 const AHEAD_BYTES_MAX: usize = 64 * 1024;
@@ -41,7 +41,7 @@ impl From<Body> for Gate {
 
 /// A client's socket and what is on its way through it.
 pub(super) struct ClientIo {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Transport,
     /// Read from the socket, not yet handed on.
     pub(super) ahead: Vec<u8>,
     pub(super) out: Vec<u8>,
@@ -59,7 +59,7 @@ pub(super) struct ClientIo {
 
 impl ClientIo {
     /// The socket of a connection that has sent nothing yet.
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: Transport) -> Self {
         Self {
             stream,
             ahead: Vec::new(),
@@ -219,7 +219,10 @@ impl ClientIo {
         let result = loop {
             let rest = out.get(done..).unwrap_or_default();
             if rest.is_empty() {
-                break Poll::Ready(Ok(()));
+                // TLS may still hold what it took.
+                let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+                self.is_write_parked |= flushed.is_pending();
+                break flushed;
             }
             match self.poll_socket_write(cx, rest) {
                 Ok(Poll::Ready(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),

@@ -9,6 +9,7 @@
 //! All of it is used by one task on one thread; the locks are never contended.
 
 use super::client_io::{ClientIo, Gate};
+use super::transport::Transport;
 use super::{Client, Listener, Place};
 use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::finish::Traffic;
@@ -23,7 +24,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 use tokio::io::{AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// A client's connection.
 pub struct Connection {
@@ -42,8 +42,8 @@ pub struct Connection {
 impl Connection {
     /// The connection on `stream`, at its place among the listener's.
     #[must_use]
-    pub fn new(stream: TcpStream, client: Client, place: Place) -> Self {
-        let fd = stream.as_raw_fd();
+    pub fn new(stream: Transport, client: Client, place: Place) -> Self {
+        let fd = stream.socket().as_raw_fd();
         Self {
             client: Arc::new(client),
             waker: AtomicWaker::new(),
@@ -244,7 +244,7 @@ impl Connection {
     pub fn reset_on_close(&self) {
         let io = self.io.lock();
         if let Err(error) =
-            socket2::SockRef::from(&io.stream).set_linger(Some(std::time::Duration::ZERO))
+            socket2::SockRef::from(io.stream.socket()).set_linger(Some(std::time::Duration::ZERO))
         {
             tracing::debug!(%error, "connection cannot be reset");
         }

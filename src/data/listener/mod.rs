@@ -8,6 +8,7 @@ pub mod admit;
 mod client_io;
 pub mod connection;
 pub mod registry;
+pub mod transport;
 
 use crate::types::ids::ListenerId;
 use http::HeaderValue;
