@@ -8,7 +8,7 @@
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
-use proptest::sample::{Index, select};
+use proptest::sample::{Index, select, subsequence};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,8 +16,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 use vanne::config::{
     self, AccessLog, AccessLogTarget, Address, AlgorithmName, Config, Environment, Format, Host,
-    Listener, ListenerTimeouts, Log, LogLevel, PathPrefix, Pool, PoolTimeouts, Probe, Process,
-    Route, RouteMatch, RouteTimeouts, Source,
+    Http2, Listener, ListenerProtocol, ListenerTimeouts, Log, LogLevel, PathPrefix, Pool,
+    PoolTimeouts, Probe, Process, Route, RouteMatch, RouteTimeouts, Source,
 };
 use vanne::types::units::Period;
 use vanne_filters::SecurityHeaders;
@@ -69,11 +69,16 @@ fn access_log() -> impl Strategy<Value = AccessLog> {
 }
 
 fn listener() -> impl Strategy<Value = Listener> {
-    (address(), 1_u32..=10_000_000, period(), period(), period()).prop_map(
-        |(address, max_connections, head, idle, between_bytes)| Listener {
+    let protocols = subsequence(vec![ListenerProtocol::Http2, ListenerProtocol::Http1], 1..=2);
+    let timeouts = (period(), period(), period())
+        .prop_map(|(head, idle, between_bytes)| ListenerTimeouts { head, idle, between_bytes });
+    (address(), 1_u32..=10_000_000, protocols, 1_u32..=10_000, timeouts).prop_map(
+        |(address, max_connections, protocols, max_streams, timeouts)| Listener {
             address: Address(address),
             max_connections,
-            timeouts: ListenerTimeouts { head, idle, between_bytes },
+            protocols,
+            http2: Http2 { max_streams },
+            timeouts,
         },
     )
 }
@@ -169,8 +174,14 @@ prop_compose! {
             .collect();
         if listener.is_empty() {
             let address = Address::loopback(if probe.port() == 1 { 2 } else { 1 });
-            let (max_connections, timeouts) = (1, ListenerTimeouts::default());
-            listener.insert("a".parse().unwrap(), Listener { address, max_connections, timeouts });
+            let only = Listener {
+                address,
+                max_connections: 1,
+                protocols: vec![ListenerProtocol::Http1],
+                http2: Http2::default(),
+                timeouts: ListenerTimeouts::default(),
+            };
+            listener.insert("a".parse().unwrap(), only);
         }
         let (mut names, mut places) = (BTreeSet::new(), BTreeSet::new());
         let pool_names: Vec<&String> = pools.keys().collect();

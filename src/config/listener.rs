@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
-/// A socket that clients connect to, for HTTP/1.0 and HTTP/1.1 in plain text.
+/// A socket that clients connect to.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
@@ -19,9 +19,48 @@ pub struct Listener {
     #[serde(default = "default_max_connections")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_connections: u32,
+    /// What is spoken here. `"http/1.1"` is HTTP/1.0 too; `"h2"` in plain text is for clients
+    /// that know beforehand. A client that speaks another one gets 505 `protocol_refused`.
+    #[serde(default = "default_protocols")]
+    #[schemars(length(min = 1))]
+    pub protocols: Vec<ListenerProtocol>,
+    /// HTTP/2.
+    #[serde(default)]
+    pub http2: Http2,
     /// Time limits on the client's side.
     #[serde(default)]
     pub timeouts: ListenerTimeouts,
+}
+
+fn default_protocols() -> Vec<ListenerProtocol> {
+    vec![ListenerProtocol::Http1]
+}
+
+/// A protocol that clients speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum ListenerProtocol {
+    /// HTTP/2.
+    #[serde(rename = "h2")]
+    Http2,
+    /// HTTP/1.1 and HTTP/1.0.
+    #[serde(rename = "http/1.1")]
+    Http1,
+}
+
+/// HTTP/2 with clients.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http2 {
+    /// Requests that a connection may have open at once. The client is told; one that opens
+    /// more has them refused (RFC 9113 §5.1.2).
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_streams: u32,
+}
+
+impl Default for Http2 {
+    fn default() -> Self {
+        Self { max_streams: 100 }
+    }
 }
 
 fn default_max_connections() -> u32 {

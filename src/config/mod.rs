@@ -26,7 +26,7 @@ pub mod validate;
 
 pub use diagnostics::{Diagnostics, Problem, Severity};
 pub use expand::{Environment, ProcessEnvironment};
-pub use listener::{Address, Listener, ListenerTimeouts};
+pub use listener::{Address, Http2, Listener, ListenerProtocol, ListenerTimeouts};
 pub use observe::{AccessLog, AccessLogTarget, FilePath, Log, LogLevel};
 pub use pool::{AlgorithmName, Pool, PoolTimeouts};
 pub use probe::Probe;

@@ -3,10 +3,10 @@
 //! Everything a request could need to look up by name is resolved here once: pools,
 //! filters, metrics. Compiling has no effect; publishing is the caller's.
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, ListenerProtocol};
 use crate::data::balance;
 use crate::data::chain::Chain;
-use crate::data::listener::{self, Listener};
+use crate::data::listener::{self, Listener, Protocols};
 use crate::data::outcome::Outcome;
 use crate::data::pool::{Backend, BackendState, Pool, Timeouts};
 use crate::data::route::RouteTable;
@@ -95,6 +95,11 @@ fn compile_listener(
             idle: timeouts.idle.as_duration(),
             between_bytes: timeouts.between_bytes.as_duration(),
         },
+        protocols: Protocols {
+            http1: config.protocols.contains(&ListenerProtocol::Http1),
+            http2: config.protocols.contains(&ListenerProtocol::Http2),
+        },
+        http2_streams_max: config.http2.max_streams,
         open: AtomicUsize::new(0),
         open_gauge: metrics.gauge(&CONNECTIONS_OPEN, &[id.as_str()])?,
         accepted: metrics.counter(&CONNECTIONS_ACCEPTED, &[id.as_str()])?,

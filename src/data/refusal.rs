@@ -76,6 +76,8 @@ pub enum Refusal {
     NoRoute,
     /// A panic while serving it.
     Panic,
+    /// The listener does not speak the client's version of HTTP.
+    ProtocolRefused,
     /// The listener has `max_connections` open.
     TooManyConnections,
     /// Longer than the route's `total`.
@@ -135,6 +137,7 @@ impl Refusal {
             Self::NoBackend => row("no_backend", 503, Vanne, Level::WARN),
             Self::NoRoute => row("no_route", 404, Vanne, Level::DEBUG),
             Self::Panic => row("panic", 500, Vanne, Level::ERROR),
+            Self::ProtocolRefused => row("protocol_refused", 505, Client, Level::DEBUG),
             Self::TooManyConnections => row("too_many_connections", 503, Vanne, Level::WARN),
             Self::TotalTimeout => row("total_timeout", 504, Vanne, Level::WARN),
             Self::TunnelIdleTimeout => row("tunnel_idle_timeout", 504, Vanne, Level::DEBUG),

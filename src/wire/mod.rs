@@ -8,4 +8,5 @@
 
 pub mod chunked;
 pub mod head_scan;
+pub mod preface;
 pub mod request;

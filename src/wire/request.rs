@@ -105,8 +105,9 @@ fn check_field(line: &[u8], seen: &mut Seen) -> Result<(), InvalidHead> {
     Ok(())
 }
 
-/// Digits only, and not more than fit.
-fn parse_length(value: &[u8]) -> Option<u64> {
+/// A content-length: digits only, and not more than fit.
+#[must_use]
+pub fn parse_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -119,13 +120,15 @@ fn is_token(byte: &u8) -> bool {
 }
 
 /// What a host and its port are made of (RFC 3986 §3.2.2, without user information).
-fn is_host_byte(byte: &u8) -> bool {
+#[must_use]
+pub fn is_host_byte(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte)
 }
 
 /// What browsers put into a target without encoding it (WHATWG URL), and nothing that
 /// could end it: no controls, spaces, quotes, angle brackets, fragments or non-ASCII.
-fn is_target_byte(byte: &u8) -> bool {
+#[must_use]
+pub fn is_target_byte(byte: &u8) -> bool {
     byte.is_ascii_graphic() && !b"\"<>#".contains(byte)
 }
 

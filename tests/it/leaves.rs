@@ -13,7 +13,9 @@ use std::process::Command;
 const LEAVES: &[(&str, &str)] = &[
     ("access_log.to", "the_log_goes_to_the_file_that_is_named"),
     ("listener.*.address", "each_listener_has_its_address_and_its_name_in_the_log"),
+    ("listener.*.http2.max_streams", "no_more_streams_are_open_than_max_streams"),
     ("listener.*.max_connections", "a_connection_beyond_max_connections_gets_503_and_is_closed"),
+    ("listener.*.protocols[]", "a_listener_speaks_the_protocols_it_names"),
     (
         "listener.*.timeouts.between_bytes",
         "a_client_that_stalls_in_its_upload_gets_408_and_the_backend_is_not_blamed",

@@ -18,6 +18,7 @@ mod client_faults;
 mod demo;
 mod draining;
 mod headers;
+mod http2;
 mod leaves;
 mod messages;
 mod probe;

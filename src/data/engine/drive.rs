@@ -8,7 +8,7 @@
 
 use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::lifecycle::{Lifecycle, Stage};
-use crate::data::listener::connection::Connection;
+use crate::data::listener::carrier::Carrier;
 use crate::data::refusal::Refusal;
 use crate::data::upstream::Fault;
 use std::future::{Future, poll_fn};
@@ -64,24 +64,24 @@ pub enum Driven<T> {
 
 /// Polls `future` until it is done or the machine ends the request.
 pub async fn drive<T>(
-    connection: &Connection,
+    carrier: &dyn Carrier,
     lifecycle: &Lifecycle,
     timer: &mut Timer,
     future: Pin<&mut (impl Future<Output = T> + ?Sized)>,
 ) -> Driven<T> {
     let mut future = future;
     poll_fn(|cx| {
-        connection.waker.register(cx.waker());
-        connection.before_poll();
+        carrier.waker().register(cx.waker());
+        carrier.before_poll();
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
             Ok(Poll::Ready(done)) => return Poll::Ready(Driven::Done(done)),
             Ok(Poll::Pending) => {}
             Err(_) => {
-                let action = connection.step(Event::Aborted(Refusal::Panic));
+                let action = carrier.cell().step(Event::Aborted(Refusal::Panic));
                 return Poll::Ready(Driven::Panicked(action));
             }
         }
-        match after_poll(connection, lifecycle, timer, cx) {
+        match after_poll(carrier, lifecycle, timer, cx) {
             Some(action) => Poll::Ready(Driven::Ended(action)),
             None => Poll::Pending,
         }
@@ -91,25 +91,25 @@ pub async fn drive<T>(
 
 /// What has to be done whenever a request waits. An action ends the request.
 fn after_poll(
-    connection: &Connection,
+    carrier: &dyn Carrier,
     lifecycle: &Lifecycle,
     timer: &mut Timer,
     cx: &mut Context<'_>,
 ) -> Option<Action> {
-    if let Poll::Ready(Err(_)) = connection.poll_flush(cx) {
+    if let Poll::Ready(Err(_)) = carrier.poll_flush(cx) {
         let fault = Event::Failed { fault: Fault::ClientGone, is_replayable: false };
-        return ending(connection.step(fault));
+        return ending(carrier.cell().step(fault));
     }
-    let mut deadline = connection.park()?;
+    let mut deadline = carrier.cell().park(carrier)?;
     if lifecycle.stage() == Stage::Aborting {
-        return ending(connection.step(Event::Aborted(Refusal::DrainDeadline)));
+        return ending(carrier.cell().step(Event::Aborted(Refusal::DrainDeadline)));
     }
     while timer.poll(cx, deadline).is_ready() {
-        connection.before_poll();
-        if let Some(action) = ending(connection.step(Event::Deadline)) {
+        carrier.before_poll();
+        if let Some(action) = ending(carrier.cell().step(Event::Deadline)) {
             return Some(action);
         }
-        deadline = connection.with_exchange(Exchange::deadline)?;
+        deadline = carrier.cell().with_exchange(Exchange::deadline)?;
     }
     None
 }

@@ -8,5 +8,7 @@
 pub mod drive;
 pub mod own_answer;
 pub mod pingora;
+mod record;
 pub mod serve;
+mod serve_http2;
 pub mod worker;

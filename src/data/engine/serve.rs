@@ -7,14 +7,17 @@
 use super::drive::{Driven, Timer, drive};
 use super::own_answer::{self, Framing};
 use super::pingora::Engine;
+use super::record::{new_exchange, record};
+use super::serve_http2;
 use super::worker::Worker;
 use crate::data::exchange::{Action, Answer, Event, Exchange};
-use crate::data::finish::finish;
 use crate::data::lifecycle::Stage;
+use crate::data::listener::carrier::Carrier;
 use crate::data::listener::connection::Connection;
 use crate::data::refusal::Refusal;
 use crate::types::clock;
 use crate::wire::head_scan::{HeadScan, Scan};
+use crate::wire::preface::{self, Preface};
 use crate::wire::request::{self, Body, InvalidHead};
 use std::future::poll_fn;
 use std::pin::pin;
@@ -44,6 +47,14 @@ enum Next {
 /// Serves `connection` until it closes.
 pub async fn serve(worker: Arc<Worker>, engine: Arc<Engine>, connection: Arc<Connection>) {
     let mut timer = Timer::new(clock::now() + connection.listener().timeouts.idle);
+    match opening(&worker, &connection, &mut timer).await {
+        Opening::Http1 if connection.listener().protocols.http1 => {}
+        Opening::Http1 => return refuse(worker, connection, Refusal::ProtocolRefused).await,
+        Opening::Http2 => {
+            return serve_http2::serve(&worker, &engine, &connection, &mut timer).await;
+        }
+        Opening::Gone => return close(&connection, &mut timer, Next::Close).await,
+    }
     let next = loop {
         let next = serve_one(&worker, &engine, &connection, &mut timer).await;
         if next != Next::Keep {
@@ -53,10 +64,49 @@ pub async fn serve(worker: Arc<Worker>, engine: Arc<Engine>, connection: Arc<Con
     close(&connection, &mut timer, next).await;
 }
 
-/// Refuses `connection` before it said anything: the listener is full.
-pub async fn refuse(worker: Arc<Worker>, connection: Arc<Connection>) {
-    begin(&worker, &connection);
-    let action = connection.step(Event::Aborted(Refusal::TooManyConnections));
+/// How a connection begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opening {
+    Http1,
+    Http2,
+    /// The client left, or did not say in time what it speaks.
+    Gone,
+}
+
+/// Finds out what the client speaks: by ALPN, or by its first bytes (RFC 9113 §3.3, §3.4).
+async fn opening(worker: &Worker, connection: &Connection, timer: &mut Timer) -> Opening {
+    let listener = connection.listener();
+    if connection.is_http2_agreed() {
+        return Opening::Http2;
+    }
+    if !listener.protocols.http2 {
+        return Opening::Http1;
+    }
+    if !await_first_byte(worker, connection, timer).await {
+        return Opening::Gone;
+    }
+    let deadline = clock::now() + listener.timeouts.head;
+    poll_fn(|cx| {
+        loop {
+            match connection.with_ahead(preface::scan) {
+                Preface::Whole => return Poll::Ready(Opening::Http2),
+                Preface::Other => return Poll::Ready(Opening::Http1),
+                Preface::Partial => {}
+            }
+            match connection.poll_ahead(cx) {
+                Poll::Ready(Ok(count)) if count > 0 => {}
+                Poll::Ready(_) => return Poll::Ready(Opening::Gone),
+                Poll::Pending => return timer.poll(cx, deadline).map(|()| Opening::Gone),
+            }
+        }
+    })
+    .await
+}
+
+/// Refuses `connection` before it said anything that counts.
+pub async fn refuse(worker: Arc<Worker>, connection: Arc<Connection>, why: Refusal) {
+    connection.begin(new_exchange(&worker, &*connection));
+    let action = connection.cell.step(Event::Aborted(why));
     let mut timer = Timer::new(clock::now() + LINGER);
     let next = end(&worker, &connection, &mut timer, action).await;
     close(&connection, &mut timer, next).await;
@@ -71,18 +121,18 @@ async fn serve_one(
     if !await_first_byte(worker, connection, timer).await {
         return Next::Close;
     }
-    begin(worker, connection);
+    connection.begin(new_exchange(worker, &**connection));
     let head = {
         let mut scan = HeadScan::default();
         let read = pin!(poll_fn(|cx| poll_head(connection, &mut scan, cx)));
-        drive(connection, &worker.lifecycle, timer, read).await
+        drive(&**connection, &worker.lifecycle, timer, read).await
     };
     let action = match head {
         Driven::Done(Ok((length, body))) => {
             connection.open_head(length, body);
             return exchange(worker, engine, connection, timer).await;
         }
-        Driven::Done(Err(refusal)) => connection.step(Event::Aborted(refusal)),
+        Driven::Done(Err(refusal)) => connection.cell.step(Event::Aborted(refusal)),
         Driven::Ended(action) | Driven::Panicked(action) => action,
     };
     end(worker, connection, timer, action).await
@@ -108,20 +158,6 @@ async fn await_first_byte(worker: &Worker, connection: &Connection, timer: &mut 
         timer.poll(cx, deadline).map(|()| false)
     })
     .await
-}
-
-/// Begins an exchange: its first byte is here.
-fn begin(worker: &Worker, connection: &Connection) {
-    let exchange = Exchange::begin(
-        worker.snapshots.load(),
-        Arc::clone(connection.listener()),
-        Arc::clone(&connection.client),
-        worker.next_request_id(),
-        clock::now(),
-        clock::wall(),
-    );
-    worker.in_flight.inc();
-    connection.begin(exchange);
 }
 
 /// Reads until the head is whole: its length and what follows, or why it is none.
@@ -159,16 +195,16 @@ async fn exchange(
     timer: &mut Timer,
 ) -> Next {
     let mut serving = engine.serve(Arc::clone(connection));
-    let driven = drive(connection, &worker.lifecycle, timer, serving.as_mut()).await;
+    let driven = drive(&**connection, &worker.lifecycle, timer, serving.as_mut()).await;
     // Whatever the engine still holds goes now: its connection to the backend too.
     drop(serving);
     match driven {
         Driven::Done(served) => match served.action {
             Some(action) => end(worker, connection, timer, action).await,
             None => {
-                let is_whole = connection.with_exchange(Exchange::is_request_done);
+                let is_whole = connection.cell.with_exchange(Exchange::is_request_done);
                 flush(worker, connection, timer).await;
-                record(worker, connection);
+                record(worker, &**connection);
                 match (served.is_reusable, is_whole) {
                     (true, _) => Next::Keep,
                     (false, Some(true)) => Next::Close,
@@ -212,6 +248,7 @@ async fn end(worker: &Worker, connection: &Connection, timer: &mut Timer, action
 /// else what comes next could be taken for a request.
 fn next_after_answer(worker: &Worker, connection: &Connection) -> Next {
     let (is_whole, wants_more) = connection
+        .cell
         .with_exchange(|exchange| {
             let wants_more = exchange.facts().is_some_and(|facts| facts.wants_keep_alive);
             (exchange.is_request_done(), wants_more)
@@ -226,6 +263,7 @@ fn next_after_answer(worker: &Worker, connection: &Connection) -> Next {
 
 fn write_answer(connection: &Connection, answer: &Answer, next: Next) {
     let is_head = connection
+        .cell
         .with_exchange(|exchange| exchange.facts().is_some_and(|facts| facts.method == "HEAD"))
         .unwrap_or(false);
     let framing = Framing { is_head, is_last: next != Next::Keep };
@@ -239,14 +277,6 @@ async fn flush(worker: &Worker, connection: &Connection, timer: &mut Timer) {
         return;
     }
     tracing::debug!(client = %connection.client.address, "client did not take the end of its answer");
-}
-
-/// Records the end of the request.
-fn record(worker: &Worker, connection: &Connection) {
-    if let Some((exchange, traffic)) = connection.end() {
-        worker.in_flight.dec();
-        finish(&exchange, traffic, &worker.metrics, worker.log.as_ref(), connection.now());
-    }
 }
 
 async fn close(connection: &Connection, timer: &mut Timer, next: Next) {

@@ -8,10 +8,12 @@ use super::pingora::Engine;
 use super::serve;
 use crate::data::lifecycle::{Lifecycle, Stage};
 use crate::data::listener::accept::{self, Acceptor, ListeningSocket};
+use crate::data::listener::carrier::Carrier;
 use crate::data::listener::connection::Connection;
-use crate::data::listener::registry::Registry;
+use crate::data::listener::registry::{Entry, Registry};
 use crate::data::listener::transport::Transport;
 use crate::data::listener::{Client, Listener, Place};
+use crate::data::refusal::Refusal;
 use crate::data::snapshot::{Publisher, Reader};
 use crate::observe::access_log::{AccessLog, LogRing};
 use crate::observe::metrics::{MetricError, Metrics, PANICS, REQUESTS_IN_FLIGHT};
@@ -323,6 +325,11 @@ impl Worker {
         }
     }
 
+    /// Adds a request or connection to those that are told of a new stage.
+    pub fn enter(&self, carrier: Arc<dyn Carrier>) -> Entry {
+        self.registry.enter(carrier)
+    }
+
     fn release(&self) {
         if let Some(own) = self.peers.get(self.index) {
             own.load.fetch_sub(1, Ordering::Relaxed);
@@ -348,11 +355,11 @@ fn take(
         None => (Place::beyond(listener), true),
     };
     let connection = Arc::new(Connection::new(Transport::Plain(stream), client, place));
-    let entry = worker.registry.enter(Arc::clone(&connection));
+    let entry = worker.enter(Arc::clone(&connection) as Arc<dyn Carrier>);
     let (worker, engine) = (Arc::clone(worker), Arc::clone(engine));
     tokio::spawn(async move {
         if is_full {
-            serve::refuse(Arc::clone(&worker), connection).await;
+            serve::refuse(Arc::clone(&worker), connection, Refusal::TooManyConnections).await;
         } else {
             serve::serve(Arc::clone(&worker), engine, connection).await;
         }

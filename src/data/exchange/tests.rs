@@ -25,6 +25,8 @@ fn listener() -> Arc<Listener> {
         address: "127.0.0.1:80".parse().unwrap(),
         max_connections: 10,
         timeouts: listener::Timeouts { head: 10 * S, idle: 60 * S, between_bytes: 30 * S },
+        protocols: listener::Protocols { http1: true, http2: true },
+        http2_streams_max: 100,
         open: AtomicUsize::new(0),
         open_gauge: IntGauge::new("g", "g").unwrap(),
         accepted: IntCounter::new("c", "c").unwrap(),

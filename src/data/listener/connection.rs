@@ -8,12 +8,12 @@
 //!
 //! All of it is used by one task on one thread; the locks are never contended.
 
+use super::carrier::{Carrier, Cell};
 use super::client_io::{ClientIo, Gate};
 use super::transport::Transport;
 use super::{Client, Listener, Place};
-use crate::data::exchange::{Action, Event, Exchange};
+use crate::data::exchange::{Exchange, Waiting};
 use crate::data::finish::Traffic;
-use crate::types::clock;
 use crate::wire::request::Body;
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -22,7 +22,6 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 use tokio::io::{AsyncWrite, ReadBuf};
 
 /// A client's connection.
@@ -34,9 +33,8 @@ pub struct Connection {
     place: Place,
     fd: RawFd,
     io: Mutex<ClientIo>,
-    exchange: Mutex<Option<Box<Exchange>>>,
-    now: Mutex<Instant>,
-    settled: Mutex<Option<Action>>,
+    /// The request it carries now, if any.
+    pub cell: Cell,
 }
 
 impl Connection {
@@ -50,16 +48,8 @@ impl Connection {
             place,
             fd,
             io: Mutex::new(ClientIo::new(stream)),
-            exchange: Mutex::new(None),
-            now: Mutex::new(clock::now()),
-            settled: Mutex::new(None),
+            cell: Cell::default(),
         }
-    }
-
-    /// Where it came in.
-    #[must_use]
-    pub fn listener(&self) -> &Arc<Listener> {
-        self.place.listener()
     }
 
     /// The socket's number, for logs and for the engine's bookkeeping.
@@ -68,65 +58,10 @@ impl Connection {
         self.fd
     }
 
-    // -- the request --
-
-    /// Begins a request.
+    /// The number of bytes for the next request starts anew.
     pub fn begin(&self, exchange: Exchange) {
         self.io.lock().traffic = Traffic::default();
-        *self.settled.lock() = None;
-        *self.exchange.lock() = Some(Box::new(exchange));
-    }
-
-    /// Ends the request and gives it back, with what went over the wire for it.
-    pub fn end(&self) -> Option<(Box<Exchange>, Traffic)> {
-        let exchange = self.exchange.lock().take()?;
-        Some((exchange, self.io.lock().traffic))
-    }
-
-    /// Reports `event` to the request's machine, at the time of the present wake-up.
-    /// Without a request there is nothing to do but to cut.
-    pub fn step(&self, event: Event<'_>) -> Action {
-        let now = *self.now.lock();
-        self.exchange.lock().as_mut().map_or(Action::Cut, |exchange| exchange.step(event, now))
-    }
-
-    /// Tells the machine for whom the engine waits now, and asks until when. `None`
-    /// without a request.
-    pub fn park(&self) -> Option<Instant> {
-        let mut exchange = self.exchange.lock();
-        let exchange = exchange.as_mut()?;
-        let waiting = self.io.lock().waiting(exchange.is_request_done());
-        if exchange.waiting() != waiting {
-            exchange.step(Event::Parked(waiting), *self.now.lock());
-        }
-        Some(exchange.deadline())
-    }
-
-    /// When the present wake-up began: the clock is read once for all that it brings.
-    #[must_use]
-    pub fn now(&self) -> Instant {
-        *self.now.lock()
-    }
-
-    /// Keeps what the machine decided while the engine could only stop: the first counts.
-    pub fn settle(&self, action: Action) {
-        self.settled.lock().get_or_insert(action);
-    }
-
-    /// Whether something was settled.
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
-        self.settled.lock().is_some()
-    }
-
-    /// Takes what was settled.
-    pub fn take_settled(&self) -> Option<Action> {
-        self.settled.lock().take()
-    }
-
-    /// Looks at the request, if there is one.
-    pub fn with_exchange<T>(&self, look: impl FnOnce(&Exchange) -> T) -> Option<T> {
-        self.exchange.lock().as_deref().map(look)
+        self.cell.begin(exchange);
     }
 
     // -- the socket --
@@ -154,25 +89,6 @@ impl Connection {
         io.is_muted = true;
     }
 
-    /// The engine has taken the head: it may read the body, and speak. What follows.
-    pub fn open_body(&self) -> Body {
-        let mut io = self.io.lock();
-        io.is_muted = false;
-        io.gate = io.body.into();
-        io.body
-    }
-
-    /// Lets an engine read all that comes: the connection is a tunnel.
-    pub fn open_tunnel(&self) {
-        self.io.lock().gate = Gate::Open;
-    }
-
-    /// Whether the framing of the request's body was broken.
-    #[must_use]
-    pub fn is_body_malformed(&self) -> bool {
-        self.io.lock().is_body_malformed
-    }
-
     /// Reads through the gate. At a closed gate this waits for the client to leave.
     ///
     /// # Errors
@@ -190,26 +106,28 @@ impl Connection {
         self.io.lock().poll_write(cx, bytes)
     }
 
-    /// Writes out what was collected.
+    /// Writes `parts` to the socket at once.
     ///
     /// # Errors
     /// When the socket fails.
-    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.lock().poll_flush(cx)
+    pub fn poll_write_through(
+        &self,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io.lock().stream).poll_write_vectored(cx, parts)
+    }
+
+    /// Whether the client agreed by ALPN to speak HTTP/2.
+    #[must_use]
+    pub fn is_http2_agreed(&self) -> bool {
+        self.io.lock().stream.is_http2_agreed()
     }
 
     /// Replaces what was collected and not yet written: an answer of ours takes the
     /// place of what an engine had begun.
     pub fn replace_out(&self, bytes: Vec<u8>) {
         self.io.lock().out = bytes;
-    }
-
-    /// Before an engine is polled: a wake-up begins, and nobody is known to wait.
-    pub fn before_poll(&self) {
-        *self.now.lock() = clock::now();
-        let mut io = self.io.lock();
-        io.is_read_parked = false;
-        io.is_write_parked = false;
     }
 
     /// Whether nothing was written for the present request.
@@ -248,5 +166,57 @@ impl Connection {
         {
             tracing::debug!(%error, "connection cannot be reset");
         }
+    }
+}
+
+impl Carrier for Connection {
+    fn cell(&self) -> &Cell {
+        &self.cell
+    }
+
+    fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    fn listener(&self) -> &Arc<Listener> {
+        self.place.listener()
+    }
+
+    fn waker(&self) -> &AtomicWaker {
+        &self.waker
+    }
+
+    fn before_poll(&self) {
+        self.cell.wake_up();
+        let mut io = self.io.lock();
+        io.is_read_parked = false;
+        io.is_write_parked = false;
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.lock().poll_flush(cx)
+    }
+
+    fn waiting(&self, is_request_done: bool) -> Waiting {
+        self.io.lock().waiting(is_request_done)
+    }
+
+    fn open_body(&self) -> bool {
+        let mut io = self.io.lock();
+        io.is_muted = false;
+        io.gate = io.body.into();
+        io.body != Body::Length(0)
+    }
+
+    fn open_tunnel(&self) {
+        self.io.lock().gate = Gate::Open;
+    }
+
+    fn is_body_malformed(&self) -> bool {
+        self.io.lock().is_body_malformed
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.io.lock().traffic
     }
 }

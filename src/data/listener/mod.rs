@@ -5,9 +5,12 @@
 
 pub mod accept;
 pub mod admit;
+pub mod carrier;
 mod client_io;
 pub mod connection;
 pub mod registry;
+pub mod stream;
+pub mod stream_head;
 pub mod transport;
 
 use crate::types::ids::ListenerId;
@@ -29,6 +32,15 @@ pub struct Timeouts {
     pub between_bytes: Duration,
 }
 
+/// The versions of HTTP that a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Protocols {
+    /// HTTP/1.0 and HTTP/1.1.
+    pub http1: bool,
+    /// HTTP/2: by ALPN on TLS, by prior knowledge in plain text.
+    pub http2: bool,
+}
+
 /// A listener's rules and counts, shared by all workers.
 pub struct Listener {
     /// Its name.
@@ -39,6 +51,10 @@ pub struct Listener {
     pub max_connections: u32,
     /// Time limits.
     pub timeouts: Timeouts,
+    /// What is spoken here.
+    pub protocols: Protocols,
+    /// Streams that an HTTP/2 connection may have open at once.
+    pub http2_streams_max: u32,
     /// Connections open now.
     pub open: AtomicUsize,
     /// `vanne_connections_open`.

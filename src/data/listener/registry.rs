@@ -3,7 +3,7 @@
 //! A worker that is told of a new stage wakes each of its connections; they look at the
 //! stage themselves. The worker may go when the registry is empty.
 
-use super::connection::Connection;
+use super::carrier::Carrier;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use tokio::sync::Notify;
 /// The connections of one worker. Bounded by the listeners' `max_connections`.
 #[derive(Default)]
 pub struct Registry {
-    connections: Mutex<HashMap<u64, Arc<Connection>>>,
+    connections: Mutex<HashMap<u64, Arc<dyn Carrier>>>,
     next_key: std::sync::atomic::AtomicU64,
     emptied: Notify,
 }
 
 impl Registry {
     /// Adds a connection; it leaves when what is returned is dropped.
-    pub fn enter(self: &Arc<Self>, connection: Arc<Connection>) -> Entry {
+    pub fn enter(self: &Arc<Self>, connection: Arc<dyn Carrier>) -> Entry {
         let key = self.next_key.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.connections.lock().insert(key, connection);
         Entry { registry: Arc::clone(self), key }
@@ -28,7 +28,7 @@ impl Registry {
     /// Wakes every connection.
     pub fn wake_all(&self) {
         for connection in self.connections.lock().values() {
-            connection.waker.wake();
+            connection.waker().wake();
         }
     }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod client;
 pub(crate) mod frames;
+pub(crate) mod http2;
 pub(crate) mod metrics;
 pub(crate) mod origin;
 pub(crate) mod ports;

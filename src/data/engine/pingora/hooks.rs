@@ -7,13 +7,11 @@
 
 use super::faults::fault_of;
 use super::heads::{Fields, edit_request, edit_response, request_head, response_head};
-use super::stream::ClientStream;
 use crate::data::effects::{self, Effect};
 use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::lifecycle::{Lifecycle, Stage};
-use crate::data::listener::connection::Connection;
+use crate::data::listener::carrier::Carrier;
 use crate::data::upstream::{Attempt, Fault};
-use crate::wire::request::Body;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Version, header};
@@ -25,6 +23,11 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+tokio::task_local! {
+    /// Whose request the present task serves: Pingora gives its hooks no other way to know.
+    pub(super) static CARRIER: Arc<dyn Carrier>;
+}
+
 /// The hooks of one worker.
 pub struct Hooks {
     lifecycle: Arc<Lifecycle>,
@@ -33,7 +36,7 @@ pub struct Hooks {
 /// What belongs to one request.
 #[derive(Default)]
 pub struct Context {
-    connection: Option<Arc<Connection>>,
+    carrier: Option<Arc<dyn Carrier>>,
     next: Option<Next>,
     has_body: bool,
 }
@@ -45,12 +48,12 @@ enum Next {
 }
 
 impl Context {
-    fn connection(&self) -> Result<&Arc<Connection>> {
-        self.connection.as_ref().ok_or_else(stopped)
+    fn carrier(&self) -> Result<&Arc<dyn Carrier>> {
+        self.carrier.as_ref().ok_or_else(stopped)
     }
 
     fn step(&self, event: Event<'_>) -> Action {
-        self.connection.as_ref().map_or(Action::Cut, |connection| connection.step(event))
+        self.carrier.as_ref().map_or(Action::Cut, |carrier| carrier.cell().step(event))
     }
 
     /// Reports `event`; an action that ends the request stops Pingora.
@@ -67,7 +70,7 @@ impl Context {
                 Ok(None)
             }
             action => {
-                self.connection()?.settle(action);
+                self.carrier()?.cell().settle(action);
                 Err(stopped())
             }
         }
@@ -75,11 +78,11 @@ impl Context {
 
     /// Reports a failure; says whether Pingora shall try again.
     fn failed(&mut self, error: &Error, is_replayable: bool) -> bool {
-        let Some(connection) = self.connection.as_ref().filter(|c| !c.is_settled()) else {
+        let Some(carrier) = self.carrier.as_ref().filter(|c| !c.cell().is_settled()) else {
             return false;
         };
         let fault = match fault_of(error) {
-            Fault::ClientGone if connection.is_body_malformed() => Fault::ClientMalformed,
+            Fault::ClientGone if carrier.is_body_malformed() => Fault::ClientMalformed,
             fault => fault,
         };
         let event = Event::Failed { fault, is_replayable };
@@ -98,12 +101,6 @@ impl Hooks {
     pub fn new(lifecycle: Arc<Lifecycle>) -> Self {
         Self { lifecycle }
     }
-}
-
-/// The connection that `session` came by.
-fn connection_of(session: &Session) -> Option<Arc<Connection>> {
-    let stream = session.downstream_session.stream()?;
-    stream.as_any().downcast_ref::<ClientStream>().map(|stream| Arc::clone(&stream.0))
 }
 
 fn is_replayable(session: &Session) -> bool {
@@ -131,8 +128,8 @@ impl ProxyHttp for Hooks {
     fn init_downstream_modules(&self, _: &mut pingora_core::modules::http::HttpModules) {}
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
-        ctx.connection = connection_of(session);
-        ctx.has_body = ctx.connection()?.open_body() != Body::Length(0);
+        ctx.carrier = CARRIER.try_get().ok();
+        ctx.has_body = ctx.carrier()?.open_body();
         session.set_read_timeout(None);
         // Whether the connection is kept is said with the final head, not with a 100.
         session.set_close_on_response_before_downstream_finish(false);
@@ -181,7 +178,8 @@ impl ProxyHttp for Hooks {
         request: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        ctx.connection()?
+        ctx.carrier()?
+            .cell()
             .with_exchange(|exchange| edit_request(exchange.request_edits(), request))
             .unwrap_or_else(|| Err(stopped()))
     }
@@ -204,7 +202,7 @@ impl ProxyHttp for Hooks {
     ) -> Result<()> {
         let fields = Fields(&response.headers);
         if ctx.go_on(Event::Response(response_head(response, &fields)))?.is_some() {
-            ctx.connection()?.open_tunnel();
+            ctx.carrier()?.open_tunnel();
         }
         Ok(())
     }
@@ -215,7 +213,8 @@ impl ProxyHttp for Hooks {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        ctx.connection()?
+        ctx.carrier()?
+            .cell()
             .with_exchange(|exchange| edit_response(exchange.response_edits(), response))
             .unwrap_or_else(|| Err(stopped()))?;
         // The version is ours to say, whatever the backend speaks (RFC 9110 §6.2).
@@ -274,17 +273,17 @@ impl ProxyHttp for Hooks {
     }
 
     async fn logging(&self, _: &mut Session, error: Option<&Error>, ctx: &mut Context) {
-        let Some(connection) = &ctx.connection else { return };
-        if connection.is_settled() || connection.with_exchange(Exchange::is_ended) == Some(true) {
+        let Some(cell) = ctx.carrier.as_ref().map(|carrier| carrier.cell()) else { return };
+        if cell.is_settled() || cell.with_exchange(Exchange::is_ended) == Some(true) {
             return;
         }
         let end = match error {
             None => Event::Ended,
             Some(_) => Event::Failed { fault: Fault::Internal, is_replayable: false },
         };
-        match connection.step(end) {
+        match cell.step(end) {
             Action::Done => {}
-            action => connection.settle(action),
+            action => cell.settle(action),
         }
     }
 

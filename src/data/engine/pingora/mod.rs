@@ -8,21 +8,26 @@ pub mod faults;
 pub mod heads;
 pub mod hooks;
 pub mod stream;
+mod stream_session;
 
 use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::lifecycle::Lifecycle;
+use crate::data::listener::carrier::{Carrier, Cell};
 use crate::data::listener::connection::Connection;
+use crate::data::listener::stream::Stream;
 use crate::data::refusal::Refusal;
-use hooks::Hooks;
+use hooks::{CARRIER, Hooks};
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
+use pingora_http::RequestHeader;
 use pingora_proxy::HttpProxy;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use stream::ClientStream;
+use stream_session::StreamSession;
 use tokio::sync::watch;
 
 /// Attempts Pingora may make for one request: more than the machine ever asks for.
@@ -67,32 +72,42 @@ impl Engine {
     /// Serves the request whose head `connection` holds. Boxed: an idle connection
     /// must not hold room for it.
     #[must_use]
-    pub fn serve(
-        &self,
-        connection: Arc<Connection>,
-    ) -> Pin<Box<dyn Future<Output = Served> + Send>> {
+    pub fn serve(&self, connection: Arc<Connection>) -> Serving {
+        let mut session = ServerSession::new_http1(Box::new(ClientStream(Arc::clone(&connection))));
+        // Time is the machine's matter.
+        session.set_keepalive(Some(0));
+        self.process(session, connection)
+    }
+
+    /// Serves the request of one HTTP/2 stream.
+    #[must_use]
+    pub fn serve_stream(&self, stream: Arc<Stream>, head: RequestHeader) -> Serving {
+        let session = StreamSession::new(Arc::clone(&stream), head);
+        self.process(ServerSession::new_custom(Box::new(session)), stream)
+    }
+
+    fn process(&self, session: ServerSession, carrier: Arc<dyn Carrier>) -> Serving {
         let (proxy, shutdown) = (Arc::clone(&self.proxy), self.shutdown.clone());
-        Box::pin(async move {
-            let mut session =
-                ServerSession::new_http1(Box::new(ClientStream(Arc::clone(&connection))));
-            // Time is the machine's matter.
-            session.set_keepalive(Some(0));
+        Box::pin(CARRIER.scope(Arc::clone(&carrier), async move {
             let reused = proxy.process_new_http(session, &shutdown).await;
-            Served { action: left_to_do(&connection), is_reusable: reused.is_some() }
-        })
+            Served { action: left_to_do(carrier.cell()), is_reusable: reused.is_some() }
+        }))
     }
 }
 
-fn left_to_do(connection: &Connection) -> Option<Action> {
-    if let Some(action) = connection.take_settled() {
+/// A request being served by an engine.
+pub type Serving = Pin<Box<dyn Future<Output = Served> + Send>>;
+
+fn left_to_do(cell: &Cell) -> Option<Action> {
+    if let Some(action) = cell.take_settled() {
         return Some(action);
     }
-    let (is_ended, has_head) = connection
-        .with_exchange(|exchange| (Exchange::is_ended(exchange), exchange.facts().is_some()))?;
+    let (is_ended, has_head) =
+        cell.with_exchange(|exchange| (Exchange::is_ended(exchange), exchange.facts().is_some()))?;
     match (is_ended, has_head) {
         (true, _) => None,
         // Pingora could not read the head, and said so to a muted stream.
-        (false, false) => Some(connection.step(Event::Aborted(Refusal::MalformedHead))),
-        (false, true) => Some(connection.step(Event::Aborted(Refusal::Internal))),
+        (false, false) => Some(cell.step(Event::Aborted(Refusal::MalformedHead))),
+        (false, true) => Some(cell.step(Event::Aborted(Refusal::Internal))),
     }
 }

@@ -1,0 +1,31 @@
+//! The two ends of every request, whatever carries it: its machine begins, and is recorded.
+
+use super::worker::Worker;
+use crate::data::exchange::Exchange;
+use crate::data::finish::finish;
+use crate::data::listener::carrier::Carrier;
+use crate::types::clock;
+use std::sync::Arc;
+
+/// The machine of a request whose first byte is here. It counts as in flight until it is
+/// recorded.
+pub(super) fn new_exchange(worker: &Worker, carrier: &dyn Carrier) -> Exchange {
+    worker.in_flight.inc();
+    Exchange::begin(
+        worker.snapshots.load(),
+        Arc::clone(carrier.listener()),
+        Arc::clone(carrier.client()),
+        worker.next_request_id(),
+        clock::now(),
+        clock::wall(),
+    )
+}
+
+/// Records the end of the request.
+pub(super) fn record(worker: &Worker, carrier: &dyn Carrier) {
+    if let Some(exchange) = carrier.cell().end() {
+        worker.in_flight.dec();
+        let (traffic, now) = (carrier.traffic(), carrier.cell().now());
+        finish(&exchange, traffic, &worker.metrics, worker.log.as_ref(), now);
+    }
+}

@@ -1,0 +1,235 @@
+//! Serving HTTP/2: a connection's streams, each a request of its own.
+//!
+//! The connection's task takes streams and moves frames; each stream is a task with a
+//! machine of its own, driven as a request of HTTP/1 is. When the process drains, the
+//! client is told to open no more streams (GOAWAY), and what is under way is finished.
+
+use super::drive::{Driven, Timer, drive};
+use super::pingora::Engine;
+use super::record::{new_exchange, record};
+use super::worker::Worker;
+use crate::data::exchange::{Action, Answer, Event};
+use crate::data::lifecycle::Stage;
+use crate::data::listener::carrier::Carrier;
+use crate::data::listener::connection::Connection;
+use crate::data::listener::stream::{Stream, StreamBytes, list_bytes};
+use crate::data::listener::stream_head::prepare;
+use crate::data::refusal::Refusal;
+use crate::types::clock;
+use crate::wire::head_scan::HEAD_BYTES_MAX;
+use bytes::Bytes;
+use h2::server::{Builder, Connection as Frames, SendResponse};
+use h2::{Reason, RecvStream};
+use http::{Request, Response, StatusCode, request};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+/// Bytes that a client may send on one stream before the backend takes them.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// The same over all streams of a connection.
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Bytes of an answer that a stream may hold unsent.
+const UNSENT_BYTES_MAX: usize = 64 * 1024;
+/// Streams that a client may open and reset before we looked at them (CVE-2023-44487), and
+/// that it may make us reset (CVE-2025-8671). One more ends the connection.
+const RESETS_MAX: usize = 100;
+/// How long a connection without streams may take to end after GOAWAY.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Serves `connection`, whose client speaks HTTP/2, until it closes.
+pub(super) async fn serve(
+    worker: &Arc<Worker>,
+    engine: &Arc<Engine>,
+    connection: &Arc<Connection>,
+    timer: &mut Timer,
+) {
+    let deadline = clock::now() + connection.listener().timeouts.head;
+    connection.open_tunnel();
+    let mut opening = pin!(options(connection).handshake(StreamBytes(Arc::clone(connection))));
+    let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {
+        Poll::Ready(opened) => Poll::Ready(opened.ok()),
+        Poll::Pending => timer.poll(cx, deadline).map(|()| None),
+    });
+    let Some(frames) = opened.await else { return };
+    let streams = Streams {
+        worker: Arc::clone(worker),
+        engine: Arc::clone(engine),
+        connection: Arc::clone(connection),
+        open: Arc::default(),
+    };
+    let mut served = Served { frames, streams, goodbye: None, idle_since: clock::now() };
+    poll_fn(|cx| served.poll(cx, timer)).await;
+}
+
+fn options(connection: &Connection) -> Builder {
+    let mut options = Builder::new();
+    options
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buffer_size(UNSENT_BYTES_MAX)
+        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+        .max_concurrent_streams(connection.listener().http2_streams_max)
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .max_local_error_reset_streams(Some(RESETS_MAX))
+        .enable_connect_protocol();
+    options
+}
+
+/// A connection being served.
+struct Served {
+    frames: Frames<StreamBytes, Bytes>,
+    streams: Streams,
+    /// When GOAWAY was said: until when the rest may take.
+    goodbye: Option<Instant>,
+    idle_since: Instant,
+}
+
+impl Served {
+    /// `Ready` when the connection is over.
+    fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<()> {
+        let Streams { worker, connection, .. } = &self.streams;
+        connection.waker.register(cx.waker());
+        let stage = worker.lifecycle.stage();
+        if stage == Stage::Aborting {
+            return Poll::Ready(());
+        }
+        if stage > Stage::Serving {
+            self.say_goodbye();
+        }
+        loop {
+            match self.frames.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => self.streams.take(request, respond),
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        self.poll_idle(cx, timer)
+    }
+
+    /// Ends a connection that has had no stream for too long.
+    fn poll_idle(&mut self, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<()> {
+        if self.streams.open.load(Ordering::Relaxed) > 0 {
+            self.idle_since = clock::now();
+            return Poll::Pending;
+        }
+        let idle = self.idle_since + self.streams.connection.listener().timeouts.idle;
+        if self.goodbye.is_none() && timer.poll(cx, idle).is_ready() {
+            self.say_goodbye();
+            cx.waker().wake_by_ref();
+        }
+        self.goodbye.map_or(Poll::Pending, |at| timer.poll(cx, at.max(self.idle_since + GOODBYE)))
+    }
+
+    fn say_goodbye(&mut self) {
+        if self.goodbye.is_none() {
+            self.frames.graceful_shutdown();
+            self.goodbye = Some(clock::now() + GOODBYE);
+        }
+    }
+}
+
+/// What a connection's streams need.
+struct Streams {
+    worker: Arc<Worker>,
+    engine: Arc<Engine>,
+    connection: Arc<Connection>,
+    open: Arc<AtomicUsize>,
+}
+
+/// A stream that counts as open.
+struct Open(Arc<AtomicUsize>, Arc<Connection>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.0.fetch_sub(1, Ordering::Relaxed) == 1 {
+            // From now on the connection is idle.
+            self.1.waker.wake();
+        }
+    }
+}
+
+impl Streams {
+    /// Serves a stream in a task of its own.
+    fn take(&self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        let open = Open(Arc::clone(&self.open), Arc::clone(&self.connection));
+        let (mut head, receive) = request.into_parts();
+        let head_bytes = list_bytes(&head.headers) + head.uri.path().len() as u64;
+        let prepared = prepare(&mut head);
+        let asks_for_tunnel = prepared.unwrap_or_default();
+        let connection = Arc::clone(&self.connection);
+        let stream =
+            Arc::new(Stream::new(connection, receive, respond, asks_for_tunnel, head_bytes));
+        let entry = self.worker.enter(Arc::clone(&stream) as Arc<dyn Carrier>);
+        let (worker, engine) = (Arc::clone(&self.worker), Arc::clone(&self.engine));
+        tokio::spawn(async move {
+            serve_stream(&worker, &engine, &stream, prepared.map(|_| head)).await;
+            drop((entry, open));
+        });
+    }
+}
+
+/// Serves one request.
+async fn serve_stream(
+    worker: &Worker,
+    engine: &Engine,
+    stream: &Arc<Stream>,
+    head: Result<request::Parts, Refusal>,
+) {
+    let exchange = new_exchange(worker, &**stream);
+    let mut timer = Timer::new(exchange.deadline());
+    stream.cell().begin(exchange);
+    let action = match head {
+        Err(refusal) => Some(stream.cell().step(Event::Aborted(refusal))),
+        Ok(head) => {
+            let mut serving = engine.serve_stream(Arc::clone(stream), head.into());
+            match drive(&**stream, &worker.lifecycle, &mut timer, serving.as_mut()).await {
+                Driven::Done(served) => served.action,
+                Driven::Ended(action) => Some(action),
+                Driven::Panicked(action) => {
+                    worker.panics.inc();
+                    Some(action)
+                }
+            }
+        }
+    };
+    match action {
+        None | Some(Action::Done) => {}
+        Some(Action::Answer(answer)) => send(worker, stream, &mut timer, answer).await,
+        Some(_) => stream.reset(Reason::INTERNAL_ERROR),
+    }
+    record(worker, &**stream);
+}
+
+/// Sends an answer of our own, for as long as the machine lets the client take.
+async fn send(worker: &Worker, stream: &Arc<Stream>, timer: &mut Timer, answer: Answer) {
+    let is_head = stream
+        .cell()
+        .with_exchange(|exchange| exchange.facts().is_some_and(|facts| facts.method == "HEAD"))
+        .unwrap_or(false);
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or_default();
+    response.headers_mut().extend(answer.fields);
+    let length = answer.body.len();
+    if length > 0 {
+        response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
+    }
+    let mut body = if is_head { Bytes::new() } else { answer.body };
+    if stream.send_head(response, body.is_empty()).is_err() {
+        return;
+    }
+    let mut sending = pin!(poll_fn(|cx| match stream.sent().1 {
+        true => Poll::Ready(Ok(())),
+        false => stream.poll_send(cx, &mut body, true),
+    }));
+    let driven = drive(&**stream, &worker.lifecycle, timer, sending.as_mut()).await;
+    if !matches!(driven, Driven::Done(Ok(()))) {
+        stream.reset(Reason::CANCEL);
+    }
+    // A client that has not sent all is told that it need not (RFC 9113 §8.1) when the stream
+    // is dropped, after the answer has left.
+}

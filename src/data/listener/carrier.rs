@@ -1,0 +1,138 @@
+//! 1 · Carrier: what carries a request on the client's side, with the request's machine.
+//!
+//! HTTP/1 carries one request after the other on a [`Connection`](super::connection), HTTP/2
+//! many at once, each on a [`Stream`](super::stream). Whoever drives a request or reports
+//! what happened to it sees only this.
+
+use super::{Client, Listener};
+use crate::data::exchange::{Action, Event, Exchange, Waiting};
+use crate::data::finish::Traffic;
+use crate::types::clock;
+use futures::task::AtomicWaker;
+use parking_lot::Mutex;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+/// What carries a request on the client's side. All of it is used by one task on one
+/// thread; the locks inside are never contended.
+pub trait Carrier: Send + Sync {
+    /// The request's machine.
+    fn cell(&self) -> &Cell;
+
+    /// Who sends it.
+    fn client(&self) -> &Arc<Client>;
+
+    /// Where it came in.
+    fn listener(&self) -> &Arc<Listener>;
+
+    /// Woken when the process changes how it treats connections.
+    fn waker(&self) -> &AtomicWaker;
+
+    /// Before an engine is polled: nobody is known to wait.
+    fn before_poll(&self);
+
+    /// Writes out what was collected for the client.
+    ///
+    /// # Errors
+    /// When the client cannot be written to any more.
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// For whom an engine waits that was just polled. Once the request is done, a read only
+    /// watches for the client to leave.
+    fn waiting(&self, is_request_done: bool) -> Waiting;
+
+    /// The engine has taken the head: it may read the body, and speak. Whether there is one.
+    fn open_body(&self) -> bool;
+
+    /// From now on all that comes is a tunnel's.
+    fn open_tunnel(&self);
+
+    /// Whether the framing of the request's body was broken.
+    fn is_body_malformed(&self) -> bool;
+
+    /// What went over the wire for the request.
+    fn traffic(&self) -> Traffic;
+}
+
+/// A request's machine, and what it decided while nobody could act on it.
+pub struct Cell {
+    exchange: Mutex<Option<Box<Exchange>>>,
+    now: Mutex<Instant>,
+    settled: Mutex<Option<Action>>,
+}
+
+impl Default for Cell {
+    fn default() -> Self {
+        Self {
+            exchange: Mutex::new(None),
+            now: Mutex::new(clock::now()),
+            settled: Mutex::new(None),
+        }
+    }
+}
+
+impl Cell {
+    /// Begins a request.
+    pub fn begin(&self, exchange: Exchange) {
+        *self.settled.lock() = None;
+        *self.exchange.lock() = Some(Box::new(exchange));
+    }
+
+    /// Ends the request and gives it back.
+    pub fn end(&self) -> Option<Box<Exchange>> {
+        self.exchange.lock().take()
+    }
+
+    /// A wake-up begins: the clock is read once for all that it brings.
+    pub fn wake_up(&self) {
+        *self.now.lock() = clock::now();
+    }
+
+    /// When the present wake-up began.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        *self.now.lock()
+    }
+
+    /// Reports `event` to the request's machine, at the time of the present wake-up.
+    /// Without a request there is nothing to do but to cut.
+    pub fn step(&self, event: Event<'_>) -> Action {
+        let now = self.now();
+        self.exchange.lock().as_mut().map_or(Action::Cut, |exchange| exchange.step(event, now))
+    }
+
+    /// Tells the machine for whom the engine waits now, and asks until when. `None`
+    /// without a request.
+    pub fn park(&self, carrier: &dyn Carrier) -> Option<Instant> {
+        let mut exchange = self.exchange.lock();
+        let exchange = exchange.as_mut()?;
+        let waiting = carrier.waiting(exchange.is_request_done());
+        if exchange.waiting() != waiting {
+            exchange.step(Event::Parked(waiting), self.now());
+        }
+        Some(exchange.deadline())
+    }
+
+    /// Keeps what the machine decided while the engine could only stop: the first counts.
+    pub fn settle(&self, action: Action) {
+        self.settled.lock().get_or_insert(action);
+    }
+
+    /// Whether something was settled.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.settled.lock().is_some()
+    }
+
+    /// Takes what was settled.
+    pub fn take_settled(&self) -> Option<Action> {
+        self.settled.lock().take()
+    }
+
+    /// Looks at the request, if there is one.
+    pub fn with_exchange<T>(&self, look: impl FnOnce(&Exchange) -> T) -> Option<T> {
+        self.exchange.lock().as_deref().map(look)
+    }
+}

@@ -1,0 +1,331 @@
+//! 1 · A stream of an HTTP/2 connection: one request, with its client's side.
+//!
+//! Reading and writing are polls that note whether it is the client that is waited for.
+//! What the `h2` crate sees to is not repeated here: frames, flow control, the states of
+//! a stream, content-length against DATA, fields that HTTP/2 forbids (RFC 9113 §8.2.2).
+
+use super::carrier::{Carrier, Cell};
+use super::connection::Connection;
+use super::{Client, Listener};
+use crate::data::exchange::Waiting;
+use crate::data::finish::Traffic;
+use bytes::Bytes;
+use futures::task::AtomicWaker;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderMap, Response};
+use parking_lot::Mutex;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+/// One stream.
+pub struct Stream {
+    cell: Cell,
+    waker: AtomicWaker,
+    connection: Arc<Connection>,
+    /// Whether it asks for a tunnel: what follows its head is not a body.
+    asks_for_tunnel: bool,
+    io: Mutex<StreamIo>,
+}
+
+struct StreamIo {
+    receive: RecvStream,
+    respond: SendResponse<Bytes>,
+    send: Option<SendStream<Bytes>>,
+    is_body_done: bool,
+    is_body_malformed: bool,
+    is_tunnel: bool,
+    /// We have said all that we will.
+    is_ended: bool,
+    is_read_parked: bool,
+    is_write_parked: bool,
+    traffic: Traffic,
+}
+
+impl Stream {
+    /// A stream of `connection` whose head, of `head_bytes`, is read.
+    #[must_use]
+    pub fn new(
+        connection: Arc<Connection>,
+        receive: RecvStream,
+        respond: SendResponse<Bytes>,
+        asks_for_tunnel: bool,
+        head_bytes: u64,
+    ) -> Self {
+        let is_body_done = receive.is_end_stream();
+        Self {
+            cell: Cell::default(),
+            waker: AtomicWaker::new(),
+            connection,
+            asks_for_tunnel,
+            io: Mutex::new(StreamIo {
+                receive,
+                respond,
+                send: None,
+                is_body_done,
+                is_body_malformed: false,
+                is_tunnel: false,
+                is_ended: false,
+                is_read_parked: false,
+                is_write_parked: false,
+                traffic: Traffic { bytes_in: head_bytes, bytes_out: 0 },
+            }),
+        }
+    }
+
+    /// The next part of the body, never an empty one: to HTTP/1 an empty part is the end
+    /// of a body, to HTTP/2 it is nothing. `None` at the end.
+    ///
+    /// # Errors
+    /// When the client reset the stream, broke its framing, or is gone.
+    pub fn poll_data(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
+        let io = &mut *self.io.lock();
+        loop {
+            let Poll::Ready(read) = io.receive.poll_data(cx) else {
+                io.is_read_parked = true;
+                return Poll::Pending;
+            };
+            let data = match read {
+                Some(Ok(data)) => data,
+                Some(Err(error)) => {
+                    // What the library ends, it ends because of what the client sent.
+                    io.is_body_malformed |= error.is_library();
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => {
+                    io.is_body_done = true;
+                    return Poll::Ready(None);
+                }
+            };
+            io.receive.flow_control().release_capacity(data.len())?;
+            io.traffic.bytes_in += data.len() as u64;
+            if !data.is_empty() {
+                io.is_body_done = io.receive.is_end_stream();
+                return Poll::Ready(Some(Ok(data)));
+            }
+        }
+    }
+
+    /// Whether the whole request was read. Of a request for a tunnel the head is all, until
+    /// the tunnel is there.
+    #[must_use]
+    pub fn is_request_read(&self) -> bool {
+        let io = self.io.lock();
+        if self.asks_for_tunnel && !io.is_tunnel { true } else { io.is_body_done }
+    }
+
+    /// Whether it asks for a tunnel (RFC 8441).
+    #[must_use]
+    pub fn asks_for_tunnel(&self) -> bool {
+        self.asks_for_tunnel
+    }
+
+    /// Whether bytes go both ways now.
+    #[must_use]
+    pub fn is_tunnel(&self) -> bool {
+        self.io.lock().is_tunnel
+    }
+
+    /// `Ready` when the client does not want the answer any more.
+    pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let io = &mut *self.io.lock();
+        match &mut io.send {
+            Some(send) => send.poll_reset(cx).map(drop),
+            None => io.respond.poll_reset(cx).map(drop),
+        }
+    }
+
+    /// Sends an informational head (RFC 9110 §15.2).
+    ///
+    /// # Errors
+    /// When the stream is gone.
+    pub fn send_informational(&self, head: Response<()>) -> Result<(), h2::Error> {
+        self.io.lock().respond.send_informational(head)
+    }
+
+    /// Sends the final head; `is_last`: nothing follows.
+    ///
+    /// # Errors
+    /// When the stream is gone.
+    pub fn send_head(&self, head: Response<()>, is_last: bool) -> Result<(), h2::Error> {
+        let io = &mut *self.io.lock();
+        io.traffic.bytes_out += list_bytes(head.headers());
+        io.send = Some(io.respond.send_response(head, is_last)?);
+        io.is_ended = is_last;
+        Ok(())
+    }
+
+    /// Sends what is in `data`, as far as the client takes it; `is_last`: nothing follows.
+    ///
+    /// # Errors
+    /// When the stream is gone, or there was no head.
+    pub fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        data: &mut Bytes,
+        is_last: bool,
+    ) -> Poll<Result<(), h2::Error>> {
+        let io = &mut *self.io.lock();
+        let Some(send) = io.send.as_mut().filter(|_| !io.is_ended) else {
+            return Poll::Ready(Err(Reason::INTERNAL_ERROR.into()));
+        };
+        while !data.is_empty() {
+            send.reserve_capacity(data.len());
+            if send.capacity() == 0 {
+                let Poll::Ready(capacity) = send.poll_capacity(cx) else {
+                    io.is_write_parked = true;
+                    return Poll::Pending;
+                };
+                if capacity.transpose()?.is_none() {
+                    return Poll::Ready(Err(Reason::STREAM_CLOSED.into()));
+                }
+                continue;
+            }
+            let part = data.split_to(send.capacity().min(data.len()));
+            io.traffic.bytes_out += part.len() as u64;
+            io.is_ended = is_last && data.is_empty();
+            send.send_data(part, io.is_ended)?;
+        }
+        if is_last && !io.is_ended {
+            io.is_ended = true;
+            send.send_data(Bytes::new(), true)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends trailers; nothing follows.
+    ///
+    /// # Errors
+    /// When the stream is gone, or there was no head.
+    pub fn send_trailers(&self, trailers: HeaderMap) -> Result<(), h2::Error> {
+        let io = &mut *self.io.lock();
+        io.traffic.bytes_out += list_bytes(&trailers);
+        io.is_ended = true;
+        match &mut io.send {
+            Some(send) => send.send_trailers(trailers),
+            None => Err(Reason::INTERNAL_ERROR.into()),
+        }
+    }
+
+    /// Whether the head of an answer was sent, and whether all of it.
+    #[must_use]
+    pub fn sent(&self) -> (bool, bool) {
+        let io = self.io.lock();
+        (io.send.is_some(), io.is_ended)
+    }
+
+    /// Ends the stream so that no client takes its answer for whole.
+    pub fn reset(&self, reason: Reason) {
+        let io = &mut *self.io.lock();
+        io.is_ended = true;
+        match &mut io.send {
+            Some(send) => send.send_reset(reason),
+            None => io.respond.send_reset(reason),
+        }
+    }
+}
+
+/// The size of a list of fields, not compressed.
+pub(crate) fn list_bytes(fields: &HeaderMap) -> u64 {
+    fields.iter().map(|(name, value)| (name.as_str().len() + value.len()) as u64).sum()
+}
+
+impl Carrier for Stream {
+    fn cell(&self) -> &Cell {
+        &self.cell
+    }
+
+    fn client(&self) -> &Arc<Client> {
+        &self.connection.client
+    }
+
+    fn listener(&self) -> &Arc<Listener> {
+        self.connection.listener()
+    }
+
+    fn waker(&self) -> &AtomicWaker {
+        &self.waker
+    }
+
+    fn before_poll(&self) {
+        self.cell.wake_up();
+        let mut io = self.io.lock();
+        io.is_read_parked = false;
+        io.is_write_parked = false;
+    }
+
+    /// Frames are written by whoever serves the connection.
+    fn poll_flush(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn waiting(&self, is_request_done: bool) -> Waiting {
+        let io = self.io.lock();
+        if io.is_write_parked || (io.is_read_parked && !is_request_done) {
+            Waiting::Client
+        } else {
+            Waiting::Backend
+        }
+    }
+
+    fn open_body(&self) -> bool {
+        !self.is_request_read()
+    }
+
+    fn open_tunnel(&self) {
+        self.io.lock().is_tunnel = true;
+    }
+
+    fn is_body_malformed(&self) -> bool {
+        self.io.lock().is_body_malformed
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.io.lock().traffic
+    }
+}
+
+/// An HTTP/2 connection's bytes: those of the socket, those read ahead first.
+pub struct StreamBytes(pub Arc<Connection>);
+
+impl tokio::io::AsyncRead for StreamBytes {
+    fn poll_read(
+        self: std::pin::Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.poll_read(cx, buf)
+    }
+}
+
+impl tokio::io::AsyncWrite for StreamBytes {
+    fn poll_write(
+        self: std::pin::Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll_write_through(cx, &[io::IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: std::pin::Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll_write_through(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.0.poll_flush(cx))?;
+        self.0.poll_shutdown(cx)
+    }
+}

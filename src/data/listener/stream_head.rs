@@ -1,0 +1,175 @@
+//! 1 · The head of an HTTP/2 request, made into what the stages and backends know.
+//!
+//! The `h2` crate refuses what breaks the frames' own rules: forbidden fields, upper case,
+//! pseudo-fields in disorder. Here is what a proxy has to see to on top (RFC 9113 §8.2, §8.3,
+//! §10.3): one host, one length, a target that is one, cookie crumbs joined, and a request
+//! for a WebSocket tunnel (RFC 8441) turned into the request that HTTP/1 backends know.
+
+use crate::data::refusal::Refusal;
+use crate::wire::request::{is_host_byte, is_target_byte, parse_length};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
+
+/// Room for the key that a WebSocket over HTTP/1 asks for; a stream does not have one.
+const WEBSOCKET_KEY: HeaderValue = HeaderValue::from_static("dmFubmUtcmZjODQ0MS1rZQ==");
+
+/// Puts `head` into the shape of a request to forward. Whether it asks for a tunnel.
+///
+/// # Errors
+/// [`Refusal::MalformedHead`] and [`Refusal::MissingHost`], for heads that two readers could
+/// read in two ways.
+pub fn prepare(head: &mut Parts) -> Result<bool, Refusal> {
+    let protocol = head.extensions.remove::<h2::ext::Protocol>();
+    let asks_for_tunnel = match (&head.method, &protocol) {
+        (&Method::CONNECT, Some(protocol)) if protocol.as_str() == "websocket" => true,
+        (_, Some(_)) => return Err(Refusal::MethodRefused),
+        (_, None) => false,
+    };
+    name_host(head)?;
+    if head.method != Method::CONNECT || asks_for_tunnel {
+        head.uri = target(&head.uri)?;
+    }
+    check_length(&head.headers)?;
+    join_cookies(&mut head.headers)?;
+    if asks_for_tunnel {
+        head.method = Method::GET;
+        head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        head.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        head.headers.insert(header::SEC_WEBSOCKET_KEY, WEBSOCKET_KEY);
+    }
+    Ok(asks_for_tunnel)
+}
+
+/// Host says what `:authority` says, whichever of them was given; both must agree.
+fn name_host(head: &mut Parts) -> Result<(), Refusal> {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Refusal::MissingHost);
+    }
+    let authority = head.uri.authority().map(|authority| authority.as_str());
+    let name = match (authority, host) {
+        (Some(authority), Some(host))
+            if !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()) =>
+        {
+            return Err(Refusal::MalformedHead);
+        }
+        (Some(authority), _) => {
+            HeaderValue::from_str(authority).map_err(|_bytes| Refusal::MalformedHead)?
+        }
+        (None, Some(host)) => host.clone(),
+        (None, None) => return Err(Refusal::MissingHost),
+    };
+    match name.as_bytes() {
+        [] => Err(Refusal::MissingHost),
+        // Also keeps user information out (RFC 9113 §8.3.1).
+        bytes if !bytes.iter().all(is_host_byte) => Err(Refusal::MalformedHead),
+        _ => {
+            head.headers.insert(header::HOST, name);
+            Ok(())
+        }
+    }
+}
+
+/// Path and query alone: nothing that could end a request line of HTTP/1.
+fn target(uri: &Uri) -> Result<Uri, Refusal> {
+    let target = uri.path_and_query().ok_or(Refusal::MalformedHead)?;
+    let is_path = target.as_str().starts_with('/') || target.as_str() == "*";
+    if !is_path || !target.as_str().bytes().all(|byte| is_target_byte(&byte)) {
+        return Err(Refusal::MalformedHead);
+    }
+    Ok(target.clone().into())
+}
+
+fn check_length(fields: &HeaderMap) -> Result<(), Refusal> {
+    let mut lengths = fields.get_all(header::CONTENT_LENGTH).iter();
+    let is_length = lengths.next().is_none_or(|length| parse_length(length.as_bytes()).is_some());
+    if is_length && lengths.next().is_none() { Ok(()) } else { Err(Refusal::MalformedHead) }
+}
+
+/// Joins the crumbs of a cookie, which HTTP/1 has in one field (RFC 9113 §8.2.3).
+fn join_cookies(fields: &mut HeaderMap) -> Result<(), Refusal> {
+    let crumbs: Vec<&[u8]> =
+        fields.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() < 2 {
+        return Ok(());
+    }
+    let whole = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+        .map_err(|_bytes| Refusal::MalformedHead)?;
+    fields.insert(header::COOKIE, whole);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn prepared(uri: &str, fields: &[(&str, &str)]) -> Result<Parts, Refusal> {
+        let mut request = Request::builder().uri(uri);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let mut parts = request.body(()).unwrap().into_parts().0;
+        prepare(&mut parts).map(|_| parts)
+    }
+
+    #[test]
+    fn host_and_authority_become_one() {
+        for fields in [&[][..], &[("host", "A.example")]] {
+            assert_eq!(
+                prepared("https://a.example/x", fields).unwrap().headers["host"],
+                "a.example"
+            );
+        }
+        assert_eq!(prepared("/x", &[("host", "b")]).unwrap().headers["host"], "b");
+        for (uri, fields, refusal) in [
+            ("https://a.example/", &[("host", "b")][..], Refusal::MalformedHead),
+            ("https://u@a.example/", &[], Refusal::MalformedHead),
+            ("/", &[], Refusal::MissingHost),
+            ("/", &[("host", "")], Refusal::MissingHost),
+            ("/", &[("host", "a"), ("host", "a")], Refusal::MissingHost),
+        ] {
+            assert_eq!(prepared(uri, fields).unwrap_err(), refusal, "{uri} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn the_target_is_path_and_query() {
+        let parts = prepared("https://a/x?y=1", &[]).unwrap();
+        assert_eq!(parts.uri.to_string(), "/x?y=1");
+        assert_eq!(prepared("https://a/x\"y", &[]).unwrap_err(), Refusal::MalformedHead);
+    }
+
+    #[test]
+    fn there_is_one_length() {
+        let uri = "https://a/";
+        assert!(prepared(uri, &[("content-length", "3")]).is_ok());
+        for fields in [
+            &[("content-length", "3"), ("content-length", "3")][..],
+            &[("content-length", "+3")],
+            &[("content-length", "3,3")],
+        ] {
+            assert_eq!(prepared(uri, fields).unwrap_err(), Refusal::MalformedHead);
+        }
+    }
+
+    #[test]
+    fn crumbs_are_joined() {
+        let crumbs = [("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")];
+        let parts = prepared("https://a/", &crumbs).unwrap();
+        let cookies: Vec<_> = parts.headers.get_all("cookie").iter().collect();
+        assert_eq!(cookies, ["a=1; b=2; c=3"]);
+    }
+
+    #[test]
+    fn a_tunnel_for_a_websocket_becomes_an_upgrade_and_others_are_refused() {
+        for (protocol, want) in [("websocket", Ok(true)), ("ip", Err(Refusal::MethodRefused))] {
+            let request = Request::builder().method("CONNECT").uri("https://a/chat");
+            let mut parts = request.body(()).unwrap().into_parts().0;
+            parts.extensions.insert(h2::ext::Protocol::from(protocol));
+            assert_eq!(prepare(&mut parts), want);
+            assert_eq!(parts.method == "GET", want.is_ok());
+        }
+    }
+}
