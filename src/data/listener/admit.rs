@@ -37,12 +37,13 @@ pub fn wants_keep_alive(head: &RequestHead<'_>) -> bool {
     if head.version >= Version::Http11 { !says(b"close") } else { says(b"keep-alive") }
 }
 
-/// Whether the request asks to speak WebSocket (RFC 6455 §4.1): the only upgrade that
+/// Whether the request asks to speak WebSocket (RFC 6455 §4.1; over HTTP/2 it was made to
+/// look like that): the only upgrade that
 /// is passed on.
 #[must_use]
 pub fn asks_for_websocket(head: &RequestHead<'_>) -> bool {
     head.method == "GET"
-        && head.version == Version::Http11
+        && head.version >= Version::Http11
         && head.fields.first("upgrade").is_some_and(|v| v.eq_ignore_ascii_case(b"websocket"))
         && head
             .fields

@@ -121,6 +121,11 @@ impl Stream {
         self.asks_for_tunnel
     }
 
+    /// The head that agrees to a tunnel was sent: what comes now is the tunnel's.
+    pub fn begin_tunnel(&self) {
+        self.io.lock().is_tunnel = true;
+    }
+
     /// Whether bytes go both ways now.
     #[must_use]
     pub fn is_tunnel(&self) -> bool {
@@ -273,9 +278,8 @@ impl Carrier for Stream {
         !self.is_request_read()
     }
 
-    fn open_tunnel(&self) {
-        self.io.lock().is_tunnel = true;
-    }
+    /// Nothing: the tunnel begins when its head was sent.
+    fn open_tunnel(&self) {}
 
     fn is_body_malformed(&self) -> bool {
         self.io.lock().is_body_malformed

@@ -81,6 +81,9 @@ impl StreamSession {
             return self.stream.send_informational(response).map_err(gone_while_writing);
         }
         self.stream.send_head(response, is_last).map_err(gone_while_writing)?;
+        if is_switch {
+            self.stream.begin_tunnel();
+        }
         self.answered = Some(head);
         Ok(())
     }
