@@ -17,7 +17,8 @@ use std::process::{Command, Output};
 use vanne::config::{
     self, AccessLog, AccessLogTarget, Address, AlgorithmName, Config, Environment, Format, Host,
     Http2, Listener, ListenerProtocol, ListenerTimeouts, Log, LogLevel, PathPrefix, Pool,
-    PoolTimeouts, Probe, Process, Route, RouteMatch, RouteTimeouts, Source,
+    PoolHttp2, PoolProtocol, PoolTimeouts, PoolTls, Probe, Process, Route, RouteMatch,
+    RouteTimeouts, Source,
 };
 use vanne::types::units::Period;
 use vanne_filters::SecurityHeaders;
@@ -92,8 +93,13 @@ fn pool() -> impl Strategy<Value = Pool> {
             idle,
         },
     );
-    (btree_set(address(), 0..4), 0_u8..=10, timeouts).prop_map(
-        |(backends, connect_retries, timeouts)| Pool {
+    let wire =
+        (select(vec![PoolProtocol::Http1, PoolProtocol::Http2]), 1_u32..=10_000, any::<bool>());
+    (btree_set(address(), 0..4), wire, 0_u8..=10, timeouts).prop_map(
+        |(backends, (protocol, max_streams, verify), connect_retries, timeouts)| Pool {
+            protocol,
+            http2: PoolHttp2 { max_streams },
+            tls: Some(PoolTls { verify, ..PoolTls::default() }),
             algorithm: AlgorithmName::RoundRobin,
             backends: backends.into_iter().map(Address).collect(),
             connect_retries,

@@ -10,6 +10,28 @@ use crate::types::units::Period;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+/// A key file alone does nothing, and ALPN needs TLS to happen in.
+fn check_pool_tls(pool: &str, node: &Node, problems: &mut Vec<Problem>) {
+    let tls = node.get("tls");
+    let of_tls = |key: &str| tls.and_then(|tls| tls.get(key));
+    if let (Some(key), None) = (of_tls("key_file"), of_tls("certificate_file")) {
+        let message = "key_file without certificate_file does nothing";
+        problems.push(
+            Problem::new(&format!("pool.{pool}.tls.key_file"), key.span.clone(), message)
+                .accepts("both, or neither"),
+        );
+    }
+    if let (Some("auto"), Some(node), None) =
+        (node.get("protocol").and_then(Node::text), node.get("protocol"), tls)
+    {
+        let message = "auto is agreed on in the TLS handshake, and this pool has no tls";
+        problems.push(
+            Problem::new(&format!("pool.{pool}.protocol"), node.span.clone(), message)
+                .accepts("`tls` beside it, or \"h2\" or \"http/1.1\""),
+        );
+    }
+}
+
 /// Adds all that is wrong between the parts of `root`.
 pub fn check(root: &Node, problems: &mut Vec<Problem>) {
     check_listeners(root, problems);
@@ -89,6 +111,7 @@ fn check_drain(root: &Node, problems: &mut Vec<Problem>) {
 
 fn check_pools(root: &Node, problems: &mut Vec<Problem>) {
     for pool in root.get("pool").map(Node::entries).unwrap_or_default() {
+        check_pool_tls(&pool.key, &pool.node, problems);
         let backends = pool.node.get("backends").map(Node::items).unwrap_or_default();
         let mut seen = HashMap::new();
         for (index, backend) in backends.iter().enumerate() {

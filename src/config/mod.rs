@@ -15,6 +15,7 @@ pub mod formats;
 mod json;
 pub mod listener;
 pub mod observe;
+mod paths;
 pub mod pool;
 pub mod probe;
 pub mod process;
@@ -28,7 +29,7 @@ pub use diagnostics::{Diagnostics, Problem, Severity};
 pub use expand::{Environment, ProcessEnvironment};
 pub use listener::{Address, Http2, Listener, ListenerProtocol, ListenerTimeouts};
 pub use observe::{AccessLog, AccessLogTarget, FilePath, Log, LogLevel};
-pub use pool::{AlgorithmName, Pool, PoolTimeouts};
+pub use pool::{AlgorithmName, Pool, PoolHttp2, PoolProtocol, PoolTimeouts, PoolTls};
 pub use probe::Probe;
 pub use process::Process;
 pub use route::{Host, PathPrefix, Route, RouteMatch, RouteTimeouts};
@@ -151,6 +152,7 @@ pub fn parse(
     }
     match serde_json::from_value::<Config>(root.to_json()) {
         Ok(mut config) => {
+            paths::resolve(&mut config, source.folder);
             if token.is_some() {
                 config.probe.metrics_token = token;
                 config.probe.metrics_token_file = None;

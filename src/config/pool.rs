@@ -1,6 +1,8 @@
 //! `[pool.NAME]`: the backends of one service.
 
 use super::listener::Address;
+use super::observe::FilePath;
+use super::route::Host;
 use crate::types::units::Period;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,13 @@ pub struct Pool {
     /// The backends: IP addresses and ports, like `["10.0.0.1:8080", "10.0.0.2:8080"]`. An
     /// empty list is allowed: requests then get 503 `no_backend`.
     pub backends: Vec<Address>,
+    /// What is spoken with the backends.
+    pub protocol: PoolProtocol,
+    /// HTTP/2 with the backends.
+    pub http2: PoolHttp2,
+    /// TLS with the backends. Without it: plain text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<PoolTls>,
     /// How often a connection that failed is tried again: on another backend while there is
     /// one, else once more on all after 100 ms. Then: 502 `connect_refused` or
     /// `connect_failed`, or 504 `connect_timeout`.
@@ -28,6 +37,9 @@ impl Default for Pool {
         Self {
             algorithm: AlgorithmName::RoundRobin,
             backends: Vec::new(),
+            protocol: PoolProtocol::Http1,
+            http2: PoolHttp2::default(),
+            tls: None,
             connect_retries: 1,
             timeouts: PoolTimeouts::default(),
         }
@@ -48,6 +60,73 @@ impl AlgorithmName {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RoundRobin => "round-robin",
+        }
+    }
+}
+
+/// What is spoken with backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum PoolProtocol {
+    /// HTTP/2 if the backend agrees to it in the TLS handshake (ALPN), else HTTP/1.1. Needs
+    /// `tls`.
+    #[serde(rename = "auto")]
+    Auto,
+    /// HTTP/2, as gRPC needs it. Without `tls` the backend has to know beforehand.
+    #[serde(rename = "h2")]
+    Http2,
+    /// HTTP/1.1.
+    #[serde(rename = "http/1.1")]
+    Http1,
+}
+
+/// HTTP/2 with backends.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PoolHttp2 {
+    /// Requests at once on a connection; for more, another one is opened. A backend that takes
+    /// fewer is obeyed.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_streams: u32,
+}
+
+impl Default for PoolHttp2 {
+    fn default() -> Self {
+        Self { max_streams: 100 }
+    }
+}
+
+/// TLS with backends: 1.2 or 1.3, as they can.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PoolTls {
+    /// The name that the backends are asked for (SNI) and must prove. Without it: each one's
+    /// address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<Host>,
+    /// A PEM file of the authorities that may vouch for the backends. Without it: those that
+    /// the system trusts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<FilePath>,
+    /// A PEM file with the certificate that Vanne shows, and those that lead to its root. Its
+    /// key is in `key_file`, or in the same file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_file: Option<FilePath>,
+    /// A PEM file with the key of `certificate_file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<FilePath>,
+    /// Whether the backends have to prove who they are. Without that anyone in between can
+    /// read and change everything: for trying things out only. Then: 502 `tls_failed`.
+    pub verify: bool,
+}
+
+impl Default for PoolTls {
+    fn default() -> Self {
+        Self {
+            server_name: None,
+            ca_file: None,
+            certificate_file: None,
+            key_file: None,
+            verify: true,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Everything a request could need to look up by name is resolved here once: pools,
 //! filters, metrics. Compiling has no effect; publishing is the caller's.
 
+use super::wire;
 use crate::config::{self, Config, ListenerProtocol};
 use crate::data::balance;
 use crate::data::chain::Chain;
@@ -32,6 +33,16 @@ pub enum CompileError {
         what: &'static str,
         /// Its name.
         name: String,
+    },
+    /// A file that a pool's TLS names.
+    #[error("{key}: {path}: {why}")]
+    File {
+        /// The key that names it.
+        key: String,
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        why: String,
     },
     /// A metric.
     #[error("metric of the config")]
@@ -129,6 +140,7 @@ fn compile_pool(
             between_bytes: config.timeouts.between_bytes.as_duration(),
             idle: config.timeouts.idle.as_duration(),
         },
+        wire: Arc::new(wire::compile(id, config)?),
         turn: Default::default(),
         attempts: [a?, b?, c?, d?, e?, f?, g?, h?],
     })

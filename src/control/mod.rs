@@ -6,3 +6,4 @@
 pub mod compile;
 pub mod drain;
 pub mod probe;
+mod wire;

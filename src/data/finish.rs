@@ -4,6 +4,7 @@
 //! counts it, and writes its log line.
 
 use super::exchange::Exchange;
+use super::grpc;
 use super::upstream::AttemptRecord;
 use crate::observe::access_log::LogRing;
 use crate::observe::metrics::{Metrics, REFUSALS};
@@ -32,6 +33,8 @@ struct Line<'a> {
     target: Option<&'a str>,
     version: Option<&'static str>,
     status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grpc_status: Option<u32>,
     route: Option<&'a str>,
     pool: Option<&'a str>,
     backend: Option<&'a str>,
@@ -69,7 +72,8 @@ pub fn finish(
     now: Instant,
 ) {
     if let Some(route) = exchange.route() {
-        let class = exchange.status().map_or(5, |status| status / 100).clamp(1, 5);
+        let call_status = exchange.call_status().map(grpc::to_http);
+        let class = call_status.or(exchange.status()).map_or(5, |status| status / 100).clamp(1, 5);
         if let Some(counter) = route.metrics.requests.get(usize::from(class) - 1) {
             counter.inc();
         }
@@ -123,6 +127,7 @@ fn line(exchange: &Exchange, traffic: Traffic, now: Instant) -> serde_json::Resu
         target: facts.map(|f| f.target.as_str()),
         version: facts.map(|f| f.version.as_str()),
         status: exchange.status(),
+        grpc_status: exchange.call_status(),
         route: exchange.route().map(|r| r.id.as_str()),
         pool: exchange.route().map(|r| r.pool.id.as_str()),
         backend: last.map(|attempt| &*attempt.backend.name),

@@ -24,6 +24,7 @@ pub mod chain;
 pub mod balance;
 pub mod pool;
 // 8 the attempt and its outcome
+pub mod grpc;
 pub mod outcome;
 pub mod upstream;
 // when we answer ourselves

@@ -19,7 +19,7 @@ pub enum Outcome {
 /// In what way a backend failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Category {
-    /// No connection: refused or unreachable.
+    /// No connection: refused, unreachable, or without trust.
     Connect,
     /// Too slow: connect, first byte, or between bytes.
     Timeout,
@@ -44,7 +44,9 @@ impl Outcome {
     #[must_use]
     pub fn of_refusal(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::ConnectFailed | Refusal::ConnectRefused => Self::Failure(Category::Connect),
+            Refusal::ConnectFailed | Refusal::ConnectRefused | Refusal::TlsFailed => {
+                Self::Failure(Category::Connect)
+            }
             Refusal::ConnectTimeout | Refusal::FirstByteTimeout | Refusal::BackendStalled => {
                 Self::Failure(Category::Timeout)
             }

@@ -40,6 +40,8 @@ pub enum Refusal {
     BackendMalformed,
     /// The backend sent or took nothing for `between_bytes`.
     BackendStalled,
+    /// Longer than the client of a gRPC call gives it (`grpc-timeout`).
+    CallDeadline,
     /// The client closed its connection.
     ClientGone,
     /// The client sent or took nothing for `between_bytes`.
@@ -78,6 +80,8 @@ pub enum Refusal {
     Panic,
     /// The listener does not speak the client's version of HTTP.
     ProtocolRefused,
+    /// TLS with the backend failed: it is not who it should be, or cannot agree.
+    TlsFailed,
     /// The listener has `max_connections` open.
     TooManyConnections,
     /// Longer than the route's `total`.
@@ -119,6 +123,7 @@ impl Refusal {
             Self::BackendCut => row("backend_cut", 502, Backend, Level::WARN),
             Self::BackendMalformed => row("backend_malformed", 502, Backend, Level::WARN),
             Self::BackendStalled => row("backend_stalled", 504, Backend, Level::WARN),
+            Self::CallDeadline => row("call_deadline", 504, Client, Level::DEBUG),
             Self::ClientGone => row("client_gone", 499, Client, Level::DEBUG),
             Self::ClientStalled => row("client_stalled", 408, Client, Level::DEBUG),
             Self::ConnectFailed => retryable(row("connect_failed", 502, Backend, Level::WARN)),
@@ -138,6 +143,7 @@ impl Refusal {
             Self::NoRoute => row("no_route", 404, Vanne, Level::DEBUG),
             Self::Panic => row("panic", 500, Vanne, Level::ERROR),
             Self::ProtocolRefused => row("protocol_refused", 505, Client, Level::DEBUG),
+            Self::TlsFailed => retryable(row("tls_failed", 502, Backend, Level::WARN)),
             Self::TooManyConnections => row("too_many_connections", 503, Vanne, Level::WARN),
             Self::TotalTimeout => row("total_timeout", 504, Vanne, Level::WARN),
             Self::TunnelIdleTimeout => row("tunnel_idle_timeout", 504, Vanne, Level::DEBUG),

@@ -129,6 +129,7 @@ pub(crate) mod tests {
                 between_bytes: Duration::from_secs(5),
                 idle: Duration::from_secs(60),
             },
+            wire: Arc::default(),
             turn: Default::default(),
             attempts: std::array::from_fn::<_, { Outcome::ALL.len() }, _>(|_| counter()),
         }

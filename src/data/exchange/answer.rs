@@ -46,6 +46,23 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// The same for a gRPC call: its status and reason in the head, and no body.
+    #[must_use]
+    pub fn to_call(mut self, status: u32) -> Self {
+        let reason = HeaderValue::from_bytes(self.body.trim_ascii_end());
+        self.fields.retain(|(name, _)| *name != header::CONTENT_TYPE && *name != header::ALLOW);
+        self.fields.extend([
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
+            (HeaderName::from_static("grpc-status"), status.into()),
+        ]);
+        // Our reasons are plain ASCII: nothing in them needs the message's %-encoding.
+        let message = HeaderName::from_static("grpc-message");
+        self.fields.extend(reason.ok().map(|reason| (message, reason)));
+        Self { status: 200, body: Bytes::new(), ..self }
+    }
+}
+
 fn apply(edits: &HeadEdits, fields: &mut Vec<(HeaderName, HeaderValue)>) {
     for edit in edits {
         match edit {

@@ -30,6 +30,7 @@ impl Exchange {
             backend: Arc::clone(&backend),
             connect_timeout: pool.timeouts.connect,
             idle_timeout: pool.timeouts.idle,
+            wire: Arc::clone(&pool.wire),
         };
         self.attempts.push(AttemptRecord::begin(backend, now));
         self.phase = Phase::Connecting;
@@ -89,6 +90,7 @@ impl Exchange {
             Fault::ConnectRefused => Refusal::ConnectRefused,
             Fault::ConnectTimeout => Refusal::ConnectTimeout,
             Fault::Internal => Refusal::Internal,
+            Fault::TlsFailed => Refusal::TlsFailed,
         }
     }
 

@@ -53,7 +53,13 @@ impl Exchange {
         }
         let is_total =
             !matches!(self.phase, Phase::Head | Phase::Tunnel) && now >= self.total_deadline();
-        let refusal = if is_total { Refusal::TotalTimeout } else { self.limit().1 };
+        let refusal = match is_total {
+            true if self.call_timeout().is_some_and(|limit| now >= self.started + limit) => {
+                Refusal::CallDeadline
+            }
+            true => Refusal::TotalTimeout,
+            false => self.limit().1,
+        };
         self.refuse(refusal, now)
     }
 
@@ -84,8 +90,13 @@ impl Exchange {
         if self.phase == Phase::Head { self.started } else { self.progress }
     }
 
+    /// The time that the client gives a gRPC call.
+    fn call_timeout(&self) -> Option<Duration> {
+        self.facts.as_ref()?.call?.timeout
+    }
+
     fn total_deadline(&self) -> Instant {
         let total = self.route.as_ref().map_or(self.listener.timeouts.head, |r| r.total);
-        self.started + total
+        self.started + self.call_timeout().map_or(total, |limit| limit.min(total))
     }
 }

@@ -12,22 +12,25 @@
 mod answer;
 mod attempts;
 mod deadline;
+mod facts;
 
 pub use answer::Answer;
 pub use deadline::Waiting;
+pub use facts::{Call, Facts};
 
 use super::effects::Effect;
+use super::grpc;
 use super::listener::{Client, Listener, admit};
 use super::outcome::Outcome;
 use super::pool::Backend;
 use super::refusal::Refusal;
 use super::snapshot::{LocalSnapshot, Route};
-use super::upstream::{Attempt, AttemptRecord, Fault, forward};
+use super::upstream::{Attempt, AttemptRecord, Fault, Protocol, forward};
 use crate::types::request_id::RequestId;
-use http::{HeaderValue, Method};
+use http::HeaderValue;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
-use vanne_filters::{HeadEdits, RequestHead, ResponseHead, Verdict, Version};
+use vanne_filters::{FieldList, HeadEdits, RequestHead, ResponseHead, Verdict, Version};
 
 /// What an engine reports.
 pub enum Event<'a> {
@@ -54,6 +57,8 @@ pub enum Event<'a> {
     Response(ResponseHead<'a>),
     /// Part of the answer's body came from the backend.
     ResponseBody,
+    /// The trailers of the backend's answer came.
+    ResponseTrailers(&'a dyn FieldList),
     /// Something failed. `is_replayable`: the request can be sent once more, whole.
     Failed {
         /// What the engine saw.
@@ -104,21 +109,6 @@ enum Phase {
     Tunnel,
     /// Ended; an answer of ours may still be on its way.
     Ended,
-}
-
-/// What the log tells of a request: copied, since the head does not live so long.
-#[derive(Clone, Debug)]
-pub struct Facts {
-    /// The method.
-    pub method: Method,
-    /// The authority the client asked for, if any.
-    pub host: Option<String>,
-    /// The raw target.
-    pub target: String,
-    /// The client's version.
-    pub version: Version,
-    /// Whether the client wants to keep its connection (RFC 9112 §9.3).
-    pub wants_keep_alive: bool,
 }
 
 /// One request with its answer.
@@ -219,6 +209,11 @@ impl Exchange {
                 self.progress = now;
                 Action::Continue
             }
+            Event::ResponseTrailers(fields) => {
+                self.progress = now;
+                self.note_call_status(fields);
+                Action::Continue
+            }
             Event::Failed { fault, is_replayable } => self.on_fault(fault, is_replayable, now),
             Event::Parked(waiting) => self.on_parked(waiting, now),
             Event::Deadline => self.on_deadline(now),
@@ -241,13 +236,7 @@ impl Exchange {
 
     /// Stages 1 to 6: admit, route, filters, pick.
     fn on_request(&mut self, head: &RequestHead<'_>, has_body: bool, now: Instant) -> Action {
-        self.facts = Some(Facts {
-            method: Method::from_bytes(head.method.as_bytes()).unwrap_or_default(),
-            host: head.authority.map(text),
-            target: text(head.target),
-            version: head.version,
-            wants_keep_alive: admit::wants_keep_alive(head),
-        });
+        self.facts = Some(Facts::of(head));
         self.request_done = !has_body;
         self.progress = now;
         if let Err(refusal) = admit::admit(head) {
@@ -261,7 +250,10 @@ impl Exchange {
             head,
             &self.client,
             &self.id_value,
-            self.is_websocket,
+            forward::Passing {
+                websocket: self.is_websocket,
+                trailers: route.pool.wire.protocol != Protocol::Http1,
+            },
             &mut self.request_edits,
         );
         let verdict = route.chain.on_request(head, &mut self.request_edits);
@@ -291,6 +283,7 @@ impl Exchange {
         }
         self.status = Some(head.status);
         self.is_head_sent = true;
+        self.note_call_status(head.fields);
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.first_byte = Some(now);
         }
@@ -304,6 +297,7 @@ impl Exchange {
     fn on_ended(&mut self, now: Instant) -> Action {
         match (self.phase, self.status) {
             (Phase::Streaming | Phase::Tunnel, Some(status)) => {
+                let status = self.call_status().map_or(status, grpc::to_http);
                 self.end_attempt(Outcome::of_status(status), None, now);
                 self.phase = Phase::Ended;
                 Action::Done
@@ -329,7 +323,27 @@ impl Exchange {
         }
         self.is_head_sent = true;
         let chain = self.route.as_ref().map_or(&self.snapshot.default_chain, |r| &r.chain);
-        Action::Answer(Answer::build(refusal, self.id, chain))
+        let answer = Answer::build(refusal, self.id, chain);
+        match self.facts.as_mut().and_then(|facts| facts.call.as_mut()) {
+            None => Action::Answer(answer),
+            Some(call) => {
+                call.status = Some(grpc::of_refusal(refusal));
+                self.status = Some(200);
+                Action::Answer(answer.to_call(grpc::of_refusal(refusal)))
+            }
+        }
+    }
+
+    fn note_call_status(&mut self, fields: &dyn FieldList) {
+        if let Some(call) = self.facts.as_mut().and_then(|facts| facts.call.as_mut()) {
+            call.status = grpc::status(fields).or(call.status);
+        }
+    }
+
+    /// The status of a gRPC call, once it is known.
+    #[must_use]
+    pub fn call_status(&self) -> Option<u32> {
+        self.facts.as_ref()?.call?.status
     }
 
     /// Edits for the request's head, per attempt the same.
@@ -385,11 +399,6 @@ impl Exchange {
     pub fn generation(&self) -> u64 {
         self.snapshot.generation
     }
-}
-
-/// Bytes from the wire as text for the log; what is not UTF-8 is marked.
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[cfg(test)]

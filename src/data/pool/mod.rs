@@ -16,6 +16,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use super::outcome::Outcome;
+use super::upstream::Wire;
 
 /// Time limits on the backend's side. All are set; none is infinite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub struct Pool {
     pub connect_retries: u8,
     /// Time limits.
     pub timeouts: Timeouts,
+    /// How its backends are spoken to.
+    pub wire: Arc<Wire>,
     /// Turns taken: what the sequence algorithms count on.
     pub turn: CachePadded<AtomicUsize>,
     /// `vanne_attempts_total` of this pool, in the order of [`Outcome::ALL`].

@@ -1,5 +1,6 @@
 //! 8 · Attempt: one try at one backend, and what became of it.
 
+use super::wire::Wire;
 use crate::data::outcome::Outcome;
 use crate::data::pool::{Backend, InFlight};
 use crate::data::refusal::Refusal;
@@ -15,6 +16,8 @@ pub struct Attempt {
     pub connect_timeout: Duration,
     /// How long the connection may be kept for reuse afterwards.
     pub idle_timeout: Duration,
+    /// How its backend is spoken to.
+    pub wire: Arc<Wire>,
 }
 
 /// What an engine saw go wrong. The machine decides what it means.
@@ -36,6 +39,8 @@ pub enum Fault {
     ConnectTimeout,
     /// Something in the engine itself.
     Internal,
+    /// The TLS handshake failed.
+    TlsFailed,
 }
 
 /// One attempt as the log tells it.

@@ -40,19 +40,32 @@ const NEVER_NAMED: [HeaderName; 5] = [
     header::UPGRADE,
 ];
 
+/// What of a connection's own is passed on all the same.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Passing {
+    /// The request to speak WebSocket.
+    pub websocket: bool,
+    /// The word that trailers are understood; to HTTP/2 backends, where gRPC asks for it.
+    pub trailers: bool,
+}
+
 /// Edits for a request on its way to the backend. `id`: the request's, as a value.
 pub fn request_edits(
     head: &RequestHead<'_>,
     client: &Client,
     id: &HeaderValue,
-    is_websocket: bool,
+    passing: Passing,
     edits: &mut HeadEdits,
 ) {
+    let says_trailers = head.fields.first("te").is_some_and(|te| te == b"trailers");
     head.fields.each(&mut |name, value| {
         remove_hop_by_hop(name, value, edits);
         remove_claim(name, edits);
     });
-    if is_websocket {
+    if passing.trailers && says_trailers {
+        edits.set(header::TE, HeaderValue::from_static("trailers"));
+    }
+    if passing.websocket {
         edits.set(header::CONNECTION, HeaderValue::from_static("upgrade"));
         edits.set(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
@@ -122,7 +135,8 @@ mod tests {
         let client = Client::new("192.0.2.1:5000".parse().unwrap(), 80);
         let id = RequestId::next(&mut fastrand::Rng::with_seed(1)).to_value();
         let mut edits = HeadEdits::new();
-        request_edits(&head, &client, &id, is_websocket, &mut edits);
+        let passing = Passing { websocket: is_websocket, trailers: false };
+        request_edits(&head, &client, &id, passing, &mut edits);
         edits
     }
 

@@ -2,5 +2,7 @@
 
 pub mod attempt;
 pub mod forward;
+pub mod wire;
 
 pub use attempt::{Attempt, AttemptRecord, Fault};
+pub use wire::{Protocol, Tls, Wire};

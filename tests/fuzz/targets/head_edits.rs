@@ -95,7 +95,8 @@ fuzz_target!(|bytes: &[u8]| {
     let client = Client::new("192.0.2.1:5000".parse().expect("an address"), 80);
     let id = RequestId::next(&mut fastrand::Rng::with_seed(1)).to_value();
     let mut edits = HeadEdits::new();
-    request_edits(&head, &client, &id, is_websocket, &mut edits);
+    let passing = Passing { websocket: is_websocket, trailers: false };
+    request_edits(&head, &client, &id, passing, &mut edits);
     let after = applied(&before, &edits);
 
     for name in HOP_BY_HOP {

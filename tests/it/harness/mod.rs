@@ -1,11 +1,13 @@
 //! What tests stand on: the process under test, backends that do as a script says, and a client
 //! that sees every byte.
 
+pub(crate) mod authority;
 pub(crate) mod client;
 pub(crate) mod frames;
 pub(crate) mod http2;
 pub(crate) mod metrics;
 pub(crate) mod origin;
+pub(crate) mod origin2;
 pub(crate) mod ports;
 pub(crate) mod vanne;
 pub(crate) mod wire;

@@ -33,9 +33,15 @@ fn of_backend(kind: &ErrorType) -> Fault {
         | ErrorType::ConnectError
         | ErrorType::SocketError
         | ErrorType::BindError => Fault::ConnectFailed,
+        ErrorType::TLSHandshakeFailure
+        | ErrorType::TLSHandshakeTimedout
+        | ErrorType::HandshakeError
+        | ErrorType::InvalidCert => Fault::TlsFailed,
         ErrorType::Custom("PrematureBodyEnd") => Fault::BackendClosed,
         ErrorType::InvalidHTTPHeader
         | ErrorType::H1Error
+        | ErrorType::InvalidH2
+        | ErrorType::H2Downgrade
         | ErrorType::Custom(_)
         | ErrorType::CustomCode(..) => Fault::BackendMalformed,
         _ => Fault::BackendClosed,

@@ -11,10 +11,10 @@ use crate::data::effects::{self, Effect};
 use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::lifecycle::{Lifecycle, Stage};
 use crate::data::listener::carrier::Carrier;
-use crate::data::upstream::{Attempt, Fault};
+use crate::data::upstream::{Attempt, Fault, Protocol};
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Version, header};
+use http::{HeaderMap, Version, header};
 use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -108,7 +108,27 @@ fn is_replayable(session: &Session) -> bool {
 }
 
 fn peer_of(attempt: &Attempt) -> Box<HttpPeer> {
-    let mut peer = HttpPeer::new(attempt.backend.address, false, String::new());
+    let (address, wire) = (attempt.backend.address, &attempt.wire);
+    let mut peer = match &wire.tls {
+        None => HttpPeer::new(address, false, String::new()),
+        Some(tls) => {
+            // Pingora verifies nothing if there is no name: there always is one.
+            let name = tls.server_name.clone().unwrap_or_else(|| address.ip().to_string());
+            let mut peer = HttpPeer::new(address, true, name);
+            peer.options.verify_cert = tls.is_verified;
+            peer.options.verify_hostname = tls.is_verified;
+            peer.options.ca.clone_from(&tls.authorities);
+            peer.client_cert_key.clone_from(&tls.identity);
+            peer
+        }
+    };
+    match wire.protocol {
+        Protocol::Http1 => peer.options.set_http_version(1, 1),
+        Protocol::Http2 => peer.options.set_http_version(2, 2),
+        Protocol::Agreed => peer.options.set_http_version(2, 1),
+    }
+    peer.options.max_h2_streams = wire.http2_streams_max;
+    peer.group_key = wire.group;
     peer.options.connection_timeout = Some(attempt.connect_timeout);
     peer.options.total_connection_timeout = Some(attempt.connect_timeout);
     peer.options.idle_timeout = Some(attempt.idle_timeout);
@@ -237,6 +257,15 @@ impl ProxyHttp for Hooks {
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
         ctx.go_on(Event::ResponseBody).map(|_| None)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _: &mut Session,
+        trailers: &mut HeaderMap,
+        ctx: &mut Context,
+    ) -> Result<Option<Bytes>> {
+        ctx.go_on(Event::ResponseTrailers(&Fields(trailers))).map(|_| None)
     }
 
     fn fail_to_connect(

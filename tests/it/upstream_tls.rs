@@ -1,0 +1,126 @@
+//! TLS with backends.
+
+use crate::harness::authority::Authority;
+use crate::harness::origin2::Origin2;
+use crate::harness::{Settings, Vanne};
+use http::Response;
+use std::path::PathBuf;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+/// Files of an authority, and the authority.
+struct Lab {
+    authority: Authority,
+    dir: TempDir,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let lab = Self { authority: Authority::new(), dir: TempDir::new().unwrap() };
+        lab.authority.write(&lab.file("ca.pem"));
+        let client = lab.authority.sign(&["client"]);
+        std::fs::write(lab.file("client.pem"), &client.pem).unwrap();
+        std::fs::write(lab.file("client.key"), &client.key_pem).unwrap();
+        lab
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// What a request through a pool with these settings of TLS gets.
+    async fn ask(&self, acceptor: TlsAcceptor, tls: &str) -> (u16, String) {
+        let address = http1(acceptor).await;
+        let tls = tls.replace('@', &format!("{}/", self.dir.path().display()));
+        let pool = format!("tls = {{ {tls} }}");
+        let settings = Settings { pool: &pool, ..Settings::default() };
+        let vanne = Vanne::with(&[address], settings).await;
+        let answer = vanne.get("/").await;
+        if answer.status() == 200 { (200, answer.text()) } else { answer.refusal() }
+    }
+}
+
+/// A backend that speaks HTTP/1.1 inside TLS, and says by which name it was asked for.
+async fn http1(acceptor: TlsAcceptor) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let name = stream.get_ref().1.server_name().unwrap_or("none").to_owned();
+                let mut buffer = [0; 4096];
+                while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {
+                    let answer =
+                        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{name}", name.len());
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_backend_proves_the_name_it_is_asked_for() {
+    let lab = Lab::new();
+    let acceptor = || lab.authority.acceptor(&["api.internal"], &[], false);
+    let tls = "ca_file = \"@ca.pem\", server_name = \"api.internal\"";
+    assert_eq!(lab.ask(acceptor(), tls).await, (200, "api.internal".to_owned()));
+    let other = "ca_file = \"@ca.pem\", server_name = \"other.internal\"";
+    assert_eq!(lab.ask(acceptor(), other).await, (502, "tls_failed".to_owned()));
+}
+
+#[tokio::test]
+async fn a_backend_without_a_name_proves_its_address() {
+    let lab = Lab::new();
+    let named = lab.authority.acceptor(&["api.internal"], &[], false);
+    assert_eq!(lab.ask(named, "ca_file = \"@ca.pem\"").await, (502, "tls_failed".to_owned()));
+    let addressed = lab.authority.acceptor(&["127.0.0.1"], &[], false);
+    assert_eq!(lab.ask(addressed, "ca_file = \"@ca.pem\"").await, (200, "none".to_owned()));
+}
+
+#[tokio::test]
+async fn a_backend_of_an_unknown_authority_is_refused_unless_verify_is_off() {
+    let lab = Lab::new();
+    let acceptor = || Authority::new().acceptor(&["api.internal"], &[], false);
+    let name = "server_name = \"api.internal\"";
+    assert_eq!(lab.ask(acceptor(), name).await, (502, "tls_failed".to_owned()));
+    let ca = format!("ca_file = \"@ca.pem\", {name}");
+    assert_eq!(lab.ask(acceptor(), &ca).await, (502, "tls_failed".to_owned()));
+    let off = format!("{name}, verify = false");
+    assert_eq!(lab.ask(acceptor(), &off).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_backend_that_asks_for_it_gets_our_certificate() {
+    let lab = Lab::new();
+    let acceptor = || lab.authority.acceptor(&["127.0.0.1"], &[], true);
+    let without = "ca_file = \"@ca.pem\"";
+    assert_ne!(lab.ask(acceptor(), without).await.0, 200);
+    let with =
+        "ca_file = \"@ca.pem\", certificate_file = \"@client.pem\", key_file = \"@client.key\"";
+    assert_eq!(lab.ask(acceptor(), with).await.0, 200);
+}
+
+#[tokio::test]
+async fn auto_speaks_http2_to_those_that_agree_and_http1_to_others() {
+    let lab = Lab::new();
+    let tls =
+        format!("tls = {{ ca_file = \"{}\" }}\nprotocol = \"auto\"", lab.file("ca.pem").display());
+    let settings = Settings { pool: &tls, ..Settings::default() };
+    let acceptor = lab.authority.acceptor(&["127.0.0.1"], &["h2", "http/1.1"], false);
+    let origin = Origin2::start(Some(acceptor), |_, mut respond| async move {
+        let mut stream = respond.send_response(Response::new(()), false).unwrap();
+        stream.send_data("two".into(), true).unwrap();
+    })
+    .await;
+    let vanne = Vanne::with(&[origin.address], settings).await;
+    assert_eq!(vanne.get("/").await.text(), "two");
+    let old = http1(lab.authority.acceptor(&["127.0.0.1"], &["http/1.1"], false)).await;
+    let vanne = Vanne::with(&[old], settings).await;
+    assert_eq!(vanne.get("/").await.text(), "none");
+}
