@@ -1,10 +1,11 @@
 //! What is remembered of a request's head: copied, since the head does not live so long.
 
+use super::Exchange;
 use crate::data::grpc;
 use crate::data::listener::admit;
 use http::Method;
 use std::time::Duration;
-use vanne_filters::{RequestHead, Version};
+use vanne_filters::{FieldList, RequestHead, Version};
 
 /// What the log and the end of a request tell of its head.
 #[derive(Clone, Debug)]
@@ -45,6 +46,21 @@ impl Facts {
             wants_keep_alive: admit::wants_keep_alive(head),
             call: grpc::is_call(head).then(call),
         }
+    }
+}
+
+impl Exchange {
+    /// Remembers the status of a gRPC call, if `fields` of its answer say one.
+    pub(super) fn note_call_status(&mut self, fields: &dyn FieldList) {
+        if let Some(call) = self.facts.as_mut().and_then(|facts| facts.call.as_mut()) {
+            call.status = grpc::status(fields).or(call.status);
+        }
+    }
+
+    /// The status of a gRPC call, once it is known.
+    #[must_use]
+    pub fn call_status(&self) -> Option<u32> {
+        self.facts.as_ref()?.call?.status
     }
 }
 

@@ -334,18 +334,6 @@ impl Exchange {
         }
     }
 
-    fn note_call_status(&mut self, fields: &dyn FieldList) {
-        if let Some(call) = self.facts.as_mut().and_then(|facts| facts.call.as_mut()) {
-            call.status = grpc::status(fields).or(call.status);
-        }
-    }
-
-    /// The status of a gRPC call, once it is known.
-    #[must_use]
-    pub fn call_status(&self) -> Option<u32> {
-        self.facts.as_ref()?.call?.status
-    }
-
     /// Edits for the request's head, per attempt the same.
     #[must_use]
     pub fn request_edits(&self) -> &HeadEdits {

@@ -176,18 +176,11 @@ impl Stream {
             return Poll::Ready(Err(Reason::INTERNAL_ERROR.into()));
         };
         while !data.is_empty() {
-            send.reserve_capacity(data.len());
-            if send.capacity() == 0 {
-                let Poll::Ready(capacity) = send.poll_capacity(cx) else {
-                    io.is_write_parked = true;
-                    return Poll::Pending;
-                };
-                if capacity.transpose()?.is_none() {
-                    return Poll::Ready(Err(Reason::STREAM_CLOSED.into()));
-                }
-                continue;
-            }
-            let part = data.split_to(send.capacity().min(data.len()));
+            let Poll::Ready(room) = poll_room(send, data.len(), cx) else {
+                io.is_write_parked = true;
+                return Poll::Pending;
+            };
+            let part = data.split_to(room?.min(data.len()));
             io.traffic.bytes_out += part.len() as u64;
             io.is_ended = is_last && data.is_empty();
             send.send_data(part, io.is_ended)?;
@@ -229,6 +222,22 @@ impl Stream {
             None => io.respond.send_reset(reason),
         }
     }
+}
+
+/// How much of `wanted` may be sent now; at least 1.
+fn poll_room(
+    send: &mut SendStream<Bytes>,
+    wanted: usize,
+    cx: &mut Context<'_>,
+) -> Poll<Result<usize, h2::Error>> {
+    send.reserve_capacity(wanted);
+    while send.capacity() == 0 {
+        match ready!(send.poll_capacity(cx)) {
+            Some(room) => room?,
+            None => return Poll::Ready(Err(Reason::STREAM_CLOSED.into())),
+        };
+    }
+    Poll::Ready(Ok(send.capacity()))
 }
 
 /// The size of a list of fields, not compressed.
