@@ -49,7 +49,10 @@ pub async fn serve(worker: Arc<Worker>, engine: Arc<Engine>, connection: Arc<Con
     let mut timer = Timer::new(clock::now() + connection.listener().timeouts.idle);
     match opening(&worker, &connection, &mut timer).await {
         Opening::Http1 if connection.listener().protocols.http1 => {}
-        Opening::Http1 => return refuse(worker, connection, Refusal::ProtocolRefused).await,
+        Opening::Http1 => {
+            let next = refuse_http1(&worker, &connection, &mut timer).await;
+            return close(&connection, &mut timer, next).await;
+        }
         Opening::Http2 => {
             return serve_http2::serve(&worker, &engine, &connection, &mut timer).await;
         }
@@ -110,6 +113,25 @@ pub async fn refuse(worker: Arc<Worker>, connection: Arc<Connection>, why: Refus
     let mut timer = Timer::new(clock::now() + LINGER);
     let next = end(&worker, &connection, &mut timer, action).await;
     close(&connection, &mut timer, next).await;
+}
+
+/// Tells a client that speaks HTTP/1 where only HTTP/2 is spoken. Whoever speaks neither is
+/// told nothing (RFC 9113 §3.4).
+async fn refuse_http1(worker: &Worker, connection: &Arc<Connection>, timer: &mut Timer) -> Next {
+    connection.begin(new_exchange(worker, &**connection));
+    let mut scan = HeadScan::default();
+    let read = pin!(poll_fn(|cx| poll_head(connection, &mut scan, cx)));
+    match drive(&**connection, &worker.lifecycle, timer, read).await {
+        Driven::Done(Ok(_)) => {
+            let action = connection.cell.step(Event::Aborted(Refusal::ProtocolRefused));
+            end(worker, connection, timer, action).await
+        }
+        _ => {
+            connection.cell.step(Event::Aborted(Refusal::MalformedHead));
+            record(worker, &**connection);
+            Next::Close
+        }
+    }
 }
 
 async fn serve_one(
