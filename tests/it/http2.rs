@@ -341,3 +341,32 @@ async fn a_websocket_goes_through_a_stream() {
     stream.send_data(Bytes::new(), true).unwrap();
     origin.first_end().await;
 }
+
+#[tokio::test]
+async fn a_client_that_opens_and_resets_streams_without_end_is_cut_off() {
+    let origin = Origin::silent().await;
+    let vanne = Vanne::with(&[origin.address], H2C).await;
+    let mut client = Client2::connect(vanne.http).await;
+    for _ in 0..2000 {
+        let request = client.request("GET", "/");
+        let Some((answer, mut stream)) = client.try_send(request).await else { break };
+        stream.send_reset(Reason::CANCEL);
+        drop(answer);
+    }
+    let ended = in_time("the end", &mut client.ended).await.unwrap();
+    assert_eq!(reason(&ended.unwrap_err()), Some(Reason::ENHANCE_YOUR_CALM));
+}
+
+#[tokio::test]
+async fn a_list_of_fields_that_is_too_long_is_refused_and_the_connection_goes_on() {
+    let origin = Origin::fixed("x").await;
+    let vanne = Vanne::with(&[origin.address], H2C).await;
+    let mut client = Client2::connect(vanne.http).await;
+    let mut request = client.request("GET", "/");
+    for at in 0..100 {
+        request = request.header(format!("x-{at}"), "v".repeat(1000));
+    }
+    let (answer, _) = client.send(request, true).await;
+    assert_eq!(whole(answer).await.unwrap().status(), 431);
+    assert_eq!(client.get("/").await.status(), 200);
+}

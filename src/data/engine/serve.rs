@@ -54,7 +54,8 @@ pub async fn serve(worker: Arc<Worker>, engine: Arc<Engine>, connection: Arc<Con
             return close(&connection, &mut timer, next).await;
         }
         Opening::Http2 => {
-            return serve_http2::serve(&worker, &engine, &connection, &mut timer).await;
+            serve_http2::serve(&worker, &engine, &connection, &mut timer).await;
+            return close(&connection, &mut timer, Next::Linger).await;
         }
         Opening::Gone => return close(&connection, &mut timer, Next::Close).await,
     }

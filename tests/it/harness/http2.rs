@@ -66,6 +66,15 @@ impl Client2 {
         ready.send_request(request.body(()).unwrap(), is_whole).unwrap()
     }
 
+    /// Sends a request without a body, unless the connection is over.
+    pub(crate) async fn try_send(
+        &mut self,
+        request: http::request::Builder,
+    ) -> Option<(ResponseFuture, SendStream<Bytes>)> {
+        let mut ready = in_time("room for a stream", self.requests.clone().ready()).await.ok()?;
+        ready.send_request(request.body(()).unwrap(), true).ok()
+    }
+
     /// Whether the server lets us open tunnels (RFC 8441).
     pub(crate) async fn may_tunnel(&mut self) -> bool {
         let ready = in_time("settings", self.requests.clone().ready()).await.unwrap();
