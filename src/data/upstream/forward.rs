@@ -57,12 +57,11 @@ pub fn request_edits(
     passing: Passing,
     edits: &mut HeadEdits,
 ) {
-    let says_trailers = head.fields.first("te").is_some_and(|te| te == b"trailers");
     head.fields.each(&mut |name, value| {
         remove_hop_by_hop(name, value, edits);
         remove_claim(name, edits);
     });
-    if passing.trailers && says_trailers {
+    if passing.trailers && head.fields.first("te") == Some(b"trailers") {
         edits.set(header::TE, HeaderValue::from_static("trailers"));
     }
     if passing.websocket {

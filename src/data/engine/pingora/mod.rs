@@ -73,23 +73,31 @@ impl Engine {
     /// must not hold room for it.
     #[must_use]
     pub fn serve(&self, connection: Arc<Connection>) -> Serving {
-        let mut session = ServerSession::new_http1(Box::new(ClientStream(Arc::clone(&connection))));
-        // Time is the machine's matter.
-        session.set_keepalive(Some(0));
-        self.process(session, connection)
+        let stream = ClientStream(Arc::clone(&connection));
+        self.process(connection, move || {
+            let mut session = ServerSession::new_http1(Box::new(stream));
+            // Time is the machine's matter.
+            session.set_keepalive(Some(0));
+            session
+        })
     }
 
     /// Serves the request of one HTTP/2 stream.
     #[must_use]
     pub fn serve_stream(&self, stream: Arc<Stream>, head: RequestHeader) -> Serving {
         let session = StreamSession::new(Arc::clone(&stream), head);
-        self.process(ServerSession::new_custom(Box::new(session)), stream)
+        self.process(stream, move || ServerSession::new_custom(Box::new(session)))
     }
 
-    fn process(&self, session: ServerSession, carrier: Arc<dyn Carrier>) -> Serving {
+    /// `session` is made inside the future: it is large, and moving it costs.
+    fn process(
+        &self,
+        carrier: Arc<dyn Carrier>,
+        session: impl FnOnce() -> ServerSession + Send + 'static,
+    ) -> Serving {
         let (proxy, shutdown) = (Arc::clone(&self.proxy), self.shutdown.clone());
         Box::pin(CARRIER.scope(Arc::clone(&carrier), async move {
-            let reused = proxy.process_new_http(session, &shutdown).await;
+            let reused = proxy.process_new_http(session(), &shutdown).await;
             Served { action: left_to_do(carrier.cell()), is_reusable: reused.is_some() }
         }))
     }
