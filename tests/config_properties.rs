@@ -54,6 +54,7 @@ fn process() -> impl Strategy<Value = Process> {
             drain_delay: format!("{delay}ms").parse().unwrap(),
             drain_deadline: format!("{}ms", delay + longer).parse().unwrap(),
             idle_upstream_connections,
+            watch_config: false,
         },
     )
 }
@@ -71,13 +72,20 @@ fn access_log() -> impl Strategy<Value = AccessLog> {
 
 fn listener() -> impl Strategy<Value = Listener> {
     let protocols = subsequence(vec![ListenerProtocol::Http2, ListenerProtocol::Http1], 1..=2);
-    let timeouts = (period(), period(), period())
-        .prop_map(|(head, idle, between_bytes)| ListenerTimeouts { head, idle, between_bytes });
+    let timeouts = (period(), period(), period(), period()).prop_map(
+        |(handshake, head, idle, between_bytes)| ListenerTimeouts {
+            handshake,
+            head,
+            idle,
+            between_bytes,
+        },
+    );
     (address(), 1_u32..=10_000_000, protocols, 1_u32..=10_000, timeouts).prop_map(
         |(address, max_connections, protocols, max_streams, timeouts)| Listener {
             address: Address(address),
             max_connections,
-            protocols,
+            protocols: Some(protocols),
+            tls: None,
             http2: Http2 { max_streams },
             timeouts,
         },
@@ -183,7 +191,8 @@ prop_compose! {
             let only = Listener {
                 address,
                 max_connections: 1,
-                protocols: vec![ListenerProtocol::Http1],
+                protocols: None,
+                tls: None,
                 http2: Http2::default(),
                 timeouts: ListenerTimeouts::default(),
             };
@@ -211,6 +220,7 @@ prop_compose! {
             })
             .collect();
         Config {
+            admin: config::Admin::default(),
             process,
             log: Log { level },
             access_log,

@@ -8,15 +8,18 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use vanne::config::{self, Format, Source};
-use vanne::control::compile;
+use vanne::control::compile::{self, Means};
+use vanne::control::kept::Kept;
 use vanne::data::chain::Chain;
 use vanne::data::engine::worker::{Setup, Workers};
+use vanne::data::generation::Generation;
 use vanne::data::lifecycle::Stage;
 use vanne::data::listener::accept::ListeningSocket;
 use vanne::data::route::RouteTable;
 use vanne::data::snapshot::{Publisher, Route, RouteMetrics, Snapshot};
 use vanne::observe::access_log::{AccessLog, Target};
 use vanne::observe::metrics::{ACCESS_LOG_DROPPED, Metrics};
+use vanne::types::clock;
 use vanne_filters::{Filter, HeadEdits, RequestHead, ResponseHead, Verdict};
 
 /// Panics when the target says so: on the request, or on the answer.
@@ -60,8 +63,9 @@ fn backend() -> SocketAddr {
     address
 }
 
-fn snapshot(config: &config::Config, metrics: &Metrics) -> Snapshot {
-    let compiled = compile::snapshot(config, metrics, 1).unwrap();
+fn snapshot(config: &config::Config, means: &mut Means<'_>) -> Snapshot {
+    let generation = Generation::new(1);
+    let compiled = compile::snapshot(config, &generation, means).unwrap();
     let plain = compiled.routes.find(None, b"/").unwrap();
     let route = Route {
         id: plain.id.clone(),
@@ -72,11 +76,13 @@ fn snapshot(config: &config::Config, metrics: &Metrics) -> Snapshot {
         metrics: RouteMetrics {
             requests: plain.metrics.requests.clone(),
             duration: plain.metrics.duration.clone(),
+            held: Vec::new(),
         },
+        generation: Arc::clone(&generation),
     };
     let mut routes = RouteTable::default();
     routes.add(None, "/", Arc::new(route));
-    Snapshot { routes, default_chain: Chain::default(), generation: 2 }
+    Snapshot { routes, default_chain: Chain::default(), generation }
 }
 
 fn get(address: SocketAddr, target: &str) -> String {
@@ -103,12 +109,15 @@ fn a_panic_costs_one_request() {
     let log = folder.path().join("access.log");
     let dropped = metrics.counter(&ACCESS_LOG_DROPPED, &[]).unwrap();
     let access_log = Arc::new(AccessLog::start(&Target::File(log.clone()), 1, &dropped).unwrap());
-    let listeners = compile::listeners(&config, &metrics).unwrap();
+    let mut kept = Kept::default();
+    let mut means = Means { metrics: &metrics, kept: &mut kept, now: clock::now() };
+    let (id, listener) = config.listener.first_key_value().unwrap();
+    let rules = compile::listener(id, listener, None, &mut means).unwrap();
     let workers = Workers::start(Setup {
         workers: 1,
         idle_connections: 1,
-        sockets: listeners.into_iter().map(|l| ListeningSocket::bind(l).unwrap()).collect(),
-        publisher: Publisher::new(snapshot(&config, &metrics)),
+        sockets: vec![Arc::new(ListeningSocket::bind(rules).unwrap())],
+        publisher: Publisher::new(snapshot(&config, &mut means)),
         metrics: Arc::clone(&metrics),
         access_log: Some(Arc::clone(&access_log)),
     })

@@ -27,8 +27,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use vanne::config::{self, Format, Source};
-use vanne::control::compile;
+use vanne::control::compile::{self, Means};
+use vanne::control::kept::Kept;
 use vanne::data::exchange::{Action, Event, Exchange, Waiting};
+use vanne::data::generation::Generation;
 use vanne::data::listener::Client;
 use vanne::data::outcome::Outcome;
 use vanne::data::refusal::{Party, Refusal};
@@ -122,12 +124,17 @@ impl World {
         let source =
             Source { name: "sim", text: &text, format: Format::Toml, folder: ".".as_ref() };
         let config = config::parse(&source, &config::ProcessEnvironment).unwrap().config;
-        let metrics = Metrics::new().unwrap();
-        let snapshot = compile::snapshot(&config, &metrics, 1).unwrap();
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let mut kept = Kept::default();
+        let mut means = Means { metrics: &metrics, kept: &mut kept, now: clock::now() };
+        let generation = Generation::new(1);
+        let snapshot = compile::snapshot(&config, &generation, &mut means).unwrap();
+        let (id, listener) = config.listener.first_key_value().unwrap();
+        let listener = compile::listener(id, listener, None, &mut means).unwrap();
         Self {
             now: clock::now(),
             reader: Publisher::new(snapshot).reader(),
-            listener: compile::listeners(&config, &metrics).unwrap().remove(0),
+            listener: Arc::new(listener),
             rng,
             backends,
             retries,
@@ -169,7 +176,7 @@ impl World {
         let exchange = Exchange::begin(
             self.reader.load(),
             Arc::clone(&self.listener),
-            Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80)),
+            Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80, false)),
             RequestId::next(&mut self.rng),
             self.now,
             SystemTime::UNIX_EPOCH,

@@ -99,8 +99,8 @@ fn run_all(args: &Args, mut config: Config) -> anyhow::Result<()> {
     let backends = start_backends(args)?;
     pool.backends = backends.iter().copied().map(Address).collect();
     let text = introduction(&config, &backends)?;
-    super::run::start_logging(&config)?;
-    super::run::serve(&config, move || {
+    let set_level = super::run::start_logging(&config)?;
+    super::run::serve(config, None, set_level, move || {
         if let Err(error) = super::print(&text) {
             tracing::warn!(%error, "introduction not printed");
         }

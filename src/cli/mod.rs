@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod reload;
 mod run;
 mod schema;
 mod show_config;
@@ -24,6 +25,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Verb {
     Run(run::Args),
+    Reload(reload::Args),
     Check(check::Args),
     ShowConfig(show_config::Args),
     Schema(schema::Args),
@@ -35,6 +37,7 @@ enum Verb {
 pub fn main() -> ExitCode {
     match Cli::parse().verb {
         Verb::Run(args) => run::run(&args),
+        Verb::Reload(args) => reload::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::ShowConfig(args) => show_config::run(&args),
         Verb::Schema(args) => schema::run(&args),

@@ -1,18 +1,25 @@
 //! `vanne run`: the proxy.
 
-use crate::config::{self, AccessLogTarget, Config};
-use crate::control::compile;
+use crate::config::{self, AccessLogTarget, Config, FilePath};
+use crate::control::admin::{self, AdminSocket};
 use crate::control::drain::{Signals, Times, drain};
 use crate::control::probe::{self, Probed};
+use crate::control::reload::{Reloader, SetLevel};
+use crate::control::steer::steer;
 use crate::data::engine::worker::{Setup, Workers};
-use crate::data::listener::accept::ListeningSocket;
-use crate::data::snapshot::Publisher;
 use crate::observe::access_log::{AccessLog, Target};
 use crate::observe::metrics::{ACCESS_LOG_DROPPED, Metrics};
 use anyhow::Context;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Run the proxy.
 ///
@@ -34,59 +41,109 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Ok(loaded) => loaded,
         Err(diagnostics) => return super::report(&diagnostics),
     };
-    super::exit_code(start_logging(&loaded.config).and_then(|()| serve(&loaded.config, || ())))
+    let config = loaded.config;
+    let path = Some(args.config.clone());
+    let started = |set_level| serve(config.clone(), path, set_level, || ());
+    super::exit_code(start_logging(&config).and_then(started))
 }
 
-/// Writes the process log to standard error, at the level of the config.
-pub(crate) fn start_logging(config: &Config) -> anyhow::Result<()> {
-    let level: tracing_subscriber::filter::LevelFilter = config.log.level.as_str().parse()?;
-    tracing_subscriber::fmt()
-        .with_max_level(level)
+/// Writes the process log to standard error, at the level of the config. What changes the
+/// level afterwards.
+pub(crate) fn start_logging(config: &Config) -> anyhow::Result<SetLevel> {
+    let level: LevelFilter = config.log.level.as_str().parse()?;
+    let (level, handle) = tracing_subscriber::reload::Layer::new(level);
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(super::wants_colour(std::io::stderr().is_terminal()))
-        .with_target(false)
+        .with_target(false);
+    tracing_subscriber::registry()
+        .with(lines.with_filter(level))
         .try_init()
-        .map_err(|error| anyhow::anyhow!(error))
+        .map_err(|error| anyhow::anyhow!(error))?;
+    Ok(Box::new(move |level| {
+        let set = level.as_str().parse().map(|level: LevelFilter| handle.reload(level));
+        if !matches!(set, Ok(Ok(()))) {
+            tracing::error!(level = level.as_str(), "level of the log not changed");
+        }
+    }))
 }
 
-/// Serves `config` until a signal ends it; `started` is called once everything listens.
+/// Serves `config`, which is from the file at `path` if it is from one, until a signal ends
+/// it; `started` is called once everything listens.
 ///
 /// # Errors
 /// When something cannot be started: an address that is in use, a log file.
-pub(crate) fn serve(config: &Config, started: impl FnOnce()) -> anyhow::Result<()> {
+pub(crate) fn serve(
+    config: Config,
+    path: Option<PathBuf>,
+    set_level: SetLevel,
+    started: impl FnOnce(),
+) -> anyhow::Result<()> {
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let metrics = Arc::new(Metrics::new()?);
-    let access_log = start_access_log(config, &metrics)?.map(Arc::new);
-    let workers = start_workers(config, &metrics, access_log.clone())?;
-    runtime.block_on(async {
-        let mut signals = Signals::listen()?;
-        let address = config.probe.address.0;
-        let listener = tokio::net::TcpListener::bind(address)
-            .await
-            .with_context(|| format!("probe.address: cannot listen on {address}"))?;
-        let probed = Arc::new(Probed {
-            workers,
-            metrics,
-            metrics_token: config.probe.metrics_token.as_ref().map(|t| t.expose().to_owned()),
-        });
-        let answering =
-            tokio::spawn(axum::serve(listener, probe::router(Arc::clone(&probed))).into_future());
-        tracing::info!(listeners = config.listener.len(), probe = %address, "serving");
-        started();
-        let signal = signals.next().await;
-        tracing::info!(signal, "told to end");
-        let times = Times {
-            delay: config.process.drain_delay.as_duration(),
-            deadline: config.process.drain_deadline.as_duration(),
-        };
-        drain(&probed.workers, &mut signals, times).await;
-        answering.abort();
-        anyhow::Ok(())
-    })?;
+    let access_log = start_access_log(&config, &metrics)?.map(Arc::new);
+    let mut reloader = Reloader::start(config, path, &metrics, set_level)?;
+    let workers = Arc::new(start_workers(&reloader, &metrics, access_log.clone())?);
+    reloader.work_with(&workers);
+    runtime.block_on(control(reloader, workers, metrics, started))?;
     if let Some(log) = access_log.and_then(Arc::into_inner) {
         log.stop();
     }
+    Ok(())
+}
+
+/// What happens beside the traffic, until the process ends.
+async fn control(
+    reloader: Reloader,
+    workers: Arc<Workers>,
+    metrics: Arc<Metrics>,
+    started: impl FnOnce(),
+) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    let hangups = signal(SignalKind::hangup())?;
+    let config = &reloader.config;
+    let (listeners, address) = (config.listener.len(), config.probe.address.0);
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("probe.address: cannot listen on {address}"))?;
+    let probed = Arc::new(Probed {
+        workers: Arc::clone(&workers),
+        metrics,
+        generations: reloader.generations(),
+        metrics_token: config.probe.metrics_token.as_ref().map(|t| t.expose().to_owned()),
+    });
+    let (wishes, asked) = mpsc::channel(1);
+    let admin = match &config.admin.socket {
+        None => None,
+        Some(FilePath(path)) => {
+            let (socket, listener) = AdminSocket::bind(path)
+                .with_context(|| format!("admin.socket: cannot listen at {}", path.display()))?;
+            let router = admin::router(wishes.clone());
+            Some((socket, tokio::spawn(axum::serve(listener, router).into_future())))
+        }
+    };
+    let answering = tokio::spawn(axum::serve(listener, probe::router(probed)).into_future());
+    let steering = tokio::spawn(steer(reloader, asked, hangups));
+    tracing::info!(listeners, probe = %address, "serving");
+    started();
+    let signal = signals.next().await;
+    tracing::info!(signal, "told to end");
+    if let Some((socket, answering)) = admin {
+        answering.abort();
+        drop((answering.await, socket));
+    }
+    drop(wishes);
+    let reloader = steering.await?;
+    let process = &reloader.config.process;
+    let times = Times {
+        delay: process.drain_delay.as_duration(),
+        deadline: process.drain_deadline.as_duration(),
+    };
+    // What listens is the workers' alone from here on: they close it.
+    drop(reloader);
+    drain(&workers, &mut signals, times).await;
+    answering.abort();
     Ok(())
 }
 
@@ -114,24 +171,16 @@ fn start_access_log(config: &Config, metrics: &Metrics) -> anyhow::Result<Option
 }
 
 fn start_workers(
-    config: &Config,
+    reloader: &Reloader,
     metrics: &Arc<Metrics>,
     access_log: Option<Arc<AccessLog>>,
 ) -> anyhow::Result<Workers> {
-    let snapshot = compile::snapshot(config, metrics, 1)?;
-    let sockets = compile::listeners(config, metrics)?
-        .into_iter()
-        .map(|listener| {
-            let (id, address) = (listener.id.clone(), listener.address);
-            ListeningSocket::bind(listener)
-                .with_context(|| format!("listener.{id}.address: cannot listen on {address}"))
-        })
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let config = &reloader.config;
     let setup = Setup {
         workers: worker_count(config),
         idle_connections: usize::try_from(config.process.idle_upstream_connections)?,
-        sockets,
-        publisher: Publisher::new(snapshot),
+        sockets: reloader.listeners.sockets(),
+        publisher: reloader.publisher(),
         metrics: Arc::clone(metrics),
         access_log,
     };

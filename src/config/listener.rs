@@ -1,5 +1,6 @@
 //! `[listener.NAME]`: where clients come in.
 
+use super::tls::ListenerTls;
 use crate::types::text::{TextValue, text_value};
 use crate::types::units::Period;
 use schemars::JsonSchema;
@@ -19,11 +20,16 @@ pub struct Listener {
     #[serde(default = "default_max_connections")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_connections: u32,
-    /// What is spoken here. `"http/1.1"` is HTTP/1.0 too; `"h2"` in plain text is for clients
-    /// that know beforehand. A client that speaks another one gets 505 `protocol_refused`.
-    #[serde(default = "default_protocols")]
+    /// What is spoken here. With `tls` the client chooses in the handshake (ALPN); in plain
+    /// text `"h2"` is for clients that know beforehand. `"http/1.1"` is HTTP/1.0 too. A client
+    /// that speaks another one gets 505 `protocol_refused`. Without this key: both with `tls`,
+    /// `["http/1.1"]` in plain text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
-    pub protocols: Vec<ListenerProtocol>,
+    pub protocols: Option<Vec<ListenerProtocol>>,
+    /// TLS. Without it: plain text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenerTls>,
     /// HTTP/2.
     #[serde(default)]
     pub http2: Http2,
@@ -32,8 +38,15 @@ pub struct Listener {
     pub timeouts: ListenerTimeouts,
 }
 
-fn default_protocols() -> Vec<ListenerProtocol> {
-    vec![ListenerProtocol::Http1]
+impl Listener {
+    /// Whether `protocol` is spoken.
+    #[must_use]
+    pub fn speaks(&self, protocol: ListenerProtocol) -> bool {
+        match &self.protocols {
+            Some(protocols) => protocols.contains(&protocol),
+            None => protocol == ListenerProtocol::Http1 || self.tls.is_some(),
+        }
+    }
 }
 
 /// A protocol that clients speak.
@@ -71,6 +84,8 @@ fn default_max_connections() -> u32 {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ListenerTimeouts {
+    /// How long a TLS handshake may take. Then the connection is closed.
+    pub handshake: Period,
     /// From a request's first byte to the end of its head. Bytes do not restart it. Then:
     /// 408 `head_timeout`.
     pub head: Period,
@@ -84,6 +99,7 @@ pub struct ListenerTimeouts {
 impl Default for ListenerTimeouts {
     fn default() -> Self {
         Self {
+            handshake: Period::from_secs(10),
             head: Period::from_secs(10),
             idle: Period::from_secs(60),
             between_bytes: Period::from_secs(30),

@@ -8,6 +8,7 @@
 //! To add a key: a field with its doc comment (it is the reference's text), its default,
 //! and the test that shows its effect.
 
+pub mod admin;
 pub mod check;
 pub mod diagnostics;
 pub mod expand;
@@ -22,9 +23,11 @@ pub mod process;
 pub mod reference;
 pub mod route;
 pub mod secret;
+pub mod tls;
 pub mod tree;
 pub mod validate;
 
+pub use admin::Admin;
 pub use diagnostics::{Diagnostics, Problem, Severity};
 pub use expand::{Environment, ProcessEnvironment};
 pub use listener::{Address, Http2, Listener, ListenerProtocol, ListenerTimeouts};
@@ -34,13 +37,14 @@ pub use probe::Probe;
 pub use process::Process;
 pub use route::{Host, PathPrefix, Route, RouteMatch, RouteTimeouts};
 pub use secret::Secret;
+pub use tls::{ListenerTls, TlsVersion};
 pub use tree::Format;
 
 use crate::types::ids::{FilterId, ListenerId, PoolId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tree::{Node, Value};
 use validate::Schema;
 use vanne_filters::SecurityHeaders;
@@ -61,6 +65,9 @@ pub struct Config {
     /// The port for orchestrators and Prometheus.
     #[serde(default)]
     pub probe: Probe,
+    /// How operators reach the running process.
+    #[serde(default)]
+    pub admin: Admin,
     /// Where clients come in; at least one.
     #[serde(default)]
     pub listener: BTreeMap<ListenerId, Listener>,
@@ -73,6 +80,15 @@ pub struct Config {
     /// Which requests go where.
     #[serde(default)]
     pub route: Vec<Route>,
+}
+
+impl Config {
+    /// Files that the config names and that are part of it: a change in one is a change of
+    /// the config.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        paths::files(self)
+    }
 }
 
 /// A config that can be used, and what is odd about it.
@@ -120,6 +136,27 @@ pub fn load(path: &Path, environment: &dyn Environment) -> Result<Loaded, Box<Di
     parse(&Source { name: &name, text: &text, format, folder }, environment)
 }
 
+/// The `admin.socket` of the file at `path`, whatever else is wrong with it.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn admin_socket(
+    path: &Path,
+    environment: &dyn Environment,
+) -> Result<Option<FilePath>, std::io::Error> {
+    let text = std::fs::read_to_string(path)?;
+    let format = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("yaml" | "yml") => Format::Yaml,
+        Some("json") => Format::Json,
+        _ => Format::Toml,
+    };
+    let Ok(mut root) = tree::parse(&text, format) else { return Ok(None) };
+    expand::expand(&mut root, "", environment, &mut Vec::new());
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let socket = root.get("admin").and_then(|admin| admin.get("socket")).and_then(Node::text);
+    Ok(socket.map(|socket| FilePath(folder.join(socket))))
+}
+
 /// Reads and checks a text.
 ///
 /// # Errors
@@ -155,7 +192,6 @@ pub fn parse(
             paths::resolve(&mut config, source.folder);
             if token.is_some() {
                 config.probe.metrics_token = token;
-                config.probe.metrics_token_file = None;
             }
             Ok(Loaded { config, warnings: diagnostics(problems) })
         }

@@ -23,6 +23,9 @@ pub struct Process {
     /// the limit the one unused for the longest is closed.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub idle_upstream_connections: u32,
+    /// Whether the config is read again when its file changes, or a file that is part of it.
+    /// Also without this SIGHUP and `vanne reload` do that.
+    pub watch_config: bool,
 }
 
 impl Default for Process {
@@ -32,6 +35,7 @@ impl Default for Process {
             drain_delay: Period::from_secs(5),
             drain_deadline: Period::from_secs(30),
             idle_upstream_connections: 1024,
+            watch_config: true,
         }
     }
 }

@@ -3,24 +3,24 @@
 //! Everything a request could need to look up by name is resolved here once: pools,
 //! filters, metrics. Compiling has no effect; publishing is the caller's.
 
+use super::certs::Keeper;
+use super::kept::Kept;
 use super::wire;
-use crate::config::{self, Config, ListenerProtocol};
+use crate::config::{self, Config, ListenerProtocol, TlsVersion};
 use crate::data::balance;
 use crate::data::chain::Chain;
+use crate::data::generation::Generation;
+use crate::data::listener::tls::{Terminator, Terms, TermsError};
 use crate::data::listener::{self, Listener, Protocols};
 use crate::data::outcome::Outcome;
-use crate::data::pool::{Backend, BackendState, Pool, Timeouts};
+use crate::data::pool::{Backend, Pool, Timeouts};
 use crate::data::route::RouteTable;
 use crate::data::snapshot::{Route, RouteMetrics, Snapshot};
-use crate::observe::metrics::{
-    ATTEMPTS, BACKEND_IN_FLIGHT, CONNECTIONS_ACCEPTED, CONNECTIONS_OPEN, MetricError, Metrics,
-    REQUEST_DURATION, REQUESTS,
-};
+use crate::observe::metrics::{ATTEMPTS, MetricError, Metrics, REQUEST_DURATION, REQUESTS};
 use crate::types::ids::{FilterId, ListenerId, PoolId};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
 use vanne_filters::{Filter, FilterConfig, SecurityHeaders};
 
 /// Why a config could not be compiled. A checked config gives none of these.
@@ -44,23 +44,36 @@ pub enum CompileError {
         /// What is wrong with it.
         why: String,
     },
+    /// TLS of a listener.
+    #[error("TLS of a listener")]
+    Tls(#[from] TermsError),
     /// A metric.
     #[error("metric of the config")]
     Metric(#[from] MetricError),
 }
 
-/// Compiles routes and pools into the snapshot of `generation`.
+/// What compiling needs besides the config.
+pub struct Means<'a> {
+    /// Where handles are resolved.
+    pub metrics: &'a Arc<Metrics>,
+    /// What outlives a reload.
+    pub kept: &'a mut Kept,
+    /// When it is.
+    pub now: Instant,
+}
+
+/// Compiles routes and pools into a snapshot.
 ///
 /// # Errors
-/// When the config was not checked.
+/// When a file that the config names cannot be used, or the config was not checked.
 pub fn snapshot(
     config: &Config,
-    metrics: &Metrics,
-    generation: u64,
+    generation: &Arc<Generation>,
+    means: &mut Means<'_>,
 ) -> Result<Snapshot, CompileError> {
     let mut pools = BTreeMap::new();
     for (id, pool) in &config.pool {
-        pools.insert(id, Arc::new(compile_pool(id, pool, metrics)?));
+        pools.insert(id, Arc::new(compile_pool(id, pool, means)?));
     }
     let default_chain = chain(None, config)?;
     let mut routes = RouteTable::default();
@@ -75,29 +88,44 @@ pub fn snapshot(
             },
             total: route.timeouts.total.as_duration(),
             tunnel_idle: route.timeouts.tunnel_idle.as_duration(),
-            metrics: route_metrics(route, metrics)?,
+            metrics: route_metrics(route, means.metrics)?,
+            generation: Arc::clone(generation),
         };
         let host = route.matches.host.as_ref().map(config::Host::as_str);
         routes.add(host, route.matches.path.as_str(), Arc::new(compiled));
     }
-    Ok(Snapshot { routes, default_chain, generation })
+    Ok(Snapshot { routes, default_chain, generation: Arc::clone(generation) })
 }
 
-/// Compiles the listeners.
+/// Compiles a listener; `keeper` has its certificates, if it speaks TLS.
 ///
 /// # Errors
-/// When a metric cannot be made.
-pub fn listeners(config: &Config, metrics: &Metrics) -> Result<Vec<Arc<Listener>>, CompileError> {
-    config.listener.iter().map(|(id, listener)| compile_listener(id, listener, metrics)).collect()
-}
-
-fn compile_listener(
+/// When TLS cannot be set up, or a metric cannot be made.
+pub fn listener(
     id: &ListenerId,
     config: &config::Listener,
-    metrics: &Metrics,
-) -> Result<Arc<Listener>, CompileError> {
+    keeper: Option<&Keeper>,
+    means: &mut Means<'_>,
+) -> Result<Listener, CompileError> {
     let timeouts = &config.timeouts;
-    Ok(Arc::new(Listener {
+    let protocols = Protocols {
+        http1: config.speaks(ListenerProtocol::Http1),
+        http2: config.speaks(ListenerProtocol::Http2),
+    };
+    let tls = match (&config.tls, keeper) {
+        (Some(tls), Some(keeper)) => {
+            let terms = Terms {
+                allows_tls12: tls.min_version == TlsVersion::Tls12,
+                protocols,
+                resolver: Arc::clone(&keeper.resolver),
+                tickets: Arc::clone(&keeper.tickets),
+                deadline: timeouts.handshake.as_duration(),
+            };
+            Some(Terminator::new(terms, id.as_str(), means.metrics)?)
+        }
+        _ => None,
+    };
+    Ok(Listener {
         id: id.clone(),
         address: config.address.0,
         max_connections: config.max_connections,
@@ -106,32 +134,33 @@ fn compile_listener(
             idle: timeouts.idle.as_duration(),
             between_bytes: timeouts.between_bytes.as_duration(),
         },
-        protocols: Protocols {
-            http1: config.protocols.contains(&ListenerProtocol::Http1),
-            http2: config.protocols.contains(&ListenerProtocol::Http2),
-        },
+        protocols,
+        tls,
         http2_streams_max: config.http2.max_streams,
-        open: AtomicUsize::new(0),
-        open_gauge: metrics.gauge(&CONNECTIONS_OPEN, &[id.as_str()])?,
-        accepted: metrics.counter(&CONNECTIONS_ACCEPTED, &[id.as_str()])?,
-    }))
+        counts: means.kept.counts(id, means.metrics)?,
+    })
 }
 
 fn compile_pool(
     id: &PoolId,
     config: &config::Pool,
-    metrics: &Metrics,
+    means: &mut Means<'_>,
 ) -> Result<Pool, CompileError> {
     let name = config.algorithm.as_str();
-    let attempts = |outcome: Outcome| metrics.counter(&ATTEMPTS, &[id.as_str(), outcome.as_str()]);
+    let metrics = means.metrics;
+    let labels = |outcome: Outcome| [id.as_str(), outcome.as_str()];
+    let attempts = |outcome: Outcome| metrics.counter(&ATTEMPTS, &labels(outcome));
     let [a, b, c, d, e, f, g, h] = Outcome::ALL.map(attempts);
+    let wire = Arc::new(wire::compile(id, config)?);
+    let mut backends = Vec::with_capacity(config.backends.len());
+    for address in &config.backends {
+        let state = means.kept.backend(id, address.0, metrics, means.now)?;
+        let name = address.to_string().into();
+        backends.push(Arc::new(Backend { address: address.0, name, state }));
+    }
     Ok(Pool {
         id: id.clone(),
-        backends: config
-            .backends
-            .iter()
-            .map(|address| compile_backend(id, address.0, metrics))
-            .collect::<Result<_, _>>()?,
+        backends,
         algorithm: balance::by_name(name).ok_or_else(|| dangling("algorithm", &name))?,
         connect_retries: config.connect_retries,
         timeouts: Timeouts {
@@ -140,20 +169,11 @@ fn compile_pool(
             between_bytes: config.timeouts.between_bytes.as_duration(),
             idle: config.timeouts.idle.as_duration(),
         },
-        wire: Arc::new(wire::compile(id, config)?),
-        turn: Default::default(),
+        wire,
+        turn: means.kept.turn(id),
+        held: Outcome::ALL.map(|outcome| metrics.hold(&ATTEMPTS, &labels(outcome))).to_vec(),
         attempts: [a?, b?, c?, d?, e?, f?, g?, h?],
     })
-}
-
-fn compile_backend(
-    pool: &PoolId,
-    address: SocketAddr,
-    metrics: &Metrics,
-) -> Result<Arc<Backend>, CompileError> {
-    let name = address.to_string();
-    let gauge = metrics.gauge(&BACKEND_IN_FLIGHT, &[pool.as_str(), &name])?;
-    Ok(Arc::new(Backend { address, name: name.into(), state: Arc::new(BackendState::new(gauge)) }))
 }
 
 /// The filters of a route that names `security_headers`, or the preset.
@@ -171,12 +191,21 @@ fn chain(named: Option<&FilterId>, config: &Config) -> Result<Chain, CompileErro
     Ok(Chain::new(filters))
 }
 
-fn route_metrics(route: &config::Route, metrics: &Metrics) -> Result<RouteMetrics, CompileError> {
-    let class =
-        |class| metrics.counter(&REQUESTS, &[route.name.as_str(), route.pool.as_str(), class]);
+fn route_metrics(
+    route: &config::Route,
+    metrics: &Arc<Metrics>,
+) -> Result<RouteMetrics, CompileError> {
+    let labels = |class| [route.name.as_str(), route.pool.as_str(), class];
+    let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+    let [a, b, c, d, e] = classes.map(|class| metrics.counter(&REQUESTS, &labels(class)));
+    let duration = [route.name.as_str()];
+    let mut held: Vec<_> =
+        classes.iter().map(|&class| metrics.hold(&REQUESTS, &labels(class))).collect();
+    held.push(metrics.hold(&REQUEST_DURATION, &duration));
     Ok(RouteMetrics {
-        requests: [class("1xx")?, class("2xx")?, class("3xx")?, class("4xx")?, class("5xx")?],
-        duration: metrics.histogram(&REQUEST_DURATION, &[route.name.as_str()])?,
+        requests: [a?, b?, c?, d?, e?],
+        duration: metrics.histogram(&REQUEST_DURATION, &duration)?,
+        held,
     })
 }
 

@@ -3,7 +3,14 @@
 //! It compiles the config into what the data plane reads, answers probes and scrapes,
 //! and ends the process. It may be slow or fail; traffic goes on.
 
+pub mod admin;
+pub mod certs;
 pub mod compile;
 pub mod drain;
+pub mod kept;
+pub mod listeners;
 pub mod probe;
+pub mod reload;
+pub mod steer;
+pub mod watch;
 mod wire;

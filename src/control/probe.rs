@@ -5,8 +5,9 @@
 //! format, behind a bearer token if one is set. Nothing here changes anything.
 
 use crate::data::engine::worker::Workers;
+use crate::data::generation::Generations;
 use crate::data::lifecycle::Stage;
-use crate::observe::metrics::Metrics;
+use crate::observe::metrics::{GENERATIONS_ALIVE, MetricError, Metrics};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -18,9 +19,11 @@ use std::sync::Arc;
 /// What probes look at.
 pub struct Probed {
     /// The workers.
-    pub workers: Workers,
+    pub workers: Arc<Workers>,
     /// All metrics.
     pub metrics: Arc<Metrics>,
+    /// The configs that may be alive.
+    pub generations: Arc<Generations>,
     /// The token that `/metrics` asks for, if any.
     pub metrics_token: Option<String>,
 }
@@ -70,11 +73,24 @@ async fn metrics(State(probed): State<Arc<Probed>>, headers: HeaderMap) -> Respo
         let ask = [(header::WWW_AUTHENTICATE, "Bearer")];
         return (StatusCode::UNAUTHORIZED, ask, "a bearer token is needed\n").into_response();
     }
+    if let Err(error) = show_generations(&probed) {
+        tracing::error!(%error, "generations not shown");
+    }
     match probed.metrics.render() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
             .into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
+}
+
+fn show_generations(probed: &Probed) -> Result<(), MetricError> {
+    let alive = probed.generations.alive();
+    let rows =
+        [("current", alive.current), ("requests", alive.requests), ("tunnels", alive.tunnels)];
+    for (held_by, count) in rows {
+        probed.metrics.gauge(&GENERATIONS_ALIVE, &[held_by])?.set(count);
+    }
+    Ok(())
 }
 
 fn is_allowed(token: Option<&str>, headers: &HeaderMap) -> bool {

@@ -9,6 +9,7 @@
 //! [`pool::BackendState`].
 
 // What a request rests on.
+pub mod generation;
 pub mod lifecycle;
 pub mod snapshot;
 // The machine, and what it may wait for.

@@ -5,8 +5,10 @@
 //! not fight over one reference count.
 
 use super::chain::Chain;
+use super::generation::Generation;
 use super::pool::Pool;
 use super::route::RouteTable;
+use crate::observe::metrics::Series;
 use crate::types::ids::RouteId;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -21,8 +23,8 @@ pub struct Snapshot {
     pub routes: RouteTable,
     /// Filters for answers to requests that have no route.
     pub default_chain: Chain,
-    /// Which snapshot this is: 1 for the first.
-    pub generation: u64,
+    /// Which config this is.
+    pub generation: Arc<Generation>,
 }
 
 /// A route: match (in the table) → pool and rules.
@@ -39,6 +41,8 @@ pub struct Route {
     pub tunnel_idle: Duration,
     /// Its metrics.
     pub metrics: RouteMetrics,
+    /// The config that it is of.
+    pub generation: Arc<Generation>,
 }
 
 /// Handles of a route's metrics.
@@ -47,6 +51,8 @@ pub struct RouteMetrics {
     pub requests: [IntCounter; 5],
     /// `vanne_request_duration_seconds`.
     pub duration: Histogram,
+    /// The series above, as long as there is the route.
+    pub held: Vec<Arc<Series>>,
 }
 
 /// Control's end: publishes snapshots.
@@ -104,6 +110,10 @@ pub(crate) mod tests {
     use crate::data::pool::{Backend, BackendState, Timeouts};
     use prometheus::{HistogramOpts, IntGauge};
 
+    fn numbered(number: u64) -> Snapshot {
+        Snapshot { generation: Generation::new(number), ..Default::default() }
+    }
+
     fn counter() -> IntCounter {
         IntCounter::new("c", "c").unwrap()
     }
@@ -115,7 +125,7 @@ pub(crate) mod tests {
             Arc::new(Backend {
                 address,
                 name: address.to_string().into(),
-                state: Arc::new(BackendState::new(IntGauge::new("g", "g").unwrap())),
+                state: Arc::new(BackendState::new(IntGauge::new("g", "g").unwrap(), None)),
             })
         };
         Pool {
@@ -131,6 +141,7 @@ pub(crate) mod tests {
             },
             wire: Arc::default(),
             turn: Default::default(),
+            held: Vec::new(),
             attempts: std::array::from_fn::<_, { Outcome::ALL.len() }, _>(|_| counter()),
         }
     }
@@ -143,9 +154,11 @@ pub(crate) mod tests {
             chain: Chain::default(),
             total: Duration::from_secs(100),
             tunnel_idle: Duration::from_secs(50),
+            generation: Generation::new(1),
             metrics: RouteMetrics {
                 requests: std::array::from_fn(|_| counter()),
                 duration: Histogram::with_opts(HistogramOpts::new("h", "h")).unwrap(),
+                held: Vec::new(),
             },
         })
     }
@@ -157,11 +170,11 @@ pub(crate) mod tests {
 
     #[test]
     fn a_reader_sees_what_was_published_last_and_keeps_what_it_took() {
-        let publisher = Publisher::new(Snapshot { generation: 1, ..Default::default() });
+        let publisher = Publisher::new(numbered(1));
         let reader = publisher.reader();
         let first = reader.load();
         assert!(Arc::ptr_eq(&first, &reader.load()));
-        publisher.publish(Snapshot { generation: 2, ..Default::default() });
-        assert_eq!((first.generation, reader.load().generation), (1, 2));
+        publisher.publish(numbered(2));
+        assert_eq!((first.generation.number, reader.load().generation.number), (1, 2));
     }
 }

@@ -5,11 +5,13 @@
 //! of a client or a user. Handles are resolved when a snapshot is compiled, so a
 //! request only increments. To add one: a constant, its row, and the code that sets it.
 
+use parking_lot::Mutex;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
 
 /// What a metric measures, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +67,41 @@ pub const BACKEND_IN_FLIGHT: Metric = metric(
     &["pool", "backend"],
     "Requests the backend is working on now.",
 );
+/// Files of certificates or ticket keys that could not be used.
+pub const CERTIFICATE_ERRORS: Metric = metric(
+    "vanne_certificate_errors_total",
+    Kind::Counter,
+    &["listener"],
+    "Changed files of certificates or ticket keys that could not be used.",
+);
+/// Until when certificates are valid.
+pub const CERTIFICATE_NOT_AFTER: Metric = metric(
+    "vanne_certificate_not_after_seconds",
+    Kind::Gauge,
+    &["listener", "certificate"],
+    "Until when the certificate in use is valid, in Unix time; by file.",
+);
+/// When a config was applied last.
+pub const CONFIG_APPLIED: Metric = metric(
+    "vanne_config_applied_timestamp_seconds",
+    Kind::Gauge,
+    &[],
+    "When the config in use was applied, in Unix time.",
+);
+/// Which config is in use.
+pub const CONFIG_GENERATION: Metric = metric(
+    "vanne_config_generation",
+    Kind::Gauge,
+    &[],
+    "Number of the config in use: 1 at the start, one more with each that was applied.",
+);
+/// Whether the last reload was good.
+pub const CONFIG_RELOAD_SUCCESS: Metric = metric(
+    "vanne_config_reload_success",
+    Kind::Gauge,
+    &[],
+    "1 if the config file as it was read last is in use, 0 if it was refused.",
+);
 /// Connections accepted.
 pub const CONNECTIONS_ACCEPTED: Metric = metric(
     "vanne_connections_accepted_total",
@@ -75,6 +112,13 @@ pub const CONNECTIONS_ACCEPTED: Metric = metric(
 /// Connections open.
 pub const CONNECTIONS_OPEN: Metric =
     metric("vanne_connections_open", Kind::Gauge, &["listener"], "Client connections open now.");
+/// Configs that are alive.
+pub const GENERATIONS_ALIVE: Metric = metric(
+    "vanne_generations_alive",
+    Kind::Gauge,
+    &["held_by"],
+    "Configs still alive, by what holds them: current, requests under way, open tunnels.",
+);
 /// Panics caught.
 pub const PANICS: Metric = metric(
     "vanne_panics_total",
@@ -96,6 +140,13 @@ pub const REQUEST_DURATION: Metric = metric(
     &["route"],
     "Time from a request's first byte to its answer's last.",
 );
+/// Reloads by result.
+pub const RELOADS: Metric = metric(
+    "vanne_reloads_total",
+    Kind::Counter,
+    &["result"],
+    "Reloads of the config: applied, unchanged or refused.",
+);
 /// Requests by route, pool and status class.
 pub const REQUESTS: Metric = metric(
     "vanne_requests_total",
@@ -106,19 +157,42 @@ pub const REQUESTS: Metric = metric(
 /// Requests in flight.
 pub const REQUESTS_IN_FLIGHT: Metric =
     metric("vanne_requests_in_flight", Kind::Gauge, &[], "Requests being served now.");
+/// TLS handshakes that failed.
+pub const TLS_HANDSHAKE_FAILURES: Metric = metric(
+    "vanne_tls_handshake_failures_total",
+    Kind::Counter,
+    &["listener", "reason"],
+    "TLS handshakes with clients that came to nothing, by reason.",
+);
+/// TLS handshakes.
+pub const TLS_HANDSHAKES: Metric = metric(
+    "vanne_tls_handshakes_total",
+    Kind::Counter,
+    &["listener", "kind"],
+    "TLS handshakes with clients: full, or resumed by a ticket.",
+);
 
 /// All metrics there are, in alphabetical order of name.
 pub const METRICS: &[Metric] = &[
     ACCESS_LOG_DROPPED,
     ATTEMPTS,
     BACKEND_IN_FLIGHT,
+    CERTIFICATE_ERRORS,
+    CERTIFICATE_NOT_AFTER,
+    CONFIG_APPLIED,
+    CONFIG_GENERATION,
+    CONFIG_RELOAD_SUCCESS,
     CONNECTIONS_ACCEPTED,
     CONNECTIONS_OPEN,
+    GENERATIONS_ALIVE,
     PANICS,
     REFUSALS,
+    RELOADS,
     REQUEST_DURATION,
     REQUESTS_IN_FLIGHT,
     REQUESTS,
+    TLS_HANDSHAKE_FAILURES,
+    TLS_HANDSHAKES,
 ];
 
 /// Upper bounds of the duration buckets, in seconds: 1 ms to one minute.
@@ -146,6 +220,35 @@ pub enum MetricError {
 pub struct Metrics {
     registry: Registry,
     families: BTreeMap<&'static str, Family>,
+    /// Series that go when nobody holds them any more.
+    held: Mutex<HashMap<SeriesKey, Weak<Series>>>,
+}
+
+/// A metric's name and the values of its labels.
+type SeriesKey = (&'static str, Vec<String>);
+
+/// A series of a metric that is removed when the last that holds it is dropped.
+pub struct Series {
+    metrics: Arc<Metrics>,
+    key: SeriesKey,
+}
+
+impl std::fmt::Debug for Series {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Series({:?})", self.key)
+    }
+}
+
+impl Drop for Series {
+    fn drop(&mut self) {
+        let mut held = self.metrics.held.lock();
+        // Somebody may have taken it up again meanwhile.
+        if held.get(&self.key).is_some_and(|series| series.strong_count() == 0) {
+            held.remove(&self.key);
+            let labels: Vec<&str> = self.key.1.iter().map(String::as_str).collect();
+            self.metrics.remove(self.key.0, &labels);
+        }
+    }
 }
 
 impl Metrics {
@@ -159,7 +262,7 @@ impl Metrics {
         for row in METRICS {
             families.insert(row.name, register(&registry, row)?);
         }
-        Ok(Self { registry, families })
+        Ok(Self { registry, families, held: Mutex::default() })
     }
 
     /// The counter of `row` with these label values.
@@ -192,6 +295,31 @@ impl Metrics {
         match self.families.get(row.name) {
             Some(Family::Histogram(vec)) => Ok(vec.get_metric_with_label_values(labels)?),
             _ => Err(MetricError::Kind(row.name)),
+        }
+    }
+
+    /// Holds the series of `row` with these label values: it stays as long as what is
+    /// returned.
+    pub fn hold(self: &Arc<Self>, row: &Metric, labels: &[&str]) -> Arc<Series> {
+        let key = (row.name, labels.iter().map(|&label| label.to_owned()).collect::<Vec<_>>());
+        let mut held = self.held.lock();
+        if let Some(series) = held.get(&key).and_then(Weak::upgrade) {
+            return series;
+        }
+        let series = Arc::new(Series { metrics: Arc::clone(self), key: key.clone() });
+        held.insert(key, Arc::downgrade(&series));
+        series
+    }
+
+    /// Removes the series of `name` with these label values; whoever still has its handle
+    /// counts into nothing.
+    pub fn remove(&self, name: &str, labels: &[&str]) {
+        // Not there is what was wanted.
+        match self.families.get(name) {
+            Some(Family::Counter(vec)) => drop(vec.remove_label_values(labels)),
+            Some(Family::Gauge(vec)) => drop(vec.remove_label_values(labels)),
+            Some(Family::Histogram(vec)) => drop(vec.remove_label_values(labels)),
+            None => {}
         }
     }
 

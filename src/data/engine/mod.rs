@@ -6,6 +6,7 @@
 //! backends and frames messages.
 
 pub mod drive;
+mod open;
 pub mod own_answer;
 pub mod pingora;
 mod record;

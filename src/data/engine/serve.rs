@@ -12,7 +12,7 @@ use super::serve_http2;
 use super::worker::Worker;
 use crate::data::exchange::{Action, Answer, Event, Exchange};
 use crate::data::lifecycle::Stage;
-use crate::data::listener::carrier::Carrier;
+use crate::data::listener::carrier::{Carrier, is_ending};
 use crate::data::listener::connection::Connection;
 use crate::data::refusal::Refusal;
 use crate::types::clock;
@@ -45,22 +45,22 @@ enum Next {
 }
 
 /// Serves `connection` until it closes.
-pub async fn serve(worker: Arc<Worker>, engine: Arc<Engine>, connection: Arc<Connection>) {
-    let mut timer = Timer::new(clock::now() + connection.listener().timeouts.idle);
-    match opening(&worker, &connection, &mut timer).await {
-        Opening::Http1 if connection.listener().protocols.http1 => {}
+pub async fn serve(worker: &Arc<Worker>, engine: &Arc<Engine>, connection: Arc<Connection>) {
+    let mut timer = Timer::new(clock::now() + connection.slot().rules().timeouts.idle);
+    match opening(worker, &connection, &mut timer).await {
+        Opening::Http1 if connection.slot().rules().protocols.http1 => {}
         Opening::Http1 => {
-            let next = refuse_http1(&worker, &connection, &mut timer).await;
+            let next = refuse_http1(worker, &connection, &mut timer).await;
             return close(&connection, &mut timer, next).await;
         }
         Opening::Http2 => {
-            serve_http2::serve(&worker, &engine, &connection, &mut timer).await;
+            serve_http2::serve(worker, engine, &connection, &mut timer).await;
             return close(&connection, &mut timer, Next::Linger).await;
         }
         Opening::Gone => return close(&connection, &mut timer, Next::Close).await,
     }
     let next = loop {
-        let next = serve_one(&worker, &engine, &connection, &mut timer).await;
+        let next = serve_one(worker, engine, &connection, &mut timer).await;
         if next != Next::Keep {
             break next;
         }
@@ -79,7 +79,7 @@ enum Opening {
 
 /// Finds out what the client speaks: by ALPN, or by its first bytes (RFC 9113 §3.3, §3.4).
 async fn opening(worker: &Worker, connection: &Connection, timer: &mut Timer) -> Opening {
-    let listener = connection.listener();
+    let listener = connection.slot().rules();
     if connection.is_http2_agreed() {
         return Opening::Http2;
     }
@@ -108,11 +108,11 @@ async fn opening(worker: &Worker, connection: &Connection, timer: &mut Timer) ->
 }
 
 /// Refuses `connection` before it said anything that counts.
-pub async fn refuse(worker: Arc<Worker>, connection: Arc<Connection>, why: Refusal) {
-    connection.begin(new_exchange(&worker, &*connection));
+pub async fn refuse(worker: &Arc<Worker>, connection: Arc<Connection>, why: Refusal) {
+    connection.begin(new_exchange(worker, &*connection));
     let action = connection.cell.step(Event::Aborted(why));
     let mut timer = Timer::new(clock::now() + LINGER);
-    let next = end(&worker, &connection, &mut timer, action).await;
+    let next = end(worker, &connection, &mut timer, action).await;
     close(&connection, &mut timer, next).await;
 }
 
@@ -164,7 +164,7 @@ async fn serve_one(
 /// Waits until the client sends something. `false`: it is gone, idle for too long, or
 /// the process closes.
 async fn await_first_byte(worker: &Worker, connection: &Connection, timer: &mut Timer) -> bool {
-    let mut deadline = clock::now() + connection.listener().timeouts.idle;
+    let mut deadline = clock::now() + connection.slot().rules().timeouts.idle;
     let mut is_closing = false;
     poll_fn(|cx| {
         connection.waker.register(cx.waker());
@@ -174,7 +174,8 @@ async fn await_first_byte(worker: &Worker, connection: &Connection, timer: &mut 
         if let Poll::Ready(read) = connection.poll_ahead(cx) {
             return Poll::Ready(read.is_ok_and(|count| count > 0));
         }
-        if !is_closing && worker.lifecycle.stage() >= Stage::Closing {
+        let is_told = worker.lifecycle.stage() >= Stage::Closing || connection.slot().is_closed();
+        if !is_closing && is_told {
             is_closing = true;
             deadline = deadline.min(clock::now() + CLOSING_IDLE);
         }
@@ -278,7 +279,7 @@ fn next_after_answer(worker: &Worker, connection: &Connection) -> Next {
         })
         .unwrap_or_default();
     match is_whole {
-        true if wants_more && worker.lifecycle.stage() == Stage::Serving => Next::Keep,
+        true if wants_more && !is_ending(connection, &worker.lifecycle) => Next::Keep,
         true => Next::Close,
         false => Next::Linger,
     }

@@ -10,8 +10,9 @@ use super::record::{new_exchange, record};
 use super::worker::Worker;
 use crate::data::exchange::{Action, Answer, Event};
 use crate::data::lifecycle::Stage;
-use crate::data::listener::carrier::Carrier;
+use crate::data::listener::carrier::{Carrier, is_ending};
 use crate::data::listener::connection::Connection;
+use crate::data::listener::registry::Woken;
 use crate::data::listener::stream::{Stream, StreamBytes, list_bytes};
 use crate::data::listener::stream_head::prepare;
 use crate::data::refusal::Refusal;
@@ -47,7 +48,7 @@ pub(super) async fn serve(
     connection: &Arc<Connection>,
     timer: &mut Timer,
 ) {
-    let deadline = clock::now() + connection.listener().timeouts.head;
+    let deadline = clock::now() + connection.slot().rules().timeouts.head;
     connection.open_tunnel();
     let mut opening = pin!(options(connection).handshake(StreamBytes(Arc::clone(connection))));
     let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {
@@ -72,7 +73,7 @@ fn options(connection: &Connection) -> Builder {
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buffer_size(UNSENT_BYTES_MAX)
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
-        .max_concurrent_streams(connection.listener().http2_streams_max)
+        .max_concurrent_streams(connection.slot().rules().http2_streams_max)
         .max_pending_accept_reset_streams(RESETS_MAX)
         .max_local_error_reset_streams(Some(RESETS_MAX))
         .enable_connect_protocol();
@@ -93,11 +94,10 @@ impl Served {
     fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<()> {
         let Streams { worker, connection, .. } = &self.streams;
         connection.waker.register(cx.waker());
-        let stage = worker.lifecycle.stage();
-        if stage == Stage::Aborting {
+        if worker.lifecycle.stage() == Stage::Aborting {
             return Poll::Ready(());
         }
-        if stage > Stage::Serving {
+        if is_ending(&**connection, &worker.lifecycle) {
             self.say_goodbye();
         }
         loop {
@@ -116,7 +116,7 @@ impl Served {
             self.idle_since = clock::now();
             return Poll::Pending;
         }
-        let idle = self.idle_since + self.streams.connection.listener().timeouts.idle;
+        let idle = self.idle_since + self.streams.connection.slot().rules().timeouts.idle;
         if self.goodbye.is_none() && timer.poll(cx, idle).is_ready() {
             self.say_goodbye();
             cx.waker().wake_by_ref();
@@ -164,7 +164,7 @@ impl Streams {
         let connection = Arc::clone(&self.connection);
         let stream =
             Arc::new(Stream::new(connection, receive, respond, asks_for_tunnel, head_bytes));
-        let entry = self.worker.enter(Arc::clone(&stream) as Arc<dyn Carrier>);
+        let entry = self.worker.enter(Arc::clone(&stream) as Arc<dyn Woken>);
         let (worker, engine) = (Arc::clone(&self.worker), Arc::clone(&self.engine));
         tokio::spawn(async move {
             serve_stream(&worker, &engine, &stream, prepared.map(|_| head)).await;

@@ -4,16 +4,12 @@
 //! comes through its mailbox: a connection that another worker accepted, or word that
 //! the stage of the process has changed.
 
+use super::open::take;
 use super::pingora::Engine;
-use super::serve;
 use crate::data::lifecycle::{Lifecycle, Stage};
-use crate::data::listener::accept::{self, Acceptor, ListeningSocket};
-use crate::data::listener::carrier::Carrier;
-use crate::data::listener::connection::Connection;
-use crate::data::listener::registry::{Entry, Registry};
-use crate::data::listener::transport::Transport;
-use crate::data::listener::{Client, Listener, Place};
-use crate::data::refusal::Refusal;
+use crate::data::listener::Slot;
+use crate::data::listener::accept::{Acceptor, ListeningSocket};
+use crate::data::listener::registry::{Entry, Registry, Woken};
 use crate::data::snapshot::{Publisher, Reader};
 use crate::observe::access_log::{AccessLog, LogRing};
 use crate::observe::metrics::{MetricError, Metrics, PANICS, REQUESTS_IN_FLIGHT};
@@ -59,9 +55,13 @@ impl Worker {
 /// What a worker is told.
 enum Message {
     /// Serve this connection, which another worker accepted.
-    Serve(std::net::TcpStream, SocketAddr, Arc<Listener>),
-    /// The stage has changed.
-    Stage,
+    Serve(std::net::TcpStream, SocketAddr, Arc<Slot>),
+    /// Accept here too.
+    Listen(Arc<ListeningSocket>),
+    /// Accept here no longer.
+    Unlisten(Arc<Slot>),
+    /// The stage, a slot or the config has changed.
+    Look,
 }
 
 /// How others reach a worker.
@@ -78,7 +78,7 @@ pub struct Setup {
     /// Connections to backends that each may keep.
     pub idle_connections: usize,
     /// Where they accept.
-    pub sockets: Vec<ListeningSocket>,
+    pub sockets: Vec<Arc<ListeningSocket>>,
     /// What they read.
     pub publisher: Publisher,
     /// All metrics.
@@ -152,9 +152,28 @@ impl Workers {
     /// Moves the process to `stage` and tells every worker.
     pub fn advance(&self, stage: Stage) {
         self.lifecycle.advance(stage);
+        self.tell(|| Message::Look);
+    }
+
+    /// Accepts on `socket` from now on.
+    pub fn listen(&self, socket: &Arc<ListeningSocket>) {
+        self.tell(|| Message::Listen(Arc::clone(socket)));
+    }
+
+    /// Accepts there no longer; what the kernel has accepted already is still served.
+    pub fn unlisten(&self, slot: &Arc<Slot>) {
+        self.tell(|| Message::Unlisten(Arc::clone(slot)));
+    }
+
+    /// Tells all workers and their connections that something has changed.
+    pub fn look(&self) {
+        self.tell(|| Message::Look);
+    }
+
+    fn tell(&self, message: impl Fn() -> Message) {
         for mailbox in self.mailboxes.iter() {
             // A worker that is gone has nothing left to be told.
-            drop(mailbox.sender.send(Message::Stage));
+            drop(mailbox.sender.send(message()));
         }
     }
 
@@ -194,7 +213,7 @@ async fn run(
     report: std::sync::mpsc::Sender<io::Result<()>>,
 ) {
     let engine = Arc::new(Engine::new(Arc::clone(&worker.lifecycle), setup.idle_connections));
-    let accepting = match start_accepting(&worker, &engine, &setup.sockets) {
+    let mut accepting = match start_accepting(&worker, &engine, &setup.sockets) {
         Ok(accepting) => accepting,
         Err(error) => return drop(report.send(Err(error))),
     };
@@ -204,15 +223,12 @@ async fn run(
     drop(setup);
     while worker.lifecycle.stage() < Stage::Closing {
         match inbox.recv().await {
-            Some(message) => receive(&worker, &engine, message),
+            Some(message) => obey(&worker, &engine, &mut accepting, message).await,
             None => return,
         }
     }
-    for (acceptor, task) in accepting {
-        task.abort();
-        // The task holds the socket: it must be gone before the queue can be emptied for good.
-        drop(task.await);
-        empty(&worker, &engine, &acceptor);
+    for accepting in accepting {
+        stop_accepting(&worker, &engine, accepting).await;
     }
     worker.registry.wake_all();
     while !worker.registry.is_empty() {
@@ -232,14 +248,46 @@ async fn run(
     worker.registry.emptied().await;
 }
 
-type Accepting = Vec<(Arc<Acceptor>, tokio::task::JoinHandle<()>)>;
+/// Does what a worker is told while it accepts.
+async fn obey(
+    worker: &Arc<Worker>,
+    engine: &Arc<Engine>,
+    accepting: &mut Vec<Accepting>,
+    message: Message,
+) {
+    match message {
+        Message::Listen(socket) => {
+            match start_accepting(worker, engine, std::slice::from_ref(&socket)) {
+                Ok(started) => accepting.extend(started),
+                Err(error) => tracing::error!(%error, "worker cannot accept"),
+            }
+        }
+        Message::Unlisten(slot) => {
+            let is_gone = |(acceptor, _): &mut Accepting| Arc::ptr_eq(&acceptor.slot, &slot);
+            for gone in accepting.extract_if(.., is_gone).collect::<Vec<_>>() {
+                stop_accepting(worker, engine, gone).await;
+            }
+            worker.registry.wake_all();
+        }
+        message => receive(worker, engine, message),
+    }
+}
+
+type Accepting = (Arc<Acceptor>, tokio::task::JoinHandle<()>);
+
+async fn stop_accepting(worker: &Arc<Worker>, engine: &Arc<Engine>, (acceptor, task): Accepting) {
+    task.abort();
+    // The task holds the socket: it must be gone before the queue can be emptied for good.
+    drop(task.await);
+    empty(worker, engine, &acceptor);
+}
 
 fn start_accepting(
     worker: &Arc<Worker>,
     engine: &Arc<Engine>,
-    sockets: &[ListeningSocket],
-) -> io::Result<Accepting> {
-    let start = |socket: &ListeningSocket| {
+    sockets: &[Arc<ListeningSocket>],
+) -> io::Result<Vec<Accepting>> {
+    let start = |socket: &Arc<ListeningSocket>| {
         let acceptor = Arc::new(socket.acceptor()?);
         let (worker, engine) = (Arc::clone(worker), Arc::clone(engine));
         let task = tokio::spawn(accept_all(worker, engine, Arc::clone(&acceptor)));
@@ -250,21 +298,27 @@ fn start_accepting(
 
 fn receive(worker: &Arc<Worker>, engine: &Arc<Engine>, message: Message) {
     match message {
-        Message::Serve(stream, address, listener) => match TcpStream::from_std(stream) {
-            Ok(stream) => take(worker, engine, stream, address, &listener),
+        Message::Serve(stream, address, slot) => match TcpStream::from_std(stream) {
+            Ok(stream) => take(worker, engine, stream, address, &slot),
             Err(error) => {
                 worker.release();
                 tracing::error!(%error, "connection not taken over");
             }
         },
-        Message::Stage => worker.registry.wake_all(),
+        Message::Look => {
+            // Who has nothing to do would else hold an old config.
+            drop(worker.snapshots.load());
+            worker.registry.wake_all();
+        }
+        // A worker that closes accepts nowhere.
+        Message::Listen(_) | Message::Unlisten(_) => {}
     }
 }
 
 async fn accept_all(worker: Arc<Worker>, engine: Arc<Engine>, acceptor: Arc<Acceptor>) {
     loop {
         let (stream, address) = acceptor.accept().await;
-        place(&worker, &engine, stream, address, &acceptor.listener);
+        place(&worker, &engine, stream, address, &acceptor.slot);
     }
 }
 
@@ -273,7 +327,7 @@ fn empty(worker: &Arc<Worker>, engine: &Arc<Engine>, acceptor: &Acceptor) {
     use futures::FutureExt;
     while let Some((stream, address)) = tokio::task::unconstrained(acceptor.accept()).now_or_never()
     {
-        take_own(worker, engine, stream, address, &acceptor.listener);
+        take_own(worker, engine, stream, address, &acceptor.slot);
     }
 }
 
@@ -283,18 +337,18 @@ fn place(
     engine: &Arc<Engine>,
     stream: TcpStream,
     address: SocketAddr,
-    listener: &Arc<Listener>,
+    slot: &Arc<Slot>,
 ) {
     let load = |mailbox: &Mailbox| mailbox.load.load(Ordering::Relaxed);
     let own = worker.peers.get(worker.index).map_or(0, load);
     let idlest = worker.peers.iter().filter(|peer| load(peer) < own).min_by_key(|peer| load(peer));
     let Some(peer) = idlest else {
-        return take_own(worker, engine, stream, address, listener);
+        return take_own(worker, engine, stream, address, slot);
     };
     match stream.into_std() {
         Ok(stream) => {
             peer.load.fetch_add(1, Ordering::Relaxed);
-            let message = Message::Serve(stream, address, Arc::clone(listener));
+            let message = Message::Serve(stream, address, Arc::clone(slot));
             if let Err(mpsc::error::SendError(message)) = peer.sender.send(message) {
                 // That worker has ended: the connection stays here.
                 peer.load.fetch_sub(1, Ordering::Relaxed);
@@ -311,10 +365,10 @@ fn take_own(
     engine: &Arc<Engine>,
     stream: TcpStream,
     address: SocketAddr,
-    listener: &Arc<Listener>,
+    slot: &Arc<Slot>,
 ) {
     worker.count();
-    take(worker, engine, stream, address, listener);
+    take(worker, engine, stream, address, slot);
 }
 
 impl Worker {
@@ -325,45 +379,15 @@ impl Worker {
         }
     }
 
-    /// Adds a request or connection to those that are told of a new stage.
-    pub fn enter(&self, carrier: Arc<dyn Carrier>) -> Entry {
-        self.registry.enter(carrier)
+    /// Adds what is to be told of a new stage.
+    pub fn enter(&self, told: Arc<dyn Woken>) -> Entry {
+        self.registry.enter(told)
     }
 
-    fn release(&self) {
+    /// Counts a connection no longer as this worker's.
+    pub fn release(&self) {
         if let Some(own) = self.peers.get(self.index) {
             own.load.fetch_sub(1, Ordering::Relaxed);
         }
     }
-}
-
-/// Serves a connection that is counted as this worker's.
-fn take(
-    worker: &Arc<Worker>,
-    engine: &Arc<Engine>,
-    stream: TcpStream,
-    address: SocketAddr,
-    listener: &Arc<Listener>,
-) {
-    listener.accepted.inc();
-    if let Err(error) = accept::set_up(&stream) {
-        tracing::debug!(%error, "socket options not set");
-    }
-    let client = Client::new(address, listener.address.port());
-    let (place, is_full) = match Place::take(listener) {
-        Some(place) => (place, false),
-        None => (Place::beyond(listener), true),
-    };
-    let connection = Arc::new(Connection::new(Transport::Plain(stream), client, place));
-    let entry = worker.enter(Arc::clone(&connection) as Arc<dyn Carrier>);
-    let (worker, engine) = (Arc::clone(worker), Arc::clone(engine));
-    tokio::spawn(async move {
-        if is_full {
-            serve::refuse(Arc::clone(&worker), connection, Refusal::TooManyConnections).await;
-        } else {
-            serve::serve(Arc::clone(&worker), engine, connection).await;
-        }
-        worker.release();
-        drop(entry);
-    });
 }

@@ -26,12 +26,14 @@ pub struct Answer {
 impl Answer {
     /// The answer that says `refusal`, with what `chain` adds.
     #[must_use]
-    pub fn build(refusal: Refusal, id: RequestId, chain: &Chain) -> Self {
+    pub fn build(refusal: Refusal, id: RequestId, chain: Option<&Chain>) -> Self {
         let status = refusal.row().status;
         let body = format!("{status} {}: {} (request {id})\n", phrase(status), refusal.reason());
         let mut edits = HeadEdits::new();
         edits.set(REQUEST_ID, id.to_value());
-        chain.on_response(&ResponseHead { status, fields: &NoFields }, &mut edits);
+        if let Some(chain) = chain {
+            chain.on_response(&ResponseHead { status, fields: &NoFields }, &mut edits);
+        }
         let mut fields = vec![
             (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
             (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -91,7 +93,7 @@ mod tests {
             vanne_filters::build(&FilterConfig::SecurityHeaders(SecurityHeaders::default()));
         let chain = Chain::new(filter.into_iter().collect());
         let id = RequestId::next(&mut fastrand::Rng::with_seed(1));
-        let answer = Answer::build(Refusal::ConnectRefused, id, &chain);
+        let answer = Answer::build(Refusal::ConnectRefused, id, Some(&chain));
         assert_eq!(answer.status, 502);
         assert_eq!(answer.body, format!("502 Bad Gateway: connect_refused (request {id})\n"));
         let has = |name: &HeaderName| answer.fields.iter().any(|(field, _)| field == name);

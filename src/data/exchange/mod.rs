@@ -19,6 +19,7 @@ pub use deadline::Waiting;
 pub use facts::{Call, Facts};
 
 use super::effects::Effect;
+use super::generation::Tunnel;
 use super::grpc;
 use super::listener::{Client, Listener, admit};
 use super::outcome::Outcome;
@@ -127,7 +128,9 @@ pub struct Exchange {
     pub listener: Arc<Listener>,
     /// Its attempts, in order.
     pub attempts: Vec<AttemptRecord>,
-    snapshot: LocalSnapshot,
+    /// Until the route is found: then the route is all that is needed.
+    snapshot: Option<LocalSnapshot>,
+    tunnel: Option<Tunnel>,
     phase: Phase,
     facts: Option<Facts>,
     route: Option<Arc<Route>>,
@@ -170,7 +173,8 @@ impl Exchange {
             client,
             listener,
             attempts: Vec::with_capacity(1),
-            snapshot,
+            snapshot: Some(snapshot),
+            tunnel: None,
             phase: Phase::Head,
             facts: None,
             route: None,
@@ -242,9 +246,11 @@ impl Exchange {
         if let Err(refusal) = admit::admit(head) {
             return self.refuse(refusal, now);
         }
-        let Some(route) = self.snapshot.routes.find(head.host(), head.path()).cloned() else {
+        let found = self.snapshot.as_ref().map(|all| all.routes.find(head.host(), head.path()));
+        let Some(route) = found.flatten().cloned() else {
             return self.refuse(Refusal::NoRoute, now);
         };
+        self.snapshot = None;
         self.is_websocket = admit::asks_for_websocket(head);
         forward::request_edits(
             head,
@@ -289,6 +295,7 @@ impl Exchange {
         }
         if is_switch {
             self.phase = Phase::Tunnel;
+            self.tunnel = self.route.as_ref().map(|route| Tunnel::begin(&route.generation));
             return Action::Tunnel;
         }
         Action::Continue
@@ -322,7 +329,8 @@ impl Exchange {
             return Action::Cut;
         }
         self.is_head_sent = true;
-        let chain = self.route.as_ref().map_or(&self.snapshot.default_chain, |r| &r.chain);
+        let default = self.snapshot.as_ref().map(|snapshot| &snapshot.default_chain);
+        let chain = self.route.as_ref().map(|route| &route.chain).or(default);
         let answer = Answer::build(refusal, self.id, chain);
         match self.facts.as_mut().and_then(|facts| facts.call.as_mut()) {
             None => Action::Answer(answer),
@@ -380,12 +388,6 @@ impl Exchange {
     #[must_use]
     pub fn is_request_done(&self) -> bool {
         self.request_done
-    }
-
-    /// Whether the snapshot that this request sees is of this generation.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.snapshot.generation
     }
 }
 

@@ -1,13 +1,11 @@
 //! The machine on a virtual clock: what each event does in each phase.
 
 use super::*;
-use crate::data::chain::Chain;
 use crate::data::listener;
 use crate::data::route::RouteTable;
 use crate::data::snapshot::Snapshot;
 use crate::data::snapshot::tests::{pool_of, route_to};
 use prometheus::{IntCounter, IntGauge};
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use vanne_filters::FieldSlice;
 
@@ -26,10 +24,13 @@ fn listener() -> Arc<Listener> {
         max_connections: 10,
         timeouts: listener::Timeouts { head: 10 * S, idle: 60 * S, between_bytes: 30 * S },
         protocols: listener::Protocols { http1: true, http2: true },
+        tls: None,
         http2_streams_max: 100,
-        open: AtomicUsize::new(0),
-        open_gauge: IntGauge::new("g", "g").unwrap(),
-        accepted: IntCounter::new("c", "c").unwrap(),
+        counts: Arc::new(listener::Counts::new(
+            IntGauge::new("g", "g").unwrap(),
+            IntCounter::new("c", "c").unwrap(),
+            Vec::new(),
+        )),
     })
 }
 
@@ -39,12 +40,12 @@ impl Lab {
     fn new(backends: usize) -> Self {
         let mut routes = RouteTable::default();
         routes.add(None, "/", route_to(pool_of(backends), "all"));
-        let snapshot = Snapshot { routes, default_chain: Chain::default(), generation: 1 };
+        let snapshot = Snapshot { routes, ..Snapshot::default() };
         let now = crate::types::clock::now();
         let exchange = Exchange::begin(
             Arc::new(Arc::new(snapshot)),
             listener(),
-            Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80)),
+            Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80, false)),
             RequestId::next(&mut fastrand::Rng::with_seed(1)),
             now,
             SystemTime::UNIX_EPOCH,

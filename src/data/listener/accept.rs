@@ -5,7 +5,7 @@
 //! connections waiting in its queue: it is accepted from until it is empty first.
 //! (Measured: closing one of two SO_REUSEPORT listeners reset 23 of 40 that waited.)
 
-use super::Listener;
+use super::{Listener, Slot};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -33,20 +33,20 @@ pub fn set_up(stream: &TcpStream) -> io::Result<()> {
     socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)
 }
 
-/// A listener with its socket.
+/// A listening socket.
 pub struct ListeningSocket {
-    /// The listener.
-    pub listener: Arc<Listener>,
+    /// The rules for its address.
+    pub slot: Arc<Slot>,
     socket: Socket,
 }
 
 impl ListeningSocket {
-    /// Binds the listener's address and listens.
+    /// Binds the address of `rules` and listens.
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub fn bind(listener: Arc<Listener>) -> io::Result<Self> {
-        let address = listener.address;
+    pub fn bind(rules: Listener) -> io::Result<Self> {
+        let address = rules.address;
         let socket = Socket::new(
             Domain::for_address(address),
             Type::STREAM.nonblocking().cloexec(),
@@ -55,7 +55,7 @@ impl ListeningSocket {
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        Ok(Self { listener, socket })
+        Ok(Self { slot: Arc::new(Slot::new(rules)), socket })
     }
 
     /// The same socket for one worker's runtime, which must be entered.
@@ -64,14 +64,14 @@ impl ListeningSocket {
     /// When the descriptor cannot be copied or registered.
     pub fn acceptor(&self) -> io::Result<Acceptor> {
         let socket = TcpListener::from_std(self.socket.try_clone()?.into())?;
-        Ok(Acceptor { listener: Arc::clone(&self.listener), socket })
+        Ok(Acceptor { slot: Arc::clone(&self.slot), socket })
     }
 }
 
 /// One worker's end of a listening socket.
 pub struct Acceptor {
-    /// The listener.
-    pub listener: Arc<Listener>,
+    /// The rules for its address.
+    pub slot: Arc<Slot>,
     socket: TcpListener,
 }
 
@@ -83,7 +83,7 @@ impl Acceptor {
                 Ok(accepted) => return accepted,
                 Err(error) if is_about_the_connection(&error) => {}
                 Err(error) => {
-                    tracing::error!(%error, listener = %self.listener.id, "accept failed");
+                    tracing::error!(%error, listener = %self.slot.rules().id, "accept failed");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

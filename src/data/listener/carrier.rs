@@ -4,11 +4,12 @@
 //! many at once, each on a [`Stream`](super::stream). Whoever drives a request or reports
 //! what happened to it sees only this.
 
-use super::{Client, Listener};
+use super::registry::Woken;
+use super::{Client, Slot};
 use crate::data::exchange::{Action, Event, Exchange, Waiting};
 use crate::data::finish::Traffic;
+use crate::data::lifecycle::{Lifecycle, Stage};
 use crate::types::clock;
-use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::time::Instant;
 
 /// What carries a request on the client's side. All of it is used by one task on one
 /// thread; the locks inside are never contended.
-pub trait Carrier: Send + Sync {
+pub trait Carrier: Woken {
     /// The request's machine.
     fn cell(&self) -> &Cell;
 
@@ -25,10 +26,7 @@ pub trait Carrier: Send + Sync {
     fn client(&self) -> &Arc<Client>;
 
     /// Where it came in.
-    fn listener(&self) -> &Arc<Listener>;
-
-    /// Woken when the process changes how it treats connections.
-    fn waker(&self) -> &AtomicWaker;
+    fn slot(&self) -> &Slot;
 
     /// Before an engine is polled: nobody is known to wait.
     fn before_poll(&self);
@@ -54,6 +52,13 @@ pub trait Carrier: Send + Sync {
 
     /// What went over the wire for the request.
     fn traffic(&self) -> Traffic;
+}
+
+/// Whether what carries requests is to end soon: the process drains, or nobody listens where
+/// it came in any more.
+#[must_use]
+pub fn is_ending(carrier: &dyn Carrier, lifecycle: &Lifecycle) -> bool {
+    lifecycle.stage() > Stage::Serving || carrier.slot().is_closed()
 }
 
 /// A request's machine, and what it decided while nobody could act on it.

@@ -10,8 +10,9 @@
 
 use super::carrier::{Carrier, Cell};
 use super::client_io::{ClientIo, Gate};
+use super::registry::Woken;
 use super::transport::Transport;
-use super::{Client, Listener, Place};
+use super::{Client, Place, Slot};
 use crate::data::exchange::{Exchange, Waiting};
 use crate::data::finish::Traffic;
 use crate::wire::request::Body;
@@ -169,6 +170,12 @@ impl Connection {
     }
 }
 
+impl Woken for Connection {
+    fn waker(&self) -> &AtomicWaker {
+        &self.waker
+    }
+}
+
 impl Carrier for Connection {
     fn cell(&self) -> &Cell {
         &self.cell
@@ -178,12 +185,8 @@ impl Carrier for Connection {
         &self.client
     }
 
-    fn listener(&self) -> &Arc<Listener> {
-        self.place.listener()
-    }
-
-    fn waker(&self) -> &AtomicWaker {
-        &self.waker
+    fn slot(&self) -> &Slot {
+        self.place.slot()
     }
 
     fn before_poll(&self) {

@@ -11,15 +11,19 @@ pub mod connection;
 pub mod registry;
 pub mod stream;
 pub mod stream_head;
+pub mod tls;
 pub mod transport;
 
+use crate::observe::metrics::Series;
 use crate::types::ids::ListenerId;
+use arc_swap::ArcSwap;
 use http::HeaderValue;
 use prometheus::{IntCounter, IntGauge};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use tls::Terminator;
 
 /// Time limits on the client's side. All are set; none is infinite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +45,17 @@ pub struct Protocols {
     pub http2: bool,
 }
 
-/// A listener's rules and counts, shared by all workers.
+impl Protocols {
+    /// What is offered by ALPN, in order of preference.
+    #[must_use]
+    pub fn alpn(self) -> Vec<Vec<u8>> {
+        let h2 = self.http2.then(|| b"h2".to_vec());
+        let old = self.http1.then(|| b"http/1.1".to_vec());
+        h2.into_iter().chain(old).collect()
+    }
+}
+
+/// A listener's rules, as one config says them. Immutable.
 pub struct Listener {
     /// Its name.
     pub id: ListenerId,
@@ -53,51 +67,111 @@ pub struct Listener {
     pub timeouts: Timeouts,
     /// What is spoken here.
     pub protocols: Protocols,
+    /// TLS, if it is spoken.
+    pub tls: Option<Terminator>,
     /// Streams that an HTTP/2 connection may have open at once.
     pub http2_streams_max: u32,
+    /// What is counted about it; the same over reloads.
+    pub counts: Arc<Counts>,
+}
+
+/// What is counted about a listener, shared by all workers.
+pub struct Counts {
     /// Connections open now.
-    pub open: AtomicUsize,
+    open: AtomicUsize,
     /// `vanne_connections_open`.
-    pub open_gauge: IntGauge,
+    open_gauge: IntGauge,
     /// `vanne_connections_accepted_total`.
     pub accepted: IntCounter,
+    /// The series above, as long as there is the listener.
+    _held: Vec<Arc<Series>>,
+}
+
+impl Counts {
+    /// Nothing so far; these show it, and are of the series that are held.
+    #[must_use]
+    pub fn new(open_gauge: IntGauge, accepted: IntCounter, held: Vec<Arc<Series>>) -> Self {
+        Self { open: AtomicUsize::new(0), open_gauge, accepted, _held: held }
+    }
+}
+
+/// An address that is listened on, with the rules that hold for it now.
+pub struct Slot {
+    rules: ArcSwap<Listener>,
+    is_closed: AtomicBool,
+}
+
+impl Slot {
+    /// A slot with these rules.
+    #[must_use]
+    pub fn new(rules: Listener) -> Self {
+        Self { rules: ArcSwap::from_pointee(rules), is_closed: AtomicBool::new(false) }
+    }
+
+    /// The rules that hold now.
+    /// Cost: two atomic operations.
+    #[must_use]
+    pub fn rules(&self) -> Arc<Listener> {
+        self.rules.load_full()
+    }
+
+    /// From now on these rules hold.
+    pub fn replace(&self, rules: Listener) {
+        self.rules.store(Arc::new(rules));
+    }
+
+    /// Nobody listens any more: connections that are left end soon.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+    }
+
+    /// Whether nobody listens any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
 }
 
 /// A place among a listener's open connections. Gives it back when dropped.
-pub struct Place(Arc<Listener>);
+pub struct Place {
+    slot: Arc<Slot>,
+    counts: Arc<Counts>,
+}
 
 impl Place {
     /// Takes a place, or `None` when `max_connections` are open.
     #[must_use]
-    pub fn take(listener: &Arc<Listener>) -> Option<Self> {
-        let open = listener.open.fetch_add(1, Ordering::Relaxed);
-        if open >= usize::try_from(listener.max_connections).unwrap_or(usize::MAX) {
-            listener.open.fetch_sub(1, Ordering::Relaxed);
+    pub fn take(slot: &Arc<Slot>) -> Option<Self> {
+        let rules = slot.rules();
+        let open = rules.counts.open.fetch_add(1, Ordering::Relaxed);
+        if open >= usize::try_from(rules.max_connections).unwrap_or(usize::MAX) {
+            rules.counts.open.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        listener.open_gauge.inc();
-        Some(Self(Arc::clone(listener)))
+        rules.counts.open_gauge.inc();
+        Some(Self { slot: Arc::clone(slot), counts: Arc::clone(&rules.counts) })
     }
 
     /// A place beyond `max_connections`, for a connection that is only told so.
     #[must_use]
-    pub fn beyond(listener: &Arc<Listener>) -> Self {
-        listener.open.fetch_add(1, Ordering::Relaxed);
-        listener.open_gauge.inc();
-        Self(Arc::clone(listener))
+    pub fn beyond(slot: &Arc<Slot>) -> Self {
+        let counts = Arc::clone(&slot.rules().counts);
+        counts.open.fetch_add(1, Ordering::Relaxed);
+        counts.open_gauge.inc();
+        Self { slot: Arc::clone(slot), counts }
     }
 
-    /// The listener.
+    /// The slot.
     #[must_use]
-    pub fn listener(&self) -> &Arc<Listener> {
-        &self.0
+    pub fn slot(&self) -> &Arc<Slot> {
+        &self.slot
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-        self.0.open_gauge.dec();
+        self.counts.open.fetch_sub(1, Ordering::Relaxed);
+        self.counts.open_gauge.dec();
     }
 }
 
@@ -109,12 +183,14 @@ pub struct Client {
     pub forwarded_for: HeaderValue,
     /// The port it came in by, as the value of `X-Forwarded-Port`.
     pub forwarded_port: HeaderValue,
+    /// `http` or `https`, as the value of `X-Forwarded-Proto`.
+    pub forwarded_proto: HeaderValue,
 }
 
 impl Client {
-    /// The client at `address`, which came in by `port`.
+    /// The client at `address`, which came in by `port`, over TLS or not.
     #[must_use]
-    pub fn new(address: SocketAddr, port: u16) -> Self {
+    pub fn new(address: SocketAddr, port: u16, is_tls: bool) -> Self {
         let ip = address.ip().to_canonical();
         Self {
             address: SocketAddr::new(ip, address.port()),
@@ -122,6 +198,7 @@ impl Client {
             forwarded_for: HeaderValue::from_str(&ip.to_string())
                 .unwrap_or(HeaderValue::from_static("unknown")),
             forwarded_port: HeaderValue::from(port),
+            forwarded_proto: HeaderValue::from_static(if is_tls { "https" } else { "http" }),
         }
     }
 }

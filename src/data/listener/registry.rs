@@ -3,23 +3,35 @@
 //! A worker that is told of a new stage wakes each of its connections; they look at the
 //! stage themselves. The worker may go when the registry is empty.
 
-use super::carrier::Carrier;
+use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
+/// What is told of a new stage.
+pub trait Woken: Send + Sync {
+    /// Woken when the process changes how it treats connections.
+    fn waker(&self) -> &AtomicWaker;
+}
+
+impl Woken for AtomicWaker {
+    fn waker(&self) -> &AtomicWaker {
+        self
+    }
+}
+
 /// The connections of one worker. Bounded by the listeners' `max_connections`.
 #[derive(Default)]
 pub struct Registry {
-    connections: Mutex<HashMap<u64, Arc<dyn Carrier>>>,
+    connections: Mutex<HashMap<u64, Arc<dyn Woken>>>,
     next_key: std::sync::atomic::AtomicU64,
     emptied: Notify,
 }
 
 impl Registry {
     /// Adds a connection; it leaves when what is returned is dropped.
-    pub fn enter(self: &Arc<Self>, connection: Arc<dyn Carrier>) -> Entry {
+    pub fn enter(self: &Arc<Self>, connection: Arc<dyn Woken>) -> Entry {
         let key = self.next_key.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.connections.lock().insert(key, connection);
         Entry { registry: Arc::clone(self), key }

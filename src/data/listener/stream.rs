@@ -6,7 +6,8 @@
 
 use super::carrier::{Carrier, Cell};
 use super::connection::Connection;
-use super::{Client, Listener};
+use super::registry::Woken;
+use super::{Client, Slot};
 use crate::data::exchange::Waiting;
 use crate::data::finish::Traffic;
 use bytes::Bytes;
@@ -245,6 +246,12 @@ pub(crate) fn list_bytes(fields: &HeaderMap) -> u64 {
     fields.iter().map(|(name, value)| (name.as_str().len() + value.len()) as u64).sum()
 }
 
+impl Woken for Stream {
+    fn waker(&self) -> &AtomicWaker {
+        &self.waker
+    }
+}
+
 impl Carrier for Stream {
     fn cell(&self) -> &Cell {
         &self.cell
@@ -254,12 +261,8 @@ impl Carrier for Stream {
         &self.connection.client
     }
 
-    fn listener(&self) -> &Arc<Listener> {
-        self.connection.listener()
-    }
-
-    fn waker(&self) -> &AtomicWaker {
-        &self.waker
+    fn slot(&self) -> &Slot {
+        self.connection.slot()
     }
 
     fn before_poll(&self) {

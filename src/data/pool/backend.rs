@@ -2,6 +2,7 @@
 //!
 //! Data writes the atomics, control reads them. Nothing here decides.
 
+use crate::observe::metrics::Series;
 use prometheus::IntGauge;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,13 +24,16 @@ pub struct Backend {
 pub struct BackendState {
     in_flight: AtomicU32,
     gauge: IntGauge,
+    /// The gauge's series, as long as there is the backend.
+    _held: Option<Arc<Series>>,
 }
 
 impl BackendState {
-    /// A backend that nobody uses yet; `gauge` shows its requests in flight.
+    /// A backend that nobody uses yet; `gauge` shows its requests in flight, and is of the
+    /// series that is held.
     #[must_use]
-    pub fn new(gauge: IntGauge) -> Self {
-        Self { in_flight: AtomicU32::new(0), gauge }
+    pub fn new(gauge: IntGauge, held: Option<Arc<Series>>) -> Self {
+        Self { in_flight: AtomicU32::new(0), gauge, _held: held }
     }
 
     /// Requests it is working on, over all workers.
@@ -68,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_place_is_given_back_when_dropped() {
-        let state = Arc::new(BackendState::new(IntGauge::new("g", "g").unwrap()));
+        let state = Arc::new(BackendState::new(IntGauge::new("g", "g").unwrap(), None));
         let places: Vec<_> = (0..3).map(|_| InFlight::enter(&state)).collect();
         assert_eq!(state.in_flight(), 3);
         drop(places);

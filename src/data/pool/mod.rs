@@ -8,6 +8,7 @@ pub mod backend;
 pub use backend::{Backend, BackendState, InFlight};
 
 use crate::data::balance::{Algorithm, Choice};
+use crate::observe::metrics::Series;
 use crate::types::ids::PoolId;
 use crossbeam_utils::CachePadded;
 use prometheus::IntCounter;
@@ -31,6 +32,9 @@ pub struct Timeouts {
     pub idle: Duration,
 }
 
+/// Turns taken in a pool; kept over reloads.
+pub type Turn = Arc<CachePadded<AtomicUsize>>;
+
 /// The backends of one service.
 pub struct Pool {
     /// Its name.
@@ -46,7 +50,9 @@ pub struct Pool {
     /// How its backends are spoken to.
     pub wire: Arc<Wire>,
     /// Turns taken: what the sequence algorithms count on.
-    pub turn: CachePadded<AtomicUsize>,
+    pub turn: Turn,
+    /// Its series, as long as there is the pool.
+    pub held: Vec<Arc<Series>>,
     /// `vanne_attempts_total` of this pool, in the order of [`Outcome::ALL`].
     pub attempts: [IntCounter; Outcome::ALL.len()],
 }

@@ -70,7 +70,7 @@ pub fn request_edits(
     }
     edits.set(FORWARDED_FOR, client.forwarded_for.clone());
     edits.set(FORWARDED_PORT, client.forwarded_port.clone());
-    edits.set(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    edits.set(FORWARDED_PROTO, client.forwarded_proto.clone());
     if let Some(host) = head.authority.and_then(|host| HeaderValue::from_bytes(host).ok()) {
         edits.set(FORWARDED_HOST, host);
     }
@@ -131,7 +131,7 @@ mod tests {
     fn edits_of(fields: &[(&str, &str)], is_websocket: bool) -> HeadEdits {
         let fields = FieldSlice(fields);
         let head = RequestHead::new("GET", b"/", Version::Http11, &fields);
-        let client = Client::new("192.0.2.1:5000".parse().unwrap(), 80);
+        let client = Client::new("192.0.2.1:5000".parse().unwrap(), 80, false);
         let id = RequestId::next(&mut fastrand::Rng::with_seed(1)).to_value();
         let mut edits = HeadEdits::new();
         let passing = Passing { websocket: is_websocket, trailers: false };

@@ -92,7 +92,7 @@ fuzz_target!(|bytes: &[u8]| {
     let before = Fields::of(rest);
     let head = RequestHead::new("GET", target, Version::Http11, &before);
     let is_websocket = asks_for_websocket(&head);
-    let client = Client::new("192.0.2.1:5000".parse().expect("an address"), 80);
+    let client = Client::new("192.0.2.1:5000".parse().expect("an address"), 80, false);
     let id = RequestId::next(&mut fastrand::Rng::with_seed(1)).to_value();
     let mut edits = HeadEdits::new();
     let passing = Passing { websocket: is_websocket, trailers: false };

@@ -9,8 +9,8 @@ use super::faults::fault_of;
 use super::heads::{Fields, edit_request, edit_response, request_head, response_head};
 use crate::data::effects::{self, Effect};
 use crate::data::exchange::{Action, Event, Exchange};
-use crate::data::lifecycle::{Lifecycle, Stage};
-use crate::data::listener::carrier::Carrier;
+use crate::data::lifecycle::Lifecycle;
+use crate::data::listener::carrier::{Carrier, is_ending};
 use crate::data::upstream::{Attempt, Fault, Protocol};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -243,7 +243,7 @@ impl ProxyHttp for Hooks {
             && !response.headers.contains_key(header::CONTENT_LENGTH);
         let is_final = !response.status.is_informational();
         let is_cut_short = is_final && !session.is_body_done();
-        if ends_with_connection || is_cut_short || self.lifecycle.stage() > Stage::Serving {
+        if ends_with_connection || is_cut_short || is_ending(&**ctx.carrier()?, &self.lifecycle) {
             session.set_keepalive(None);
         }
         Ok(())

@@ -1,0 +1,98 @@
+//! What outlives a reload: counts and turns of what the new config has too.
+//!
+//! A backend is the same while its pool's name and its address are. One that leaves keeps its
+//! record for a while, so that it has it when it comes back.
+
+use super::compile::CompileError;
+use crate::data::listener::Counts;
+use crate::data::pool::{BackendState, Turn};
+use crate::observe::metrics::{
+    BACKEND_IN_FLIGHT, CONNECTIONS_ACCEPTED, CONNECTIONS_OPEN, MetricError, Metrics,
+};
+use crate::types::ids::{ListenerId, PoolId};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long the record of a backend that has left is kept.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// What outlives a reload.
+#[derive(Default)]
+pub struct Kept {
+    backends: HashMap<(PoolId, SocketAddr), Record>,
+    turns: HashMap<PoolId, Turn>,
+    counts: HashMap<ListenerId, Arc<Counts>>,
+}
+
+struct Record {
+    state: Arc<BackendState>,
+    /// When it was last part of a config.
+    seen: Instant,
+}
+
+impl Kept {
+    /// The state of a backend, as it was or new.
+    ///
+    /// # Errors
+    /// When its metric cannot be made.
+    pub fn backend(
+        &mut self,
+        pool: &PoolId,
+        address: SocketAddr,
+        metrics: &Arc<Metrics>,
+        now: Instant,
+    ) -> Result<Arc<BackendState>, MetricError> {
+        if let Some(record) = self.backends.get_mut(&(pool.clone(), address)) {
+            record.seen = now;
+            return Ok(Arc::clone(&record.state));
+        }
+        let labels = [pool.as_str(), &address.to_string()];
+        let held = metrics.hold(&BACKEND_IN_FLIGHT, &labels);
+        let gauge = metrics.gauge(&BACKEND_IN_FLIGHT, &labels)?;
+        let state = Arc::new(BackendState::new(gauge, Some(held)));
+        let record = Record { state: Arc::clone(&state), seen: now };
+        self.backends.insert((pool.clone(), address), record);
+        Ok(state)
+    }
+
+    /// The turn of a pool, as it was or new.
+    pub fn turn(&mut self, pool: &PoolId) -> Turn {
+        Arc::clone(self.turns.entry(pool.clone()).or_default())
+    }
+
+    /// The counts of a listener, as they were or new.
+    ///
+    /// # Errors
+    /// When a metric cannot be made.
+    pub fn counts(
+        &mut self,
+        listener: &ListenerId,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Arc<Counts>, CompileError> {
+        if let Some(counts) = self.counts.get(listener) {
+            return Ok(Arc::clone(counts));
+        }
+        let labels = [listener.as_str()];
+        let counts = Arc::new(Counts::new(
+            metrics.gauge(&CONNECTIONS_OPEN, &labels)?,
+            metrics.counter(&CONNECTIONS_ACCEPTED, &labels)?,
+            vec![
+                metrics.hold(&CONNECTIONS_OPEN, &labels),
+                metrics.hold(&CONNECTIONS_ACCEPTED, &labels),
+            ],
+        ));
+        self.counts.insert(listener.clone(), Arc::clone(&counts));
+        Ok(counts)
+    }
+
+    /// Forgets what no config has had for a while, and nobody uses.
+    pub fn forget(&mut self, now: Instant) {
+        self.backends.retain(|_, record| {
+            Arc::strong_count(&record.state) > 1 || now.duration_since(record.seen) < GRACE
+        });
+        self.turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        self.counts.retain(|_, counts| Arc::strong_count(counts) > 1);
+    }
+}

@@ -1,0 +1,58 @@
+//! Steer: what may change the config, in one place: signals, files, the admin socket.
+//!
+//! One task has the [`Reloader`], so reloads never run beside each other.
+
+use super::reload::{Reloader, Report};
+use super::watch::Watch;
+use std::time::Duration;
+use tokio::signal::unix::Signal;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often certificates are looked at: a new one is in use within a second.
+const TEND: Duration = Duration::from_millis(500);
+/// Of those, how many until the config's files are looked at too, where no event tells.
+const LOOK_EVERY: u32 = 20;
+
+/// A wish for a reload, and where to say what came of it.
+pub type Wish = oneshot::Sender<Report>;
+
+/// Steers until the wishes end; gives the reloader back then.
+pub async fn steer(
+    mut reloader: Reloader,
+    mut wishes: mpsc::Receiver<Wish>,
+    mut hangups: Signal,
+) -> Reloader {
+    let is_watching = reloader.config.process.watch_config;
+    let mut watch = Watch::new();
+    let mut tend = interval(TEND);
+    tend.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = 0;
+    loop {
+        if is_watching {
+            watch.over(reloader.files());
+        }
+        let result = tokio::select! {
+            wish = wishes.recv() => match wish {
+                None => return reloader,
+                Some(wish) => reloader.reload("asked to").map(|report| {
+                    // Who asked may have left.
+                    drop(wish.send(report));
+                }),
+            },
+            _ = hangups.recv() => reloader.reload("SIGHUP").map(drop),
+            () = watch.changed(), if is_watching => reloader.reload_if_changed().map(drop),
+            _ = tend.tick() => {
+                reloader.tend();
+                ticks += 1;
+                match is_watching && ticks % LOOK_EVERY == 0 {
+                    true => reloader.reload_if_changed().map(drop),
+                    false => Ok(()),
+                }
+            }
+        };
+        if let Err(error) = result {
+            tracing::error!(%error, "reload not counted");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! A new connection: its place, its handshake, and then its requests.
+
+use super::pingora::Engine;
+use super::serve;
+use super::worker::Worker;
+use crate::data::lifecycle::Stage;
+use crate::data::listener::connection::Connection;
+use crate::data::listener::registry::Woken;
+use crate::data::listener::tls::Terminator;
+use crate::data::listener::transport::Transport;
+use crate::data::listener::{Client, Place, Slot, accept};
+use crate::data::refusal::Refusal;
+use futures::task::AtomicWaker;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use tokio::net::TcpStream;
+
+/// Serves a connection that is counted as this worker's.
+pub(super) fn take(
+    worker: &Arc<Worker>,
+    engine: &Arc<Engine>,
+    socket: TcpStream,
+    address: SocketAddr,
+    slot: &Arc<Slot>,
+) {
+    let rules = slot.rules();
+    rules.counts.accepted.inc();
+    if let Err(error) = accept::set_up(&socket) {
+        tracing::debug!(%error, "socket options not set");
+    }
+    let client = Client::new(address, rules.address.port(), rules.tls.is_some());
+    match (Place::take(slot), rules.tls.is_some()) {
+        (Some(place), false) => {
+            let connection = Connection::new(Transport::Plain(socket), client, place);
+            spawn(worker, engine, Arc::new(connection), None);
+        }
+        (None, false) => {
+            let place = Place::beyond(slot);
+            let connection = Connection::new(Transport::Plain(socket), client, place);
+            spawn(worker, engine, Arc::new(connection), Some(Refusal::TooManyConnections));
+        }
+        (Some(place), true) => open_tls(worker, engine, socket, client, place),
+        // A handshake only to say no would cost more than the request.
+        (None, true) => worker.release(),
+    }
+}
+
+/// Serves `connection` in a task of its own, or refuses it.
+fn spawn(
+    worker: &Arc<Worker>,
+    engine: &Arc<Engine>,
+    connection: Arc<Connection>,
+    refusal: Option<Refusal>,
+) {
+    let entry = worker.enter(Arc::clone(&connection) as Arc<dyn Woken>);
+    let (worker, engine) = (Arc::clone(worker), Arc::clone(engine));
+    tokio::spawn(async move {
+        match refusal {
+            None => serve::serve(&worker, &engine, connection).await,
+            Some(refusal) => serve::refuse(&worker, connection, refusal).await,
+        }
+        worker.release();
+        drop(entry);
+    });
+}
+
+/// Shakes hands in a task of its own, and serves what comes of it in another.
+fn open_tls(
+    worker: &Arc<Worker>,
+    engine: &Arc<Engine>,
+    socket: TcpStream,
+    client: Client,
+    place: Place,
+) {
+    let told = Arc::new(AtomicWaker::new());
+    let entry = worker.enter(Arc::clone(&told) as Arc<dyn Woken>);
+    let (worker, engine) = (Arc::clone(worker), Arc::clone(engine));
+    tokio::spawn(async move {
+        let rules = place.slot().rules();
+        let shaken = match &rules.tls {
+            Some(tls) => shake_hands(&worker, tls, &told, socket, client.address).await,
+            // A reload has taken TLS away meanwhile: what comes cannot be read.
+            None => None,
+        };
+        match shaken {
+            Some(transport) => {
+                let connection = Arc::new(Connection::new(transport, client, place));
+                spawn(&worker, &engine, connection, None);
+            }
+            None => worker.release(),
+        }
+        drop(entry);
+    });
+}
+
+/// The transport after a handshake; `None` if there was none, or the process cuts all.
+async fn shake_hands(
+    worker: &Worker,
+    tls: &Terminator,
+    told: &AtomicWaker,
+    socket: TcpStream,
+    address: SocketAddr,
+) -> Option<Transport> {
+    let mut shaking = pin!(tls.accept(socket));
+    let shaken = poll_fn(|cx| {
+        told.register(cx.waker());
+        match shaking.as_mut().poll(cx) {
+            Poll::Ready(shaken) => Poll::Ready(Some(shaken)),
+            Poll::Pending if worker.lifecycle.stage() == Stage::Aborting => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    });
+    match shaken.await? {
+        Ok(stream) => Some(Transport::Tls(Box::new(stream))),
+        Err(failure) => {
+            tracing::debug!(client = %address, reason = failure.as_str(), "TLS handshake failed");
+            None
+        }
+    }
+}

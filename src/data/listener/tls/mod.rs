@@ -1,0 +1,156 @@
+//! 1 · TLS towards clients: the handshake, and what it needs.
+//!
+//! TLS 1.3, and 1.2 only where the config says so. Which certificate a client gets is
+//! [`certificates`]; how it comes back without a full handshake is [`tickets`]. Both are read
+//! live and replaced by the control plane; a handshake never waits for them. No early data:
+//! it can be replayed, and a proxy cannot know for which requests that is harmless.
+
+pub mod certificates;
+pub mod tickets;
+
+use super::Protocols;
+use crate::observe::metrics::{MetricError, Metrics, TLS_HANDSHAKE_FAILURES, TLS_HANDSHAKES};
+use certificates::Resolver;
+use prometheus::IntCounter;
+use rustls::server::NoServerSessionStorage;
+use rustls::{Error, HandshakeKind, ServerConfig, SupportedProtocolVersion};
+use std::sync::Arc;
+use std::time::Duration;
+use tickets::TicketKeys;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// What a listener's handshakes rest on.
+pub struct Terms {
+    /// TLS 1.2 is spoken too.
+    pub allows_tls12: bool,
+    /// What is offered by ALPN.
+    pub protocols: Protocols,
+    /// Which certificate a client gets.
+    pub resolver: Arc<Resolver>,
+    /// The keys of session tickets.
+    pub tickets: Arc<TicketKeys>,
+    /// The longest a handshake may take.
+    pub deadline: Duration,
+}
+
+/// Terminates TLS for one listener, on all workers.
+pub struct Terminator {
+    acceptor: TlsAcceptor,
+    deadline: Duration,
+    full: IntCounter,
+    resumed: IntCounter,
+    failures: [IntCounter; Failure::ALL.len()],
+}
+
+/// Why a handshake came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// There is no certificate for the name that the client asks for.
+    Certificate,
+    /// The client left, or said that it does not like us.
+    Client,
+    /// What came is not TLS, or breaks its rules.
+    Malformed,
+    /// The client was too slow.
+    Timeout,
+    /// Nothing that both speak: version, cipher, group or protocol.
+    Unsupported,
+}
+
+impl Failure {
+    /// All failures, for resolving handles ahead.
+    pub const ALL: [Self; 5] =
+        [Self::Certificate, Self::Client, Self::Malformed, Self::Timeout, Self::Unsupported];
+
+    /// The label in log and metric.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Certificate => "certificate",
+            Self::Client => "client",
+            Self::Malformed => "malformed",
+            Self::Timeout => "timeout",
+            Self::Unsupported => "unsupported",
+        }
+    }
+
+    fn of(error: &std::io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            Some(Error::General(_)) => Self::Certificate,
+            Some(
+                Error::PeerIncompatible(_)
+                | Error::NoApplicationProtocol
+                | Error::InappropriateHandshakeMessage { .. },
+            ) => Self::Unsupported,
+            Some(Error::AlertReceived(_)) | None => Self::Client,
+            Some(_) => Self::Malformed,
+        }
+    }
+}
+
+/// Why TLS cannot be spoken as the config says.
+#[derive(Debug, thiserror::Error)]
+pub enum TermsError {
+    /// The crypto provider cannot do it.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] Error),
+    /// A metric.
+    #[error("metric of TLS")]
+    Metric(#[from] MetricError),
+}
+
+impl Terminator {
+    /// The terminator of the listener called `name`.
+    ///
+    /// # Errors
+    /// When the process has no crypto provider, or a metric cannot be made.
+    pub fn new(terms: Terms, name: &str, metrics: &Metrics) -> Result<Self, TermsError> {
+        static TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+        static TLS12: &[&SupportedProtocolVersion] =
+            &[&rustls::version::TLS13, &rustls::version::TLS12];
+        let versions = if terms.allows_tls12 { TLS12 } else { TLS13 };
+        let mut config = ServerConfig::builder_with_protocol_versions(versions)
+            .with_no_client_auth()
+            .with_cert_resolver(terms.resolver);
+        config.alpn_protocols = terms.protocols.alpn();
+        config.ticketer = terms.tickets;
+        // All that a client needs to come back is in its ticket: any worker can read it.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        let failure =
+            |why: Failure| metrics.counter(&TLS_HANDSHAKE_FAILURES, &[name, why.as_str()]);
+        let [a, b, c, d, e] = Failure::ALL.map(failure);
+        Ok(Self {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            deadline: terms.deadline,
+            full: metrics.counter(&TLS_HANDSHAKES, &[name, "full"])?,
+            resumed: metrics.counter(&TLS_HANDSHAKES, &[name, "resumed"])?,
+            failures: [a?, b?, c?, d?, e?],
+        })
+    }
+
+    /// Shakes hands on `socket`.
+    ///
+    /// # Errors
+    /// The failure, counted; the client was told by an alert where there is one.
+    pub async fn accept(&self, socket: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
+        let shaken = tokio::time::timeout(self.deadline, self.acceptor.accept(socket)).await;
+        let failure = match shaken {
+            Ok(Ok(stream)) => {
+                match stream.get_ref().1.handshake_kind() {
+                    Some(HandshakeKind::Resumed) => self.resumed.inc(),
+                    _ => self.full.inc(),
+                }
+                return Ok(stream);
+            }
+            Ok(Err(error)) => Failure::of(&error),
+            Err(_elapsed) => Failure::Timeout,
+        };
+        let index = Failure::ALL.iter().position(|&one| one == failure);
+        if let Some(counter) = index.and_then(|index| self.failures.get(index)) {
+            counter.inc();
+        }
+        Err(failure)
+    }
+}
