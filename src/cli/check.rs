@@ -1,8 +1,11 @@
 //! `vanne check`: is this config right?
 
-use crate::config::{self, Config, Diagnostics, ProcessEnvironment, Severity};
+use crate::config::{
+    self, Config, Diagnostics, Format, Loaded, Problem, ProcessEnvironment, Severity,
+};
+use crate::control::deep;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Check a config file: all mistakes at once, each with its place.
@@ -15,6 +18,9 @@ use std::process::ExitCode;
 pub(crate) struct Args {
     /// The config file: TOML, YAML or JSON, by its extension.
     file: PathBuf,
+    /// Also read the files that the config names: certificates, keys, authorities.
+    #[arg(long)]
+    deep: bool,
     /// How problems are shown.
     #[arg(long, value_enum, default_value_t = Form::Text)]
     format: Form,
@@ -30,7 +36,10 @@ enum Form {
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let loaded = config::load(&args.file, &ProcessEnvironment);
+    let loaded = config::load(&args.file, &ProcessEnvironment).and_then(|loaded| match args.deep {
+        true => deeply(&args.file, loaded),
+        false => Ok(loaded),
+    });
     let (diagnostics, config) = match &loaded {
         Ok(loaded) => (&loaded.warnings, Some(&loaded.config)),
         Err(diagnostics) => (&**diagnostics, None),
@@ -50,6 +59,21 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         None if diagnostics.is_readable => ExitCode::FAILURE,
         None => ExitCode::from(super::UNREADABLE),
     }
+}
+
+/// The same config, or what is wrong with the files that it names.
+fn deeply(file: &Path, loaded: Loaded) -> Result<Loaded, Box<Diagnostics>> {
+    let format = config::format_of(file).unwrap_or(Format::Toml);
+    let problems = deep::problems(&loaded.config);
+    if problems.is_empty() {
+        return Ok(loaded);
+    }
+    let mut diagnostics = Box::new(loaded.warnings);
+    diagnostics.problems.extend(problems.into_iter().map(|(key, message)| {
+        Problem::new(&key, config::place(&diagnostics.text, format, &key), message)
+            .accepts("a file that can be used")
+    }));
+    Err(diagnostics)
 }
 
 /// One line that says it all.

@@ -44,6 +44,7 @@ use crate::types::ids::{FilterId, ListenerId, PoolId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use tree::{Node, Value};
 use validate::Schema;
@@ -120,20 +121,34 @@ pub struct Source<'a> {
 pub fn load(path: &Path, environment: &dyn Environment) -> Result<Loaded, Box<Diagnostics>> {
     let name = path.display().to_string();
     let unreadable = |why: String| Box::new(Diagnostics::unreadable(&name, why));
-    let format = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("toml") => Format::Toml,
-        Some("yaml" | "yml") => Format::Yaml,
-        Some("json") => Format::Json,
-        _ => {
-            let why = "its extension says no syntax: expected .toml, .yaml, .yml or .json";
-            return Err(unreadable(why.into()));
-        }
+    let Some(format) = format_of(path) else {
+        let why = "its extension says no syntax: expected .toml, .yaml, .yml or .json";
+        return Err(unreadable(why.into()));
     };
     let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
     let text = String::from_utf8(bytes)
         .map_err(|error| unreadable(format!("not UTF-8: {}", error.utf8_error())))?;
     let folder = path.parent().unwrap_or(Path::new("."));
     parse(&Source { name: &name, text: &text, format, folder }, environment)
+}
+
+/// Where the value of `key`, like `pool.api.tls`, stands in `text`; at its start if nowhere.
+#[must_use]
+pub fn place(text: &str, format: Format, key: &str) -> Range<usize> {
+    let Ok(root) = tree::parse(text, format) else { return 0..0 };
+    let found = key.split('.').try_fold(&root, |node, part| node.get(part));
+    found.map_or(0..0, |node| node.span.clone())
+}
+
+/// The syntax of the file at `path`, by its extension.
+#[must_use]
+pub fn format_of(path: &Path) -> Option<Format> {
+    match path.extension()?.to_str()? {
+        "toml" => Some(Format::Toml),
+        "yaml" | "yml" => Some(Format::Yaml),
+        "json" => Some(Format::Json),
+        _ => None,
+    }
 }
 
 /// The `admin.socket` of the file at `path`, whatever else is wrong with it.
@@ -145,11 +160,7 @@ pub fn admin_socket(
     environment: &dyn Environment,
 ) -> Result<Option<FilePath>, std::io::Error> {
     let text = std::fs::read_to_string(path)?;
-    let format = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("yaml" | "yml") => Format::Yaml,
-        Some("json") => Format::Json,
-        _ => Format::Toml,
-    };
+    let format = format_of(path).unwrap_or(Format::Toml);
     let Ok(mut root) = tree::parse(&text, format) else { return Ok(None) };
     expand::expand(&mut root, "", environment, &mut Vec::new());
     let folder = path.parent().unwrap_or(Path::new("."));

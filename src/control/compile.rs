@@ -35,7 +35,7 @@ pub enum CompileError {
         name: String,
     },
     /// A file that a pool's TLS names.
-    #[error("{key}: {path}: {why}")]
+    #[error("{path}: {why}")]
     File {
         /// The key that names it.
         key: String,
@@ -50,6 +50,14 @@ pub enum CompileError {
     /// A metric.
     #[error("metric of the config")]
     Metric(#[from] MetricError),
+}
+
+impl CompileError {
+    /// The key that names a file which cannot be used.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        if let Self::File { key, .. } = self { Some(key) } else { None }
+    }
 }
 
 /// What compiling needs besides the config.

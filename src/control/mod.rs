@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod certs;
 pub mod compile;
+pub mod deep;
 pub mod drain;
 pub mod kept;
 pub mod listeners;

@@ -170,7 +170,7 @@ impl Reloader {
         let restart_needed = restart_needed(&self.config, &loaded.config);
         match self.apply(loaded.config) {
             Ok(()) => self.report(Verdict::Applied, restart_needed, warnings),
-            Err(error) => self.report(Verdict::Refused, vec![], format!("{error:#}\n")),
+            Err(error) => self.report(Verdict::Refused, vec![], format!("error: {error:#}\n")),
         }
     }
 
@@ -188,7 +188,8 @@ impl Reloader {
         let (now, wall) = (clock::now(), clock::wall());
         let mut means = Means { metrics: &self.metrics, kept: &mut self.kept, now };
         let generation = Generation::new(self.number + 1);
-        let snapshot = compile::snapshot(&config, &generation, &mut means)?;
+        let snapshot = compile::snapshot(&config, &generation, &mut means)
+            .map_err(|error| anyhow::anyhow!("{}: {error}", error.key().unwrap_or("config")))?;
         let prepared = self.listeners.prepare(&config, &mut means, wall)?;
         self.number = generation.number;
         self.generations.add(&generation);

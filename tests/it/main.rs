@@ -28,5 +28,6 @@ mod routing;
 mod settings;
 mod streaming;
 mod time_limits;
+mod tls;
 mod upstream_tls;
 mod websocket;

@@ -308,10 +308,20 @@ async fn close(connection: &Connection, timer: &mut Timer, next: Next) {
         connection.reset_on_close();
         return;
     }
-    if next != Next::Linger || poll_fn(|cx| connection.poll_shutdown(cx)).await.is_err() {
+    let deadline = clock::now() + LINGER;
+    // TLS has a word for the end: without it a client must take the answer for cut.
+    if next == Next::Linger || connection.is_tls() {
+        let shut = poll_fn(|cx| match connection.poll_shutdown(cx) {
+            Poll::Pending => timer.poll(cx, deadline).map(|()| false),
+            Poll::Ready(shut) => Poll::Ready(shut.is_ok()),
+        });
+        if !shut.await {
+            return;
+        }
+    }
+    if next != Next::Linger {
         return;
     }
-    let deadline = clock::now() + LINGER;
     poll_fn(|cx| {
         if connection.poll_drain(cx).is_ready() {
             return Poll::Ready(());

@@ -119,6 +119,12 @@ impl Connection {
         Pin::new(&mut self.io.lock().stream).poll_write_vectored(cx, parts)
     }
 
+    /// Whether bytes are encrypted on the wire.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.io.lock().stream.is_tls()
+    }
+
     /// Whether the client agreed by ALPN to speak HTTP/2.
     #[must_use]
     pub fn is_http2_agreed(&self) -> bool {

@@ -7,6 +7,7 @@ use h2::{Reason, SendStream};
 use http::{HeaderMap, Request, Response};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
@@ -45,10 +46,17 @@ pub(crate) struct Client2 {
 
 impl Client2 {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::on(TcpStream::connect(address).await.unwrap(), &address.to_string()).await
+    }
+
+    /// A connection on `stream`, for requests to `authority`.
+    pub(crate) async fn on(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        authority: &str,
+    ) -> Self {
         let (requests, connection) = h2::client::handshake(stream).await.unwrap();
         let ended = tokio::spawn(async move { connection.await.map_err(Arc::new) });
-        Self { requests, ended, authority: address.to_string() }
+        Self { requests, ended, authority: authority.to_owned() }
     }
 
     /// A request with this method and path, to which fields can be added.

@@ -1,0 +1,23 @@
+//! Deep check: what is wrong with the files that a config names, without starting anything.
+
+use super::certs::Keeper;
+use super::wire;
+use crate::config::Config;
+use crate::types::clock;
+
+/// All that is wrong: the key that names the file, and what is wrong with it.
+#[must_use]
+pub fn problems(config: &Config) -> Vec<(String, String)> {
+    let (now, wall) = (clock::now(), clock::wall());
+    let listeners = config.listener.iter().filter_map(|(id, l)| Some((id, l.tls.as_ref()?)));
+    let of_listeners = listeners.flat_map(|(id, tls)| {
+        Keeper::problems(tls, now, wall)
+            .into_iter()
+            .map(move |problem| (format!("listener.{id}.tls.{}", problem.key), problem.to_string()))
+    });
+    let of_pools = config.pool.iter().filter_map(|(id, pool)| match wire::compile(id, pool) {
+        Ok(_) => None,
+        Err(error) => Some((error.key().unwrap_or("pool").to_owned(), error.to_string())),
+    });
+    of_listeners.chain(of_pools).collect()
+}
