@@ -12,6 +12,7 @@ use std::process::Command;
 /// Key → the test that shows what it does.
 const LEAVES: &[(&str, &str)] = &[
     ("access_log.to", "the_log_goes_to_the_file_that_is_named"),
+    ("admin.socket", "vanne_reload_prints_what_came_of_it"),
     ("listener.*.address", "each_listener_has_its_address_and_its_name_in_the_log"),
     ("listener.*.http2.max_streams", "no_more_streams_are_open_than_max_streams"),
     ("listener.*.max_connections", "a_connection_beyond_max_connections_gets_503_and_is_closed"),
@@ -20,8 +21,27 @@ const LEAVES: &[(&str, &str)] = &[
         "listener.*.timeouts.between_bytes",
         "a_client_that_stalls_in_its_upload_gets_408_and_the_backend_is_not_blamed",
     ),
+    (
+        "listener.*.timeouts.handshake",
+        "a_client_that_does_not_shake_hands_is_closed_at_the_deadline",
+    ),
     ("listener.*.timeouts.head", "a_client_that_sends_its_head_too_slowly_gets_408"),
     ("listener.*.timeouts.idle", "an_idle_connection_is_closed_without_a_word"),
+    ("listener.*.tls.certificates[]", "a_client_gets_the_certificate_for_the_name_it_asks_for"),
+    (
+        "listener.*.tls.default_certificate",
+        "a_client_gets_the_certificate_for_the_name_it_asks_for",
+    ),
+    ("listener.*.tls.min_version", "tls_12_is_refused_unless_it_is_allowed"),
+    ("listener.*.tls.strict_sni", "a_client_gets_the_certificate_for_the_name_it_asks_for"),
+    (
+        "listener.*.tls.ticket_keys_file",
+        "a_client_comes_back_by_a_ticket_to_any_worker_and_any_replica_with_the_keys",
+    ),
+    (
+        "listener.*.tls.ticket_rotation",
+        "ticket_keys_are_rotated_and_old_tickets_still_read_for_two_periods",
+    ),
     ("log.level", "the_process_log_has_the_level_it_says"),
     ("pool.*.algorithm", "requests_are_spread_evenly_over_the_backends_of_a_pool"),
     ("pool.*.backends[]", "requests_are_spread_evenly_over_the_backends_of_a_pool"),
@@ -43,6 +63,7 @@ const LEAVES: &[(&str, &str)] = &[
     ("process.drain_deadline", "what_hangs_is_cut_at_the_drain_deadline"),
     ("process.drain_delay", "requests_are_accepted_during_the_drain_delay_and_answers_close"),
     ("process.idle_upstream_connections", "no_more_unused_connections_are_kept_than_it_says"),
+    ("process.watch_config", "without_watch_config_files_are_not_watched"),
     ("process.workers", "there_are_as_many_workers_as_it_says"),
     ("route[].match.host", "the_exact_host_wins_over_none_without_case_or_port"),
     ("route[].match.path", "a_path_matches_by_whole_segments_and_the_longest_wins"),

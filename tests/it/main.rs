@@ -24,6 +24,7 @@ mod leaves;
 mod messages;
 mod probe;
 mod refusals;
+mod reload;
 mod routing;
 mod settings;
 mod streaming;

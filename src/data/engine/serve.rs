@@ -164,8 +164,8 @@ async fn serve_one(
 /// Waits until the client sends something. `false`: it is gone, idle for too long, or
 /// the process closes.
 async fn await_first_byte(worker: &Worker, connection: &Connection, timer: &mut Timer) -> bool {
-    let mut deadline = clock::now() + connection.slot().rules().timeouts.idle;
-    let mut is_closing = false;
+    let since = clock::now();
+    let mut closing = None;
     poll_fn(|cx| {
         connection.waker.register(cx.waker());
         if connection.with_ahead(|ahead| !ahead.is_empty()) {
@@ -175,11 +175,12 @@ async fn await_first_byte(worker: &Worker, connection: &Connection, timer: &mut 
             return Poll::Ready(read.is_ok_and(|count| count > 0));
         }
         let is_told = worker.lifecycle.stage() >= Stage::Closing || connection.slot().is_closed();
-        if !is_closing && is_told {
-            is_closing = true;
-            deadline = deadline.min(clock::now() + CLOSING_IDLE);
+        if closing.is_none() && is_told {
+            closing = Some(clock::now() + CLOSING_IDLE);
         }
-        timer.poll(cx, deadline).map(|()| false)
+        // The rules may have changed since the last look.
+        let idle = since + connection.slot().rules().timeouts.idle;
+        timer.poll(cx, closing.map_or(idle, |closing| closing.min(idle))).map(|()| false)
     })
     .await
 }

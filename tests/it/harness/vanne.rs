@@ -78,26 +78,57 @@ impl Vanne {
 
     /// The same; `command` says how the binary is started.
     pub(crate) async fn start_by(config: &str, command: impl FnOnce(&Path) -> Command) -> Self {
+        let text = |path: &Path, filled: &str| std::fs::write(path, filled).unwrap();
+        Self::start_with(config, command, text).await
+    }
+
+    /// The same; the config's file is a link into a folder that is a link, as Kubernetes
+    /// mounts it.
+    pub(crate) async fn start_mounted(config: &str) -> Self {
+        let write = |path: &Path, filled: &str| {
+            mount(path.parent().unwrap(), 1, filled);
+            std::os::unix::fs::symlink("..data/vanne.toml", path).unwrap();
+        };
+        Self::start_with(config, |binary| Command::new(binary), write).await
+    }
+
+    async fn start_with(
+        config: &str,
+        command: impl FnOnce(&Path) -> Command,
+        write: impl FnOnce(&Path, &str),
+    ) -> Self {
         let ports = [Port::take(), Port::take()];
         let [http, probe] = [ports[0].address, ports[1].address];
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("vanne.toml");
-        let config = complete(config)
-            .replace("@http", &http.to_string())
-            .replace("@probe", &probe.to_string())
-            .replace("@dir", dir.path().to_str().unwrap());
-        std::fs::write(&path, &config).unwrap();
+        let filled = fill_in(config, http, probe, dir.path());
+        write(&path, &filled);
         let mut command = command(binary());
         command.arg("run").arg("--config").arg(&path);
         let mut vanne = Self { http, probe, process: Process::start(command), dir, _ports: ports };
         eventually_async("ready", async || {
             if let Some(status) = vanne.process.child.try_wait().unwrap() {
-                panic!("{status} at start:\n{}\n{config}", vanne.process.stderr().join("\n"));
+                panic!("{status} at start:\n{}\n{filled}", vanne.process.stderr().join("\n"));
             }
             is_ready(probe).await.then_some(())
         })
         .await;
         vanne
+    }
+
+    /// What stands in the file of a config for this process.
+    pub(crate) fn fill_in(&self, config: &str) -> String {
+        fill_in(config, self.http, self.probe, self.dir.path())
+    }
+
+    /// Mounts another version of the config, as Kubernetes does.
+    pub(crate) fn mount(&self, version: u32, config: &str) {
+        mount(self.dir.path(), version, &self.fill_in(config));
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
     }
 
     /// A file in the process' folder.
@@ -247,6 +278,22 @@ pub(crate) fn binary() -> &'static Path {
 pub(crate) fn list(addresses: &[SocketAddr]) -> String {
     let quoted: Vec<_> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
     format!("[{}]", quoted.join(", "))
+}
+
+fn fill_in(config: &str, http: SocketAddr, probe: SocketAddr, dir: &Path) -> String {
+    complete(config)
+        .replace("@http", &http.to_string())
+        .replace("@probe", &probe.to_string())
+        .replace("@dir", dir.to_str().unwrap())
+}
+
+fn mount(folder: &Path, version: u32, config: &str) {
+    let target = folder.join(format!("..{version}"));
+    std::fs::create_dir_all(&target).unwrap();
+    std::fs::write(target.join("vanne.toml"), config).unwrap();
+    let link = folder.join("..new");
+    std::os::unix::fs::symlink(format!("..{version}"), &link).unwrap();
+    std::fs::rename(link, folder.join("..data")).unwrap();
 }
 
 /// The config with what every test wants, as far as it does not say otherwise.
