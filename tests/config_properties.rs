@@ -87,6 +87,9 @@ fn listener() -> impl Strategy<Value = Listener> {
             protocols: Some(protocols),
             tls: None,
             http2: Http2 { max_streams },
+            redirect_to_https: max_streams % 2 == 0,
+            https_port: 443,
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
             timeouts,
         },
     )
@@ -194,6 +197,9 @@ prop_compose! {
                 protocols: None,
                 tls: None,
                 http2: Http2::default(),
+                redirect_to_https: false,
+                https_port: 443,
+                trusted_proxies: Vec::new(),
                 timeouts: ListenerTimeouts::default(),
             };
             listener.insert("a".parse().unwrap(), only);

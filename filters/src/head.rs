@@ -81,6 +81,12 @@ impl<'a> RequestHead<'a> {
         target.get(..end).unwrap_or(target)
     }
 
+    /// The target without scheme and authority: path and query, or `*`.
+    #[must_use]
+    pub fn origin_target(&self) -> &[u8] {
+        origin_form(self.target)
+    }
+
     /// The host the client asked for, without port.
     #[must_use]
     pub fn host(&self) -> Option<&[u8]> {

@@ -36,6 +36,7 @@ fn check_pool_tls(pool: &str, node: &Node, problems: &mut Vec<Problem>) {
 pub fn check(root: &Node, problems: &mut Vec<Problem>) {
     check_listeners(root, problems);
     check_addresses(root, problems);
+    check_redirects(root, problems);
     check_drain(root, problems);
     check_pools(root, problems);
     check_routes(root, problems);
@@ -88,6 +89,22 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
         all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4())
     };
     a.port() == b.port() && (a.ip() == b.ip() || holds(a, b) || holds(b, a))
+}
+
+/// A redirect to HTTPS from HTTPS would never end.
+fn check_redirects(root: &Node, problems: &mut Vec<Problem>) {
+    for listener in root.get("listener").map(Node::entries).unwrap_or_default() {
+        let redirect = listener.node.get("redirect_to_https");
+        let is_on = redirect.is_some_and(|node| node.to_json() == serde_json::Value::Bool(true));
+        if let (Some(node), true, Some(_)) = (redirect, is_on, listener.node.get("tls")) {
+            let key = format!("listener.{}.redirect_to_https", listener.key);
+            let message = "this listener speaks HTTPS itself: its redirects would never end";
+            problems.push(
+                Problem::new(&key, node.span.clone(), message)
+                    .accepts("`redirect_to_https` on a listener without `tls`"),
+            );
+        }
+    }
 }
 
 fn check_drain(root: &Node, problems: &mut Vec<Problem>) {

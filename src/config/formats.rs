@@ -4,6 +4,7 @@
 //! string that passes here cannot fail later.
 
 use super::listener::Address;
+use super::network::Network;
 use super::observe::{AccessLogTarget, FilePath};
 use super::route::{Host, PathPrefix};
 use super::secret::Secret;
@@ -31,6 +32,7 @@ pub const FORMATS: &[FormatRow] = &[
     row::<Host>(),
     row::<AccessLogTarget>(),
     row::<RouteId>(),
+    row::<Network>(),
     row::<FilePath>(),
     row::<PathPrefix>(),
     row::<Period>(),

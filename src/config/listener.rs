@@ -1,5 +1,6 @@
 //! `[listener.NAME]`: where clients come in.
 
+use super::network::Network;
 use super::tls::ListenerTls;
 use crate::types::text::{TextValue, text_value};
 use crate::types::units::Period;
@@ -33,9 +34,28 @@ pub struct Listener {
     /// HTTP/2.
     #[serde(default)]
     pub http2: Http2,
+    /// Whether every request is answered with the same address by HTTPS: 301 to GET and HEAD,
+    /// 308 to others. Not for paths below `/.well-known/acme-challenge/`, by which certificates
+    /// are had, and not if a trusted proxy says that the request came by HTTPS.
+    #[serde(default)]
+    pub redirect_to_https: bool,
+    /// The port of HTTPS that clients are sent to.
+    #[serde(default = "default_https_port")]
+    #[schemars(range(min = 1))]
+    pub https_port: u16,
+    /// Proxies before this one, by their networks. What they say in `X-Forwarded-For` (or, if
+    /// there is none, `Forwarded`) of who the client is, and in `X-Forwarded-Proto`, `-Host` and
+    /// `-Port`, is believed and passed on; what all others say is replaced. `Forwarded` and
+    /// `X-Real-IP` are never passed on.
+    #[serde(default)]
+    pub trusted_proxies: Vec<Network>,
     /// Time limits on the client's side.
     #[serde(default)]
     pub timeouts: ListenerTimeouts,
+}
+
+fn default_https_port() -> u16 {
+    443
 }
 
 impl Listener {

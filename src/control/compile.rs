@@ -144,6 +144,8 @@ pub fn listener(
         },
         protocols,
         tls,
+        redirect_to: config.redirect_to_https.then_some(config.https_port),
+        trusted_proxies: config.trusted_proxies.iter().map(|network| network.0).collect(),
         http2_streams_max: config.http2.max_streams,
         counts: means.kept.counts(id, means.metrics)?,
     })

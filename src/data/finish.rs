@@ -28,6 +28,8 @@ struct Line<'a> {
     request_id: String,
     listener: &'a str,
     client: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<String>,
     method: Option<&'a str>,
     host: Option<&'a str>,
     target: Option<&'a str>,
@@ -102,7 +104,7 @@ fn report(exchange: &Exchange, refusal: super::refusal::Refusal) {
     macro_rules! say {
         ($level:expr) => {
             tracing::event!($level, reason = row.reason, route, backend, request_id = %exchange.id,
-                client = %exchange.client.address, "request refused")
+                client = %exchange.sender(), "request refused")
         };
     }
     match row.level {
@@ -117,11 +119,13 @@ fn line(exchange: &Exchange, traffic: Traffic, now: Instant) -> serde_json::Resu
     let facts = exchange.facts();
     let last = exchange.attempts.last();
     let row = exchange.refusal().map(super::refusal::Refusal::row);
+    let peer = || exchange.client.address.to_string();
     let line = Line {
         time: timestamp(exchange.started_wall),
         request_id: exchange.id.to_string(),
         listener: exchange.listener.id.as_str(),
-        client: exchange.client.address.to_string(),
+        client: exchange.claim.as_ref().map_or_else(peer, |claim| claim.client.to_string()),
+        peer: exchange.claim.as_ref().map(|_| peer()),
         method: facts.map(|f| f.method.as_str()),
         host: facts.and_then(|f| f.host.as_deref()),
         target: facts.map(|f| f.target.as_str()),

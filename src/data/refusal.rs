@@ -62,6 +62,8 @@ pub enum Refusal {
     HeadTimeout,
     /// A request head longer than is taken.
     HeadTooLarge,
+    /// It is to be asked for by HTTPS.
+    HttpsRedirect,
     /// A fault of our own that is no panic.
     Internal,
     /// The request's body is framed wrongly.
@@ -134,6 +136,7 @@ impl Refusal {
             Self::FirstByteTimeout => row("first_byte_timeout", 504, Backend, Level::WARN),
             Self::HeadTimeout => row("head_timeout", 408, Client, Level::DEBUG),
             Self::HeadTooLarge => row("head_too_large", 431, Client, Level::DEBUG),
+            Self::HttpsRedirect => row("https_redirect", 308, Vanne, Level::DEBUG),
             Self::Internal => row("internal", 500, Vanne, Level::ERROR),
             Self::MalformedBody => row("malformed_body", 400, Client, Level::DEBUG),
             Self::MalformedHead => row("malformed_head", 400, Client, Level::DEBUG),

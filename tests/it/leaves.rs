@@ -15,8 +15,10 @@ const LEAVES: &[(&str, &str)] = &[
     ("admin.socket", "vanne_reload_prints_what_came_of_it"),
     ("listener.*.address", "each_listener_has_its_address_and_its_name_in_the_log"),
     ("listener.*.http2.max_streams", "no_more_streams_are_open_than_max_streams"),
+    ("listener.*.https_port", "the_port_of_https_may_be_another"),
     ("listener.*.max_connections", "a_connection_beyond_max_connections_gets_503_and_is_closed"),
     ("listener.*.protocols[]", "a_listener_speaks_the_protocols_it_names"),
+    ("listener.*.redirect_to_https", "a_listener_may_send_all_to_https"),
     (
         "listener.*.timeouts.between_bytes",
         "a_client_that_stalls_in_its_upload_gets_408_and_the_backend_is_not_blamed",
@@ -42,6 +44,7 @@ const LEAVES: &[(&str, &str)] = &[
         "listener.*.tls.ticket_rotation",
         "ticket_keys_are_rotated_and_old_tickets_still_read_for_two_periods",
     ),
+    ("listener.*.trusted_proxies[]", "a_trusted_proxy_is_believed_and_appended_to_its_chain"),
     ("log.level", "the_process_log_has_the_level_it_says"),
     ("pool.*.algorithm", "requests_are_spread_evenly_over_the_backends_of_a_pool"),
     ("pool.*.backends[]", "requests_are_spread_evenly_over_the_backends_of_a_pool"),

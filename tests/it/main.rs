@@ -17,6 +17,7 @@ mod backend_faults;
 mod client_faults;
 mod demo;
 mod draining;
+mod edge;
 mod grpc;
 mod headers;
 mod http2;

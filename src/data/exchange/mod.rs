@@ -9,6 +9,7 @@
 //! The engine asks [`Exchange::deadline`] after each step and reports
 //! [`Event::Deadline`] when that time has come.
 
+mod admission;
 mod answer;
 mod attempts;
 mod deadline;
@@ -21,17 +22,18 @@ pub use facts::{Call, Facts};
 use super::effects::Effect;
 use super::generation::Tunnel;
 use super::grpc;
-use super::listener::{Client, Listener, admit};
+use super::listener::client::Claim;
+use super::listener::{Client, Listener};
 use super::outcome::Outcome;
 use super::pool::Backend;
 use super::refusal::Refusal;
 use super::snapshot::{LocalSnapshot, Route};
-use super::upstream::{Attempt, AttemptRecord, Fault, Protocol, forward};
+use super::upstream::{Attempt, AttemptRecord, Fault, forward};
 use crate::types::request_id::RequestId;
 use http::HeaderValue;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
-use vanne_filters::{FieldList, HeadEdits, RequestHead, ResponseHead, Verdict, Version};
+use vanne_filters::{FieldList, HeadEdits, RequestHead, ResponseHead, Version};
 
 /// What an engine reports.
 pub enum Event<'a> {
@@ -122,8 +124,10 @@ pub struct Exchange {
     pub started: Instant,
     /// The same on the wall clock.
     pub started_wall: SystemTime,
-    /// Who sent it.
+    /// Who is at the other end of its connection.
     pub client: Arc<Client>,
+    /// What that one says of who sent it, if it is believed.
+    pub claim: Option<Claim>,
     /// Where it came in.
     pub listener: Arc<Listener>,
     /// Its attempts, in order.
@@ -171,6 +175,7 @@ impl Exchange {
             started: now,
             started_wall: wall,
             client,
+            claim: None,
             listener,
             attempts: Vec::with_capacity(1),
             snapshot: Some(snapshot),
@@ -235,39 +240,6 @@ impl Exchange {
             Event::Deadline | Event::Aborted(_) | Event::Failed { .. } => Action::Cut,
             Event::Ended => Action::Done,
             _ => Action::Continue,
-        }
-    }
-
-    /// Stages 1 to 6: admit, route, filters, pick.
-    fn on_request(&mut self, head: &RequestHead<'_>, has_body: bool, now: Instant) -> Action {
-        self.facts = Some(Facts::of(head));
-        self.request_done = !has_body;
-        self.progress = now;
-        if let Err(refusal) = admit::admit(head) {
-            return self.refuse(refusal, now);
-        }
-        let found = self.snapshot.as_ref().map(|all| all.routes.find(head.host(), head.path()));
-        let Some(route) = found.flatten().cloned() else {
-            return self.refuse(Refusal::NoRoute, now);
-        };
-        self.snapshot = None;
-        self.is_websocket = admit::asks_for_websocket(head);
-        forward::request_edits(
-            head,
-            &self.client,
-            &self.id_value,
-            forward::Passing {
-                websocket: self.is_websocket,
-                trailers: route.pool.wire.protocol != Protocol::Http1,
-            },
-            &mut self.request_edits,
-        );
-        let verdict = route.chain.on_request(head, &mut self.request_edits);
-        self.retries_left = route.pool.connect_retries;
-        self.route = Some(route);
-        match verdict {
-            Verdict::Reject(rejection) => self.refuse(Refusal::Filter(rejection), now),
-            Verdict::Continue => self.attempt(now),
         }
     }
 

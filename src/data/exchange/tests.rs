@@ -25,6 +25,8 @@ fn listener() -> Arc<Listener> {
         timeouts: listener::Timeouts { head: 10 * S, idle: 60 * S, between_bytes: 30 * S },
         protocols: listener::Protocols { http1: true, http2: true },
         tls: None,
+        redirect_to: None,
+        trusted_proxies: Vec::new(),
         http2_streams_max: 100,
         counts: Arc::new(listener::Counts::new(
             IntGauge::new("g", "g").unwrap(),

@@ -6,8 +6,10 @@
 pub mod accept;
 pub mod admit;
 pub mod carrier;
+pub mod client;
 mod client_io;
 pub mod connection;
+pub mod redirect;
 pub mod registry;
 pub mod stream;
 pub mod stream_head;
@@ -17,7 +19,9 @@ pub mod transport;
 use crate::observe::metrics::Series;
 use crate::types::ids::ListenerId;
 use arc_swap::ArcSwap;
-use http::HeaderValue;
+pub use client::Client;
+
+use ipnet::IpNet;
 use prometheus::{IntCounter, IntGauge};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -69,6 +73,10 @@ pub struct Listener {
     pub protocols: Protocols,
     /// TLS, if it is spoken.
     pub tls: Option<Terminator>,
+    /// The port of HTTPS that clients are sent to, if they are.
+    pub redirect_to: Option<u16>,
+    /// Networks whose word about the client is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// Streams that an HTTP/2 connection may have open at once.
     pub http2_streams_max: u32,
     /// What is counted about it; the same over reloads.
@@ -172,33 +180,5 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.counts.open.fetch_sub(1, Ordering::Relaxed);
         self.counts.open_gauge.dec();
-    }
-}
-
-/// Who is at the other end of a client connection. Made once per connection.
-pub struct Client {
-    /// Its address.
-    pub address: SocketAddr,
-    /// The address as the value of `X-Forwarded-For`.
-    pub forwarded_for: HeaderValue,
-    /// The port it came in by, as the value of `X-Forwarded-Port`.
-    pub forwarded_port: HeaderValue,
-    /// `http` or `https`, as the value of `X-Forwarded-Proto`.
-    pub forwarded_proto: HeaderValue,
-}
-
-impl Client {
-    /// The client at `address`, which came in by `port`, over TLS or not.
-    #[must_use]
-    pub fn new(address: SocketAddr, port: u16, is_tls: bool) -> Self {
-        let ip = address.ip().to_canonical();
-        Self {
-            address: SocketAddr::new(ip, address.port()),
-            // The text of an address is always a header value.
-            forwarded_for: HeaderValue::from_str(&ip.to_string())
-                .unwrap_or(HeaderValue::from_static("unknown")),
-            forwarded_port: HeaderValue::from(port),
-            forwarded_proto: HeaderValue::from_static(if is_tls { "https" } else { "http" }),
-        }
     }
 }

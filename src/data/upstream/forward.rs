@@ -7,6 +7,7 @@
 
 use crate::data::listener::Client;
 use crate::data::listener::admit::tokens;
+use crate::data::listener::client::Claim;
 use http::{HeaderName, HeaderValue, header};
 use vanne_filters::{HeadEdits, RequestHead, ResponseHead, Version};
 
@@ -40,6 +41,15 @@ const NEVER_NAMED: [HeaderName; 5] = [
     header::UPGRADE,
 ];
 
+/// Who asks.
+#[derive(Clone, Copy)]
+pub struct Sender<'a> {
+    /// Who is at the other end of the connection.
+    pub client: &'a Client,
+    /// What that one says of who sent the request, if it is believed.
+    pub claim: Option<&'a Claim>,
+}
+
 /// What of a connection's own is passed on all the same.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Passing {
@@ -52,7 +62,7 @@ pub struct Passing {
 /// Edits for a request on its way to the backend. `id`: the request's, as a value.
 pub fn request_edits(
     head: &RequestHead<'_>,
-    client: &Client,
+    sender: Sender<'_>,
     id: &HeaderValue,
     passing: Passing,
     edits: &mut HeadEdits,
@@ -68,13 +78,29 @@ pub fn request_edits(
         edits.set(header::CONNECTION, HeaderValue::from_static("upgrade"));
         edits.set(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
-    edits.set(FORWARDED_FOR, client.forwarded_for.clone());
-    edits.set(FORWARDED_PORT, client.forwarded_port.clone());
-    edits.set(FORWARDED_PROTO, client.forwarded_proto.clone());
-    if let Some(host) = head.authority.and_then(|host| HeaderValue::from_bytes(host).ok()) {
+    tell_way(head, sender, edits);
+    edits.set(REQUEST_ID, id.clone());
+}
+
+/// What is said of who asks and how: by us, or by a proxy before us that is believed.
+fn tell_way(head: &RequestHead<'_>, sender: Sender<'_>, edits: &mut HeadEdits) {
+    let Sender { client, claim } = sender;
+    let chain = claim.and_then(|claim| {
+        let chain = claim.chain.as_ref()?;
+        HeaderValue::from_bytes(&[chain, &b", "[..], client.forwarded_for.as_bytes()].concat()).ok()
+    });
+    edits.set(FORWARDED_FOR, chain.unwrap_or_else(|| client.forwarded_for.clone()));
+    let port = claim.and_then(|claim| claim.port.clone());
+    edits.set(FORWARDED_PORT, port.unwrap_or_else(|| client.forwarded_port.clone()));
+    let proto = claim.and_then(|claim| claim.is_https).map(|is_https| match is_https {
+        true => HeaderValue::from_static("https"),
+        false => HeaderValue::from_static("http"),
+    });
+    edits.set(FORWARDED_PROTO, proto.unwrap_or_else(|| client.forwarded_proto.clone()));
+    let asked = || head.authority.and_then(|host| HeaderValue::from_bytes(host).ok());
+    if let Some(host) = claim.and_then(|claim| claim.host.clone()).or_else(asked) {
         edits.set(FORWARDED_HOST, host);
     }
-    edits.set(REQUEST_ID, id.clone());
 }
 
 /// Edits for a backend's answer on its way to a client that speaks `client`. `id`: the
@@ -135,7 +161,8 @@ mod tests {
         let id = RequestId::next(&mut fastrand::Rng::with_seed(1)).to_value();
         let mut edits = HeadEdits::new();
         let passing = Passing { websocket: is_websocket, trailers: false };
-        request_edits(&head, &client, &id, passing, &mut edits);
+        let sender = Sender { client: &client, claim: None };
+        request_edits(&head, sender, &id, passing, &mut edits);
         edits
     }
 

@@ -96,7 +96,8 @@ fuzz_target!(|bytes: &[u8]| {
     let id = RequestId::next(&mut fastrand::Rng::with_seed(1)).to_value();
     let mut edits = HeadEdits::new();
     let passing = Passing { websocket: is_websocket, trailers: false };
-    request_edits(&head, &client, &id, passing, &mut edits);
+    let sender = Sender { client: &client, claim: None };
+    request_edits(&head, sender, &id, passing, &mut edits);
     let after = applied(&before, &edits);
 
     for name in HOP_BY_HOP {

@@ -1,0 +1,82 @@
+//! Stages 1 to 6 of an exchange: who asks, whether it may go on, and where to.
+
+use super::{Action, Exchange, Facts};
+use crate::data::listener::{admit, client, redirect};
+use crate::data::refusal::Refusal;
+use crate::data::upstream::{Protocol, forward};
+use http::header;
+use std::net::IpAddr;
+use std::time::Instant;
+use vanne_filters::{RequestHead, Verdict};
+
+impl Exchange {
+    /// Stages 1 to 6: admit, route, filters, pick.
+    pub(super) fn on_request(
+        &mut self,
+        head: &RequestHead<'_>,
+        has_body: bool,
+        now: Instant,
+    ) -> Action {
+        self.facts = Some(Facts::of(head));
+        self.request_done = !has_body;
+        self.progress = now;
+        if let Err(refusal) = admit::admit(head) {
+            return self.refuse(refusal, now);
+        }
+        let peer = self.client.address.ip();
+        if client::is_trusted(peer, &self.listener.trusted_proxies) {
+            self.claim = Some(client::claim(peer, head.fields, &self.listener.trusted_proxies));
+        }
+        if let Some(answer) = self.redirect(head, now) {
+            return answer;
+        }
+        let found = self.snapshot.as_ref().map(|all| all.routes.find(head.host(), head.path()));
+        let Some(route) = found.flatten().cloned() else {
+            return self.refuse(Refusal::NoRoute, now);
+        };
+        self.snapshot = None;
+        self.is_websocket = admit::asks_for_websocket(head);
+        forward::request_edits(
+            head,
+            forward::Sender { client: &self.client, claim: self.claim.as_ref() },
+            &self.id_value,
+            forward::Passing {
+                websocket: self.is_websocket,
+                trailers: route.pool.wire.protocol != Protocol::Http1,
+            },
+            &mut self.request_edits,
+        );
+        let verdict = route.chain.on_request(head, &mut self.request_edits);
+        self.retries_left = route.pool.connect_retries;
+        self.route = Some(route);
+        match verdict {
+            Verdict::Reject(rejection) => self.refuse(Refusal::Filter(rejection), now),
+            Verdict::Continue => self.attempt(now),
+        }
+    }
+
+    /// The answer that sends the client to HTTPS, where the listener wants that.
+    fn redirect(&mut self, head: &RequestHead<'_>, now: Instant) -> Option<Action> {
+        let port = self.listener.redirect_to?;
+        let is_https = self.claim.as_ref().and_then(|claim| claim.is_https).unwrap_or(false);
+        if is_https || !redirect::applies_to(head.path()) {
+            return None;
+        }
+        let host = head.host().filter(|host| !host.is_empty());
+        let to = host.and_then(|host| redirect::location(host, port, head.origin_target()));
+        let Some(to) = to else { return Some(self.refuse(Refusal::MissingHost, now)) };
+        let mut action = self.refuse(Refusal::HttpsRedirect, now);
+        if let Action::Answer(answer) = &mut action {
+            answer.status = redirect::status(head.method);
+            answer.fields.push((header::LOCATION, to));
+            self.status = Some(answer.status);
+        }
+        Some(action)
+    }
+
+    /// Who sent the request: as far as it is known, and may be believed.
+    #[must_use]
+    pub fn sender(&self) -> IpAddr {
+        self.claim.as_ref().map_or(self.client.address.ip(), |claim| claim.client)
+    }
+}
