@@ -17,13 +17,19 @@ use crate::types::request_id::RequestId;
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use prometheus::{IntCounter, IntGauge};
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+
+/// How long it is waited for workers to close a socket.
+const UNLISTEN_MAX: Duration = Duration::from_secs(1);
 
 /// What one worker's requests need.
 pub struct Worker {
@@ -58,8 +64,8 @@ enum Message {
     Serve(std::net::TcpStream, SocketAddr, Arc<Slot>),
     /// Accept here too.
     Listen(Arc<ListeningSocket>),
-    /// Accept here no longer.
-    Unlisten(Arc<Slot>),
+    /// Accept here no longer, and drop the sender then.
+    Unlisten(Arc<Slot>, std::sync::mpsc::Sender<Infallible>),
     /// The stage, a slot or the config has changed.
     Look,
 }
@@ -160,9 +166,15 @@ impl Workers {
         self.tell(|| Message::Listen(Arc::clone(socket)));
     }
 
-    /// Accepts there no longer; what the kernel has accepted already is still served.
+    /// Accepts there no longer; what the kernel has accepted already is still served. Waits
+    /// until the address is free, but not for long.
     pub fn unlisten(&self, slot: &Arc<Slot>) {
-        self.tell(|| Message::Unlisten(Arc::clone(slot)));
+        let (sender, closed) = std::sync::mpsc::channel();
+        self.tell(|| Message::Unlisten(Arc::clone(slot), sender.clone()));
+        drop(sender);
+        if closed.recv_timeout(UNLISTEN_MAX) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!(address = %slot.rules().address, "not closed by all workers yet");
+        }
     }
 
     /// Tells all workers and their connections that something has changed.
@@ -262,11 +274,12 @@ async fn obey(
                 Err(error) => tracing::error!(%error, "worker cannot accept"),
             }
         }
-        Message::Unlisten(slot) => {
+        Message::Unlisten(slot, closed) => {
             let is_gone = |(acceptor, _): &mut Accepting| Arc::ptr_eq(&acceptor.slot, &slot);
             for gone in accepting.extract_if(.., is_gone).collect::<Vec<_>>() {
                 stop_accepting(worker, engine, gone).await;
             }
+            drop(closed);
             worker.registry.wake_all();
         }
         message => receive(worker, engine, message),
@@ -311,7 +324,7 @@ fn receive(worker: &Arc<Worker>, engine: &Arc<Engine>, message: Message) {
             worker.registry.wake_all();
         }
         // A worker that closes accepts nowhere.
-        Message::Listen(_) | Message::Unlisten(_) => {}
+        Message::Listen(_) | Message::Unlisten(..) => {}
     }
 }
 
