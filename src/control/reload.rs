@@ -242,11 +242,12 @@ impl Reloader {
             self.content = content_of(Some(path), &self.named);
             let loaded = config::load(path, &ProcessEnvironment)?;
             let named = loaded.config.files();
-            if named == self.named || reads == READS_MAX {
+            let is_noted = named == self.named;
+            self.named = named;
+            if is_noted || reads == READS_MAX {
                 return Ok(loaded);
             }
             // It names other files than before: nothing is noted of them yet.
-            self.named = named;
             reads += 1;
         }
     }

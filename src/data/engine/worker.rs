@@ -4,11 +4,12 @@
 //! comes through its mailbox: a connection that another worker accepted, or word that
 //! the stage of the process has changed.
 
+use super::accepting::{Accepting, start_accepting, stop_accepting};
 use super::open::take;
 use super::pingora::Engine;
 use crate::data::lifecycle::{Lifecycle, Stage};
 use crate::data::listener::Slot;
-use crate::data::listener::accept::{Acceptor, ListeningSocket};
+use crate::data::listener::accept::ListeningSocket;
 use crate::data::listener::registry::{Entry, Registry, Woken};
 use crate::data::snapshot::{Publisher, Reader};
 use crate::observe::access_log::{AccessLog, LogRing};
@@ -286,29 +287,6 @@ async fn obey(
     }
 }
 
-type Accepting = (Arc<Acceptor>, tokio::task::JoinHandle<()>);
-
-async fn stop_accepting(worker: &Arc<Worker>, engine: &Arc<Engine>, (acceptor, task): Accepting) {
-    task.abort();
-    // The task holds the socket: it must be gone before the queue can be emptied for good.
-    drop(task.await);
-    empty(worker, engine, &acceptor);
-}
-
-fn start_accepting(
-    worker: &Arc<Worker>,
-    engine: &Arc<Engine>,
-    sockets: &[Arc<ListeningSocket>],
-) -> io::Result<Vec<Accepting>> {
-    let start = |socket: &Arc<ListeningSocket>| {
-        let acceptor = Arc::new(socket.acceptor()?);
-        let (worker, engine) = (Arc::clone(worker), Arc::clone(engine));
-        let task = tokio::spawn(accept_all(worker, engine, Arc::clone(&acceptor)));
-        Ok((acceptor, task))
-    };
-    sockets.iter().map(start).collect()
-}
-
 fn receive(worker: &Arc<Worker>, engine: &Arc<Engine>, message: Message) {
     match message {
         Message::Serve(stream, address, slot) => match TcpStream::from_std(stream) {
@@ -328,24 +306,8 @@ fn receive(worker: &Arc<Worker>, engine: &Arc<Engine>, message: Message) {
     }
 }
 
-async fn accept_all(worker: Arc<Worker>, engine: Arc<Engine>, acceptor: Arc<Acceptor>) {
-    loop {
-        let (stream, address) = acceptor.accept().await;
-        place(&worker, &engine, stream, address, &acceptor.slot);
-    }
-}
-
-/// Accepts what the kernel has taken for us already.
-fn empty(worker: &Arc<Worker>, engine: &Arc<Engine>, acceptor: &Acceptor) {
-    use futures::FutureExt;
-    while let Some((stream, address)) = tokio::task::unconstrained(acceptor.accept()).now_or_never()
-    {
-        take_own(worker, engine, stream, address, &acceptor.slot);
-    }
-}
-
 /// Gives a new connection to the worker with the fewest; to this one among equals.
-fn place(
+pub(super) fn place(
     worker: &Arc<Worker>,
     engine: &Arc<Engine>,
     stream: TcpStream,
@@ -373,7 +335,8 @@ fn place(
     }
 }
 
-fn take_own(
+/// Serves a new connection here.
+pub(super) fn take_own(
     worker: &Arc<Worker>,
     engine: &Arc<Engine>,
     stream: TcpStream,
