@@ -26,7 +26,8 @@ done
 say "soak, ${SOAK_SECONDS:=300} s"
 cargo build --release
 need_packages wrk:wrk taskset:util-linux python3:python3
-say "SIGTERM under load; delay of server-sent events"
+say "SIGTERM and reloads under load; delay of server-sent events"
 python3 tests/load/drain.py --vanne "$TARGET/release/vanne"
+python3 tests/load/reload.py --vanne "$TARGET/release/vanne"
 python3 tests/load/sse_delay.py --vanne "$TARGET/release/vanne"
 python3 benches/peers/soak.py --vanne "$TARGET/release/vanne" --seconds "$SOAK_SECONDS"

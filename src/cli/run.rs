@@ -111,7 +111,7 @@ async fn control(
         workers: Arc::clone(&workers),
         metrics,
         generations: reloader.generations(),
-        metrics_token: config.probe.metrics_token.as_ref().map(|t| t.expose().to_owned()),
+        metrics_token: reloader.metrics_token(),
     });
     let (wishes, asked) = mpsc::channel(1);
     let admin = match &config.admin.socket {

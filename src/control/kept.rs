@@ -28,7 +28,7 @@ pub struct Kept {
 
 struct Record {
     state: Arc<BackendState>,
-    /// When it was last part of a config.
+    /// When it was last used.
     seen: Instant,
 }
 
@@ -87,12 +87,45 @@ impl Kept {
         Ok(counts)
     }
 
-    /// Forgets what no config has had for a while, and nobody uses.
+    /// Forgets what nobody has used for a while. To be called now and then: what is used when
+    /// this is called counts as used until then.
     pub fn forget(&mut self, now: Instant) {
         self.backends.retain(|_, record| {
-            Arc::strong_count(&record.state) > 1 || now.duration_since(record.seen) < GRACE
+            if Arc::strong_count(&record.state) > 1 {
+                record.seen = now;
+            }
+            now.duration_since(record.seen) < GRACE
         });
         self.turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         self.counts.retain(|_, counts| Arc::strong_count(counts) > 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_that_comes_back_in_time_has_its_record() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let (pool, address) = ("app".parse().unwrap(), ([127, 0, 0, 1], 9000).into());
+        let mut kept = Kept::default();
+        let begin = crate::types::clock::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let first = kept.backend(&pool, address, &metrics, begin).unwrap();
+        let known = Arc::downgrade(&first);
+        // However long it was there, the time counts from when it left.
+        kept.forget(at(1000));
+        drop(first);
+        kept.forget(at(1059));
+        let again = kept.backend(&pool, address, &metrics, at(1059)).unwrap();
+        assert!(known.ptr_eq(&Arc::downgrade(&again)));
+        kept.forget(at(1059));
+        drop(again);
+        let shown = || String::from_utf8(metrics.render().unwrap()).unwrap();
+        assert!(shown().contains("vanne_backend_requests_in_flight{"));
+        kept.forget(at(1119));
+        assert!(known.upgrade().is_none());
+        assert!(!shown().contains("vanne_backend_requests_in_flight{"));
     }
 }

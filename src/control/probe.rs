@@ -4,6 +4,8 @@
 //! of a drain. `/health`: both and a few counts, as JSON. `/metrics`: Prometheus' text
 //! format, behind a bearer token if one is set. Nothing here changes anything.
 
+use super::reload::MetricsToken;
+use crate::config::Secret;
 use crate::data::engine::worker::Workers;
 use crate::data::generation::Generations;
 use crate::data::lifecycle::Stage;
@@ -25,7 +27,7 @@ pub struct Probed {
     /// The configs that may be alive.
     pub generations: Arc<Generations>,
     /// The token that `/metrics` asks for, if any.
-    pub metrics_token: Option<String>,
+    pub metrics_token: MetricsToken,
 }
 
 /// The routes of the probe port.
@@ -69,7 +71,7 @@ async fn health(State(probed): State<Arc<Probed>>) -> Response {
 }
 
 async fn metrics(State(probed): State<Arc<Probed>>, headers: HeaderMap) -> Response {
-    if !is_allowed(probed.metrics_token.as_deref(), &headers) {
+    if !is_allowed(probed.metrics_token.load().as_deref().map(Secret::expose), &headers) {
         let ask = [(header::WWW_AUTHENTICATE, "Bearer")];
         return (StatusCode::UNAUTHORIZED, ask, "a bearer token is needed\n").into_response();
     }

@@ -7,7 +7,7 @@
 use super::compile::{self, Means};
 use super::kept::Kept;
 use super::listeners::Listeners;
-use crate::config::{self, Config, Diagnostics, LogLevel, ProcessEnvironment};
+use crate::config::{self, Config, Diagnostics, Loaded, LogLevel, ProcessEnvironment, Secret};
 use crate::data::engine::worker::Workers;
 use crate::data::generation::{Generation, Generations};
 use crate::data::snapshot::{Publisher, Snapshot};
@@ -15,10 +15,11 @@ use crate::observe::metrics::{
     CONFIG_APPLIED, CONFIG_GENERATION, CONFIG_RELOAD_SUCCESS, MetricError, Metrics, RELOADS,
 };
 use crate::types::clock;
+use arc_swap::ArcSwapOption;
 use serde::Serialize;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
@@ -60,16 +61,28 @@ pub struct Report {
 /// Changes the level of the process log.
 pub type SetLevel = Box<dyn Fn(LogLevel) + Send>;
 
+/// The token that `/metrics` asks for, if any; read at each scrape.
+pub type MetricsToken = Arc<ArcSwapOption<Secret>>;
+
+/// Times a config is read until the files that it names stay the same.
+const READS_MAX: u32 = 3;
+
 /// What a reload works with.
 pub struct Reloader {
     /// The file; without one there is nothing to reload.
     path: Option<PathBuf>,
     /// What is in use.
     pub config: Config,
-    /// Files that the config is made of.
-    files: Vec<PathBuf>,
-    /// What was in them when they were read last.
-    content: u64,
+    /// What the process was started with: some of it counts until a restart.
+    started: Config,
+    /// Other files that the config read last is made of.
+    named: Vec<PathBuf>,
+    /// What was in all of them when they were read last.
+    content: Content,
+    /// What was in the others when the config in use was read.
+    applied: u64,
+    /// Why the config read last was refused, if it was.
+    refusal: Option<String>,
     number: u64,
     kept: Kept,
     /// The listeners that are there.
@@ -78,7 +91,24 @@ pub struct Reloader {
     metrics: Arc<Metrics>,
     generations: Arc<Generations>,
     workers: Option<Arc<Workers>>,
+    metrics_token: MetricsToken,
     set_level: SetLevel,
+}
+
+/// What was in the files of a config, as numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Content {
+    /// Of the config file itself.
+    own: u64,
+    /// Of those that it names.
+    named: u64,
+}
+
+/// What an attempt at a new config came to.
+struct Outcome {
+    result: Verdict,
+    restart_needed: Vec<&'static str>,
+    message: String,
 }
 
 impl Reloader {
@@ -93,12 +123,16 @@ impl Reloader {
         metrics: &Arc<Metrics>,
         set_level: SetLevel,
     ) -> anyhow::Result<Self> {
-        let files = files_of(path.as_ref(), &config);
+        let named = config.files();
+        let content = content_of(path.as_ref(), &named);
         let mut reloader = Self {
-            content: content_of(&files),
-            files,
+            content,
+            applied: content.named,
+            named,
+            refusal: None,
             path,
             config: config.clone(),
+            started: config.clone(),
             number: 0,
             kept: Kept::default(),
             listeners: Listeners::default(),
@@ -106,6 +140,7 @@ impl Reloader {
             metrics: Arc::clone(metrics),
             generations: Arc::default(),
             workers: None,
+            metrics_token: MetricsToken::default(),
             set_level,
         };
         reloader.apply(config)?;
@@ -130,10 +165,16 @@ impl Reloader {
         self.workers = Some(Arc::clone(workers));
     }
 
+    /// The token for `/metrics`, as it is at any time.
+    #[must_use]
+    pub fn metrics_token(&self) -> MetricsToken {
+        Arc::clone(&self.metrics_token)
+    }
+
     /// Files whose change is a change of the config.
     #[must_use]
-    pub fn files(&self) -> &[PathBuf] {
-        &self.files
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.path.iter().chain(&self.named).cloned().collect()
     }
 
     /// Reloads if the files are not as they were when they were read last.
@@ -141,9 +182,23 @@ impl Reloader {
     /// # Errors
     /// When a metric cannot be made.
     pub fn reload_if_changed(&mut self) -> Result<Option<Report>, MetricError> {
-        match content_of(&self.files) == self.content {
+        match content_of(self.path.as_ref(), &self.named) == self.content {
             true => Ok(None),
             false => self.reload("its files have changed").map(Some),
+        }
+    }
+
+    /// Tries a config again that was refused: what was in its way, an address in use or a file
+    /// that it names, may be gone. The same reason is not told twice.
+    ///
+    /// # Errors
+    /// When a metric cannot be made.
+    pub fn retry(&mut self) -> Result<Option<Report>, MetricError> {
+        let Some(refusal) = self.refusal.clone() else { return Ok(None) };
+        let outcome = self.attempt();
+        match outcome.result == Verdict::Refused && outcome.message == refusal {
+            true => Ok(None),
+            false => self.report(outcome).map(Some),
         }
     }
 
@@ -152,35 +207,49 @@ impl Reloader {
     /// # Errors
     /// When a metric cannot be made.
     pub fn reload(&mut self, why: &str) -> Result<Report, MetricError> {
+        let file = self.path.as_deref().unwrap_or(Path::new("-"));
+        tracing::info!(why, file = %file.display(), "reading the config again");
+        let outcome = self.attempt();
+        self.report(outcome)
+    }
+
+    fn attempt(&mut self) -> Outcome {
+        let refused =
+            |message| Outcome { result: Verdict::Refused, restart_needed: Vec::new(), message };
         let Some(path) = self.path.clone() else {
-            return self.report(Verdict::Refused, vec![], "there is no file to read".to_owned());
+            return refused("error: there is no file to read\n".to_owned());
         };
-        self.content = content_of(&self.files);
-        tracing::info!(why, file = %path.display(), "reading the config again");
-        let loaded = match config::load(&path, &ProcessEnvironment) {
+        let loaded = match self.read(&path) {
             Ok(loaded) => loaded,
-            Err(diagnostics) => return self.refuse(&diagnostics),
+            Err(diagnostics) => return refused(diagnostics.to_text(false)),
         };
-        let warnings = loaded.warnings.to_text(false);
-        self.files = files_of(Some(&path), &loaded.config);
-        self.content = content_of(&self.files);
-        if loaded.config == self.config && !self.has_changed_files(&loaded.config) {
-            return self.report(Verdict::Unchanged, vec![], warnings);
+        let message = loaded.warnings.to_text(false);
+        let restart_needed = restart_needed(&self.started, &loaded.config);
+        if loaded.config == self.config && self.content.named == self.applied {
+            return Outcome { result: Verdict::Unchanged, restart_needed, message };
         }
-        let restart_needed = restart_needed(&self.config, &loaded.config);
         match self.apply(loaded.config) {
-            Ok(()) => self.report(Verdict::Applied, restart_needed, warnings),
-            Err(error) => self.report(Verdict::Refused, vec![], format!("error: {error:#}\n")),
+            Ok(()) => Outcome { result: Verdict::Applied, restart_needed, message },
+            Err(error) => refused(format!("error: {error:#}\n")),
         }
     }
 
-    /// The config says the same, but files that it names may not.
-    fn has_changed_files(&self, config: &Config) -> bool {
-        config.pool.values().any(|pool| pool.tls.is_some())
-    }
-
-    fn refuse(&self, diagnostics: &Diagnostics) -> Result<Report, MetricError> {
-        self.report(Verdict::Refused, vec![], diagnostics.to_text(false))
+    /// Reads the config. What is noted as its content was there before: a file that changes
+    /// while it is read is seen to have changed.
+    fn read(&mut self, path: &PathBuf) -> Result<Loaded, Box<Diagnostics>> {
+        let mut reads = 1;
+        loop {
+            self.content = content_of(Some(path), &self.named);
+            let loaded = config::load(path, &ProcessEnvironment)?;
+            let named = loaded.config.files();
+            let is_noted = named == self.named;
+            self.named = named;
+            if is_noted || reads == READS_MAX {
+                return Ok(loaded);
+            }
+            // It names other files than before: nothing is noted of them yet.
+            reads += 1;
+        }
     }
 
     /// Makes `config` the one in use. Nothing has changed if this fails.
@@ -199,6 +268,8 @@ impl Reloader {
         if let Some(workers) = workers {
             workers.look();
         }
+        self.metrics_token.store(config.probe.metrics_token.clone().map(Arc::new));
+        self.applied = self.content.named;
         if config.log.level != self.config.log.level {
             (self.set_level)(config.log.level);
         }
@@ -207,19 +278,19 @@ impl Reloader {
         Ok(())
     }
 
-    fn report(
-        &self,
-        result: Verdict,
-        restart_needed: Vec<&'static str>,
-        message: String,
-    ) -> Result<Report, MetricError> {
+    fn report(&mut self, outcome: Outcome) -> Result<Report, MetricError> {
+        let Outcome { result, restart_needed, message } = outcome;
         self.note(result)?;
         let generation = self.number;
         match result {
             Verdict::Refused => {
                 tracing::error!(generation, %message, "config refused, the old one stays in use");
+                self.refusal = Some(message.clone());
             }
-            _ => tracing::info!(generation, result = result.as_str(), "config read"),
+            _ => {
+                tracing::info!(generation, result = result.as_str(), "config read");
+                self.refusal = None;
+            }
         }
         for key in &restart_needed {
             tracing::warn!(key, "changed, but counts only after a restart");
@@ -247,29 +318,26 @@ impl Reloader {
     }
 }
 
-/// Keys that differ and are only read at the start.
-fn restart_needed(old: &Config, new: &Config) -> Vec<&'static str> {
+/// Keys that differ from what the process was started with, and are only read then.
+fn restart_needed(started: &Config, new: &Config) -> Vec<&'static str> {
+    let idle = |config: &Config| config.process.idle_upstream_connections;
     let rows = [
-        ("access_log.to", old.access_log == new.access_log),
-        ("admin.socket", old.admin == new.admin),
-        ("probe", old.probe == new.probe),
-        (
-            "process.idle_upstream_connections",
-            old.process.idle_upstream_connections == new.process.idle_upstream_connections,
-        ),
-        ("process.watch_config", old.process.watch_config == new.process.watch_config),
-        ("process.workers", old.process.workers == new.process.workers),
+        ("access_log.to", started.access_log == new.access_log),
+        ("admin.socket", started.admin == new.admin),
+        ("probe.address", started.probe.address == new.probe.address),
+        ("process.idle_upstream_connections", idle(started) == idle(new)),
+        ("process.watch_config", started.process.watch_config == new.process.watch_config),
+        ("process.workers", started.process.workers == new.process.workers),
     ];
     rows.into_iter().filter(|(_, is_same)| !is_same).map(|(key, _)| key).collect()
 }
 
-/// The file at `path`, and those that `config` says are part of it.
-fn files_of(path: Option<&PathBuf>, config: &Config) -> Vec<PathBuf> {
-    path.into_iter().cloned().chain(config.files()).collect()
+/// What is in these files, or that they cannot be read.
+fn content_of(own: Option<&PathBuf>, named: &[PathBuf]) -> Content {
+    Content { own: number_of(own.as_slice().iter().copied()), named: number_of(named) }
 }
 
-/// A number that tells what is in `files`, or that they cannot be read.
-fn content_of(files: &[PathBuf]) -> u64 {
+fn number_of<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> u64 {
     let mut hasher = DefaultHasher::new();
     for file in files {
         match std::fs::read(file) {
@@ -278,4 +346,67 @@ fn content_of(files: &[PathBuf]) -> u64 {
         }
     }
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reloader(path: &Path) -> Reloader {
+        let loaded = config::load(path, &ProcessEnvironment).unwrap();
+        let metrics = Arc::new(Metrics::new().unwrap());
+        Reloader::start(loaded.config, Some(path.to_owned()), &metrics, Box::new(|_| ())).unwrap()
+    }
+
+    /// A config without sockets of its own is none; this one's port is taken by the system.
+    fn write(path: &Path, more: &str) {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let text = format!("listener.http.address = \"127.0.0.1:{port}\"\n{more}\n");
+        std::fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn what_was_read_counts_and_not_what_is_there_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vanne.toml");
+        write(&path, "");
+        let mut reloader = reloader(&path);
+        assert!(reloader.reload_if_changed().unwrap().is_none());
+        // A change between the look and the reading is seen at the next look.
+        let before = reloader.content;
+        write(&path, "log.level = \"warn\"");
+        let report = reloader.reload_if_changed().unwrap().unwrap();
+        assert_eq!((report.result, report.generation), (Verdict::Applied, 2));
+        assert_ne!(reloader.content, before);
+        assert!(reloader.reload_if_changed().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_refused_config_is_told_once_and_used_when_it_can_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vanne.toml");
+        write(&path, "");
+        let mut reloader = reloader(&path);
+        write(&path, "probe.metrics_token_file = \"token\"");
+        assert_eq!(reloader.reload("").unwrap().result, Verdict::Refused);
+        assert!(reloader.retry().unwrap().is_none());
+        std::fs::write(folder.path().join("token"), "s3cret").unwrap();
+        assert_eq!(reloader.retry().unwrap().unwrap().result, Verdict::Applied);
+        assert_eq!(reloader.metrics_token.load().as_deref().map(Secret::expose), Some("s3cret"));
+        assert!(reloader.retry().unwrap().is_none());
+    }
+
+    #[test]
+    fn what_needs_a_restart_is_named_until_it_is_as_at_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vanne.toml");
+        write(&path, "");
+        let mut reloader = reloader(&path);
+        for more in ["process.workers = 7", "process.workers = 7\nlog.level = \"warn\""] {
+            write(&path, more);
+            assert_eq!(reloader.reload("").unwrap().restart_needed, ["process.workers"]);
+        }
+        write(&path, "");
+        assert!(reloader.reload("").unwrap().restart_needed.is_empty());
+    }
 }

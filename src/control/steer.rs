@@ -4,6 +4,7 @@
 
 use super::reload::{Reloader, Report};
 use super::watch::Watch;
+use crate::observe::metrics::MetricError;
 use std::time::Duration;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
@@ -30,7 +31,7 @@ pub async fn steer(
     let mut ticks = 0;
     loop {
         if is_watching {
-            watch.over(reloader.files());
+            watch.over(&reloader.files());
         }
         let result = tokio::select! {
             wish = wishes.recv() => match wish {
@@ -46,7 +47,7 @@ pub async fn steer(
                 reloader.tend();
                 ticks += 1;
                 match is_watching && ticks % LOOK_EVERY == 0 {
-                    true => reloader.reload_if_changed().map(drop),
+                    true => look(&mut reloader),
                     false => Ok(()),
                 }
             }
@@ -54,5 +55,13 @@ pub async fn steer(
         if let Err(error) = result {
             tracing::error!(%error, "reload not counted");
         }
+    }
+}
+
+/// Looks at the files, and at what was refused, without having been told of a change.
+fn look(reloader: &mut Reloader) -> Result<(), MetricError> {
+    match reloader.reload_if_changed()? {
+        Some(_) => Ok(()),
+        None => reloader.retry().map(drop),
     }
 }

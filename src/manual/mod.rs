@@ -11,3 +11,6 @@ pub mod life_of_a_request {}
 
 #[doc = include_str!("log_lines.md")]
 pub mod log_lines {}
+
+#[doc = include_str!("reload.md")]
+pub mod reload {}

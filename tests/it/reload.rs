@@ -7,7 +7,6 @@ use crate::harness::{
 };
 use rustix::process::Signal;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::{Command, Output};
 use tokio::net::TcpStream;
 
@@ -293,17 +292,4 @@ async fn nothing_under_way_is_cut_and_old_configs_end_with_it() {
         metrics.value("vanne_attempts_total", &labels).is_none().then_some(())
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_secret_in_a_file_is_part_of_the_config() {
-    let base = watched(&[], "") + "[probe]\naddress = \"@probe\"\nmetrics_token_file = \"token\"\n";
-    let folder = tempfile::tempdir().unwrap();
-    let token = folder.path().join("token");
-    std::fs::write(&token, "first").unwrap();
-    let text = base.replace("\"token\"", &format!("\"{}\"", token.display()));
-    let vanne = Vanne::start(&text).await;
-    std::fs::write(&token, "second").unwrap();
-    eventually("noticed", || vanne.process_log().contains("probe").then_some(())).await;
-    assert!(Path::new(&token).exists());
 }

@@ -5,6 +5,7 @@
 //! own, closes. The engine there is so far is Pingora's ([`pingora`]), which speaks to
 //! backends and frames messages.
 
+mod accepting;
 pub mod drive;
 mod open;
 pub mod own_answer;

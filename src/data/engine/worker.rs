@@ -4,11 +4,12 @@
 //! comes through its mailbox: a connection that another worker accepted, or word that
 //! the stage of the process has changed.
 
+use super::accepting::{Accepting, start_accepting, stop_accepting};
 use super::open::take;
 use super::pingora::Engine;
 use crate::data::lifecycle::{Lifecycle, Stage};
 use crate::data::listener::Slot;
-use crate::data::listener::accept::{Acceptor, ListeningSocket};
+use crate::data::listener::accept::ListeningSocket;
 use crate::data::listener::registry::{Entry, Registry, Woken};
 use crate::data::snapshot::{Publisher, Reader};
 use crate::observe::access_log::{AccessLog, LogRing};
@@ -17,13 +18,19 @@ use crate::types::request_id::RequestId;
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use prometheus::{IntCounter, IntGauge};
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+
+/// How long it is waited for workers to close a socket.
+const UNLISTEN_MAX: Duration = Duration::from_secs(1);
 
 /// What one worker's requests need.
 pub struct Worker {
@@ -58,8 +65,8 @@ enum Message {
     Serve(std::net::TcpStream, SocketAddr, Arc<Slot>),
     /// Accept here too.
     Listen(Arc<ListeningSocket>),
-    /// Accept here no longer.
-    Unlisten(Arc<Slot>),
+    /// Accept here no longer, and drop the sender then.
+    Unlisten(Arc<Slot>, std::sync::mpsc::Sender<Infallible>),
     /// The stage, a slot or the config has changed.
     Look,
 }
@@ -160,9 +167,15 @@ impl Workers {
         self.tell(|| Message::Listen(Arc::clone(socket)));
     }
 
-    /// Accepts there no longer; what the kernel has accepted already is still served.
+    /// Accepts there no longer; what the kernel has accepted already is still served. Waits
+    /// until the address is free, but not for long.
     pub fn unlisten(&self, slot: &Arc<Slot>) {
-        self.tell(|| Message::Unlisten(Arc::clone(slot)));
+        let (sender, closed) = std::sync::mpsc::channel();
+        self.tell(|| Message::Unlisten(Arc::clone(slot), sender.clone()));
+        drop(sender);
+        if closed.recv_timeout(UNLISTEN_MAX) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!(address = %slot.rules().address, "not closed by all workers yet");
+        }
     }
 
     /// Tells all workers and their connections that something has changed.
@@ -262,38 +275,16 @@ async fn obey(
                 Err(error) => tracing::error!(%error, "worker cannot accept"),
             }
         }
-        Message::Unlisten(slot) => {
+        Message::Unlisten(slot, closed) => {
             let is_gone = |(acceptor, _): &mut Accepting| Arc::ptr_eq(&acceptor.slot, &slot);
             for gone in accepting.extract_if(.., is_gone).collect::<Vec<_>>() {
                 stop_accepting(worker, engine, gone).await;
             }
+            drop(closed);
             worker.registry.wake_all();
         }
         message => receive(worker, engine, message),
     }
-}
-
-type Accepting = (Arc<Acceptor>, tokio::task::JoinHandle<()>);
-
-async fn stop_accepting(worker: &Arc<Worker>, engine: &Arc<Engine>, (acceptor, task): Accepting) {
-    task.abort();
-    // The task holds the socket: it must be gone before the queue can be emptied for good.
-    drop(task.await);
-    empty(worker, engine, &acceptor);
-}
-
-fn start_accepting(
-    worker: &Arc<Worker>,
-    engine: &Arc<Engine>,
-    sockets: &[Arc<ListeningSocket>],
-) -> io::Result<Vec<Accepting>> {
-    let start = |socket: &Arc<ListeningSocket>| {
-        let acceptor = Arc::new(socket.acceptor()?);
-        let (worker, engine) = (Arc::clone(worker), Arc::clone(engine));
-        let task = tokio::spawn(accept_all(worker, engine, Arc::clone(&acceptor)));
-        Ok((acceptor, task))
-    };
-    sockets.iter().map(start).collect()
 }
 
 fn receive(worker: &Arc<Worker>, engine: &Arc<Engine>, message: Message) {
@@ -311,28 +302,12 @@ fn receive(worker: &Arc<Worker>, engine: &Arc<Engine>, message: Message) {
             worker.registry.wake_all();
         }
         // A worker that closes accepts nowhere.
-        Message::Listen(_) | Message::Unlisten(_) => {}
-    }
-}
-
-async fn accept_all(worker: Arc<Worker>, engine: Arc<Engine>, acceptor: Arc<Acceptor>) {
-    loop {
-        let (stream, address) = acceptor.accept().await;
-        place(&worker, &engine, stream, address, &acceptor.slot);
-    }
-}
-
-/// Accepts what the kernel has taken for us already.
-fn empty(worker: &Arc<Worker>, engine: &Arc<Engine>, acceptor: &Acceptor) {
-    use futures::FutureExt;
-    while let Some((stream, address)) = tokio::task::unconstrained(acceptor.accept()).now_or_never()
-    {
-        take_own(worker, engine, stream, address, &acceptor.slot);
+        Message::Listen(_) | Message::Unlisten(..) => {}
     }
 }
 
 /// Gives a new connection to the worker with the fewest; to this one among equals.
-fn place(
+pub(super) fn place(
     worker: &Arc<Worker>,
     engine: &Arc<Engine>,
     stream: TcpStream,
@@ -360,7 +335,8 @@ fn place(
     }
 }
 
-fn take_own(
+/// Serves a new connection here.
+pub(super) fn take_own(
     worker: &Arc<Worker>,
     engine: &Arc<Engine>,
     stream: TcpStream,

@@ -141,6 +141,25 @@ impl Vanne {
         &mut self.process
     }
 
+    /// Replaces the config file: by renaming another one over it.
+    pub(crate) fn replace_config(&self, config: &str) {
+        let (new, path) = (self.file("vanne.toml.new"), self.file("vanne.toml"));
+        std::fs::write(&new, self.fill_in(config)).unwrap();
+        std::fs::rename(new, path).unwrap();
+    }
+
+    /// Has this config used, by way of the admin socket at `@dir/admin.sock`: what came of it.
+    pub(crate) async fn reload(&self, config: &str) -> Value {
+        self.replace_config(config);
+        let mut command = Command::new(binary());
+        command.args(["reload", "--format", "json", "--socket"]).arg(self.file("admin.sock"));
+        let run = tokio::task::spawn_blocking(move || command.output().unwrap());
+        let output = run.await.unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
+        })
+    }
+
     /// Sends SIGTERM.
     pub(crate) fn sigterm(&self) {
         self.process.signal(Signal::TERM);
