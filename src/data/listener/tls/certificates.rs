@@ -95,6 +95,8 @@ impl ResolvesServerCert for Resolver {
             None => &store.default,
         };
         let schemes = hello.signature_schemes();
-        keys.iter().find(|key| key.key.choose_scheme(schemes).is_some()).cloned()
+        let fits = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(schemes).is_some();
+        // If none fits, the handshake ends with the alert that says so.
+        keys.iter().find(fits).or_else(|| keys.first()).cloned()
     }
 }
