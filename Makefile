@@ -1,11 +1,12 @@
 # Vanne's commands. Each sets up what it needs; the logic is in scripts/.
-.PHONY: help demo test check bench verify
+.PHONY: help demo test check bench verify dev-certs
 
 help:
 	@echo "make demo    build, start three demo backends and the proxy, print the lines to try"
 	@echo "make test    every test"
 	@echo "make check   the gate: form, spelling, lints, docs, dependencies, generated files"
 	@echo "make bench   CPU per request beside HAProxy (ARGS=--instructions counts instructions)"
+	@echo "make dev-certs  certificates for trying TLS out on this machine"
 	@echo "make verify  the long things: simulation, fuzz, soak"
 
 demo:
@@ -19,6 +20,9 @@ check:
 
 bench:
 	@bash scripts/bench.sh $(ARGS)
+
+dev-certs:
+	@bash scripts/dev_certs.sh
 
 verify:
 	@bash scripts/verify.sh

@@ -26,8 +26,9 @@ done
 say "soak, ${SOAK_SECONDS:=300} s"
 cargo build --release
 need_packages wrk:wrk taskset:util-linux python3:python3
-say "SIGTERM and reloads under load; delay of server-sent events"
+say "SIGTERM, reloads and certificates under load; delay of server-sent events"
 python3 tests/load/drain.py --vanne "$TARGET/release/vanne"
+python3 tests/load/certificates.py --vanne "$TARGET/release/vanne"
 python3 tests/load/reload.py --vanne "$TARGET/release/vanne"
 python3 tests/load/sse_delay.py --vanne "$TARGET/release/vanne"
 python3 benches/peers/soak.py --vanne "$TARGET/release/vanne" --seconds "$SOAK_SECONDS"

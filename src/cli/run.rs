@@ -1,6 +1,6 @@
 //! `vanne run`: the proxy.
 
-use crate::config::{self, AccessLogTarget, Config, FilePath};
+use crate::config::{self, AccessLogTarget, Config, FilePath, LogLevel};
 use crate::control::admin::{self, AdminSocket};
 use crate::control::drain::{Signals, Times, drain};
 use crate::control::probe::{self, Probed};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -50,22 +50,33 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 /// Writes the process log to standard error, at the level of the config. What changes the
 /// level afterwards.
 pub(crate) fn start_logging(config: &Config) -> anyhow::Result<SetLevel> {
-    let level: LevelFilter = config.log.level.as_str().parse()?;
-    let (level, handle) = tracing_subscriber::reload::Layer::new(level);
+    let (filter, handle) = tracing_subscriber::reload::Layer::new(filter_of(config.log.level));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(super::wants_colour(std::io::stderr().is_terminal()))
         .with_target(false);
     tracing_subscriber::registry()
-        .with(lines.with_filter(level))
+        .with(lines.with_filter(filter))
         .try_init()
         .map_err(|error| anyhow::anyhow!(error))?;
     Ok(Box::new(move |level| {
-        let set = level.as_str().parse().map(|level: LevelFilter| handle.reload(level));
-        if !matches!(set, Ok(Ok(()))) {
-            tracing::error!(level = level.as_str(), "level of the log not changed");
+        if let Err(error) = handle.reload(filter_of(level)) {
+            tracing::error!(%error, level = level.as_str(), "level of the log not changed");
         }
     }))
+}
+
+/// What is logged at `level`. The libraries below warn of whatever a client does wrong, line by
+/// line: they speak only to those who want to know everything.
+fn filter_of(level: LogLevel) -> Targets {
+    let level = level.as_str().parse().unwrap_or(LevelFilter::INFO);
+    let of_libraries =
+        if level >= LevelFilter::DEBUG { level } else { level.min(LevelFilter::ERROR) };
+    let libraries = ["h2", "pingora", "rustls", "tokio_rustls"];
+    let pingoras = ["pingora_core", "pingora_proxy"];
+    Targets::new()
+        .with_default(level)
+        .with_targets(libraries.into_iter().chain(pingoras).map(|name| (name, of_libraries)))
 }
 
 /// Serves `config`, which is from the file at `path` if it is from one, until a signal ends

@@ -370,3 +370,54 @@ async fn a_list_of_fields_that_is_too_long_is_refused_and_the_connection_goes_on
     assert_eq!(whole(answer).await.unwrap().status(), 431);
     assert_eq!(client.get("/").await.status(), 200);
 }
+
+#[tokio::test]
+async fn a_large_answer_starves_no_other_stream() {
+    const LARGE: usize = 100 * 1024 * 1024;
+    let origin = Origin::start(|mut conn| async move {
+        while let Some(request) = conn.request().await {
+            if !request.head.line.contains("/large") {
+                conn.send(ok("small")).await;
+                continue;
+            }
+            conn.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {LARGE}\r\n\r\n")).await;
+            let part = vec![b'x'; 64 * 1024];
+            for _ in 0..LARGE / part.len() {
+                conn.send(&part).await;
+            }
+        }
+    })
+    .await;
+    let vanne = Vanne::with(&[origin.address], H2C).await;
+    let mut client = Client2::connect(vanne.http).await;
+    let request = client.request("GET", "/large");
+    let (answer, _) = client.send(request, true).await;
+    let mut body = in_time("a head", answer).await.unwrap().into_body();
+    let large = tokio::spawn(async move {
+        let mut count = 0;
+        while let Some(data) = in_time("a part", body.data()).await {
+            let data = data.unwrap();
+            body.flow_control().release_capacity(data.len()).unwrap();
+            count += data.len();
+        }
+        count
+    });
+    let mut rounds = 0;
+    while !large.is_finished() {
+        let (took, ()) = timed(async {
+            let mut answers = Vec::new();
+            for _ in 0..99 {
+                let request = client.request("GET", "/small");
+                answers.push(client.send(request, true).await.0);
+            }
+            for answer in answers {
+                assert_eq!(whole(answer).await.unwrap().text(), "small");
+            }
+        })
+        .await;
+        assert!(took < ms(3000), "99 small answers took {took:?}");
+        rounds += 1;
+    }
+    assert_eq!(large.await.unwrap(), LARGE);
+    assert!(rounds > 1, "the others had their turn meanwhile");
+}

@@ -305,3 +305,18 @@ async fn without_any_usable_certificate_it_does_not_start_and_check_deep_says_wh
     assert_eq!(code, Some(1));
     assert!(text.contains("listener.https.tls.certificates") && text.contains("a.pem"), "{text}");
 }
+
+#[tokio::test]
+async fn what_clients_do_wrong_does_not_fill_the_log() {
+    let (lab, origin) = (Lab::new(), Origin::fixed("x").await);
+    lab.put("a.pem", &lab.authority.sign(&["a.example"]));
+    let vanne = lab.vanne(&origin, ALL).await;
+    for _ in 0..20 {
+        assert!(lab.tls().versions(&[&TLS12]).names(vanne.http, "a.example").await.is_err());
+        // A name that is none, as some scanners send it: 127.0.0.1.
+        let mut client = Client::connect(vanne.http).await;
+        client.send(include_bytes!("hello_with_address.bin")).await;
+        client.exactly(1).await;
+    }
+    assert_eq!(vanne.process_log().lines().count(), 1, "{}", vanne.process_log());
+}

@@ -1,0 +1,226 @@
+"""CPU time per TLS handshake with one request: Vanne beside HAProxy and nginx, in one run.
+
+Every proxy has one thread, pinned to one core, the same P-256 certificate and key, TLS 1.3 with X25519, and answers
+from two origins. A client on the other core connects, asks once for 1 KiB and closes: without a ticket (a full
+handshake), or with the last one it got (a resumed one). The client may be slow; only the proxy's CPU time counts.
+The same requests in plain text, each on a new connection, are measured too, so that it can be seen what is TLS.
+Debian's HAProxy 2.6 and nginx use OpenSSL 3.0, which is slow at this: newer builds would look better.
+
+    python3 benches/peers/handshakes.py --vanne target/release/vanne
+"""
+
+import argparse
+import socket
+import ssl
+import statistics
+import subprocess
+import time
+
+from lab import LabError, Process, first_line, folder, free_ports, need, origins
+
+HAPROXY = """\
+global
+    nbthread 1
+    ssl-default-bind-curves X25519
+defaults
+    mode http
+    timeout client 30s
+    timeout connect 5s
+    timeout server 30s
+    http-reuse always
+    option forwardfor
+frontend plain
+    bind 127.0.0.1:{plain} backlog 4096
+    default_backend origin
+frontend tls
+    bind 127.0.0.1:{tls} backlog 4096 ssl crt {pem} ssl-min-ver TLSv1.3
+    default_backend origin
+backend origin
+{servers}
+"""
+
+NGINX = """\
+daemon off;
+worker_processes 1;
+master_process off;
+pid {scratch}/nginx.pid;
+error_log {scratch}/nginx.err;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    client_body_temp_path {scratch};
+    proxy_temp_path {scratch};
+    fastcgi_temp_path {scratch};
+    uwsgi_temp_path {scratch};
+    scgi_temp_path {scratch};
+    upstream origin {{ {servers} keepalive 64; }}
+    ssl_certificate {pem};
+    ssl_certificate_key {pem};
+    ssl_protocols TLSv1.3;
+    ssl_ecdh_curve X25519;
+    ssl_session_cache shared:a:10m;
+    server {{
+        listen 127.0.0.1:{plain} backlog=4096;
+        listen 127.0.0.1:{tls} ssl backlog=4096;
+        location / {{ proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+    }}
+}}
+"""
+
+VANNE = """\
+[process]
+workers = 1
+[probe]
+address = "127.0.0.1:{probe}"
+[access_log]
+to = "off"
+[listener.plain]
+address = "127.0.0.1:{plain}"
+[listener.tls]
+address = "127.0.0.1:{tls}"
+tls = {{ certificates = ["{pem}"] }}
+[pool.origin]
+backends = [{servers}]
+[[route]]
+name = "all"
+pool = "origin"
+"""
+
+
+def certificate(scratch):
+    """A self-signed certificate with its P-256 key in one file."""
+    key, cert, pem = (scratch / name for name in ("key.pem", "cert.pem", "both.pem"))
+    openssl = need("openssl")
+    subprocess.run([openssl, "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key], check=True)
+    subprocess.run(
+        [openssl, "req", "-new", "-x509", "-key", key, "-days", "30", "-subj", "/CN=localhost", "-out", cert]
+        + ["-addext", "subjectAltName=DNS:localhost"],
+        check=True,
+    )
+    pem.write_text(cert.read_text() + key.read_text())
+    return pem
+
+
+def settings(ports, pem, scratch, vanne):
+    """For each proxy: its command, its two ports and its version."""
+    made = {}
+
+    def write(name, text):
+        path = scratch / name
+        path.write_text(text)
+        return str(path)
+
+    plain, tls = free_ports(2)
+    servers = "\n".join(f"    server o{at} 127.0.0.1:{port}" for at, port in enumerate(ports))
+    config = write("haproxy.cfg", HAPROXY.format(plain=plain, tls=tls, pem=pem, servers=servers))
+    binary = need("haproxy")
+    made["haproxy"] = ([binary, "-db", "-f", config], plain, tls, first_line(binary, "-v"))
+    plain, tls = free_ports(2)
+    servers = " ".join(f"server 127.0.0.1:{port};" for port in ports)
+    config = write("nginx.conf", NGINX.format(plain=plain, tls=tls, pem=pem, servers=servers, scratch=scratch))
+    binary = need("nginx")
+    made["nginx"] = ([binary, "-c", config], plain, tls, first_line(binary, "-v"))
+    plain, tls, probe = free_ports(3)
+    servers = ", ".join(f'"127.0.0.1:{port}"' for port in ports)
+    config = write("vanne.toml", VANNE.format(plain=plain, tls=tls, probe=probe, pem=pem, servers=servers))
+    made["vanne"] = ([vanne, "run", "-c", config], plain, tls, first_line(vanne, "--version"))
+    return made
+
+
+def ask(stream):
+    """One request, to the end of the answer; the connection is ours to close."""
+    stream.sendall(b"GET /1k HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    answer = b""
+    while part := stream.recv(65536):
+        answer += part
+    if not answer.startswith(b"HTTP/1.1 200"):
+        raise LabError(f"no answer: {answer[:100]!r}")
+
+
+class Client:
+    """Connects in one of the three ways."""
+
+    def __init__(self):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.context.check_hostname = False
+        self.context.verify_mode = ssl.CERT_NONE
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_3
+        self.session = None
+        self.resumed = 0
+
+    def plain(self, setting):
+        """A new connection in plain text."""
+        with socket.create_connection(("127.0.0.1", setting[1]), 30) as stream:
+            ask(stream)
+
+    def full(self, setting):
+        """A handshake without a ticket."""
+        self.shake(setting, None)
+
+    def resumed_by_ticket(self, setting):
+        """A handshake with the ticket of the last one."""
+        self.session = self.shake(setting, self.session)
+
+    def shake(self, setting, session):
+        with socket.create_connection(("127.0.0.1", setting[2]), 30) as raw:
+            with self.context.wrap_socket(raw, server_hostname="localhost", session=session) as stream:
+                ask(stream)
+                self.resumed += stream.session_reused
+                return stream.session
+
+
+def measure(process, action, setting, seconds):
+    """CPU microseconds of the proxy for each call."""
+    count, begin, until = 0, process.cpu_seconds(), time.monotonic() + seconds
+    while time.monotonic() < until:
+        action(setting)
+        count += 1
+    return (process.cpu_seconds() - begin) * 1e6 / count, count
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vanne", required=True)
+    parser.add_argument("--seconds", type=float, default=4, help="of each case in each round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--proxy-core", type=int, default=0)
+    parser.add_argument("--client-core", type=int, default=1)
+    given = parser.parse_args()
+    import os
+
+    os.sched_setaffinity(0, {given.client_core})
+    found = {}
+    with folder() as scratch, origins(scratch, given.client_core) as ports:
+        made = settings(ports, certificate(scratch), scratch, given.vanne)
+        for turn in range(given.rounds):
+            order = list(made)[turn % len(made):] + list(made)[: turn % len(made)]
+            for name in order:
+                setting = made[name]
+                with Process(setting[0], given.proxy_core, scratch / f"{name}.log") as process:
+                    process.wait_for_port(setting[1])
+                    process.wait_for_port(setting[2])
+                    for case in ("plain", "full", "resumed_by_ticket"):
+                        client = Client()
+                        action = getattr(client, case)
+                        action(setting)
+                        cost, count = measure(process, action, setting, given.seconds)
+                        if case == "resumed_by_ticket" and client.resumed < 0.95 * count:
+                            raise LabError(f"{name}: only {client.resumed} of {count} were resumed")
+                        found.setdefault((case, name), []).append(cost)
+            print(f"round {turn + 1} of {given.rounds} done", flush=True)
+        for name, setting in made.items():
+            print(f"{name}: {setting[3]}")
+    print("| case | proxy | CPU µs per connection | × haproxy | min-max of rounds |")
+    print("|---|---|---|---|---|")
+    for case in ("plain", "full", "resumed_by_ticket"):
+        base = found[case, "haproxy"]
+        for name in made:
+            costs = found[case, name]
+            ratios = [cost / other for cost, other in zip(costs, base)]
+            median = statistics.median(ratios)
+            shown = f"{statistics.median(costs):.0f} | {median:.2f} | {min(ratios):.2f}-{max(ratios):.2f}"
+            print(f"| {case} | {name} | {shown} |")
+
+
+if __name__ == "__main__":
+    main()
