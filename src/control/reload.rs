@@ -2,7 +2,7 @@
 //!
 //! Read → check → compile → publish. Everything that can fail happens before anything changes,
 //! so a refused config costs nothing. What a request has begun with it keeps; what is counted
-//! about a backend or a listener that stays is carried over ([`Kept`](super::kept::Kept)).
+//! about a backend or a listener that stays is carried over ([`Kept`]).
 
 use super::compile::{self, Means};
 use super::kept::Kept;

@@ -59,10 +59,10 @@ async fn a_wrong_config_leaves_the_old_one_in_use_and_says_what_is_wrong() {
     vanne.metric_is("vanne_config_reload_success", &[], 1.0).await;
     let applied = vanne.metrics().await.value("vanne_config_applied_timestamp_seconds", &[]);
     assert!(applied.unwrap() > 1.7e9, "{applied:?}");
-    let report = vanne.reload(&simple(&[origin.address], "connect_retrys = 1", "")).await;
+    let report = vanne.reload(&simple(&[origin.address], "connect_retri = 1", "")).await;
     assert_eq!(result(&report), ("refused", 1));
     let message = report["message"].as_str().unwrap();
-    for part in ["pool.app.connect_retrys", "vanne.toml:", "did you mean `connect_retries`?"] {
+    for part in ["pool.app.connect_retri", "vanne.toml:", "did you mean `connect_retries`?"] {
         assert!(message.contains(part), "{part} in {message}");
         assert!(vanne.process_log().contains(part), "{part} in {}", vanne.process_log());
     }
