@@ -1,8 +1,8 @@
 """CPU time per TLS handshake with one request: Vanne beside HAProxy and nginx, in one run.
 
 Every proxy has one thread, pinned to one core, the same P-256 certificate and key, TLS 1.3 with X25519, and answers
-from two origins. A client on the other core connects, asks once for 1 KiB and closes: without a ticket (a full
-handshake), or with the last one it got (a resumed one). The client may be slow; only the proxy's CPU time counts.
+from two origins. A client on the other core connects, 16 times at once, asks once for 1 KiB and closes: without a
+ticket (a full handshake), or with the last one it got (a resumed one). Only the proxy's CPU time counts.
 The same requests in plain text, each on a new connection, are measured too, so that it can be seen what is TLS.
 Debian's HAProxy 2.6 and nginx use OpenSSL 3.0, which is slow at this: newer builds would look better.
 
@@ -10,13 +10,12 @@ Debian's HAProxy 2.6 and nginx use OpenSSL 3.0, which is slow at this: newer bui
 """
 
 import argparse
-import socket
-import ssl
 import statistics
 import subprocess
-import time
 
-from lab import LabError, Process, first_line, folder, free_ports, need, origins
+from lab import HERE, LabError, Process, first_line, folder, free_ports, need, origins
+
+MODES = ("plain", "full", "resumed")
 
 HAPROXY = """\
 global
@@ -127,55 +126,21 @@ def settings(ports, pem, scratch, vanne):
     return made
 
 
-def ask(stream):
-    """One request, to the end of the answer; the connection is ours to close."""
-    stream.sendall(b"GET /1k HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-    answer = b""
-    while part := stream.recv(65536):
-        answer += part
-    if not answer.startswith(b"HTTP/1.1 200"):
-        raise LabError(f"no answer: {answer[:100]!r}")
-
-
-class Client:
-    """Connects in one of the three ways."""
-
-    def __init__(self):
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self.context.check_hostname = False
-        self.context.verify_mode = ssl.CERT_NONE
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_3
-        self.session = None
-        self.resumed = 0
-
-    def plain(self, setting):
-        """A new connection in plain text."""
-        with socket.create_connection(("127.0.0.1", setting[1]), 30) as stream:
-            ask(stream)
-
-    def full(self, setting):
-        """A handshake without a ticket."""
-        self.shake(setting, None)
-
-    def resumed_by_ticket(self, setting):
-        """A handshake with the ticket of the last one."""
-        self.session = self.shake(setting, self.session)
-
-    def shake(self, setting, session):
-        with socket.create_connection(("127.0.0.1", setting[2]), 30) as raw:
-            with self.context.wrap_socket(raw, server_hostname="localhost", session=session) as stream:
-                ask(stream)
-                self.resumed += stream.session_reused
-                return stream.session
-
-
-def measure(process, action, setting, seconds):
-    """CPU microseconds of the proxy for each call."""
-    count, begin, until = 0, process.cpu_seconds(), time.monotonic() + seconds
-    while time.monotonic() < until:
-        action(setting)
-        count += 1
-    return (process.cpu_seconds() - begin) * 1e6 / count, count
+def measure(process, client, mode, setting, given):
+    """CPU microseconds of the proxy for each connection."""
+    port = setting[1] if mode == "plain" else setting[2]
+    command = [need("taskset"), "-c", str(given.client_core), client, mode, str(port)]
+    begin = process.cpu_seconds()
+    run = subprocess.run(
+        [*command, str(given.seconds), str(given.workers)], capture_output=True, text=True, check=False
+    )
+    cost = process.cpu_seconds() - begin
+    if run.returncode:
+        raise LabError(run.stderr)
+    made, resumed = map(int, run.stdout.split())
+    if mode == "resumed" and resumed < 0.95 * made:
+        raise LabError(f"only {resumed} of {made} were resumed")
+    return cost * 1e6 / made
 
 
 def main():
@@ -183,14 +148,14 @@ def main():
     parser.add_argument("--vanne", required=True)
     parser.add_argument("--seconds", type=float, default=4, help="of each case in each round")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=16, help="connections at once")
     parser.add_argument("--proxy-core", type=int, default=0)
     parser.add_argument("--client-core", type=int, default=1)
     given = parser.parse_args()
-    import os
-
-    os.sched_setaffinity(0, {given.client_core})
     found = {}
     with folder() as scratch, origins(scratch, given.client_core) as ports:
+        client = str(scratch / "client")
+        subprocess.run([need("go"), "build", "-o", client, str(HERE / "handshakes.go")], check=True)
         made = settings(ports, certificate(scratch), scratch, given.vanne)
         for turn in range(given.rounds):
             order = list(made)[turn % len(made):] + list(made)[: turn % len(made)]
@@ -199,20 +164,15 @@ def main():
                 with Process(setting[0], given.proxy_core, scratch / f"{name}.log") as process:
                     process.wait_for_port(setting[1])
                     process.wait_for_port(setting[2])
-                    for case in ("plain", "full", "resumed_by_ticket"):
-                        client = Client()
-                        action = getattr(client, case)
-                        action(setting)
-                        cost, count = measure(process, action, setting, given.seconds)
-                        if case == "resumed_by_ticket" and client.resumed < 0.95 * count:
-                            raise LabError(f"{name}: only {client.resumed} of {count} were resumed")
-                        found.setdefault((case, name), []).append(cost)
+                    for mode in MODES:
+                        cost = measure(process, client, mode, setting, given)
+                        found.setdefault((mode, name), []).append(cost)
             print(f"round {turn + 1} of {given.rounds} done", flush=True)
         for name, setting in made.items():
             print(f"{name}: {setting[3]}")
     print("| case | proxy | CPU µs per connection | × haproxy | min-max of rounds |")
     print("|---|---|---|---|---|")
-    for case in ("plain", "full", "resumed_by_ticket"):
+    for case in MODES:
         base = found[case, "haproxy"]
         for name in made:
             costs = found[case, name]
