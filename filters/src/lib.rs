@@ -36,6 +36,13 @@ pub struct Rejection {
     pub reason: &'static str,
 }
 
+/// What the filters of an answer know of its request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// It came by HTTPS: to us, or as a trusted proxy says.
+    pub is_https: bool,
+}
+
 /// One filter of a route, built once per snapshot and shared by all workers.
 ///
 /// Cost: called once per request and once per answer; must not block or allocate in
@@ -50,7 +57,7 @@ pub trait Filter: Send + Sync {
     }
 
     /// Edits the answer that the client gets: a backend's or our own.
-    fn on_response(&self, _head: &ResponseHead<'_>, _edits: &mut HeadEdits) {}
+    fn on_response(&self, _asked: Asked, _head: &ResponseHead<'_>, _edits: &mut HeadEdits) {}
 }
 
 /// Config of any filter: what the config file gives a row to build from.

@@ -4,7 +4,7 @@
 //! the backend sends itself is kept: an application that sets its own content
 //! security policy knows better. Values are checked when the config is read.
 
-use crate::{Filter, FilterConfig, HeadEdits, ResponseHead};
+use crate::{Asked, Filter, FilterConfig, HeadEdits, ResponseHead};
 use http::{HeaderName, HeaderValue, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,8 @@ pub const KIND: &str = "security_headers";
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SecurityHeaders {
-    /// `Strict-Transport-Security` (RFC 6797).
+    /// `Strict-Transport-Security` (RFC 6797). Sent only in answer to what came by HTTPS: over
+    /// the listener's `tls`, or as one of its `trusted_proxies` says.
     #[schemars(extend("format" = "header-value"))]
     pub strict_transport_security: String,
     /// `Content-Security-Policy`.
@@ -89,12 +90,16 @@ impl Filter for SecurityHeadersFilter {
         KIND
     }
 
-    fn on_response(&self, head: &ResponseHead<'_>, edits: &mut HeadEdits) {
+    fn on_response(&self, asked: Asked, head: &ResponseHead<'_>, edits: &mut HeadEdits) {
         // Informational answers carry no policy: the final one does.
         if (100..200).contains(&head.status) && head.status != 101 {
             return;
         }
         for (name, value) in &self.fields {
+            // RFC 6797 §7.2: never over plain text, where anybody could have written it.
+            if *name == header::STRICT_TRANSPORT_SECURITY && !asked.is_https {
+                continue;
+            }
             edits.set_if_absent(name.clone(), value.clone());
         }
     }
@@ -108,8 +113,21 @@ mod tests {
     fn edits_for(config: &SecurityHeaders, status: u16) -> HeadEdits {
         let mut edits = HeadEdits::new();
         let head = ResponseHead { status, fields: &NoFields };
-        SecurityHeadersFilter::new(config).on_response(&head, &mut edits);
+        SecurityHeadersFilter::new(config).on_response(Asked::default(), &head, &mut edits);
         edits
+    }
+
+    #[test]
+    fn strict_transport_security_is_only_for_https() {
+        let value = "max-age=1".to_owned();
+        let config = SecurityHeaders { strict_transport_security: value, ..Default::default() };
+        let filter = SecurityHeadersFilter::new(&config);
+        let head = ResponseHead { status: 200, fields: &NoFields };
+        for (is_https, count) in [(false, 3), (true, 4)] {
+            let mut edits = HeadEdits::new();
+            filter.on_response(Asked { is_https }, &head, &mut edits);
+            assert_eq!(edits.iter().count(), count);
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub struct Listener {
     /// Where it listens, like `"0.0.0.0:8080"` or `"[::]:8080"`.
     pub address: Address,
     /// Connections that may be open at once, over all workers. One more is answered with
-    /// 503 `too_many_connections` and closed.
+    /// 503 `too_many_connections` and closed; with `tls` it is closed before the handshake.
     #[serde(default = "default_max_connections")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_connections: u32,

@@ -78,8 +78,14 @@ impl Listeners {
             if let Some(tls) = &listener.tls
                 && known.is_none_or(|(config, _)| config != tls)
             {
-                let keeper = Keeper::start(id.as_str(), tls, means.now, wall)
-                    .map_err(|problems| first_problem(id, problems))?;
+                let keeper = Keeper::start(
+                    id.as_str(),
+                    tls,
+                    known.map(|(_, keeper)| keeper),
+                    means.now,
+                    wall,
+                )
+                .map_err(|problems| first_problem(id, problems))?;
                 fresh = Some((tls.clone(), keeper));
             }
             let keeper = fresh.as_ref().or(known).map(|(_, keeper)| keeper);
@@ -109,7 +115,7 @@ impl Listeners {
         prepared: Prepared,
         config: &Config,
         workers: Option<&Workers>,
-        metrics: &Metrics,
+        metrics: &Arc<Metrics>,
     ) -> Result<(), MetricError> {
         let mut kept: Vec<SocketAddr> = prepared.opened.keys().copied().collect();
         for rules in prepared.rules {
@@ -135,7 +141,7 @@ impl Listeners {
         }
         self.keepers.extend(prepared.keepers);
         self.keepers.retain(|id, _| config.listener.get(id).is_some_and(|l| l.tls.is_some()));
-        self.keepers.values().try_for_each(|(_, keeper)| keeper.show(metrics))
+        self.keepers.values_mut().try_for_each(|(_, keeper)| keeper.show(metrics))
     }
 
     /// All sockets, for workers that start.
@@ -145,7 +151,7 @@ impl Listeners {
     }
 
     /// Looks whether certificates or ticket keys have changed, and uses what they say now.
-    pub fn refresh(&mut self, metrics: &Metrics, now: Instant, wall: SystemTime) {
+    pub fn refresh(&mut self, metrics: &Arc<Metrics>, now: Instant, wall: SystemTime) {
         for (id, (_, keeper)) in &mut self.keepers {
             match keeper.refresh(metrics, now, wall) {
                 Ok(false) => {}

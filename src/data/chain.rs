@@ -4,7 +4,7 @@
 //! answer all of them run. The chain belongs to the snapshot, so it changes with it.
 
 use std::sync::Arc;
-use vanne_filters::{Filter, HeadEdits, RequestHead, ResponseHead, Verdict};
+use vanne_filters::{Asked, Filter, HeadEdits, RequestHead, ResponseHead, Verdict};
 
 /// Filters in the order in which they run.
 #[derive(Clone, Default)]
@@ -27,9 +27,9 @@ impl Chain {
     }
 
     /// Runs the answer's filters.
-    pub fn on_response(&self, head: &ResponseHead<'_>, edits: &mut HeadEdits) {
+    pub fn on_response(&self, asked: Asked, head: &ResponseHead<'_>, edits: &mut HeadEdits) {
         for filter in &self.0 {
-            filter.on_response(head, edits);
+            filter.on_response(asked, head, edits);
         }
     }
 }

@@ -164,7 +164,7 @@ async fn a_route_uses_the_security_headers_it_names() {
     let vanne = Vanne::with(&[origin.address], settings).await;
     let answer = vanne.get("/").await;
     for (name, value) in [
-        ("strict-transport-security", Some("max-age=31536000; includeSubDomains")),
+        ("strict-transport-security", None),
         ("content-security-policy", Some("default-src 'self'")),
         ("x-frame-options", Some("SAMEORIGIN")),
         ("x-content-type-options", None),

@@ -10,10 +10,12 @@ mod read;
 use crate::config::{FilePath, ListenerTls};
 use crate::data::listener::tls::certificates::{CertificateStore, Resolver};
 use crate::data::listener::tls::tickets::{KEY_BYTES, TicketKeys};
-use crate::observe::metrics::{CERTIFICATE_ERRORS, CERTIFICATE_NOT_AFTER, MetricError, Metrics};
+use crate::observe::metrics::{
+    CERTIFICATE_ERRORS, CERTIFICATE_NOT_AFTER, MetricError, Metrics, Series,
+};
 use read::{Certificate, Fault};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,6 +23,11 @@ use std::time::{Duration, Instant, SystemTime};
 const OLD_KEYS: usize = 2;
 /// The longest that a ticket may be good (RFC 8446 §4.6.1).
 const TICKET_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+// The keys of the config that name files.
+const CERTIFICATES: &str = "certificates";
+const DEFAULT_CERTIFICATE: &str = "default_certificate";
+const TICKET_KEYS: &str = "ticket_keys_file";
 
 /// What is wrong with what a listener's TLS names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,24 +50,35 @@ pub struct Keeper {
     /// What was said about each file last.
     said: BTreeMap<PathBuf, String>,
     signs: Vec<Sign>,
+    /// When a certificate that came too early becomes valid.
+    retry: Option<SystemTime>,
     rotated: Option<Instant>,
+    /// Problems that no metric shows yet.
+    uncounted: u64,
+    /// The series of this listener's certificates.
+    shown: BTreeMap<PathBuf, Arc<Series>>,
     /// Which certificate a client gets.
     pub resolver: Arc<Resolver>,
     /// The keys of tickets.
     pub tickets: Arc<TicketKeys>,
 }
 
-/// What tells cheaply whether a file has changed: device, inode, size, time of change.
+/// What tells cheaply whether a file has changed: device, inode, size, and the time of its last
+/// change, which unlike that of its content nobody can set back.
 type Sign = (PathBuf, Option<(u64, u64, u64, i64, i64)>);
 
 impl Keeper {
-    /// A keeper for the listener called `listener`, which has read everything once.
+    /// A keeper for the listener called `listener`, which has read everything once. What
+    /// `previous` kept by another config stays where this one names it too: certificates whose
+    /// files are broken just now, and the keys of tickets.
     ///
     /// # Errors
-    /// All that is wrong, if there is no certificate to begin with or no key for tickets.
+    /// All that is wrong, if there is no certificate to begin with or no key for tickets, or if
+    /// the default certificate can never be one.
     pub fn start(
         listener: &str,
         config: &ListenerTls,
+        previous: Option<&Self>,
         now: Instant,
         wall: SystemTime,
     ) -> Result<Self, Vec<CertificateProblem>> {
@@ -71,15 +89,23 @@ impl Keeper {
             certificates: BTreeMap::new(),
             said: BTreeMap::new(),
             signs: Vec::new(),
+            retry: None,
             rotated: None,
+            uncounted: 0,
+            shown: BTreeMap::new(),
             resolver: Arc::new(Resolver::new(CertificateStore::default(), config.strict_sni)),
             tickets: Arc::new(TicketKeys::new(u32::try_from(lifetime.as_secs()).unwrap_or(1))),
         };
+        if let Some(problem) = unnamed_default(config) {
+            return Err(vec![problem]);
+        }
         keeper.signs = keeper.look();
-        let mut problems = keeper.read(wall);
-        problems.extend(keeper.read_ticket_keys().err());
+        if let Some(previous) = previous {
+            keeper.inherit(previous);
+        }
+        let problems = keeper.read(wall);
         keeper.rotate(now);
-        let is_keyless = problems.iter().any(|problem| problem.key == "ticket_keys_file");
+        let is_keyless = problems.iter().any(|problem| problem.key == TICKET_KEYS);
         if keeper.certificates.is_empty() || is_keyless {
             return Err(problems);
         }
@@ -96,12 +122,23 @@ impl Keeper {
         now: Instant,
         wall: SystemTime,
     ) -> Vec<CertificateProblem> {
-        match Self::start("-", config, now, wall) {
+        match Self::start("-", config, None, now, wall) {
             Err(problems) => problems,
             Ok(mut keeper) => {
                 keeper.said.clear();
                 keeper.read(wall)
             }
+        }
+    }
+
+    /// Takes over from a keeper by another config.
+    fn inherit(&mut self, previous: &Self) {
+        let files = self.files();
+        let named = previous.certificates.iter().filter(|(path, _)| files.contains(path));
+        self.certificates = named.map(|(path, one)| (path.clone(), one.clone())).collect();
+        if self.config.ticket_keys_file.is_none() && previous.config.ticket_keys_file.is_none() {
+            self.tickets.inherit(&previous.tickets);
+            self.rotated = previous.rotated;
         }
     }
 
@@ -111,38 +148,35 @@ impl Keeper {
     /// When a metric cannot be made.
     pub fn refresh(
         &mut self,
-        metrics: &Metrics,
+        metrics: &Arc<Metrics>,
         now: Instant,
         wall: SystemTime,
     ) -> Result<bool, MetricError> {
         self.rotate(now);
         let signs = self.look();
-        if signs == self.signs {
+        if signs == self.signs && self.retry.is_none_or(|valid| wall < valid) {
             return Ok(false);
         }
         self.signs = signs;
-        let before: Vec<PathBuf> = self.certificates.keys().cloned().collect();
-        let mut problems = self.read(wall);
-        problems.extend(self.read_ticket_keys().err());
-        for problem in problems {
+        for problem in self.read(wall) {
             tracing::error!(%problem, listener = self.listener, "what was there stays in use");
-            metrics.counter(&CERTIFICATE_ERRORS, &[&self.listener])?.inc();
-        }
-        for gone in before.iter().filter(|path| !self.certificates.contains_key(*path)) {
-            let labels = [self.listener.as_str(), &gone.to_string_lossy()];
-            metrics.remove(CERTIFICATE_NOT_AFTER.name, &labels);
         }
         self.show(metrics)?;
         Ok(true)
     }
 
-    /// Shows in metrics until when each certificate is valid.
+    /// Shows in metrics until when each certificate is valid, and how many could not be used.
     ///
     /// # Errors
     /// When a metric cannot be made.
-    pub fn show(&self, metrics: &Metrics) -> Result<(), MetricError> {
+    pub fn show(&mut self, metrics: &Arc<Metrics>) -> Result<(), MetricError> {
+        let errors = metrics.counter(&CERTIFICATE_ERRORS, &[&self.listener])?;
+        errors.inc_by(std::mem::take(&mut self.uncounted));
+        self.shown.retain(|path, _| self.certificates.contains_key(path));
         for (path, certificate) in &self.certificates {
             let labels = [self.listener.as_str(), &path.to_string_lossy()];
+            let held = || metrics.hold(&CERTIFICATE_NOT_AFTER, &labels);
+            self.shown.entry(path.clone()).or_insert_with(held);
             metrics.gauge(&CERTIFICATE_NOT_AFTER, &labels)?.set(certificate.not_after);
         }
         Ok(())
@@ -167,7 +201,7 @@ impl Keeper {
         use std::os::unix::fs::MetadataExt;
         let sign = |path: PathBuf| {
             let found = std::fs::metadata(&path).ok();
-            let told = found.map(|m| (m.dev(), m.ino(), m.size(), m.mtime(), m.mtime_nsec()));
+            let told = found.map(|m| (m.dev(), m.ino(), m.size(), m.ctime(), m.ctime_nsec()));
             (path, told)
         };
         let files = self.files();
@@ -179,38 +213,62 @@ impl Keeper {
     /// Reads all files again. What is wrong and was not said before.
     fn read(&mut self, wall: SystemTime) -> Vec<CertificateProblem> {
         let files = self.files();
-        let mut problems = Vec::new();
+        let mut faults = BTreeMap::new();
+        self.retry = None;
         for path in &files {
             match read::certificate(path, wall) {
                 Ok(certificate) => {
-                    self.said.remove(path);
                     self.certificates.insert(path.clone(), certificate);
                 }
                 Err(Fault::NoCertificate { has_key: true }) => {}
-                Err(fault) => self.say(path, fault.to_string(), &mut problems),
+                Err(fault) => {
+                    if let Fault::TooEarly { from, .. } = &fault {
+                        self.retry = Some(self.retry.map_or(*from, |other| other.min(*from)));
+                    }
+                    faults.insert(path.clone(), (CERTIFICATES, fault.to_string()));
+                }
             }
         }
-        for FilePath(pattern) in self.config.certificates.clone() {
-            let is_empty = glob::glob(&pattern.to_string_lossy())
-                .map_or(true, |mut found| found.next().is_none());
-            match is_empty {
-                true => self.say(&pattern, "no such file".to_owned(), &mut problems),
-                false if files.contains(&pattern) => {}
-                false => drop(self.said.remove(&pattern)),
-            }
+        for FilePath(pattern) in &self.config.certificates {
+            let found = glob::glob(&pattern.to_string_lossy()).map(|mut found| found.next());
+            let why = match found {
+                Err(error) => format!("is no pattern: {error}"),
+                Ok(None) => "no such file".to_owned(),
+                Ok(Some(_)) => continue,
+            };
+            faults.insert(pattern.clone(), (CERTIFICATES, why));
+        }
+        if let Some(FilePath(default)) = &self.config.default_certificate
+            && !files.contains(default)
+        {
+            let why = "no such file: the first certificate by name stands in".to_owned();
+            faults.insert(default.clone(), (DEFAULT_CERTIFICATE, why));
+        }
+        if let Err((path, why)) = self.read_ticket_keys() {
+            faults.insert(path, (TICKET_KEYS, why));
         }
         if files.iter().any(|path| self.certificates.contains_key(path)) {
             self.certificates.retain(|path, _| files.contains(path));
         }
         self.resolver.replace(self.store());
-        problems
+        self.say(faults)
     }
 
-    fn say(&mut self, path: &Path, why: String, problems: &mut Vec<CertificateProblem>) {
-        if self.said.get(path) != Some(&why) {
-            self.said.insert(path.to_owned(), why.clone());
-            problems.push(CertificateProblem { key: "certificates", path: path.to_owned(), why });
+    /// What of all that is wrong now was not said before.
+    fn say(
+        &mut self,
+        faults: BTreeMap<PathBuf, (&'static str, String)>,
+    ) -> Vec<CertificateProblem> {
+        let said = std::mem::take(&mut self.said);
+        let mut problems = Vec::new();
+        for (path, (key, why)) in faults {
+            if said.get(&path) != Some(&why) {
+                problems.push(CertificateProblem { key, path: path.clone(), why: why.clone() });
+            }
+            self.said.insert(path, why);
         }
+        self.uncounted += problems.len() as u64;
+        problems
     }
 
     fn store(&self) -> CertificateStore {
@@ -229,16 +287,11 @@ impl Keeper {
         store
     }
 
-    fn read_ticket_keys(&mut self) -> Result<(), CertificateProblem> {
-        let Some(file) = &self.config.ticket_keys_file else { return Ok(()) };
-        let path = file.0.clone();
-        match read::ticket_keys(&path) {
-            Ok(keys) => {
-                self.tickets.replace(&keys);
-                Ok(())
-            }
-            Err(why) => Err(CertificateProblem { key: "ticket_keys_file", path, why }),
-        }
+    fn read_ticket_keys(&self) -> Result<(), (PathBuf, String)> {
+        let Some(FilePath(path)) = &self.config.ticket_keys_file else { return Ok(()) };
+        let keys = read::ticket_keys(path).map_err(|why| (path.clone(), why))?;
+        self.tickets.replace(&keys);
+        Ok(())
     }
 
     /// Makes a new key for tickets when it is time, unless they come from a file.
@@ -254,4 +307,21 @@ impl Keeper {
             self.rotated = Some(now);
         }
     }
+}
+
+/// What is wrong with a default certificate that no pattern can find.
+fn unnamed_default(config: &ListenerTls) -> Option<CertificateProblem> {
+    let FilePath(default) = config.default_certificate.as_ref()?;
+    // Without `.` in the middle: patterns are compared as texts.
+    let plain = |path: &PathBuf| path.components().collect::<PathBuf>();
+    let names = |FilePath(pattern): &FilePath| {
+        let pattern = glob::Pattern::new(&plain(pattern).to_string_lossy());
+        pattern.is_ok_and(|pattern| pattern.matches_path(&plain(default)))
+    };
+    let why = "is none of `certificates`: expected a file that they name".to_owned();
+    (!config.certificates.iter().any(names)).then(|| CertificateProblem {
+        key: DEFAULT_CERTIFICATE,
+        path: default.clone(),
+        why,
+    })
 }

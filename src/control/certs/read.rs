@@ -8,10 +8,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 /// A certificate that can be used.
+#[derive(Clone)]
 pub(super) struct Certificate {
     pub(super) key: Arc<CertifiedKey>,
     /// The names it is for, in lower case and in order.
@@ -36,8 +37,8 @@ pub(super) enum Fault {
     NoKey(String),
     #[error("its key does not match, or cannot be used: {0}")]
     Key(String),
-    #[error("is not valid before {0}")]
-    TooEarly(String),
+    #[error("is not valid before {shown}")]
+    TooEarly { from: SystemTime, shown: String },
     #[error("has expired at {0}")]
     Expired(String),
     #[error("names no host: expected a subject alternative name")]
@@ -93,7 +94,9 @@ fn names_and_end(leaf: &CertificateDer<'_>, wall: SystemTime) -> Result<(Vec<Str
     let validity = parsed.validity();
     let (from, to) = (validity.not_before.timestamp(), validity.not_after.timestamp());
     if now < from {
-        return Err(Fault::TooEarly(validity.not_before.to_string()));
+        let since = Duration::from_secs(from.unsigned_abs());
+        let shown = validity.not_before.to_string();
+        return Err(Fault::TooEarly { from: UNIX_EPOCH + since, shown });
     }
     if now > to {
         return Err(Fault::Expired(validity.not_after.to_string()));

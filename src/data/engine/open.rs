@@ -6,7 +6,7 @@ use super::worker::Worker;
 use crate::data::lifecycle::Stage;
 use crate::data::listener::connection::Connection;
 use crate::data::listener::registry::Woken;
-use crate::data::listener::tls::Terminator;
+use crate::data::listener::tls::{Failure, Terminator};
 use crate::data::listener::transport::Transport;
 use crate::data::listener::{Client, Place, Slot, accept};
 use crate::data::refusal::Refusal;
@@ -44,7 +44,12 @@ pub(super) fn take(
         }
         (Some(place), true) => open_tls(worker, engine, socket, client, place),
         // A handshake only to say no would cost more than the request.
-        (None, true) => worker.release(),
+        (None, true) => {
+            if let Some(tls) = &rules.tls {
+                tls.count(Failure::TooManyConnections);
+            }
+            worker.release();
+        }
     }
 }
 

@@ -58,8 +58,7 @@ impl Exchange {
     /// The answer that sends the client to HTTPS, where the listener wants that.
     fn redirect(&mut self, head: &RequestHead<'_>, now: Instant) -> Option<Action> {
         let port = self.listener.redirect_to?;
-        let is_https = self.claim.as_ref().and_then(|claim| claim.is_https).unwrap_or(false);
-        if is_https || !redirect::applies_to(head.path()) {
+        if self.is_https() || !redirect::applies_to(head.path()) {
             return None;
         }
         let host = head.host().filter(|host| !host.is_empty());
@@ -72,6 +71,13 @@ impl Exchange {
             self.status = Some(answer.status);
         }
         Some(action)
+    }
+
+    /// Whether the request came by HTTPS: as a trusted peer says, or else over our own TLS.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        let claimed = self.claim.as_ref().and_then(|claim| claim.is_https);
+        claimed.unwrap_or(self.client.is_tls)
     }
 
     /// Who sent the request: as far as it is known, and may be believed.

@@ -10,7 +10,7 @@ use crate::types::request_id::RequestId;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
 use vanne_filters::head::NoFields;
-use vanne_filters::{Edit, HeadEdits, ResponseHead};
+use vanne_filters::{Asked, Edit, HeadEdits, ResponseHead};
 
 /// A whole answer. Date, Connection and Content-Length are the engine's.
 #[derive(Clone, Debug)]
@@ -24,15 +24,16 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer that says `refusal`, with what `chain` adds.
+    /// The answer that says `refusal` to what was `asked`, with what `chain` adds.
     #[must_use]
-    pub fn build(refusal: Refusal, id: RequestId, chain: Option<&Chain>) -> Self {
+    pub fn build(refusal: Refusal, id: RequestId, asked: Asked, chain: Option<&Chain>) -> Self {
         let status = refusal.row().status;
         let body = format!("{status} {}: {} (request {id})\n", phrase(status), refusal.reason());
         let mut edits = HeadEdits::new();
         edits.set(REQUEST_ID, id.to_value());
         if let Some(chain) = chain {
-            chain.on_response(&ResponseHead { status, fields: &NoFields }, &mut edits);
+            let head = ResponseHead { status, fields: &NoFields };
+            chain.on_response(asked, &head, &mut edits);
         }
         let mut fields = vec![
             (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
@@ -93,7 +94,7 @@ mod tests {
             vanne_filters::build(&FilterConfig::SecurityHeaders(SecurityHeaders::default()));
         let chain = Chain::new(filter.into_iter().collect());
         let id = RequestId::next(&mut fastrand::Rng::with_seed(1));
-        let answer = Answer::build(Refusal::ConnectRefused, id, Some(&chain));
+        let answer = Answer::build(Refusal::ConnectRefused, id, Asked::default(), Some(&chain));
         assert_eq!(answer.status, 502);
         assert_eq!(answer.body, format!("502 Bad Gateway: connect_refused (request {id})\n"));
         let has = |name: &HeaderName| answer.fields.iter().any(|(field, _)| field == name);

@@ -23,6 +23,8 @@ pub struct Client {
     pub forwarded_for: HeaderValue,
     /// The port it came in by, as the value of `X-Forwarded-Port`.
     pub forwarded_port: HeaderValue,
+    /// Whether it came over TLS.
+    pub is_tls: bool,
     /// `http` or `https`, as the value of `X-Forwarded-Proto`.
     pub forwarded_proto: HeaderValue,
 }
@@ -38,6 +40,7 @@ impl Client {
             forwarded_for: HeaderValue::from_str(&ip.to_string())
                 .unwrap_or(HeaderValue::from_static("unknown")),
             forwarded_port: HeaderValue::from(port),
+            is_tls,
             forwarded_proto: HeaderValue::from_static(if is_tls { "https" } else { "http" }),
         }
     }

@@ -80,6 +80,12 @@ impl Resolver {
         Self { store: ArcSwap::from_pointee(store), is_strict }
     }
 
+    /// Whether a client that asks for `name` gets a certificate.
+    #[must_use]
+    pub fn serves(&self, name: Option<&str>) -> bool {
+        !self.is_strict || self.store.load().find(name).is_some()
+    }
+
     /// Replaces all certificates: handshakes that begin from now on see `store`.
     pub fn replace(&self, store: CertificateStore) {
         self.store.store(Arc::new(store));

@@ -9,17 +9,24 @@ pub mod certificates;
 pub mod tickets;
 
 use super::Protocols;
-use crate::observe::metrics::{MetricError, Metrics, TLS_HANDSHAKE_FAILURES, TLS_HANDSHAKES};
+use crate::observe::metrics::{
+    MetricError, Metrics, Series, TLS_HANDSHAKE_FAILURES, TLS_HANDSHAKES,
+};
 use certificates::Resolver;
 use prometheus::IntCounter;
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{Acceptor, NoServerSessionStorage};
 use rustls::{Error, HandshakeKind, ServerConfig, SupportedProtocolVersion};
 use std::sync::Arc;
 use std::time::Duration;
 use tickets::TicketKeys;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
+
+/// The record that refuses a name: a fatal alert (RFC 8446 §6), in plain text since no keys
+/// are agreed on yet.
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
 /// What a listener's handshakes rest on.
 pub struct Terms {
@@ -37,11 +44,14 @@ pub struct Terms {
 
 /// Terminates TLS for one listener, on all workers.
 pub struct Terminator {
-    acceptor: TlsAcceptor,
+    config: Arc<ServerConfig>,
+    resolver: Arc<Resolver>,
     deadline: Duration,
     full: IntCounter,
     resumed: IntCounter,
     failures: [IntCounter; Failure::ALL.len()],
+    /// The series above, as long as there is the listener.
+    _held: Vec<Arc<Series>>,
 }
 
 /// Why a handshake came to nothing.
@@ -55,14 +65,22 @@ pub enum Failure {
     Malformed,
     /// The client was too slow.
     Timeout,
+    /// As many connections are open as the listener takes.
+    TooManyConnections,
     /// Nothing that both speak: version, cipher, group or protocol.
     Unsupported,
 }
 
 impl Failure {
     /// All failures, for resolving handles ahead.
-    pub const ALL: [Self; 5] =
-        [Self::Certificate, Self::Client, Self::Malformed, Self::Timeout, Self::Unsupported];
+    pub const ALL: [Self; 6] = [
+        Self::Certificate,
+        Self::Client,
+        Self::Malformed,
+        Self::Timeout,
+        Self::TooManyConnections,
+        Self::Unsupported,
+    ];
 
     /// The label in log and metric.
     #[must_use]
@@ -72,6 +90,7 @@ impl Failure {
             Self::Client => "client",
             Self::Malformed => "malformed",
             Self::Timeout => "timeout",
+            Self::TooManyConnections => "too_many_connections",
             Self::Unsupported => "unsupported",
         }
     }
@@ -106,27 +125,32 @@ impl Terminator {
     ///
     /// # Errors
     /// When the process has no crypto provider, or a metric cannot be made.
-    pub fn new(terms: Terms, name: &str, metrics: &Metrics) -> Result<Self, TermsError> {
+    pub fn new(terms: Terms, name: &str, metrics: &Arc<Metrics>) -> Result<Self, TermsError> {
         static TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
         static TLS12: &[&SupportedProtocolVersion] =
             &[&rustls::version::TLS13, &rustls::version::TLS12];
         let versions = if terms.allows_tls12 { TLS12 } else { TLS13 };
         let mut config = ServerConfig::builder_with_protocol_versions(versions)
             .with_no_client_auth()
-            .with_cert_resolver(terms.resolver);
+            .with_cert_resolver(Arc::clone(&terms.resolver) as Arc<_>);
         config.alpn_protocols = terms.protocols.alpn();
         config.ticketer = terms.tickets;
         // All that a client needs to come back is in its ticket: any worker can read it.
         config.session_storage = Arc::new(NoServerSessionStorage {});
+        let of_kinds = ["full", "resumed"].map(|kind| metrics.hold(&TLS_HANDSHAKES, &[name, kind]));
+        let of_failures =
+            Failure::ALL.map(|why| metrics.hold(&TLS_HANDSHAKE_FAILURES, &[name, why.as_str()]));
         let failure =
             |why: Failure| metrics.counter(&TLS_HANDSHAKE_FAILURES, &[name, why.as_str()]);
-        let [a, b, c, d, e] = Failure::ALL.map(failure);
+        let [a, b, c, d, e, f] = Failure::ALL.map(failure);
         Ok(Self {
-            acceptor: TlsAcceptor::from(Arc::new(config)),
+            config: Arc::new(config),
+            resolver: terms.resolver,
             deadline: terms.deadline,
             full: metrics.counter(&TLS_HANDSHAKES, &[name, "full"])?,
             resumed: metrics.counter(&TLS_HANDSHAKES, &[name, "resumed"])?,
-            failures: [a?, b?, c?, d?, e?],
+            _held: of_kinds.into_iter().chain(of_failures).collect(),
+            failures: [a?, b?, c?, d?, e?, f?],
         })
     }
 
@@ -135,7 +159,7 @@ impl Terminator {
     /// # Errors
     /// The failure, counted; the client was told by an alert where there is one.
     pub async fn accept(&self, socket: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
-        let shaken = tokio::time::timeout(self.deadline, self.acceptor.accept(socket)).await;
+        let shaken = tokio::time::timeout(self.deadline, self.shake_hands(socket)).await;
         let failure = match shaken {
             Ok(Ok(stream)) => {
                 match stream.get_ref().1.handshake_kind() {
@@ -144,13 +168,33 @@ impl Terminator {
                 }
                 return Ok(stream);
             }
-            Ok(Err(error)) => Failure::of(&error),
+            Ok(Err(failure)) => failure,
             Err(_elapsed) => Failure::Timeout,
         };
+        self.count(failure);
+        Err(failure)
+    }
+
+    /// Counts a handshake that came to nothing.
+    pub fn count(&self, failure: Failure) {
         let index = Failure::ALL.iter().position(|&one| one == failure);
         if let Some(counter) = index.and_then(|index| self.failures.get(index)) {
             counter.inc();
         }
-        Err(failure)
+    }
+
+    async fn shake_hands(&self, socket: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
+        let failed = |error: std::io::Error| Failure::of(&error);
+        let mut begun =
+            LazyConfigAcceptor::new(Acceptor::default(), socket).await.map_err(failed)?;
+        // What happens to a resolver without an answer says `access_denied`, which tells the
+        // client nothing about its name.
+        if !self.resolver.serves(begun.client_hello().server_name()) {
+            return match begun.io.write_all(&UNRECOGNIZED_NAME).await {
+                Ok(()) => Err(Failure::Certificate),
+                Err(_gone) => Err(Failure::Client),
+            };
+        }
+        begun.into_stream(Arc::clone(&self.config)).await.map_err(failed)
     }
 }

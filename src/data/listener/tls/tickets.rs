@@ -56,6 +56,11 @@ impl TicketKeys {
         self.keys.store(Arc::new(keys));
     }
 
+    /// Takes over the keys of `other`.
+    pub fn inherit(&self, other: &Self) {
+        self.keys.store(other.keys.load_full());
+    }
+
     /// Replaces all keys; the first encrypts.
     pub fn replace(&self, keys: &[[u8; KEY_BYTES]]) {
         let keys = keys.iter().filter_map(TicketKey::new).map(Arc::new).collect();
