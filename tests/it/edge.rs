@@ -1,6 +1,8 @@
 //! Before the routes: whom a trusted proxy speaks for, and the way to HTTPS.
 
+use crate::harness::authority::Tls;
 use crate::harness::{Origin, Settings, Vanne, ask};
+use crate::tls::{ALL, Lab};
 
 async fn behind(networks: &str, origin: &Origin) -> Vanne {
     let listener = format!("trusted_proxies = [{networks}]");
@@ -68,4 +70,29 @@ async fn the_port_of_https_may_be_another() {
     let vanne = Vanne::with(&[], Settings { listener, ..Settings::default() }).await;
     let answer = vanne.get("/").await;
     assert_eq!(answer.head.field("location"), Some("https://test:8443/"));
+}
+
+#[tokio::test]
+async fn strict_transport_security_is_only_sent_in_answer_to_https() {
+    let (lab, origin) = (Lab::new(), Origin::fixed("x").await);
+    lab.put("a.pem", &lab.authority.sign(&["a.example"]));
+    let more = "trusted_proxies = [\"127.0.0.1\"]";
+    let set = "security_headers = \"strict\"\n[security_headers.strict]\n\
+               strict_transport_security = \"max-age=31536000\"\n";
+    let secure = Vanne::start(&(lab.config(&origin, ALL, more) + set)).await;
+    let stream = lab.tls().connect(secure.http, "a.example").await.unwrap();
+    assert!(
+        Tls::post(stream, b"")
+            .await
+            .contains("\r\nstrict-transport-security: max-age=31536000\r\n")
+    );
+    let settings = Settings { listener: more, route: set, ..Settings::default() };
+    let plain = Vanne::with(&[origin.address], settings).await;
+    let field = "strict-transport-security";
+    let claiming =
+        |proto| format!("GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-proto: {proto}\r\n\r\n");
+    assert_eq!(plain.get("/").await.head.field(field), None);
+    assert_eq!(ask(plain.http, &claiming("http")).await.head.field(field), None);
+    let answer = ask(plain.http, &claiming("https")).await;
+    assert_eq!(answer.head.field(field), Some("max-age=31536000"));
 }

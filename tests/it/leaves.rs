@@ -80,7 +80,10 @@ const LEAVES: &[(&str, &str)] = &[
     ("security_headers.*.frame_options", "a_route_uses_the_security_headers_it_names"),
     ("security_headers.*.permissions_policy", "a_route_uses_the_security_headers_it_names"),
     ("security_headers.*.referrer_policy", "a_route_uses_the_security_headers_it_names"),
-    ("security_headers.*.strict_transport_security", "a_route_uses_the_security_headers_it_names"),
+    (
+        "security_headers.*.strict_transport_security",
+        "strict_transport_security_is_only_sent_in_answer_to_https",
+    ),
 ];
 
 #[test]

@@ -14,6 +14,7 @@ mod harness;
 
 mod access_log;
 mod backend_faults;
+mod certificates;
 mod client_faults;
 mod demo;
 mod draining;

@@ -1,39 +1,43 @@
 //! TLS with clients.
 
 use crate::harness::authority::{Authority, Kind, Signed, Tls};
+use crate::harness::frames::HANDSHAKE;
 use crate::harness::http2::Client2;
+use crate::harness::in_time;
 use crate::harness::vanne::list;
 use crate::harness::{
     Client, Origin, Vanne, eventually, eventually_async, ms, noise, sha256, timed,
 };
+use crate::websocket;
 use std::path::PathBuf;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::version::TLS12;
 use tokio_rustls::rustls::{HandshakeKind, NamedGroup, SignatureScheme};
 
 /// A proxy with TLS, and the files of its certificates.
-struct Lab {
-    authority: Authority,
+pub(crate) struct Lab {
+    pub(crate) authority: Authority,
     dir: TempDir,
 }
 
 impl Lab {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { authority: Authority::new(), dir: TempDir::new().unwrap() }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// Writes a certificate for these names with its key in one file, by renaming.
-    fn put(&self, name: &str, signed: &Signed) {
+    pub(crate) fn put(&self, name: &str, signed: &Signed) {
         let temporary = self.file("new.tmp");
         std::fs::write(&temporary, signed.bundle()).unwrap();
         std::fs::rename(temporary, self.file(name)).unwrap();
     }
 
-    fn config(&self, origin: &Origin, tls: &str, more: &str) -> String {
+    pub(crate) fn config(&self, origin: &Origin, tls: &str, more: &str) -> String {
         let tls = tls.replace('@', &format!("{}/", self.dir.path().display()));
         format!(
             "[listener.https]\naddress = \"@http\"\ntls = {{ {tls} }}\n{more}\n\
@@ -42,16 +46,16 @@ impl Lab {
         )
     }
 
-    async fn vanne(&self, origin: &Origin, tls: &str) -> Vanne {
+    pub(crate) async fn vanne(&self, origin: &Origin, tls: &str) -> Vanne {
         Vanne::start(&self.config(origin, tls, "")).await
     }
 
-    fn tls(&self) -> Tls {
+    pub(crate) fn tls(&self) -> Tls {
         self.authority.client()
     }
 }
 
-const ALL: &str = "certificates = [\"@*.pem\"]";
+pub(crate) const ALL: &str = "certificates = [\"@*.pem\"]";
 
 #[tokio::test]
 async fn a_client_gets_the_certificate_for_the_name_it_asks_for() {
@@ -78,7 +82,8 @@ async fn a_client_gets_the_certificate_for_the_name_it_asks_for() {
     let strict = format!("{ALL}, strict_sni = true");
     let vanne = lab.vanne(&origin, &strict).await;
     assert!(lab.tls().names(vanne.http, "a.example").await.is_ok());
-    assert!(lab.tls().trusting_all().names(vanne.http, "other.example").await.is_err());
+    let error = lab.tls().trusting_all().names(vanne.http, "other.example").await.unwrap_err();
+    assert!(error.contains("UnrecognisedName"), "an alert: {error}");
     let labels = [("listener", "https"), ("reason", "certificate")];
     vanne.metric_is("vanne_tls_handshake_failures_total", &labels, 1.0).await;
 }
@@ -139,6 +144,43 @@ async fn requests_go_over_tls_by_both_protocols_and_backends_are_told() {
         let is_of = |line: &serde_json::Value| line["version"] == version;
         eventually(version, || vanne.log_lines().iter().any(is_of).then_some(())).await;
     }
+}
+
+#[tokio::test]
+async fn large_bodies_and_websockets_go_over_tls() {
+    let (lab, origin) = (Lab::new(), Origin::hashing().await);
+    lab.put("a.pem", &lab.authority.sign(&["a.example"]));
+    let vanne = lab.vanne(&origin, ALL).await;
+    let body = noise(64 * 1024 * 1024);
+    let stream = lab.tls().connect(vanne.http, "a.example").await.unwrap();
+    let answer = Tls::post(stream, &body).await;
+    assert!(answer.ends_with(&format!("{} {}", body.len(), sha256(&body))), "{answer}");
+
+    let origin = websocket::echo().await;
+    let vanne = lab.vanne(&origin, ALL).await;
+    let mut stream = lab.tls().connect(vanne.http, "a.example").await.unwrap();
+    stream.write_all(HANDSHAKE.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(in_time("the answer", stream.read_u8()).await.unwrap());
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101"));
+    // "hi" in one frame, under a mask of zeros; it comes back without a mask.
+    stream.write_all(b"\x81\x82\0\0\0\0hi").await.unwrap();
+    let mut frame = [0; 4];
+    in_time("a message", stream.read_exact(&mut frame)).await.unwrap();
+    assert_eq!(&frame, b"\x81\x02hi");
+}
+
+#[tokio::test]
+async fn a_connection_too_many_is_closed_before_its_handshake() {
+    let (lab, origin) = (Lab::new(), Origin::fixed("x").await);
+    lab.put("a.pem", &lab.authority.sign(&["a.example"]));
+    let vanne = Vanne::start(&lab.config(&origin, ALL, "max_connections = 1")).await;
+    let _first = lab.tls().connect(vanne.http, "a.example").await.unwrap();
+    assert!(lab.tls().connect(vanne.http, "a.example").await.is_err());
+    let labels = [("listener", "https"), ("reason", "too_many_connections")];
+    vanne.metric_is("vanne_tls_handshake_failures_total", &labels, 1.0).await;
 }
 
 #[tokio::test]

@@ -57,6 +57,8 @@ pub struct Keeper {
     uncounted: u64,
     /// The series of this listener's certificates.
     shown: BTreeMap<PathBuf, Arc<Series>>,
+    /// That of its errors.
+    errors: Option<Arc<Series>>,
     /// Which certificate a client gets.
     pub resolver: Arc<Resolver>,
     /// The keys of tickets.
@@ -93,6 +95,7 @@ impl Keeper {
             rotated: None,
             uncounted: 0,
             shown: BTreeMap::new(),
+            errors: None,
             resolver: Arc::new(Resolver::new(CertificateStore::default(), config.strict_sni)),
             tickets: Arc::new(TicketKeys::new(u32::try_from(lifetime.as_secs()).unwrap_or(1))),
         };
@@ -170,7 +173,9 @@ impl Keeper {
     /// # Errors
     /// When a metric cannot be made.
     pub fn show(&mut self, metrics: &Arc<Metrics>) -> Result<(), MetricError> {
-        let errors = metrics.counter(&CERTIFICATE_ERRORS, &[&self.listener])?;
+        let labels = [self.listener.as_str()];
+        self.errors.get_or_insert_with(|| metrics.hold(&CERTIFICATE_ERRORS, &labels));
+        let errors = metrics.counter(&CERTIFICATE_ERRORS, &labels)?;
         errors.inc_by(std::mem::take(&mut self.uncounted));
         self.shown.retain(|path, _| self.certificates.contains_key(path));
         for (path, certificate) in &self.certificates {

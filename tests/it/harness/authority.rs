@@ -79,9 +79,18 @@ impl Authority {
 
     /// The same, valid from and to so many days from now.
     pub(crate) fn sign_for(&self, names: &[&str], from: i64, to: i64) -> Signed {
-        let day = |days: i64| time::OffsetDateTime::now_utc() + time::Duration::days(days);
+        self.sign_between(names, time::Duration::days(from), time::Duration::days(to))
+    }
+
+    /// The same, valid in so many seconds, for a day.
+    pub(crate) fn sign_soon(&self, names: &[&str], seconds: i64) -> Signed {
+        self.sign_between(names, time::Duration::seconds(seconds), time::Duration::days(1))
+    }
+
+    fn sign_between(&self, names: &[&str], from: time::Duration, to: time::Duration) -> Signed {
+        let now = time::OffsetDateTime::now_utc();
         self.signed(names, KeyPair::generate().unwrap(), |params| {
-            (params.not_before, params.not_after) = (day(from), day(to));
+            (params.not_before, params.not_after) = (now + from, now + to);
         })
     }
 
