@@ -20,7 +20,7 @@ use vanne::data::snapshot::{Publisher, Route, RouteMetrics, Snapshot};
 use vanne::observe::access_log::{AccessLog, Target};
 use vanne::observe::metrics::{ACCESS_LOG_DROPPED, Metrics};
 use vanne::types::clock;
-use vanne_filters::{Filter, HeadEdits, RequestHead, ResponseHead, Verdict};
+use vanne_filters::{Asked, Filter, HeadEdits, RequestHead, ResponseHead, Verdict};
 
 /// Panics when the target says so: on the request, or on the answer.
 struct Panics;
@@ -33,7 +33,7 @@ impl Filter for Panics {
         assert!(head.path() != b"/panic", "asked to");
         Verdict::Continue
     }
-    fn on_response(&self, head: &ResponseHead<'_>, _: &mut HeadEdits) {
+    fn on_response(&self, _: Asked, head: &ResponseHead<'_>, _: &mut HeadEdits) {
         assert!(head.status != 201, "asked to");
     }
 }

@@ -16,14 +16,15 @@ pub struct ListenerTls {
     /// one for the name it asks for.
     #[schemars(length(min = 1))]
     pub certificates: Vec<FilePath>,
-    /// The file of `certificates` for clients that ask for no name, or for an unknown one.
-    /// Without it: the first by name.
+    /// The file of `certificates` for clients that ask for no name, or for an unknown one. It
+    /// must be one that they name. Without it: the first by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_certificate: Option<FilePath>,
     /// The oldest version that is spoken.
     #[serde(default)]
     pub min_version: TlsVersion,
-    /// Whether clients that ask for no name, or for an unknown one, are refused.
+    /// Whether clients that ask for no name, or for an unknown one, are refused, by the alert
+    /// `unrecognized_name`.
     #[serde(default)]
     pub strict_sni: bool,
     /// How long a key for session tickets encrypts; for two periods more it still decrypts.

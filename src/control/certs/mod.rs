@@ -227,9 +227,7 @@ impl Keeper {
                 }
                 Err(Fault::NoCertificate { has_key: true }) => {}
                 Err(fault) => {
-                    if let Fault::TooEarly { from, .. } = &fault {
-                        self.retry = Some(self.retry.map_or(*from, |other| other.min(*from)));
-                    }
+                    self.retry = self.retry.into_iter().chain(fault.valid_from()).min();
                     faults.insert(path.clone(), (CERTIFICATES, fault.to_string()));
                 }
             }

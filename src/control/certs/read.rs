@@ -45,6 +45,13 @@ pub(super) enum Fault {
     NoName,
 }
 
+impl Fault {
+    /// When it is none any more, by itself.
+    pub(super) fn valid_from(&self) -> Option<SystemTime> {
+        if let Self::TooEarly { from, .. } = self { Some(*from) } else { None }
+    }
+}
+
 /// Where the key for the certificate at `path` may be, if not in the same file.
 pub(super) fn key_files(path: &Path) -> Vec<PathBuf> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
