@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 use vanne::data::listener::Client;
 use vanne::data::listener::admit::{asks_for_websocket, tokens};
-use vanne::data::upstream::forward::{REQUEST_ID, request_edits};
+use vanne::data::upstream::forward::{Passing, REQUEST_ID, Sender, request_edits};
 use vanne::types::request_id::RequestId;
 use vanne_filters::{Edit, FieldList, HeadEdits, RequestHead, Version};
 
