@@ -1,13 +1,14 @@
 # Vanne's commands. Each sets up what it needs; the logic is in scripts/.
-.PHONY: help demo test check bench verify dev-certs
+.PHONY: help demo test check bench conformance verify dev-certs
 
 help:
 	@echo "make demo    build, start three demo backends and the proxy, print the lines to try"
 	@echo "make test    every test"
 	@echo "make check   the gate: form, spelling, lints, docs, dependencies, generated files"
-	@echo "make bench   CPU per request beside HAProxy (ARGS=--instructions counts instructions)"
+	@echo "make bench   CPU per request beside HAProxy (ARGS=--instructions counts instructions, --handshakes: TLS)"
+	@echo "make conformance  foreign tools judge HTTP/2, gRPC and TLS (ARGS: some of h2spec grpc_interop h2_fairness tls_scan)"
 	@echo "make dev-certs  certificates for trying TLS out on this machine"
-	@echo "make verify  the long things: simulation, fuzz, soak"
+	@echo "make verify  the long things: simulation, fuzz, soak, conformance"
 
 demo:
 	@bash scripts/demo.sh $(ARGS)
@@ -20,6 +21,9 @@ check:
 
 bench:
 	@bash scripts/bench.sh $(ARGS)
+
+conformance:
+	@bash scripts/conformance.sh $(ARGS)
 
 dev-certs:
 	@bash scripts/dev_certs.sh

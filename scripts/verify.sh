@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The long things, each for a bounded time: simulation with many seeds, fuzz targets, soak.
+# The long things, each for a bounded time: simulation with many seeds, fuzz targets, soak, foreign tools.
 #   SEEDS=2000         seeds of the simulation
 #   FUZZ_SECONDS=60    for each fuzz target
 #   SOAK_SECONDS=300   of load on the release binary
@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 . scripts/tools.sh
 
 set_up_build
+need_go
 say "simulation, ${SEEDS:=2000} seeds"
 SEEDS=$SEEDS cargo test --release --test sim
 
@@ -32,3 +33,6 @@ python3 tests/load/certificates.py --vanne "$TARGET/release/vanne"
 python3 tests/load/reload.py --vanne "$TARGET/release/vanne"
 python3 tests/load/sse_delay.py --vanne "$TARGET/release/vanne"
 python3 benches/peers/soak.py --vanne "$TARGET/release/vanne" --seconds "$SOAK_SECONDS"
+
+say "foreign tools: HTTP/2, gRPC, fairness of streams, TLS"
+VANNE=$TARGET/release/vanne bash scripts/conformance.sh

@@ -6,14 +6,15 @@ ticket (a full handshake), or with the last one it got (a resumed one). Only the
 The same requests in plain text, each on a new connection, are measured too, so that it can be seen what is TLS.
 Debian's HAProxy 2.6 and nginx use OpenSSL 3.0, which is slow at this: newer builds would look better.
 
-    python3 benches/peers/handshakes.py --vanne target/release/vanne
+    make bench ARGS=--handshakes
 """
 
 import argparse
 import statistics
 import subprocess
+import sys
 
-from lab import HERE, LabError, Process, first_line, folder, free_ports, need, origins
+from lab import HERE, LabError, Process, certificate, first_line, folder, free_ports, need, origins
 
 MODES = ("plain", "full", "resumed")
 
@@ -84,20 +85,6 @@ backends = [{servers}]
 name = "all"
 pool = "origin"
 """
-
-
-def certificate(scratch):
-    """A self-signed certificate with its P-256 key in one file."""
-    key, cert, pem = (scratch / name for name in ("key.pem", "cert.pem", "both.pem"))
-    openssl = need("openssl")
-    subprocess.run([openssl, "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key], check=True)
-    subprocess.run(
-        [openssl, "req", "-new", "-x509", "-key", key, "-days", "30", "-subj", "/CN=localhost", "-out", cert]
-        + ["-addext", "subjectAltName=DNS:localhost"],
-        check=True,
-    )
-    pem.write_text(cert.read_text() + key.read_text())
-    return pem
 
 
 def settings(ports, pem, scratch, vanne):
@@ -183,4 +170,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except LabError as error:
+        sys.exit(f"handshakes: {error}")

@@ -163,8 +163,24 @@ def receive(connection):
     return data
 
 
+def certificate(scratch):
+    """A self-signed certificate with its P-256 key in one file: the same for all who share the folder."""
+    key, cert, pem = (scratch / name for name in ("key.pem", "cert.pem", "both.pem"))
+    if pem.exists():
+        return pem
+    openssl = need("openssl")
+    subprocess.run([openssl, "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key], check=True)
+    subprocess.run(
+        [openssl, "req", "-new", "-x509", "-key", key, "-days", "30", "-subj", "/CN=localhost", "-out", cert]
+        + ["-addext", "subjectAltName=DNS:localhost"],
+        check=True,
+    )
+    pem.write_text(cert.read_text() + key.read_text())
+    return pem
+
+
 class Load:
-    """What the load generator saw."""
+    """What wrk saw."""
 
     def __init__(self, output):
         found = re.search(r"(\d+) requests in ([\d.]+)(ms|s|m)\b", output)
@@ -188,3 +204,34 @@ def load(port, target, core, seconds, connections=64, keep_alive=True):
     if run.returncode != 0:
         raise LabError(f"wrk failed:\n{run.stdout}{run.stderr}")
     return Load(run.stdout)
+
+
+class StreamLoad:
+    """What h2load saw."""
+
+    def __init__(self, output):
+        ended = re.search(r"(?m)^requests: .*?(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", output)
+        took = re.search(r"(?m)^finished in ([\d.]+)(ms|us|s|m)\b", output)
+        if ended is None or took is None:
+            raise LabError(f"cannot read the output of h2load:\n{output}")
+        self.requests = int(ended[1])
+        # The end of the run cuts some off, which counts as failed: the status is what tells.
+        refused = re.search(r"(?m)^status codes: \d+ 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", output)
+        self.errors = int(ended[3]) + int(ended[4]) + (sum(map(int, refused.groups())) if refused else 1)
+        self.seconds = float(took[1]) * {"us": 1e-6, "ms": 0.001, "s": 1, "m": 60}[took[2]]
+        spoken = re.search(r"(?m)^Application protocol: (\S+)", output)
+        self.protocol = spoken[1] if spoken else "unknown"
+
+
+def stream_load(url, core, seconds, connections, streams, protocol):
+    """Runs h2load with one thread for whole seconds: `streams` requests at once on each connection, by `protocol`."""
+    command = [need("taskset"), "-c", str(core), need("h2load"), "-t1", f"-c{connections}", f"-m{streams}"]
+    command += [f"-D{seconds}", *(["--h1"] if protocol == "http/1.1" else []), url]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        raise LabError(f"h2load failed:\n{run.stdout}{run.stderr}")
+    seen = StreamLoad(run.stdout)
+    # In plain text h2load calls HTTP/2 `h2c`.
+    if seen.protocol not in (protocol, f"{protocol}c"):
+        raise LabError(f"h2load spoke {seen.protocol} with {url}, {protocol} was meant")
+    return seen

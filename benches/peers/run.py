@@ -4,6 +4,8 @@
 The proxy has one core and one thread; the load generator and two origins have another core. Each round runs every
 case with every proxy, in an order that rotates; the figure is the CPU time of the proxy's process per request, and
 its ratio to HAProxy's of the same round. Ratios hold on a noisy machine where absolute times do not.
+Cases by TLS or HTTP/2 run when asked for, all with as many requests at once: eight streams on an eighth of the
+connections where it is HTTP/2. `--cases h1-tls-1k,h2-tls-1k,h2c-1k --proxies haproxy,nginx,vanne`
 `haproxy` only adds X-Forwarded-For; `haproxy-even` does all the header work that Vanne does.
 
 `--instructions` counts instead (count.py): user-space instructions and allocations per request.
@@ -17,15 +19,24 @@ import statistics
 import sys
 
 import count
-from lab import LabError, Process, fetch, first_line, folder, load, need, origins
+from lab import LabError, Process, fetch, first_line, folder, load, need, origins, stream_load
 from proxies import PROXIES
 
-# name: (target, bytes of its body, keep-alive)
-CASES = {
+# name: (target, bytes of its body, keep-alive). HTTP/1 in plain text, by wrk.
+PLAIN_CASES = {
     "keep-alive-1k": ("/1k", 1024, True),
     "keep-alive-64k": ("/64k", 65536, True),
     "new-connection-1k": ("/1k", 1024, False),
 }
+# name: (target, bytes of its body, protocol, by TLS, connections for one of --connections, streams on each), by h2load.
+STREAM_CASES = {
+    "h1-tls-1k": ("/1k", 1024, "http/1.1", True, 1, 1),
+    "h1-tls-64k": ("/64k", 65536, "http/1.1", True, 1, 1),
+    "h2-tls-1k": ("/1k", 1024, "h2", True, 1 / 8, 8),
+    "h2-tls-64k": ("/64k", 65536, "h2", True, 1 / 8, 8),
+    "h2c-1k": ("/1k", 1024, "h2", False, 1 / 8, 8),
+}
+CASES = PLAIN_CASES | STREAM_CASES
 REFERENCE = "haproxy"
 TIMED = "haproxy,haproxy-even,vanne"
 COUNTED = "haproxy,vanne,vanne-system-allocator"
@@ -37,7 +48,7 @@ def arguments():
     parser.add_argument("--vanne", default="target/release/vanne", help="the release binary")
     parser.add_argument("--vanne-system-allocator", help="a build whose allocations valgrind can count")
     parser.add_argument("--proxies", help=f"some of: {', '.join(PROXIES)}")
-    parser.add_argument("--cases", default=",".join(CASES), help="some of: %(default)s")
+    parser.add_argument("--cases", default=",".join(PLAIN_CASES), help=f"some of: {', '.join(CASES)}; else %(default)s")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3, help="of load for each case, proxy and round")
     parser.add_argument("--connections", type=int, default=64)
@@ -67,10 +78,12 @@ def settings_of(given, origin_ports, scratch):
     return [PROXIES[name](origin_ports, scratch, binaries) for name in given.proxies]
 
 
-def describe(settings):
+def describe(settings, given):
     """Versions and settings, as a reader needs them to repeat the run."""
     facts = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "kernel": platform.release()}
     facts["wrk"] = first_line(need("wrk"), "-v")
+    if any(case in STREAM_CASES for case in given.cases):
+        facts["h2load"] = first_line(need("h2load"), "--version")
     facts["origin"] = first_line(need("cc"), "--version")
     facts.update({setting.name: setting.version for setting in settings})
     for name, value in facts.items():
@@ -83,11 +96,11 @@ def describe(settings):
 
 def measure(process, setting, case, given):
     """One figure: CPU seconds and requests of one case."""
-    target, length, keep_alive = CASES[case]
+    target, length = CASES[case][:2]
     if len(fetch(setting.port, target)) != length:
         raise LabError(f"{setting.name} changed the body of {target}")
     before = process.cpu_seconds()
-    seen = load(setting.port, target, given.load_core, given.seconds, given.connections, keep_alive)
+    seen = loaded(setting, case, given)
     cpu = process.cpu_seconds() - before
     if seen.errors or not seen.requests:
         raise LabError(f"{setting.name}, {case}: {seen.errors} errors in {seen.requests} requests")
@@ -100,6 +113,17 @@ def measure(process, setting, case, given):
         "requests_per_second": seen.requests / seen.seconds,
         "busy": cpu / seen.seconds,
     }
+
+
+def loaded(setting, case, given):
+    """The case's load, once."""
+    if case in PLAIN_CASES:
+        target, _, keep_alive = PLAIN_CASES[case]
+        return load(setting.port, target, given.load_core, given.seconds, given.connections, keep_alive)
+    target, _, protocol, is_tls, share, streams = STREAM_CASES[case]
+    origin = f"https://127.0.0.1:{setting.tls_port}" if is_tls else f"http://127.0.0.1:{setting.h2c_port}"
+    connections = max(1, round(given.connections * share))
+    return stream_load(origin + target, given.load_core, given.seconds, connections, streams, protocol)
 
 
 def rotated(items, by):
@@ -166,7 +190,7 @@ def main():
     given = arguments()
     with folder() as scratch, origins(scratch, given.load_core) as origin_ports:
         settings = settings_of(given, origin_ports, scratch)
-        facts = describe(settings)
+        facts = describe(settings, given)
         if given.instructions:
             rows = count.rows(settings, given, scratch)
             print(count.table(rows))

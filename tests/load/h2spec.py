@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""h2spec, which checks a server against RFC 9113 and RFC 7541, set on the proxy with --strict: by TLS and in plain text.
+"""h2spec, which checks a server against the RFCs of HTTP/2 and HPACK, set on the proxy: by TLS and in plain text.
 
-Expected: every case passes, on both. Exit code 1 if not.
+Expected: every case passes, strict ones too, on both. Exit code 1 if not.
 
 Another server shows what the script is worth: `--h2c-port` and `--tls-port` take one that runs already, such as
 `nghttpd --no-tls -d FOLDER PORT`, of which one case is known to fail.

@@ -1,0 +1,3 @@
+module vanne/load/h2_fairness
+
+go 1.24
