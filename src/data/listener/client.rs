@@ -112,7 +112,8 @@ pub fn claim(peer: IpAddr, fields: &dyn FieldList, networks: &[IpNet]) -> Claim 
 }
 
 /// Whether `text` is the number of a port.
-fn is_port(text: &[u8]) -> bool {
+#[must_use]
+pub fn is_port(text: &[u8]) -> bool {
     let number = || std::str::from_utf8(text).ok()?.parse::<u16>().ok();
     text.iter().all(u8::is_ascii_digit) && number().is_some_and(|port| port > 0)
 }
