@@ -36,17 +36,27 @@ pub struct Listener {
     pub http2: Http2,
     /// Whether every request is answered with the same address by HTTPS: 301 to GET and HEAD,
     /// 308 to others. Not for paths below `/.well-known/acme-challenge/`, by which certificates
-    /// are had, and not if a trusted proxy says that the request came by HTTPS.
+    /// are had, and not if a trusted proxy says that the request came by HTTPS. A gRPC call
+    /// gets its status 2 instead. Not on a listener with `tls`.
     #[serde(default)]
     pub redirect_to_https: bool,
     /// The port of HTTPS that clients are sent to.
     #[serde(default = "default_https_port")]
     #[schemars(range(min = 1))]
     pub https_port: u16,
-    /// Proxies before this one, by their networks. What they say in `X-Forwarded-For` (or, if
-    /// there is none, `Forwarded`) of who the client is, and in `X-Forwarded-Proto`, `-Host` and
-    /// `-Port`, is believed and passed on; what all others say is replaced. `Forwarded` and
-    /// `X-Real-IP` are never passed on.
+    /// Proxies before this one, by their networks. What they say is believed; what all others
+    /// say is replaced by what is seen here.
+    ///
+    /// `X-Forwarded-For` is read from right to left, at most 64 entries and 8 KiB of it: the
+    /// first address that is not in these networks is the client; an entry that is no address
+    /// ends the search at the one right of it. If there is none, the `for` of `Forwarded` is
+    /// read the same way. Backends get the chain with the proxy's address appended; of
+    /// `Forwarded`, or of a chain beyond 8 KiB, only the client and the proxy.
+    ///
+    /// `X-Forwarded-Proto`, `-Host` and `-Port` are passed on if each is said once, the scheme
+    /// is `http` or `https` and the port is one. A proxy that names a scheme and no port means
+    /// the port of the host it was asked for, or else the scheme's own. `Forwarded`, `X-Real-IP`
+    /// and other `X-Forwarded-` fields are never passed on.
     #[serde(default)]
     pub trusted_proxies: Vec<Network>,
     /// Time limits on the client's side.

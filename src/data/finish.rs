@@ -120,12 +120,13 @@ fn line(exchange: &Exchange, traffic: Traffic, now: Instant) -> serde_json::Resu
     let last = exchange.attempts.last();
     let row = exchange.refusal().map(super::refusal::Refusal::row);
     let peer = || exchange.client.address.to_string();
+    let sender = Some(exchange.sender()).filter(|ip| *ip != exchange.client.address.ip());
     let line = Line {
         time: timestamp(exchange.started_wall),
         request_id: exchange.id.to_string(),
         listener: exchange.listener.id.as_str(),
-        client: exchange.claim.as_ref().map_or_else(peer, |claim| claim.client.to_string()),
-        peer: exchange.claim.as_ref().map(|_| peer()),
+        client: sender.map_or_else(peer, |ip| ip.to_string()),
+        peer: sender.map(|_| peer()),
         method: facts.map(|f| f.method.as_str()),
         host: facts.and_then(|f| f.host.as_deref()),
         target: facts.map(|f| f.target.as_str()),

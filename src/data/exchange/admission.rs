@@ -4,7 +4,6 @@ use super::{Action, Exchange, Facts};
 use crate::data::listener::{admit, client, redirect};
 use crate::data::refusal::Refusal;
 use crate::data::upstream::{Protocol, forward};
-use http::header;
 use std::net::IpAddr;
 use std::time::Instant;
 use vanne_filters::{RequestHead, Verdict};
@@ -61,16 +60,22 @@ impl Exchange {
         if self.is_https() || !redirect::applies_to(head.path()) {
             return None;
         }
-        let host = head.host().filter(|host| !host.is_empty());
-        let to = host.and_then(|host| redirect::location(host, port, head.origin_target()));
-        let Some(to) = to else { return Some(self.refuse(Refusal::MissingHost, now)) };
-        let mut action = self.refuse(Refusal::HttpsRedirect, now);
-        if let Action::Answer(answer) = &mut action {
-            answer.status = redirect::status(head.method);
-            answer.fields.push((header::LOCATION, to));
-            self.status = Some(answer.status);
+        let Some(host) = head.host().filter(|host| !host.is_empty()) else {
+            return Some(self.refuse(Refusal::MissingHost, now));
+        };
+        let Some(to) = redirect::location(host, port, head.origin_target()) else {
+            return Some(self.refuse(Refusal::MalformedHead, now));
+        };
+        let is_call = self.facts.as_ref().is_some_and(|facts| facts.call.is_some());
+        match self.refuse(Refusal::HttpsRedirect, now) {
+            // A call has no redirects: its answer says what it is in gRPC's own way.
+            Action::Answer(answer) if !is_call => {
+                let status = redirect::status(head.method);
+                self.status = Some(status);
+                Some(Action::Answer(answer.to_redirect(status, to, self.id)))
+            }
+            action => Some(action),
         }
-        Some(action)
     }
 
     /// Whether the request came by HTTPS: as a trusted peer says, or else over our own TLS.

@@ -28,7 +28,6 @@ impl Answer {
     #[must_use]
     pub fn build(refusal: Refusal, id: RequestId, asked: Asked, chain: Option<&Chain>) -> Self {
         let status = refusal.row().status;
-        let body = format!("{status} {}: {} (request {id})\n", phrase(status), refusal.reason());
         let mut edits = HeadEdits::new();
         edits.set(REQUEST_ID, id.to_value());
         if let Some(chain) = chain {
@@ -45,11 +44,16 @@ impl Answer {
         }
         apply(&edits, &mut fields);
         debug_assert!(fields.iter().any(|(name, _)| *name == REQUEST_ID));
-        Self { status, fields, body: Bytes::from(body) }
+        Self { status, fields, body: text(status, refusal, id) }
     }
-}
 
-impl Answer {
+    /// The same as a redirect to this address.
+    #[must_use]
+    pub fn to_redirect(mut self, status: u16, to: HeaderValue, id: RequestId) -> Self {
+        self.fields.push((header::LOCATION, to));
+        Self { status, body: text(status, Refusal::HttpsRedirect, id), ..self }
+    }
+
     /// The same for a gRPC call: its status and reason in the head, and no body.
     #[must_use]
     pub fn to_call(mut self, status: u32) -> Self {
@@ -64,6 +68,10 @@ impl Answer {
         self.fields.extend(reason.ok().map(|reason| (message, reason)));
         Self { status: 200, body: Bytes::new(), ..self }
     }
+}
+
+fn text(status: u16, refusal: Refusal, id: RequestId) -> Bytes {
+    format!("{status} {}: {} (request {id})\n", phrase(status), refusal.reason()).into()
 }
 
 fn apply(edits: &HeadEdits, fields: &mut Vec<(HeaderName, HeaderValue)>) {

@@ -85,34 +85,79 @@ pub fn claim(peer: IpAddr, fields: &dyn FieldList, networks: &[IpNet]) -> Claim 
     });
     let client = match (chain.is_empty(), forwarded.is_empty()) {
         (false, _) => sender(peer, entries(&chain).map(parse_address), networks),
-        (true, false) => sender(peer, entries(&forwarded).map(parse_forwarded), networks),
+        (true, false) => sender(peer, elements(&forwarded).map(parse_forwarded), networks),
         (true, true) => peer,
     };
-    let said = |name| fields.first(name).map(<[u8]>::trim_ascii).filter(|v| !v.is_empty());
+    // Said twice, one of them may be what the client said to a proxy that only adds its own.
+    let said = |name| {
+        let value = fields.first(name).filter(|_| fields.count(name) == 1);
+        value.map(<[u8]>::trim_ascii).filter(|value| !value.is_empty())
+    };
     let value = |name| said(name).and_then(|value| HeaderValue::from_bytes(value).ok());
-    let is_port =
-        |value: &HeaderValue| value.to_str().is_ok_and(|port| port.parse::<u16>().is_ok());
-    if chain.is_empty() && client != peer {
-        chain = client.to_string().into_bytes();
+    if chain.is_empty() || chain.len() > CHAIN_BYTES_MAX {
+        // Without it, backends would take the peer for the client.
+        let known = (client != peer).then(|| client.to_string().into_bytes());
+        chain = known.unwrap_or_default();
     }
     Claim {
         client,
-        chain: Some(chain).filter(|chain| !chain.is_empty() && chain.len() <= CHAIN_BYTES_MAX),
-        is_https: said("x-forwarded-proto").and_then(|proto| match proto {
-            b"https" => Some(true),
-            b"http" => Some(false),
-            _ => None,
+        chain: Some(chain).filter(|chain| !chain.is_empty()),
+        is_https: said("x-forwarded-proto").and_then(|proto| {
+            let is_https = proto.eq_ignore_ascii_case(b"https");
+            (is_https || proto.eq_ignore_ascii_case(b"http")).then_some(is_https)
         }),
         host: value("x-forwarded-host"),
-        port: value("x-forwarded-port").filter(is_port),
+        port: value("x-forwarded-port").filter(|port| is_port(port.as_bytes())),
     }
 }
 
-/// The entries of a list, from right to left.
+/// Whether `text` is the number of a port.
+#[must_use]
+pub fn is_port(text: &[u8]) -> bool {
+    let number = || std::str::from_utf8(text).ok()?.parse::<u16>().ok();
+    text.iter().all(u8::is_ascii_digit) && number().is_some_and(|port| port > 0)
+}
+
+/// The entries of X-Forwarded-For, from right to left.
 fn entries(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let from = list.len().saturating_sub(CHAIN_BYTES_MAX);
-    let list = list.get(from..).unwrap_or_default();
-    list.rsplit(|&byte| byte == b',').take(ENTRIES_MAX).map(<[u8]>::trim_ascii)
+    whole_end(list).rsplit(|&byte| byte == b',').take(ENTRIES_MAX).map(<[u8]>::trim_ascii)
+}
+
+/// The elements of Forwarded, from right to left.
+fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    rsplit_unquoted(whole_end(list), b',').take(ENTRIES_MAX).map(<[u8]>::trim_ascii)
+}
+
+/// The end of `list` that is looked at. It begins with a whole entry: the end of an address
+/// would be another one.
+fn whole_end(list: &[u8]) -> &[u8] {
+    let Some(from) = list.len().checked_sub(CHAIN_BYTES_MAX + 1) else { return list };
+    let end = list.get(from..).unwrap_or_default();
+    let comma = end.iter().position(|&byte| byte == b',');
+    comma.and_then(|at| end.get(at + 1..)).unwrap_or_default()
+}
+
+/// The parts of `list` between separators that are not quoted (RFC 9110 §5.6.4), from right
+/// to left: so no quote that a client left open changes what was appended after it.
+/// Cost: O(n).
+fn rsplit_unquoted(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(list);
+    std::iter::from_fn(move || {
+        let list = rest?;
+        let mut is_quoted = false;
+        let at = list.iter().enumerate().rposition(|(at, &byte)| {
+            is_quoted ^= byte == b'"' && !is_escaped(list, at);
+            byte == separator && !is_quoted
+        });
+        rest = at.and_then(|at| list.get(..at));
+        list.get(at.map_or(0, |at| at + 1)..)
+    })
+}
+
+/// Whether the byte at `at` is the second of a quoted pair.
+fn is_escaped(list: &[u8], at: usize) -> bool {
+    let before = list.get(..at).unwrap_or_default();
+    before.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 1
 }
 
 /// The first that is not trusted, or the last that could be read.
@@ -140,15 +185,19 @@ fn parse_address(text: &[u8]) -> Option<IpAddr> {
     bare.parse::<IpAddr>().ok().or_else(with_port).map(|address| address.to_canonical())
 }
 
-/// The `for` of an element of Forwarded (RFC 7239 §4). Names that hide an address are none.
+/// The `for` of an element of Forwarded (RFC 7239 §4). Names that hide an address are none,
+/// and so are two addresses.
 fn parse_forwarded(element: &[u8]) -> Option<IpAddr> {
-    let pairs = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+    let pairs = rsplit_unquoted(element, b';').map(<[u8]>::trim_ascii);
     let mut values = pairs.filter_map(|pair| {
         let at = pair.iter().position(|&byte| byte == b'=')?;
         let (name, value) = pair.split_at_checked(at)?;
         name.eq_ignore_ascii_case(b"for").then(|| value.get(1..).unwrap_or_default())
     });
     let value = values.next()?;
+    if values.next().is_some() {
+        return None;
+    }
     let bare = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
     parse_address(bare.unwrap_or(value))
 }
@@ -202,6 +251,86 @@ mod tests {
     }
 
     #[test]
+    fn what_is_quoted_in_forwarded_is_no_entry_of_its_own() {
+        for (value, want) in [
+            ("for=192.0.2.1;host=\"a,for=6.6.6.6;x=\"", "192.0.2.1"),
+            ("for=192.0.2.1;host=\"a;for=6.6.6.6;b\"", "192.0.2.1"),
+            ("host=\"a;for=6.6.6.6;b\";for=192.0.2.1", "192.0.2.1"),
+            ("for=192.0.2.1;host=\"a\\\",for=6.6.6.6;x=\"", "192.0.2.1"),
+            ("for=192.0.2.1;host=\"a\\\\\"", "192.0.2.1"),
+            // Quotes that a client leaves open reach no entry that a proxy appended.
+            ("for=\", for=192.0.2.1", "192.0.2.1"),
+            ("for=6.6.6.6;x=\", for=\"[2001:db8::1]\", for=\"[fd00::1]\"", "2001:db8::1"),
+            // Each parameter once (RFC 7239 §4): which of two is meant, nobody knows.
+            ("for=192.0.2.1;host=a;for=6.6.6.6", "10.0.0.1"),
+        ] {
+            assert_eq!(client(&[("Forwarded", value)]), want, "{value}");
+        }
+    }
+
+    #[test]
+    fn forms_of_an_address() {
+        for (text, want) in [
+            ("192.0.2.1", Some("192.0.2.1")),
+            ("192.0.2.1:4711", Some("192.0.2.1")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("[2001:db8::1]:4711", Some("2001:db8::1")),
+            ("[::ffff:192.0.2.1]:4711", Some("192.0.2.1")),
+            ("", None),
+            ("-", None),
+            ("unix:", None),
+            ("unknown", None),
+            ("_hidden", None),
+            ("a.example", None),
+            ("192.0.2", None),
+            ("192.0.2.01", None),
+            ("192.0.2.1:", None),
+            ("192.0.2.1:65536", None),
+            ("[2001:db8::1", None),
+            ("\"192.0.2.1\"", None),
+        ] {
+            let address = parse_address(text.as_bytes()).map(|address| address.to_string());
+            assert_eq!(address.as_deref(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_chain_is_read_no_further_than_its_limits() {
+        let trusted = |count: usize| vec!["10.9.9.9"; count].join(", ");
+        let within = format!("192.0.2.1, {}", trusted(ENTRIES_MAX - 1));
+        assert_eq!(client(&[("x-forwarded-for", &within)]), "192.0.2.1");
+        let beyond = format!("192.0.2.1, {}", trusted(ENTRIES_MAX));
+        assert_eq!(client(&[("x-forwarded-for", &beyond)]), "10.9.9.9");
+        // Cut in the middle of an address: what is left of it would be another one.
+        let blank = " ".repeat(CHAIN_BYTES_MAX - ", 10.9.9.9".len() - "2.0.2.1".len());
+        for name in ["x-forwarded-for", "forwarded"] {
+            let by = if name == "forwarded" { "for=" } else { "" };
+            let cut = format!("{by}192.0.2.1,{blank}{by}10.9.9.9");
+            assert_eq!(client(&[(name, &cut)]), "10.9.9.9", "{name}");
+        }
+    }
+
+    #[test]
+    fn the_chain_that_is_passed_on_names_the_client_in_any_case() {
+        let chain = |fields: &[(&str, &str)]| {
+            let claim = claim("10.0.0.1".parse().unwrap(), &FieldSlice(fields), &networks());
+            claim.chain.map(|chain| String::from_utf8(chain).unwrap())
+        };
+        let long = format!("{}, 192.0.2.1", "x".repeat(CHAIN_BYTES_MAX));
+        for (name, value, want) in [
+            ("x-forwarded-for", "6.6.6.6, 192.0.2.1", Some("6.6.6.6, 192.0.2.1")),
+            ("x-forwarded-for", &long, Some("192.0.2.1")),
+            ("x-forwarded-for", &"x".repeat(CHAIN_BYTES_MAX + 1), None),
+            ("forwarded", "for=6.6.6.6, for=192.0.2.1", Some("192.0.2.1")),
+            ("forwarded", "for=unknown", None),
+            ("other", "192.0.2.1", None),
+        ] {
+            assert_eq!(chain(&[(name, value)]).as_deref(), want, "{name}");
+        }
+    }
+
+    #[test]
     fn only_what_can_be_right_is_passed_on() {
         let fields = [
             ("x-forwarded-proto", "gopher"),
@@ -214,13 +343,53 @@ mod tests {
         assert_eq!(claim.host.unwrap(), "shop.example");
     }
 
+    #[test]
+    fn what_is_said_twice_is_not_believed() {
+        let claim_of = |fields: &[(&str, &str)]| {
+            claim("10.0.0.1".parse().unwrap(), &FieldSlice(fields), &networks())
+        };
+        let proto = |values: &[&str]| {
+            let fields: Vec<_> = values.iter().map(|value| ("x-forwarded-proto", *value)).collect();
+            claim_of(&fields).is_https
+        };
+        assert_eq!((proto(&["https"]), proto(&["HTTP"])), (Some(true), Some(false)));
+        assert_eq!((proto(&["https", "http"]), proto(&["https, http"])), (None, None));
+        let twice = [("x-forwarded-host", "evil.example"), ("x-forwarded-host", "shop.example")];
+        assert_eq!(claim_of(&twice).host, None);
+        let port = |text| claim_of(&[("x-forwarded-port", text)]).port;
+        assert_eq!(port("8443").unwrap(), "8443");
+        for text in ["+80", "0", "65536", "8o", "80, 81"] {
+            assert_eq!(port(text), None, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn nothing_left_of_an_untrusted_address_is_believed(left in "\\PC{0,40}", right in 0_u8..3) {
+        fn nothing_left_of_an_untrusted_address_is_believed(
+            left in "\\PC{0,40}",
+            right in 0_u8..3,
+        ) {
             let trusted = ", 10.9.9.9".repeat(usize::from(right));
             let chain = format!("{left},192.0.2.1{trusted}");
             prop_assert_eq!(client(&[("x-forwarded-for", &chain)]), "192.0.2.1");
-            client(&[("forwarded", &left)]);
+        }
+
+        #[test]
+        fn nothing_left_of_an_untrusted_element_is_believed(
+            left in "(\\PC|[,;=\"\\\\]|for=6\\.6\\.6\\.6){0,12}",
+            host in "[ -~]{0,12}",
+            right in 0_u8..3,
+        ) {
+            let host = host.replace('\\', "\\\\").replace('"', "\\\"");
+            let trusted = ", for=\"[fd00::1]:80\"".repeat(usize::from(right));
+            let list = format!("{left},for=\"[2001:db8::1]\";host=\"{host}\"{trusted}");
+            prop_assert_eq!(client(&[("forwarded", &list)]), "2001:db8::1");
+        }
+
+        #[test]
+        fn no_text_breaks_the_reading(text in "[ -~]{0,60}") {
+            client(&[("forwarded", &text)]);
+            client(&[("x-forwarded-for", &text)]);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! 1 · Redirect: from plain text to HTTPS.
 
+use crate::wire::request::is_host_byte;
 use http::HeaderValue;
 
 /// Below this, requests are not redirected: who proves by HTTP that a name is his, to get a
@@ -20,9 +21,12 @@ pub fn status(method: &str) -> u16 {
 }
 
 /// Where to: the same `host`, without port, and `target` (path and query) by HTTPS at `port`.
-/// `None` if that makes no header value.
+/// `None` if that makes no address: an absolute target may name a host that is none.
 #[must_use]
 pub fn location(host: &[u8], port: u16, target: &[u8]) -> Option<HeaderValue> {
+    if !host.iter().all(is_host_byte) {
+        return None;
+    }
     let mut to = b"https://".to_vec();
     to.extend_from_slice(host);
     if port != 443 {
@@ -45,7 +49,23 @@ mod tests {
         ] {
             assert_eq!(location(host.as_bytes(), port, target.as_bytes()).unwrap(), want);
         }
+    }
+
+    #[test]
+    fn what_would_lead_elsewhere_or_end_the_field_is_no_location() {
+        for host in ["a@b.example", "a/b", "a\\b", "a?b", "a\r\nx: y", "a b"] {
+            assert_eq!(location(host.as_bytes(), 443, b"/"), None, "{host:?}");
+        }
         assert_eq!(location(b"a", 443, b"/x\r\nset-cookie: a"), None);
+        // A path of two slashes stays one: a host stands before it.
+        assert_eq!(location(b"a", 443, b"//b.example").unwrap(), "https://a//b.example");
+    }
+
+    #[test]
+    fn only_get_and_head_may_lose_what_a_redirect_keeps() {
+        for (method, want) in [("GET", 301), ("HEAD", 301), ("POST", 308), ("OPTIONS", 308)] {
+            assert_eq!(status(method), want, "{method}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use crate::data::listener::Client;
 use crate::data::listener::admit::tokens;
-use crate::data::listener::client::Claim;
+use crate::data::listener::client::{Claim, is_port};
 use http::{HeaderName, HeaderValue, header};
 use vanne_filters::{HeadEdits, RequestHead, ResponseHead, Version};
 
@@ -90,7 +90,7 @@ fn tell_way(head: &RequestHead<'_>, sender: Sender<'_>, edits: &mut HeadEdits) {
         HeaderValue::from_bytes(&[chain, &b", "[..], client.forwarded_for.as_bytes()].concat()).ok()
     });
     edits.set(FORWARDED_FOR, chain.unwrap_or_else(|| client.forwarded_for.clone()));
-    let port = claim.and_then(|claim| claim.port.clone());
+    let port = claim.and_then(|claim| claim.port.clone().or_else(|| outer_port(head, claim)));
     edits.set(FORWARDED_PORT, port.unwrap_or_else(|| client.forwarded_port.clone()));
     let proto = claim.and_then(|claim| claim.is_https).map(|is_https| match is_https {
         true => HeaderValue::from_static("https"),
@@ -101,6 +101,18 @@ fn tell_way(head: &RequestHead<'_>, sender: Sender<'_>, edits: &mut HeadEdits) {
     if let Some(host) = claim.and_then(|claim| claim.host.clone()).or_else(asked) {
         edits.set(FORWARDED_HOST, host);
     }
+}
+
+/// The port that was asked at the first proxy, which named only the scheme: ours would not go
+/// with that.
+fn outer_port(head: &RequestHead<'_>, claim: &Claim) -> Option<HeaderValue> {
+    let default = if claim.is_https? { 443 } else { 80 };
+    let asked = claim.host.as_ref().map(HeaderValue::as_bytes).or(head.authority);
+    let named = asked.and_then(|host| {
+        let colon = host.iter().rposition(|&byte| byte == b':')?;
+        host.get(colon + 1..).filter(|port| is_port(port))
+    });
+    named.map_or(Some(default.into()), |port| HeaderValue::from_bytes(port).ok())
 }
 
 /// Edits for a backend's answer on its way to a client that speaks `client`. `id`: the
@@ -151,6 +163,7 @@ fn remove_claim(name: &str, edits: &mut HeadEdits) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::listener::client;
     use crate::types::request_id::RequestId;
     use vanne_filters::{Edit, FieldSlice};
 
@@ -192,6 +205,39 @@ mod tests {
         assert!(gone.contains(&"x-forwarded-prefix") && gone.contains(&"forwarded"));
         let set = Edit::Set(FORWARDED_FOR, HeaderValue::from_static("192.0.2.1"));
         assert!(edits.iter().any(|e| *e == set));
+    }
+
+    #[test]
+    fn the_port_goes_with_the_scheme_that_a_trusted_proxy_names() {
+        let port_for = |host: &str, said: &[(&str, &str)]| {
+            let fields = [&[("host", host)], said].concat();
+            let fields = FieldSlice(&fields);
+            let head = RequestHead::new("GET", b"/", Version::Http11, &fields);
+            let client = Client::new("10.0.0.1:5000".parse().unwrap(), 8080, false);
+            let claim = client::claim(client.address.ip(), &fields, &[]);
+            let mut edits = HeadEdits::new();
+            tell_way(&head, Sender { client: &client, claim: Some(&claim) }, &mut edits);
+            let port = |edit: &Edit| match edit {
+                Edit::Set(name, port) if *name == FORWARDED_PORT => {
+                    Some(port.to_str().unwrap().to_owned())
+                }
+                _ => None,
+            };
+            edits.iter().find_map(port).unwrap()
+        };
+        let https = ("x-forwarded-proto", "https");
+        for (host, said, want) in [
+            ("a.example", &[][..], "8080"),
+            ("a.example", &[https], "443"),
+            ("a.example", &[("x-forwarded-proto", "http")], "80"),
+            ("a.example", &[https, ("x-forwarded-port", "444")], "444"),
+            ("a.example:8443", &[https], "8443"),
+            ("[::1]", &[https], "443"),
+            ("[::1]:8443", &[https], "8443"),
+            ("a.example:8443", &[https, ("x-forwarded-host", "b.example")], "443"),
+        ] {
+            assert_eq!(port_for(host, said), want, "{host} {said:?}");
+        }
     }
 
     #[test]
