@@ -20,6 +20,7 @@ use vanne::data::snapshot::{Publisher, Route, RouteMetrics, Snapshot};
 use vanne::observe::access_log::{AccessLog, Target};
 use vanne::observe::metrics::{ACCESS_LOG_DROPPED, Metrics};
 use vanne::types::clock;
+use vanne::types::moment::Moment;
 use vanne_filters::{Asked, Filter, HeadEdits, RequestHead, ResponseHead, Verdict};
 
 /// Panics when the target says so: on the request, or on the answer.
@@ -66,7 +67,10 @@ fn backend() -> SocketAddr {
 fn snapshot(config: &config::Config, means: &mut Means<'_>) -> Snapshot {
     let generation = Generation::new(1);
     let compiled = compile::snapshot(config, &generation, means).unwrap();
-    let plain = compiled.routes.find(None, b"/").unwrap();
+    for plan in &compiled.pools {
+        plan.publish(Moment::of(means.now));
+    }
+    let plain = compiled.snapshot.routes.find(None, b"/").unwrap();
     let route = Route {
         id: plain.id.clone(),
         pool: Arc::clone(&plain.pool),

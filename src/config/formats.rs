@@ -6,11 +6,12 @@
 use super::listener::Address;
 use super::network::Network;
 use super::observe::{AccessLogTarget, FilePath};
+use super::pool::{BackendEntry, HashSource, LoadFactor};
 use super::route::{Host, PathPrefix};
 use super::secret::Secret;
 use crate::types::ids::RouteId;
 use crate::types::text::TextValue;
-use crate::types::units::Period;
+use crate::types::units::{ByteSize, Percent, Period};
 
 /// One kind of text value.
 pub struct FormatRow {
@@ -24,17 +25,22 @@ pub struct FormatRow {
 
 /// All formats, in alphabetical order.
 pub const FORMATS: &[FormatRow] = &[
+    row::<BackendEntry>(),
+    row::<ByteSize>(),
+    row::<HashSource>(),
     FormatRow {
         name: "header-value",
         accepted: "visible characters, spaces and tabs: what a header field may hold",
         check: check_header_value,
     },
     row::<Host>(),
+    row::<LoadFactor>(),
     row::<AccessLogTarget>(),
     row::<RouteId>(),
     row::<Network>(),
     row::<FilePath>(),
     row::<PathPrefix>(),
+    row::<Percent>(),
     row::<Period>(),
     row::<Secret>(),
     row::<Address>(),

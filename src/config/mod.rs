@@ -34,7 +34,10 @@ pub use expand::{Environment, ProcessEnvironment};
 pub use listener::{Address, Http2, Listener, ListenerProtocol, ListenerTimeouts};
 pub use network::Network;
 pub use observe::{AccessLog, AccessLogTarget, FilePath, Log, LogLevel};
-pub use pool::{AlgorithmName, Pool, PoolHttp2, PoolProtocol, PoolTimeouts, PoolTls};
+pub use pool::{
+    AlgorithmName, BackendEntry, Hash, HashSource, LoadFactor, PassiveHealth, Pool, PoolHttp2,
+    PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, RetryOn,
+};
 pub use probe::Probe;
 pub use process::Process;
 pub use route::{Host, PathPrefix, Route, RouteMatch, RouteTimeouts};

@@ -5,6 +5,7 @@ use crate::data::listener::{admit, client, redirect};
 use crate::data::refusal::Refusal;
 use crate::data::upstream::{Protocol, forward};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 use vanne_filters::{RequestHead, Verdict};
 
@@ -46,11 +47,12 @@ impl Exchange {
             &mut self.request_edits,
         );
         let verdict = route.chain.on_request(head, &mut self.request_edits);
-        self.retries_left = route.pool.connect_retries;
+        self.key = route.pool.hash_on.key(head, self.sender());
+        self.pool = Some(Arc::clone(&route.pool));
         self.route = Some(route);
         match verdict {
             Verdict::Reject(rejection) => self.refuse(Refusal::Filter(rejection), now),
-            Verdict::Continue => self.attempt(now),
+            Verdict::Continue => self.first_attempt(now),
         }
     }
 
