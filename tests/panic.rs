@@ -16,7 +16,7 @@ use vanne::data::generation::Generation;
 use vanne::data::lifecycle::Stage;
 use vanne::data::listener::accept::ListeningSocket;
 use vanne::data::route::RouteTable;
-use vanne::data::snapshot::{Publisher, Route, RouteMetrics, Snapshot};
+use vanne::data::snapshot::{self, Publisher, Route, RouteMetrics, Snapshot};
 use vanne::observe::access_log::{AccessLog, Target};
 use vanne::observe::metrics::{ACCESS_LOG_DROPPED, Metrics};
 use vanne::types::clock;
@@ -67,9 +67,10 @@ fn snapshot(config: &config::Config, means: &mut Means<'_>) -> Snapshot {
     let generation = Generation::new(1);
     let compiled = compile::snapshot(config, &generation, means).unwrap();
     let plain = compiled.routes.find(None, b"/").unwrap();
+    let pool = plain.target.pool().unwrap();
     let route = Route {
         id: plain.id.clone(),
-        pool: Arc::clone(&plain.pool),
+        target: snapshot::Target::Pool(Arc::clone(pool)),
         chain: Chain::new(vec![Arc::new(Panics)]),
         total: plain.total,
         tunnel_idle: plain.tunnel_idle,

@@ -33,8 +33,9 @@ use vanne::data::exchange::{Action, Event, Exchange, Waiting};
 use vanne::data::generation::Generation;
 use vanne::data::listener::Client;
 use vanne::data::outcome::Outcome;
+use vanne::data::pool::Pool;
 use vanne::data::refusal::{Party, Refusal};
-use vanne::data::snapshot::{Publisher, Reader};
+use vanne::data::snapshot::{Publisher, Reader, Snapshot};
 use vanne::data::upstream::{AttemptRecord, Fault};
 use vanne::observe::metrics::Metrics;
 use vanne::types::clock;
@@ -338,9 +339,9 @@ impl World {
             }
         }
         let snapshot = self.reader.load();
-        let Some(route) = snapshot.routes.find(None, b"/a") else { panic!("the route is there") };
-        assert_eq!(route.pool.backends.len(), self.backends);
-        for backend in &route.pool.backends {
+        let pool = pool_of(&snapshot);
+        assert_eq!(pool.backends.len(), self.backends);
+        for backend in &pool.backends {
             let counted = open.remove(&*backend.name).unwrap_or_default();
             assert_eq!(backend.state.in_flight(), counted, "1: in flight at {}", backend.name);
         }
@@ -349,12 +350,11 @@ impl World {
 
     fn check_the_end(&self) {
         let snapshot = self.reader.load();
-        let Some(route) = snapshot.routes.find(None, b"/a") else { panic!("the route is there") };
-        for backend in &route.pool.backends {
+        let pool = pool_of(&snapshot);
+        for backend in &pool.backends {
             assert_eq!(backend.state.in_flight(), 0, "2: nothing is left");
         }
-        let turns: Vec<u32> = route
-            .pool
+        let turns: Vec<u32> = pool
             .backends
             .iter()
             .map(|b| self.turns.get(&*b.name).copied().unwrap_or_default())
@@ -365,6 +365,12 @@ impl World {
             assert!(most - least <= 1, "8: fair turns, {turns:?}");
         }
     }
+}
+
+/// The pool of the only route.
+fn pool_of(snapshot: &Snapshot) -> &Arc<Pool> {
+    let route = snapshot.routes.find(None, b"/a");
+    route.and_then(|route| route.target.pool()).expect("the route is there")
 }
 
 /// Whether `attempt` is under way; one that has ended has an outcome, and what the client did

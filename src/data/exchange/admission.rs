@@ -3,8 +3,10 @@
 use super::{Action, Exchange, Facts};
 use crate::data::listener::{admit, client, redirect};
 use crate::data::refusal::Refusal;
+use crate::data::snapshot::Target;
 use crate::data::upstream::{Protocol, forward};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 use vanne_filters::{RequestHead, Verdict};
 
@@ -34,6 +36,7 @@ impl Exchange {
             return self.refuse(Refusal::NoRoute, now);
         };
         self.snapshot = None;
+        let Target::Pool(pool) = &route.target;
         self.is_websocket = admit::asks_for_websocket(head);
         forward::request_edits(
             head,
@@ -41,12 +44,13 @@ impl Exchange {
             &self.id_value,
             forward::Passing {
                 websocket: self.is_websocket,
-                trailers: route.pool.wire.protocol != Protocol::Http1,
+                trailers: pool.wire.protocol != Protocol::Http1,
             },
             &mut self.request_edits,
         );
         let verdict = route.chain.on_request(head, &mut self.request_edits);
-        self.retries_left = route.pool.connect_retries;
+        self.retries_left = pool.connect_retries;
+        self.pool = Some(Arc::clone(pool));
         self.route = Some(route);
         match verdict {
             Verdict::Reject(rejection) => self.refuse(Refusal::Filter(rejection), now),

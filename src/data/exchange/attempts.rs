@@ -16,8 +16,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 impl Exchange {
     /// Picks a backend and asks for a connection to it.
     pub(super) fn attempt(&mut self, now: Instant) -> Action {
-        let Some(route) = &self.route else { return self.refuse(Refusal::Internal, now) };
-        let pool = &route.pool;
+        let Some(pool) = &self.pool else { return self.refuse(Refusal::Internal, now) };
         let Some(backend) = pool.pick(&self.tried) else {
             if self.tried.is_empty() {
                 return self.refuse(Refusal::NoBackend, now);
@@ -98,9 +97,9 @@ impl Exchange {
     pub(super) fn end_attempt(&mut self, outcome: Outcome, why: Option<Refusal>, now: Instant) {
         let Some(attempt) = self.attempts.last_mut() else { return };
         if attempt.end(outcome, why, now)
-            && let Some(route) = &self.route
+            && let Some(pool) = &self.pool
         {
-            route.pool.count(outcome);
+            pool.count(outcome);
         }
     }
 }

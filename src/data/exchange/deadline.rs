@@ -66,13 +66,13 @@ impl Exchange {
     /// The limit that holds in this phase, and the refusal when it is reached.
     fn limit(&self) -> (Duration, Refusal) {
         let client = self.listener.timeouts;
-        let Some(route) = &self.route else {
+        let (Some(route), Some(pool)) = (&self.route, &self.pool) else {
             return match self.phase {
                 Phase::Head => (client.head, Refusal::HeadTimeout),
                 _ => (client.between_bytes, Refusal::ClientStalled),
             };
         };
-        let backend = route.pool.timeouts;
+        let backend = pool.timeouts;
         match (self.phase, self.waiting) {
             (Phase::Tunnel, _) => (route.tunnel_idle, Refusal::TunnelIdleTimeout),
             (Phase::Streaming, Waiting::Backend) if self.request_done && self.status.is_none() => {

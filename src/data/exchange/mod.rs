@@ -25,7 +25,7 @@ use super::grpc;
 use super::listener::client::Claim;
 use super::listener::{Client, Listener};
 use super::outcome::Outcome;
-use super::pool::Backend;
+use super::pool::{Backend, Pool};
 use super::refusal::Refusal;
 use super::snapshot::{LocalSnapshot, Route};
 use super::upstream::{Attempt, AttemptRecord, Fault, forward};
@@ -138,6 +138,8 @@ pub struct Exchange {
     phase: Phase,
     facts: Option<Facts>,
     route: Option<Arc<Route>>,
+    /// Where it goes, once that is chosen; none if it goes to no backend.
+    pool: Option<Arc<Pool>>,
     is_websocket: bool,
     request_done: bool,
     /// Status of the final answer: the backend's once its head came, or ours.
@@ -183,6 +185,7 @@ impl Exchange {
             phase: Phase::Head,
             facts: None,
             route: None,
+            pool: None,
             is_websocket: false,
             request_done: false,
             status: None,
@@ -337,6 +340,12 @@ impl Exchange {
     #[must_use]
     pub fn route(&self) -> Option<&Arc<Route>> {
         self.route.as_ref()
+    }
+
+    /// The pool that was chosen, if any.
+    #[must_use]
+    pub fn pool(&self) -> Option<&Arc<Pool>> {
+        self.pool.as_ref()
     }
 
     /// Status of the answer; `None` if there was none.

@@ -92,7 +92,7 @@ impl Lab {
     }
 
     fn in_flight(&self) -> u32 {
-        let pool = &self.exchange.route().unwrap().pool;
+        let pool = self.exchange.pool().unwrap();
         pool.backends.iter().map(|backend| backend.state.in_flight()).sum()
     }
 }
