@@ -24,6 +24,7 @@
 )]
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use vanne::config::{self, Format, Source};
@@ -369,8 +370,12 @@ impl World {
 
 /// The pool of the only route.
 fn pool_of(snapshot: &Snapshot) -> &Arc<Pool> {
-    let route = snapshot.routes.find(None, b"/a");
-    route.and_then(|route| route.target.pool()).expect("the route is there")
+    let head = RequestHead::new("GET", b"/a", Version::Http11, &FieldSlice(&[]));
+    let route = snapshot.routes.find(&head, Ipv4Addr::LOCALHOST.into());
+    let Some(pool) = route.and_then(|route| route.target.pool()) else {
+        panic!("the route is there")
+    };
+    pool
 }
 
 /// Whether `attempt` is under way; one that has ended has an outcome, and what the client did

@@ -4,11 +4,13 @@
 //! string that passes here cannot fail later.
 
 use super::listener::Address;
+use super::matching::{CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern};
 use super::network::Network;
 use super::observe::{AccessLogTarget, FilePath};
 use super::route::{Host, PathPrefix};
 use super::secret::Secret;
 use crate::types::ids::RouteId;
+use crate::types::pattern::Pattern;
 use crate::types::text::TextValue;
 use crate::types::units::Period;
 
@@ -24,18 +26,25 @@ pub struct FormatRow {
 
 /// All formats, in alphabetical order.
 pub const FORMATS: &[FormatRow] = &[
+    row::<CookieName>(),
+    row::<FieldName>(),
     FormatRow {
         name: "header-value",
         accepted: "visible characters, spaces and tabs: what a header field may hold",
         check: check_header_value,
     },
     row::<Host>(),
+    row::<HostPattern>(),
     row::<AccessLogTarget>(),
+    row::<MethodName>(),
     row::<RouteId>(),
     row::<Network>(),
+    row::<ParameterName>(),
     row::<FilePath>(),
     row::<PathPrefix>(),
+    row::<PathPattern>(),
     row::<Period>(),
+    row::<Pattern>(),
     row::<Secret>(),
     row::<Address>(),
 ];

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod ids;
+pub mod pattern;
 pub mod request_id;
 pub mod text;
 pub mod units;

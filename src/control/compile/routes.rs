@@ -1,6 +1,6 @@
 //! Routes: the config's list of routes → the table that requests look theirs up in.
 
-use super::{CompileError, Means, Pools, dangling};
+use super::{CompileError, Means, Pools, dangling, matching};
 use crate::config::{self, Config};
 use crate::data::chain::Chain;
 use crate::data::generation::Generation;
@@ -37,8 +37,7 @@ pub(super) fn compile(
             metrics: route_metrics(route, means.metrics)?,
             generation: Arc::clone(generation),
         };
-        let host = route.matches.host.as_ref().map(config::Host::as_str);
-        routes.add(host, route.matches.path.as_str(), Arc::new(compiled));
+        routes.add(matching::compile(&route.matches), Arc::new(compiled));
     }
     Ok(Snapshot { routes, default_chain, generation: Arc::clone(generation) })
 }

@@ -31,8 +31,9 @@ impl Exchange {
         if let Some(answer) = self.redirect(head, now) {
             return answer;
         }
-        let found = self.snapshot.as_ref().map(|all| all.routes.find(head.host(), head.path()));
-        let Some(route) = found.flatten().cloned() else {
+        let sender = self.sender();
+        let found = self.snapshot.as_ref().and_then(|all| all.routes.find(head, sender));
+        let Some(route) = found.cloned() else {
             return self.refuse(Refusal::NoRoute, now);
         };
         self.snapshot = None;
