@@ -24,6 +24,7 @@
 )]
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use vanne::config::{self, Format, Source};
@@ -33,8 +34,9 @@ use vanne::data::exchange::{Action, Event, Exchange, Waiting};
 use vanne::data::generation::Generation;
 use vanne::data::listener::Client;
 use vanne::data::outcome::Outcome;
+use vanne::data::pool::Pool;
 use vanne::data::refusal::{Party, Refusal};
-use vanne::data::snapshot::{Publisher, Reader};
+use vanne::data::snapshot::{Publisher, Reader, Snapshot};
 use vanne::data::upstream::{AttemptRecord, Fault};
 use vanne::observe::metrics::Metrics;
 use vanne::types::clock;
@@ -344,8 +346,7 @@ impl World {
             }
         }
         let snapshot = self.reader.load();
-        let Some(route) = snapshot.routes.find(None, b"/a") else { panic!("the route is there") };
-        let members = route.pool.live.members();
+        let members = pool_of(&snapshot).live.members();
         assert_eq!(members.all.len(), self.backends);
         for backend in members.all.iter().map(|member| &member.backend) {
             let counted = open.remove(&*backend.name).unwrap_or_default();
@@ -356,8 +357,7 @@ impl World {
 
     fn check_the_end(&self) {
         let snapshot = self.reader.load();
-        let Some(route) = snapshot.routes.find(None, b"/a") else { panic!("the route is there") };
-        let members = route.pool.live.members();
+        let members = pool_of(&snapshot).live.members();
         for backend in members.all.iter().map(|member| &member.backend) {
             assert_eq!(backend.state.in_flight(), 0, "2: nothing is left");
         }
@@ -372,6 +372,16 @@ impl World {
             assert!(most - least <= 1, "8: fair turns, {turns:?}");
         }
     }
+}
+
+/// The pool of the only route.
+fn pool_of(snapshot: &Snapshot) -> &Arc<Pool> {
+    let head = RequestHead::new("GET", b"/a", Version::Http11, &FieldSlice(&[]));
+    let route = snapshot.routes.find(&head, Ipv4Addr::LOCALHOST.into());
+    let Some(pool) = route.and_then(|route| route.target.pool()) else {
+        panic!("the route is there")
+    };
+    pool
 }
 
 /// Whether `attempt` is under way; one that has ended has an outcome, and what the client did

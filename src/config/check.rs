@@ -3,10 +3,10 @@
 //! Works on the tree, so that it also runs when other parts of the file are wrong: all
 //! problems are found in one pass.
 
+use super::check_routes::{self, check_reference_to};
 use super::diagnostics::Problem;
 use super::pool::BackendEntry;
 use super::tree::{Entry, Node};
-use super::validate::join;
 use crate::types::units::Period;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -40,7 +40,7 @@ pub fn check(root: &Node, problems: &mut Vec<Problem>) {
     check_redirects(root, problems);
     check_drain(root, problems);
     check_pools(root, problems);
-    check_routes(root, problems);
+    check_routes::check(root, problems);
     check_unused(root, problems);
 }
 
@@ -169,89 +169,6 @@ fn check_backup_ring(root: &Node, pool: &Entry, problems: &mut Vec<Problem>) {
         }
         way.push(next);
     }
-}
-
-fn check_routes(root: &Node, problems: &mut Vec<Problem>) {
-    let mut names: HashMap<&str, usize> = HashMap::new();
-    let mut places: HashMap<(String, &str), String> = HashMap::new();
-    for (index, route) in root.get("route").map(Node::items).unwrap_or_default().iter().enumerate()
-    {
-        let key = format!("route[{index}]");
-        check_reference(root, route, &key, "pool", problems);
-        check_reference(root, route, &key, "security_headers", problems);
-        let name_node = route.get("name");
-        let name = name_node.and_then(Node::text).unwrap_or("?");
-        if let Some(first) = names.insert(name, index).filter(|_| name != "?") {
-            let span = name_node.map_or(route.span.clone(), |node| node.span.clone());
-            let message = format!("`{name}` is already the name of route[{first}]");
-            problems.push(
-                Problem::new(&join(&key, "name"), span, message).accepts("a name of its own"),
-            );
-        }
-        let matches = route.get("match");
-        let is_unclear =
-            matches.is_some_and(|m| m.entries().iter().any(|entry| entry.node.text().is_none()));
-        if is_unclear {
-            continue;
-        }
-        let part = |part: &str| matches.and_then(|m| m.get(part)?.text());
-        let path = part("path").unwrap_or("/");
-        let place = (
-            part("host").unwrap_or("*").to_ascii_lowercase(),
-            path.strip_suffix('/').unwrap_or(path),
-        );
-        if let Some(first) = places.get(&place) {
-            let span = matches.or(name_node).map_or(route.span.clone(), |n| n.span.clone());
-            let message = format!("route `{name}` can never match: `{first}` takes its requests");
-            problems.push(
-                Problem::new(&join(&key, "match"), span, message)
-                    .accepts("a host or a path that no route before it has"),
-            );
-        } else {
-            places.insert(place, name.to_owned());
-        }
-    }
-}
-
-/// `route.KIND` must name a table `[KIND.NAME]`.
-fn check_reference(root: &Node, route: &Node, key: &str, kind: &str, problems: &mut Vec<Problem>) {
-    check_reference_to(root, route, key, (kind, kind), problems);
-}
-
-/// The key of this name, in `table`, must name a table of this kind.
-fn check_reference_to(
-    root: &Node,
-    table: &Node,
-    key: &str,
-    (name_of_key, kind): (&str, &str),
-    problems: &mut Vec<Problem>,
-) {
-    let Some(node) = table.get(name_of_key) else { return };
-    let Some(name) = node.text() else { return };
-    let defined: Vec<&str> = root
-        .get(kind)
-        .map(Node::entries)
-        .unwrap_or_default()
-        .iter()
-        .map(|entry| entry.key.as_str())
-        .collect();
-    if defined.contains(&name) {
-        return;
-    }
-    let accepted = if defined.is_empty() {
-        format!("a table `[{kind}.{name}]`; there is none of its kind")
-    } else {
-        format!("one of {}", defined.join(", "))
-    };
-    problems.push(
-        Problem::new(
-            &join(key, name_of_key),
-            node.span.clone(),
-            format!("no {kind} is called `{name}`"),
-        )
-        .accepts(accepted)
-        .suggests(name, defined),
-    );
 }
 
 fn check_unused(root: &Node, problems: &mut Vec<Problem>) {

@@ -4,12 +4,14 @@
 //! string that passes here cannot fail later.
 
 use super::listener::Address;
+use super::matching::{CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern};
 use super::network::Network;
 use super::observe::{AccessLogTarget, FilePath};
 use super::pool::{BackendEntry, HashSource, LoadFactor};
 use super::route::{Host, PathPrefix};
 use super::secret::Secret;
 use crate::types::ids::RouteId;
+use crate::types::pattern::Pattern;
 use crate::types::text::TextValue;
 use crate::types::units::{ByteSize, Percent, Period};
 
@@ -27,6 +29,8 @@ pub struct FormatRow {
 pub const FORMATS: &[FormatRow] = &[
     row::<BackendEntry>(),
     row::<ByteSize>(),
+    row::<CookieName>(),
+    row::<FieldName>(),
     row::<HashSource>(),
     FormatRow {
         name: "header-value",
@@ -34,14 +38,19 @@ pub const FORMATS: &[FormatRow] = &[
         check: check_header_value,
     },
     row::<Host>(),
+    row::<HostPattern>(),
     row::<LoadFactor>(),
     row::<AccessLogTarget>(),
+    row::<MethodName>(),
     row::<RouteId>(),
     row::<Network>(),
+    row::<ParameterName>(),
     row::<FilePath>(),
     row::<PathPrefix>(),
+    row::<PathPattern>(),
     row::<Percent>(),
     row::<Period>(),
+    row::<Pattern>(),
     row::<Secret>(),
     row::<Address>(),
 ];

@@ -10,11 +10,13 @@
 
 pub mod admin;
 pub mod check;
+mod check_routes;
 pub mod diagnostics;
 pub mod expand;
 pub mod formats;
 mod json;
 pub mod listener;
+pub mod matching;
 pub mod network;
 pub mod observe;
 mod paths;
@@ -27,11 +29,15 @@ pub mod secret;
 pub mod tls;
 pub mod tree;
 pub mod validate;
+pub mod value_match;
 
 pub use admin::Admin;
 pub use diagnostics::{Diagnostics, Problem, Severity};
 pub use expand::{Environment, ProcessEnvironment};
 pub use listener::{Address, Http2, Listener, ListenerProtocol, ListenerTimeouts};
+pub use matching::{
+    CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern, RouteMatch,
+};
 pub use network::Network;
 pub use observe::{AccessLog, AccessLogTarget, FilePath, Log, LogLevel};
 pub use pool::{
@@ -40,10 +46,11 @@ pub use pool::{
 };
 pub use probe::Probe;
 pub use process::Process;
-pub use route::{Host, PathPrefix, Route, RouteMatch, RouteTimeouts};
+pub use route::{Host, PathPrefix, Route, RouteTimeouts};
 pub use secret::Secret;
 pub use tls::{ListenerTls, TlsVersion};
 pub use tree::Format;
+pub use value_match::{ValueMatch, ValueRule};
 
 use crate::types::ids::{FilterId, ListenerId, PoolId};
 use schemars::JsonSchema;

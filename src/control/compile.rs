@@ -3,21 +3,23 @@
 //! Everything a request could need to look up by name is resolved here once: pools,
 //! filters, metrics. Compiling has no effect; publishing is the caller's.
 
+mod matching;
+mod routes;
+
 use super::certs::Keeper;
 use super::kept::Kept;
 use super::pools;
 use crate::config::{self, Config, ListenerProtocol, TlsVersion};
-use crate::data::chain::Chain;
 use crate::data::generation::Generation;
 use crate::data::listener::tls::{Terminator, Terms, TermsError};
 use crate::data::listener::{self, Listener, Protocols};
-use crate::data::route::RouteTable;
-use crate::data::snapshot::{Route, RouteMetrics, Snapshot};
-use crate::observe::metrics::{MetricError, Metrics, REQUEST_DURATION, REQUESTS};
-use crate::types::ids::{FilterId, ListenerId};
+use crate::data::pool::Pool;
+use crate::data::snapshot::Snapshot;
+use crate::observe::metrics::{MetricError, Metrics};
+use crate::types::ids::{ListenerId, PoolId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
-use vanne_filters::{Filter, FilterConfig, SecurityHeaders};
 
 /// Why a config could not be compiled. A checked config gives none of these.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +58,9 @@ impl CompileError {
     }
 }
 
+/// The pools of a config, compiled.
+type Pools = BTreeMap<PoolId, Arc<Pool>>;
+
 /// What compiling needs besides the config.
 pub struct Means<'a> {
     /// Where handles are resolved.
@@ -84,26 +89,7 @@ pub fn snapshot(
     means: &mut Means<'_>,
 ) -> Result<Compiled, CompileError> {
     let pools::Compiled { pools, plans } = pools::compile(config, means)?;
-    let default_chain = chain(None, config)?;
-    let mut routes = RouteTable::default();
-    for route in &config.route {
-        let pool = pools.get(&route.pool).ok_or_else(|| dangling("pool", &route.pool))?;
-        let compiled = Route {
-            id: route.name.clone(),
-            pool: Arc::clone(pool),
-            chain: match &route.security_headers {
-                None => default_chain.clone(),
-                named => chain(named.as_ref(), config)?,
-            },
-            total: route.timeouts.total.as_duration(),
-            tunnel_idle: route.timeouts.tunnel_idle.as_duration(),
-            metrics: route_metrics(route, means.metrics)?,
-            generation: Arc::clone(generation),
-        };
-        let host = route.matches.host.as_ref().map(config::Host::as_str);
-        routes.add(host, route.matches.path.as_str(), Arc::new(compiled));
-    }
-    let snapshot = Snapshot { routes, default_chain, generation: Arc::clone(generation) };
+    let snapshot = routes::compile(config, &pools, generation, means)?;
     Ok(Compiled { snapshot, pools: plans })
 }
 
@@ -150,39 +136,6 @@ pub fn listener(
         trusted_proxies: config.trusted_proxies.iter().map(|network| network.0).collect(),
         http2_streams_max: config.http2.max_streams,
         counts: means.kept.counts(id, means.metrics)?,
-    })
-}
-
-/// The filters of a route that names `security_headers`, or the preset.
-fn chain(named: Option<&FilterId>, config: &Config) -> Result<Chain, CompileError> {
-    let headers = match named {
-        None => SecurityHeaders::default(),
-        Some(name) => config
-            .security_headers
-            .get(name)
-            .cloned()
-            .ok_or_else(|| dangling("security_headers", name))?,
-    };
-    let filters: Vec<Arc<dyn Filter>> =
-        vanne_filters::build(&FilterConfig::SecurityHeaders(headers)).into_iter().collect();
-    Ok(Chain::new(filters))
-}
-
-fn route_metrics(
-    route: &config::Route,
-    metrics: &Arc<Metrics>,
-) -> Result<RouteMetrics, CompileError> {
-    let labels = |class| [route.name.as_str(), route.pool.as_str(), class];
-    let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-    let [a, b, c, d, e] = classes.map(|class| metrics.counter(&REQUESTS, &labels(class)));
-    let duration = [route.name.as_str()];
-    let mut held: Vec<_> =
-        classes.iter().map(|&class| metrics.hold(&REQUESTS, &labels(class))).collect();
-    held.push(metrics.hold(&REQUEST_DURATION, &duration));
-    Ok(RouteMetrics {
-        requests: [a?, b?, c?, d?, e?],
-        duration: metrics.histogram(&REQUEST_DURATION, &duration)?,
-        held,
     })
 }
 

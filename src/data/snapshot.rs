@@ -27,12 +27,27 @@ pub struct Snapshot {
     pub generation: Arc<Generation>,
 }
 
-/// A route: match (in the table) → pool and rules.
+/// Where the requests of a route go.
+pub enum Target {
+    /// To a backend of this pool.
+    Pool(Arc<Pool>),
+}
+
+impl Target {
+    /// The pool, if it is one.
+    #[must_use]
+    pub fn pool(&self) -> Option<&Arc<Pool>> {
+        let Self::Pool(pool) = self;
+        Some(pool)
+    }
+}
+
+/// A route: match (in the table) → target and rules.
 pub struct Route {
     /// Its name.
     pub id: RouteId,
     /// Where its requests go.
-    pub pool: Arc<Pool>,
+    pub target: Target,
     /// Its filters.
     pub chain: Chain,
     /// The longest a request may take, from its first byte to the answer's last.
@@ -198,7 +213,7 @@ pub(crate) mod tests {
     pub(crate) fn route_to(pool: Pool, name: &str) -> Arc<Route> {
         Arc::new(Route {
             id: name.parse().unwrap(),
-            pool: Arc::new(pool),
+            target: Target::Pool(Arc::new(pool)),
             chain: Chain::default(),
             total: Duration::from_secs(100),
             tunnel_idle: Duration::from_secs(50),

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod hash;
 pub mod ids;
 pub mod moment;
+pub mod pattern;
 pub mod request_id;
 pub mod text;
 pub mod units;

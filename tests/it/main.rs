@@ -23,6 +23,7 @@ mod grpc;
 mod headers;
 mod http2;
 mod leaves;
+mod matching;
 mod messages;
 mod pools;
 mod probe;

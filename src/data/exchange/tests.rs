@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::data::listener;
-use crate::data::route::RouteTable;
+use crate::data::route::{Match, RouteTable};
 use crate::data::snapshot::Snapshot;
 use crate::data::snapshot::tests::{pool_of, route_to};
 use prometheus::{IntCounter, IntGauge};
@@ -41,7 +41,7 @@ impl Lab {
     /// between bytes 5 s, total 100 s, tunnel idle 50 s).
     fn new(backends: usize) -> Self {
         let mut routes = RouteTable::default();
-        routes.add(None, "/", route_to(pool_of(backends), "all"));
+        routes.add(Match::prefix("/"), route_to(pool_of(backends), "all"));
         let snapshot = Snapshot { routes, ..Snapshot::default() };
         let now = crate::types::clock::now();
         let exchange = Exchange::begin(
@@ -92,8 +92,7 @@ impl Lab {
     }
 
     fn in_flight(&self) -> u32 {
-        let pool = &self.exchange.route().unwrap().pool;
-        pool.live.in_flight()
+        self.exchange.pool().unwrap().live.in_flight()
     }
 }
 
