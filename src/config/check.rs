@@ -129,6 +129,12 @@ fn check_drain(root: &Node, problems: &mut Vec<Problem>) {
 fn check_pools(root: &Node, problems: &mut Vec<Problem>) {
     for pool in root.get("pool").map(Node::entries).unwrap_or_default() {
         check_pool_tls(&pool.key, &pool.node, problems);
+        if let Some(dns) = pool.node.get("dns") {
+            super::discovery::check(&format!("pool.{}.dns", pool.key), dns, problems);
+        }
+        if let Some(health) = pool.node.get("health") {
+            super::health::check(&format!("pool.{}.health", pool.key), health, problems);
+        }
         let backends = pool.node.get("backends").map(Node::items).unwrap_or_default();
         let mut seen = HashMap::new();
         for (index, backend) in backends.iter().enumerate() {

@@ -3,6 +3,8 @@
 //! One row per kind of text value. The check uses the very parser of the type, so a
 //! string that passes here cannot fail later.
 
+use super::discovery::{DnsName, NameServer};
+use super::health::{BodyRegex, BodyText, CheckPath, ServiceName, StatusSet};
 use super::listener::Address;
 use super::network::Network;
 use super::observe::{AccessLogTarget, FilePath};
@@ -24,6 +26,11 @@ pub struct FormatRow {
 
 /// All formats, in alphabetical order.
 pub const FORMATS: &[FormatRow] = &[
+    row::<BodyRegex>(),
+    row::<BodyText>(),
+    row::<CheckPath>(),
+    row::<DnsName>(),
+    row::<ServiceName>(),
     FormatRow {
         name: "header-value",
         accepted: "visible characters, spaces and tabs: what a header field may hold",
@@ -32,12 +39,14 @@ pub const FORMATS: &[FormatRow] = &[
     row::<Host>(),
     row::<AccessLogTarget>(),
     row::<RouteId>(),
+    row::<NameServer>(),
     row::<Network>(),
     row::<FilePath>(),
     row::<PathPrefix>(),
     row::<Period>(),
     row::<Secret>(),
     row::<Address>(),
+    row::<StatusSet>(),
 ];
 
 const fn row<T: TextValue>() -> FormatRow {

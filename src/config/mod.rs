@@ -11,8 +11,10 @@
 pub mod admin;
 pub mod check;
 pub mod diagnostics;
+pub mod discovery;
 pub mod expand;
 pub mod formats;
+pub mod health;
 mod json;
 pub mod listener;
 pub mod network;
@@ -30,7 +32,9 @@ pub mod validate;
 
 pub use admin::Admin;
 pub use diagnostics::{Diagnostics, Problem, Severity};
+pub use discovery::Dns;
 pub use expand::{Environment, ProcessEnvironment};
+pub use health::HealthCheck;
 pub use listener::{Address, Http2, Listener, ListenerProtocol, ListenerTimeouts};
 pub use network::Network;
 pub use observe::{AccessLog, AccessLogTarget, FilePath, Log, LogLevel};
