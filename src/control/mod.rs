@@ -9,6 +9,7 @@ pub mod compile;
 pub mod deep;
 pub mod discovery;
 pub mod drain;
+pub mod health;
 pub mod kept;
 pub mod listeners;
 pub mod probe;

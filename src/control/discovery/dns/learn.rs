@@ -259,7 +259,11 @@ mod tests {
         for (index, (answers, backends, fault, wait)) in case.into_iter().enumerate() {
             let round = learnt.learn(answers, before);
             assert_eq!(shown(&round.backends), backends, "round {index}");
-            assert_eq!((round.fault.as_deref(), round.wait), (fault, Duration::from_secs(wait)), "{index}");
+            assert_eq!(
+                (round.fault.as_deref(), round.wait),
+                (fault, Duration::from_secs(wait)),
+                "{index}"
+            );
             before = round.backends;
         }
     }

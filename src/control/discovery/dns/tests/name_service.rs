@@ -45,26 +45,8 @@ impl NameService {
     async fn start_at(address: SocketAddr, script: Arc<Mutex<Script>>) -> Self {
         let (tcp, udp) = bind(address).await;
         let address = tcp.local_addr().unwrap();
-        let scripts = (Arc::clone(&script), Arc::clone(&script));
-        let by_udp = Task::spawn(async move {
-            let mut buffer = [0; 4096];
-            loop {
-                let Ok((length, from)) = udp.recv_from(&mut buffer).await else { continue };
-                let Some(answer) = answer(&scripts.0, &buffer[..length]) else { continue };
-                let bytes = answer.to_vec().unwrap();
-                let bytes = match bytes.len() > UDP_BYTES_MAX {
-                    true => answer.truncate().to_vec().unwrap(),
-                    false => bytes,
-                };
-                udp.send_to(&bytes, from).await.unwrap();
-            }
-        });
-        let by_tcp = Task::spawn(async move {
-            loop {
-                let Ok((stream, _)) = tcp.accept().await else { continue };
-                tokio::spawn(serve(stream, Arc::clone(&scripts.1)));
-            }
-        });
+        let by_udp = Task::spawn(answer_by_udp(udp, Arc::clone(&script)));
+        let by_tcp = Task::spawn(answer_by_tcp(tcp, Arc::clone(&script)));
         Self { address, script, _tasks: [by_udp, by_tcp] }
     }
 
@@ -120,6 +102,25 @@ async fn bind(address: SocketAddr) -> (TcpListener, UdpSocket) {
         }
     }
     panic!("no port is free for both at {address}");
+}
+
+async fn answer_by_udp(udp: UdpSocket, script: Arc<Mutex<Script>>) {
+    let mut buffer = [0; 4096];
+    loop {
+        let Ok((length, from)) = udp.recv_from(&mut buffer).await else { continue };
+        let Some(answer) = answer(&script, &buffer[..length]) else { continue };
+        let mut bytes = answer.to_vec().unwrap();
+        if bytes.len() > UDP_BYTES_MAX {
+            bytes = answer.truncate().to_vec().unwrap();
+        }
+        udp.send_to(&bytes, from).await.unwrap();
+    }
+}
+
+async fn answer_by_tcp(tcp: TcpListener, script: Arc<Mutex<Script>>) {
+    while let Ok((stream, _)) = tcp.accept().await {
+        tokio::spawn(serve(stream, Arc::clone(&script)));
+    }
 }
 
 async fn serve(mut stream: TcpStream, script: Arc<Mutex<Script>>) {
