@@ -9,7 +9,7 @@
 //! their turn, which makes them late but loses none. A check that we could not make (no file
 //! left, no port left) says nothing about the backend and counts neither way.
 //!
-//! To add a kind: a file, its `mod` line, its row in [`PROBES`], its word in
+//! To add a kind: a file, its `mod` line, its row in `PROBES`, its word in
 //! `config::health::HealthKind`.
 
 mod cadence;
