@@ -5,7 +5,7 @@
 //! longer compiles.
 #![cfg(test)]
 
-use proptest::collection::{btree_map, btree_set, vec};
+use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
@@ -15,12 +15,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Output};
 use vanne::config::{
-    self, AccessLog, AccessLogTarget, Address, AlgorithmName, Config, Environment, Format, Host,
-    Http2, Listener, ListenerProtocol, ListenerTimeouts, Log, LogLevel, PathPrefix, Pool,
-    PoolHttp2, PoolProtocol, PoolTimeouts, PoolTls, Probe, Process, Route, RouteMatch,
-    RouteTimeouts, Source,
+    self, AccessLog, AccessLogTarget, Address, AlgorithmName, BackendEntry, Config, Environment,
+    Format, Hash, Http2, Listener, ListenerProtocol, ListenerTimeouts, LoadFactor, Log, LogLevel,
+    PassiveHealth, PathPrefix, Pool, PoolHttp2, PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts,
+    PoolTls, Probe, Process, RetryOn, Route, RouteMatch, RouteTimeouts, Source, ValueMatch,
+    ValueRule,
 };
-use vanne::types::units::Period;
+use vanne::types::units::{Percent, Period};
 use vanne_filters::SecurityHeaders;
 
 /// No variable is set.
@@ -106,15 +107,75 @@ fn pool() -> impl Strategy<Value = Pool> {
     );
     let wire =
         (select(vec![PoolProtocol::Http1, PoolProtocol::Http2]), 1_u32..=10_000, any::<bool>());
-    (btree_set(address(), 0..4), wire, 0_u8..=10, timeouts).prop_map(
-        |(backends, (protocol, max_streams, verify), connect_retries, timeouts)| Pool {
+    (backends(), wire, pool_rules(), timeouts).prop_map(
+        |(backends, (protocol, max_streams, verify), rules, timeouts)| Pool {
             protocol,
             http2: PoolHttp2 { max_streams },
             tls: Some(PoolTls { verify, ..PoolTls::default() }),
-            algorithm: AlgorithmName::RoundRobin,
-            backends: backends.into_iter().map(Address).collect(),
-            connect_retries,
+            backends,
             timeouts,
+            ..rules
+        },
+    )
+}
+
+fn backends() -> impl Strategy<Value = Vec<BackendEntry>> {
+    let entry = |(address, weight, is_backup, most): (_, u16, bool, u32)| BackendEntry {
+        address,
+        weight,
+        is_backup,
+        max_requests: (most > 0).then_some(most),
+    };
+    let one = (address(), 0_u16..=1000, any::<bool>(), 0_u32..9).prop_map(entry);
+    vec(one, 0..4).prop_map(|mut backends| {
+        backends.sort_by_key(|backend| backend.address);
+        backends.dedup_by_key(|backend| backend.address);
+        backends
+    })
+}
+
+/// A pool's rules for choosing, waiting and trying again.
+fn pool_rules() -> impl Strategy<Value = Pool> {
+    use AlgorithmName::{IpHash, LeastConnections, LeastResponseTime, RoundRobin, Weighted};
+    use RetryOn::{Reset, Status429, Status500, Status502, Status503, Status504, Timeout};
+    let algorithm = select(vec![IpHash, LeastConnections, LeastResponseTime, RoundRobin, Weighted]);
+    let on = vec![Reset, Status429, Status500, Status502, Status503, Status504, Timeout];
+    let share = || (0_u16..=100).prop_map(Percent::from_whole);
+    let retries = (0_u8..=10, subsequence(on, 0..=7), share(), 0_u16..=1000).prop_map(
+        |(attempts, on, budget, budget_floor)| PoolRetries {
+            attempts,
+            on,
+            budget,
+            budget_floor,
+            ..PoolRetries::default()
+        },
+    );
+    let queue = (0_u32..=100_000, period()).prop_map(|(size, timeout)| PoolQueue { size, timeout });
+    let source = prop_oneof!["header:[a-z]{1,9}", "cookie:[A-Za-z]{1,9}", "ip|path"];
+    let hash = (source, option::of(101_u32..=1000)).prop_map(|(on, load_max)| Hash {
+        on: on.parse().unwrap(),
+        load_max: load_max.map(LoadFactor),
+    });
+    let health = (0_u32..=1000, period(), period(), share()).prop_map(
+        |(failures, out_for, out_for_max, share_max)| PassiveHealth {
+            failures,
+            out_for,
+            out_for_max,
+            share_max,
+        },
+    );
+    let rest = (option::of(1_u32..=1_000_000), option::of(period()), share());
+    (algorithm, hash, retries, queue, health, rest).prop_map(
+        |(algorithm, hash, retries, queue, passive_health, rest)| Pool {
+            algorithm,
+            hash,
+            retries,
+            queue,
+            passive_health,
+            max_requests: rest.0,
+            slow_start: rest.1,
+            panic_threshold: rest.2,
+            ..Pool::default()
         },
     )
 }
@@ -140,6 +201,65 @@ fn security_headers() -> impl Strategy<Value = SecurityHeaders> {
     )
 }
 
+fn value_match() -> impl Strategy<Value = ValueMatch> {
+    let text = || "[ -~]{0,6}";
+    let regex = select(vec!["a+", "(x|y)", "$?"]).prop_map(|text| text.parse().unwrap());
+    prop_oneof![
+        text().prop_map(ValueMatch::Exact),
+        prop_oneof![
+            text().prop_map(ValueRule::Contains),
+            text().prop_map(ValueRule::Prefix),
+            text().prop_map(ValueRule::Suffix),
+            any::<bool>().prop_map(ValueRule::Present),
+            regex.prop_map(ValueRule::Regex),
+        ]
+        .prop_map(ValueMatch::Rule),
+    ]
+}
+
+/// What stands in a `match` that holds no others.
+fn plain_match() -> impl Strategy<Value = RouteMatch> {
+    let host = "(\\*\\.)?[a-z0-9]([a-z0-9_-]{0,5}[a-z0-9])?(\\.[a-z0-9]{1,5}){0,2}|\\[::1\\]";
+    let path = "(/[!-\"$-)+-.0->@-~]{1,5}){0,3}/?".prop_map(|path| {
+        let path = if path.is_empty() { "/".to_owned() } else { path };
+        path.parse::<PathPrefix>().unwrap()
+    });
+    let paths = (0..4_u8, path).prop_map(|(kind, path)| RouteMatch {
+        path: (kind == 1).then(|| path.clone()),
+        path_exact: (kind == 2).then(|| path.clone()),
+        path_regex: (kind == 3).then(|| "/a.*".parse().unwrap()),
+        ..RouteMatch::default()
+    });
+    let header = btree_map("[a-z-]{1,5}".prop_map(|n| n.parse().unwrap()), value_match(), 0..3);
+    let query = btree_map("[A-Za-z.]{1,5}".prop_map(|n| n.parse().unwrap()), value_match(), 0..3);
+    let cookie = btree_map("[A-Za-z_]{1,5}".prop_map(|n| n.parse().unwrap()), value_match(), 0..3);
+    let methods = vec(select(vec!["GET", "POST", "M-SEARCH"]), 0..3);
+    let client = vec(address().prop_map(|address| address.ip().to_string()), 0..3);
+    (option::of(host), paths, header, query, cookie, methods, client).prop_map(
+        |(host, paths, header, query, cookie, methods, client)| RouteMatch {
+            host: host.map(|host| host.parse().unwrap()),
+            header,
+            query,
+            cookie,
+            method: methods.into_iter().map(|method| method.parse().unwrap()).collect(),
+            client: client.into_iter().map(|network| network.parse().unwrap()).collect(),
+            ..paths
+        },
+    )
+}
+
+fn matches() -> impl Strategy<Value = RouteMatch> {
+    plain_match().prop_recursive(2, 6, 2, |inner| {
+        (plain_match(), vec(inner.clone(), 0..2), vec(inner.clone(), 0..2), option::of(inner))
+            .prop_map(|(plain, all, any, not)| RouteMatch {
+                all,
+                any,
+                not: not.map(Box::new),
+                ..plain
+            })
+    })
+}
+
 /// A route but for what it refers to, which is chosen among what there is.
 #[derive(Clone, Debug)]
 struct Sketch {
@@ -151,16 +271,9 @@ struct Sketch {
 }
 
 fn route() -> impl Strategy<Value = Sketch> {
-    let host = "[a-z0-9]([a-z0-9_-]{0,5}[a-z0-9])?(\\.[a-z0-9]{1,5}){0,2}|\\[::1\\]"
-        .prop_map(|host| host.parse::<Host>().unwrap());
-    let path = "(/[!-\"$-)+-.0->@-~]{1,5}){0,3}/?".prop_map(|path| {
-        let path = if path.is_empty() { "/".to_owned() } else { path };
-        path.parse::<PathPrefix>().unwrap()
-    });
-    let matches = (option::of(host), path).prop_map(|(host, path)| RouteMatch { host, path });
     let timeouts =
         (period(), period()).prop_map(|(total, tunnel_idle)| RouteTimeouts { total, tunnel_idle });
-    (name(), matches, timeouts, any::<Index>(), any::<Option<Index>>()).prop_map(
+    (name(), matches(), timeouts, any::<Index>(), any::<Option<Index>>()).prop_map(
         |(name, matches, timeouts, pool, headers)| Sketch {
             name,
             matches,
@@ -169,6 +282,13 @@ fn route() -> impl Strategy<Value = Sketch> {
             headers,
         },
     )
+}
+
+/// Two of the same may take the same requests.
+fn place(matches: &RouteMatch) -> (Option<String>, String) {
+    let path = matches.path.as_ref().or(matches.path_exact.as_ref()).map(PathPrefix::as_str);
+    let host = matches.host.as_ref().map(ToString::to_string);
+    (host, path.unwrap_or_default().trim_end_matches('/').to_owned())
 }
 
 prop_compose! {
@@ -210,9 +330,7 @@ prop_compose! {
         let route = sketches
             .into_iter()
             .filter(|sketch| {
-                let host = sketch.matches.host.as_ref().map(ToString::to_string);
-                let path = sketch.matches.path.as_str().trim_end_matches('/').to_owned();
-                names.insert(sketch.name.clone()) && places.insert((host, path))
+                names.insert(sketch.name.clone()) && places.insert(place(&sketch.matches))
             })
             .map(|sketch| Route {
                 name: sketch.name.parse().unwrap(),

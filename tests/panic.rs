@@ -5,7 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test; and it is about panics")]
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use vanne::config::{self, Format, Source};
 use vanne::control::compile::{self, Means};
@@ -15,12 +15,15 @@ use vanne::data::engine::worker::{Setup, Workers};
 use vanne::data::generation::Generation;
 use vanne::data::lifecycle::Stage;
 use vanne::data::listener::accept::ListeningSocket;
-use vanne::data::route::RouteTable;
-use vanne::data::snapshot::{Publisher, Route, RouteMetrics, Snapshot};
+use vanne::data::route::{Match, RouteTable};
+use vanne::data::snapshot::{self, Publisher, Route, RouteMetrics, Snapshot};
 use vanne::observe::access_log::{AccessLog, Target};
 use vanne::observe::metrics::{ACCESS_LOG_DROPPED, Metrics};
 use vanne::types::clock;
-use vanne_filters::{Asked, Filter, HeadEdits, RequestHead, ResponseHead, Verdict};
+use vanne::types::moment::Moment;
+use vanne_filters::{
+    Asked, FieldSlice, Filter, HeadEdits, RequestHead, ResponseHead, Verdict, Version,
+};
 
 /// Panics when the target says so: on the request, or on the answer.
 struct Panics;
@@ -66,10 +69,15 @@ fn backend() -> SocketAddr {
 fn snapshot(config: &config::Config, means: &mut Means<'_>) -> Snapshot {
     let generation = Generation::new(1);
     let compiled = compile::snapshot(config, &generation, means).unwrap();
-    let plain = compiled.routes.find(None, b"/").unwrap();
+    for plan in &compiled.pools {
+        plan.publish(Moment::of(means.now));
+    }
+    let head = RequestHead::new("GET", b"/", Version::Http11, &FieldSlice(&[]));
+    let plain = compiled.snapshot.routes.find(&head, Ipv4Addr::LOCALHOST.into()).unwrap();
+    let pool = plain.target.pool().unwrap();
     let route = Route {
         id: plain.id.clone(),
-        pool: Arc::clone(&plain.pool),
+        target: snapshot::Target::Pool(Arc::clone(pool)),
         chain: Chain::new(vec![Arc::new(Panics)]),
         total: plain.total,
         tunnel_idle: plain.tunnel_idle,
@@ -81,7 +89,7 @@ fn snapshot(config: &config::Config, means: &mut Means<'_>) -> Snapshot {
         generation: Arc::clone(&generation),
     };
     let mut routes = RouteTable::default();
-    routes.add(None, "/", Arc::new(route));
+    routes.add(Match::prefix("/"), Arc::new(route));
     Snapshot { routes, default_chain: Chain::default(), generation }
 }
 

@@ -1,7 +1,7 @@
 //! Edits to a head: what stages and filters want changed, applied by the engine.
 //!
 //! Edits are a list, applied in order, each total: a field is removed with all its
-//! duplicates, set to one value, or set only where the other side left it out. One
+//! duplicates, set to one value, added once more, or set only where the other side left it out. One
 //! `HeadEdits` is kept per connection side and cleared between requests, so that its
 //! memory is reused.
 
@@ -10,6 +10,8 @@ use http::{HeaderName, HeaderValue};
 /// One change to a head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
+    /// One more field, after those of its name that are there.
+    Add(HeaderName, HeaderValue),
     /// All fields of this name go.
     Remove(HeaderName),
     /// The field is there once, with this value, whatever was there before.
@@ -35,6 +37,11 @@ impl HeadEdits {
     #[must_use]
     pub fn with_capacity(count: usize) -> Self {
         Self { edits: Vec::with_capacity(count) }
+    }
+
+    /// Adds a field, beside those called `name` that are there.
+    pub fn add(&mut self, name: HeaderName, value: HeaderValue) {
+        self.edits.push(Edit::Add(name, value));
     }
 
     /// Removes all fields called `name`.

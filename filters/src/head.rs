@@ -81,6 +81,13 @@ impl<'a> RequestHead<'a> {
         target.get(..end).unwrap_or(target)
     }
 
+    /// The query of the target: what follows its first `?`.
+    #[must_use]
+    pub fn query(&self) -> Option<&[u8]> {
+        let at = self.target.iter().position(|&b| b == b'?')?;
+        self.target.get(at + 1..)
+    }
+
     /// The target without scheme and authority: path and query, or `*`.
     #[must_use]
     pub fn origin_target(&self) -> &[u8] {
@@ -180,6 +187,20 @@ mod tests {
             ("/p?u=http://x/", "/p"),
         ] {
             assert_eq!(head(target, &host).path(), path.as_bytes(), "{target}");
+        }
+    }
+
+    #[test]
+    fn the_query_is_all_after_the_first_question_mark() {
+        let host = FieldSlice(&[("Host", "a")]);
+        for (target, query) in [
+            ("/a", None),
+            ("/a?", Some("")),
+            ("/a?b=1&c?d", Some("b=1&c?d")),
+            ("http://h?b", Some("b")),
+            ("/p?u=http://x/", Some("u=http://x/")),
+        ] {
+            assert_eq!(head(target, &host).query(), query.map(str::as_bytes), "{target}");
         }
     }
 

@@ -3,9 +3,10 @@
 //! Works on the tree, so that it also runs when other parts of the file are wrong: all
 //! problems are found in one pass.
 
+use super::check_routes::{self, check_reference_to};
 use super::diagnostics::Problem;
-use super::tree::Node;
-use super::validate::join;
+use super::pool::BackendEntry;
+use super::tree::{Entry, Node};
 use crate::types::units::Period;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -39,7 +40,7 @@ pub fn check(root: &Node, problems: &mut Vec<Problem>) {
     check_redirects(root, problems);
     check_drain(root, problems);
     check_pools(root, problems);
-    check_routes(root, problems);
+    check_routes::check(root, problems);
     check_unused(root, problems);
 }
 
@@ -129,17 +130,20 @@ fn check_drain(root: &Node, problems: &mut Vec<Problem>) {
 fn check_pools(root: &Node, problems: &mut Vec<Problem>) {
     for pool in root.get("pool").map(Node::entries).unwrap_or_default() {
         check_pool_tls(&pool.key, &pool.node, problems);
+        let key = format!("pool.{}", pool.key);
+        check_reference_to(root, &pool.node, &key, ("backup_pool", "pool"), problems);
+        check_backup_ring(root, pool, problems);
         if let Some(dns) = pool.node.get("dns") {
-            super::discovery::check(&format!("pool.{}.dns", pool.key), dns, problems);
+            super::discovery::check(&format!("{key}.dns"), dns, problems);
         }
         if let Some(health) = pool.node.get("health") {
-            super::health::check(&format!("pool.{}.health", pool.key), health, problems);
+            super::health::check(&format!("{key}.health"), health, problems);
         }
         let backends = pool.node.get("backends").map(Node::items).unwrap_or_default();
         let mut seen = HashMap::new();
         for (index, backend) in backends.iter().enumerate() {
-            let parsed = backend.text().and_then(|text| text.parse::<SocketAddr>().ok());
-            let Some(address) = parsed else { continue };
+            let parsed = backend.text().and_then(|text| text.parse::<BackendEntry>().ok());
+            let Some(BackendEntry { address, .. }) = parsed else { continue };
             if let Some(first) = seen.insert(address, index) {
                 let key = format!("pool.{}.backends[{index}]", pool.key);
                 let message = format!("{address} is there twice: it is also backends[{first}]");
@@ -151,81 +155,38 @@ fn check_pools(root: &Node, problems: &mut Vec<Problem>) {
     }
 }
 
-fn check_routes(root: &Node, problems: &mut Vec<Problem>) {
-    let mut names: HashMap<&str, usize> = HashMap::new();
-    let mut places: HashMap<(String, &str), String> = HashMap::new();
-    for (index, route) in root.get("route").map(Node::items).unwrap_or_default().iter().enumerate()
-    {
-        let key = format!("route[{index}]");
-        check_reference(root, route, &key, "pool", problems);
-        check_reference(root, route, &key, "security_headers", problems);
-        let name_node = route.get("name");
-        let name = name_node.and_then(Node::text).unwrap_or("?");
-        if let Some(first) = names.insert(name, index).filter(|_| name != "?") {
-            let span = name_node.map_or(route.span.clone(), |node| node.span.clone());
-            let message = format!("`{name}` is already the name of route[{first}]");
+/// A pool that backs itself, by whatever way, would never end.
+fn check_backup_ring(root: &Node, pool: &Entry, problems: &mut Vec<Problem>) {
+    let pools = root.get("pool");
+    let backup_of = |name: &str| pools?.get(name)?.get("backup_pool")?.text();
+    let Some(first) = pool.node.get("backup_pool") else { return };
+    let mut way = vec![pool.key.as_str()];
+    while let Some(next) = way.last().and_then(|name| backup_of(name)) {
+        if next == pool.key {
+            let message = format!("a ring of backups: {} → {next}", way.join(" → "));
+            let key = format!("pool.{}.backup_pool", pool.key);
             problems.push(
-                Problem::new(&join(&key, "name"), span, message).accepts("a name of its own"),
+                Problem::new(&key, first.span.clone(), message)
+                    .accepts("backups that end at a pool without one"),
             );
         }
-        let matches = route.get("match");
-        let is_unclear =
-            matches.is_some_and(|m| m.entries().iter().any(|entry| entry.node.text().is_none()));
-        if is_unclear {
-            continue;
+        if way.contains(&next) {
+            return;
         }
-        let part = |part: &str| matches.and_then(|m| m.get(part)?.text());
-        let path = part("path").unwrap_or("/");
-        let place = (
-            part("host").unwrap_or("*").to_ascii_lowercase(),
-            path.strip_suffix('/').unwrap_or(path),
-        );
-        if let Some(first) = places.get(&place) {
-            let span = matches.or(name_node).map_or(route.span.clone(), |n| n.span.clone());
-            let message = format!("route `{name}` can never match: `{first}` takes its requests");
-            problems.push(
-                Problem::new(&join(&key, "match"), span, message)
-                    .accepts("a host or a path that no route before it has"),
-            );
-        } else {
-            places.insert(place, name.to_owned());
-        }
+        way.push(next);
     }
-}
-
-/// `route.KIND` must name a table `[KIND.NAME]`.
-fn check_reference(root: &Node, route: &Node, key: &str, kind: &str, problems: &mut Vec<Problem>) {
-    let Some(node) = route.get(kind) else { return };
-    let Some(name) = node.text() else { return };
-    let defined: Vec<&str> = root
-        .get(kind)
-        .map(Node::entries)
-        .unwrap_or_default()
-        .iter()
-        .map(|entry| entry.key.as_str())
-        .collect();
-    if defined.contains(&name) {
-        return;
-    }
-    let accepted = if defined.is_empty() {
-        format!("a table `[{kind}.{name}]`; there is none of its kind")
-    } else {
-        format!("one of {}", defined.join(", "))
-    };
-    problems.push(
-        Problem::new(&join(key, kind), node.span.clone(), format!("no {kind} is called `{name}`"))
-            .accepts(accepted)
-            .suggests(name, defined),
-    );
 }
 
 fn check_unused(root: &Node, problems: &mut Vec<Problem>) {
     let routes = root.get("route").map(Node::items).unwrap_or_default();
+    let pools = root.get("pool").map(Node::entries).unwrap_or_default();
     for kind in ["pool", "security_headers"] {
         for entry in root.get(kind).map(Node::entries).unwrap_or_default() {
-            let is_used = routes
-                .iter()
-                .any(|route| route.get(kind).and_then(Node::text) == Some(entry.key.as_str()));
+            let names = |node: &Node, key: &str| {
+                node.get(key).and_then(Node::text) == Some(entry.key.as_str())
+            };
+            let is_used = routes.iter().any(|route| names(route, kind))
+                || (kind == "pool" && pools.iter().any(|pool| names(&pool.node, "backup_pool")));
             if !is_used {
                 let key = format!("{kind}.{}", entry.key);
                 let message = format!("no route uses {kind} `{}`", entry.key);

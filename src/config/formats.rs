@@ -6,13 +6,16 @@
 use super::discovery::{DnsName, NameServer};
 use super::health::{BodyRegex, BodyText, CheckPath, ServiceName, StatusSet};
 use super::listener::Address;
+use super::matching::{CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern};
 use super::network::Network;
 use super::observe::{AccessLogTarget, FilePath};
+use super::pool::{BackendEntry, HashSource, LoadFactor};
 use super::route::{Host, PathPrefix};
 use super::secret::Secret;
 use crate::types::ids::RouteId;
+use crate::types::pattern::Pattern;
 use crate::types::text::TextValue;
-use crate::types::units::Period;
+use crate::types::units::{ByteSize, Percent, Period};
 
 /// One kind of text value.
 pub struct FormatRow {
@@ -26,24 +29,36 @@ pub struct FormatRow {
 
 /// All formats, in alphabetical order.
 pub const FORMATS: &[FormatRow] = &[
+    row::<BackendEntry>(),
     row::<BodyRegex>(),
     row::<BodyText>(),
+    row::<ByteSize>(),
     row::<CheckPath>(),
+    row::<CookieName>(),
     row::<DnsName>(),
+    row::<FieldName>(),
     row::<ServiceName>(),
+    row::<HashSource>(),
     FormatRow {
         name: "header-value",
         accepted: "visible characters, spaces and tabs: what a header field may hold",
         check: check_header_value,
     },
     row::<Host>(),
+    row::<HostPattern>(),
+    row::<LoadFactor>(),
     row::<AccessLogTarget>(),
+    row::<MethodName>(),
     row::<RouteId>(),
     row::<NameServer>(),
     row::<Network>(),
+    row::<ParameterName>(),
     row::<FilePath>(),
     row::<PathPrefix>(),
+    row::<PathPattern>(),
+    row::<Percent>(),
     row::<Period>(),
+    row::<Pattern>(),
     row::<Secret>(),
     row::<Address>(),
     row::<StatusSet>(),

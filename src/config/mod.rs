@@ -10,6 +10,7 @@
 
 pub mod admin;
 pub mod check;
+mod check_routes;
 pub mod diagnostics;
 pub mod discovery;
 pub mod expand;
@@ -17,6 +18,7 @@ pub mod formats;
 pub mod health;
 mod json;
 pub mod listener;
+pub mod matching;
 pub mod network;
 pub mod observe;
 mod paths;
@@ -29,6 +31,7 @@ pub mod secret;
 pub mod tls;
 pub mod tree;
 pub mod validate;
+pub mod value_match;
 
 pub use admin::Admin;
 pub use diagnostics::{Diagnostics, Problem, Severity};
@@ -36,15 +39,22 @@ pub use discovery::Dns;
 pub use expand::{Environment, ProcessEnvironment};
 pub use health::HealthCheck;
 pub use listener::{Address, Http2, Listener, ListenerProtocol, ListenerTimeouts};
+pub use matching::{
+    CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern, RouteMatch,
+};
 pub use network::Network;
 pub use observe::{AccessLog, AccessLogTarget, FilePath, Log, LogLevel};
-pub use pool::{AlgorithmName, Pool, PoolHttp2, PoolProtocol, PoolTimeouts, PoolTls};
+pub use pool::{
+    AlgorithmName, BackendEntry, Hash, HashSource, LoadFactor, PassiveHealth, Pool, PoolHttp2,
+    PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, RetryOn,
+};
 pub use probe::Probe;
 pub use process::Process;
-pub use route::{Host, PathPrefix, Route, RouteMatch, RouteTimeouts};
+pub use route::{Host, PathPrefix, Route, RouteTimeouts};
 pub use secret::Secret;
 pub use tls::{ListenerTls, TlsVersion};
 pub use tree::Format;
+pub use value_match::{ValueMatch, ValueRule};
 
 use crate::types::ids::{FilterId, ListenerId, PoolId};
 use schemars::JsonSchema;

@@ -22,10 +22,18 @@ pub struct Leaf {
 }
 
 /// A table: its path, what it is for, and the keys in it.
-struct Section {
+struct Section<'a> {
     key: String,
+    table: &'a Json,
     doc: String,
     leaves: Vec<Leaf>,
+}
+
+/// Where a key holds tables: in itself, under names, or in a list.
+enum Tables<'a> {
+    One(&'a Json),
+    Named(&'a Json),
+    Listed(&'a Json),
 }
 
 /// Every key of the config that holds a value.
@@ -65,17 +73,25 @@ pub fn page(schema: &Schema) -> String {
     out
 }
 
-fn sections(schema: &Schema) -> Vec<Section> {
+fn sections(schema: &Schema) -> Vec<Section<'_>> {
     let mut out = Vec::new();
-    walk(schema, schema.root(), "", &Json::Null, &mut out);
+    walk(schema, schema.root(), "", (&Json::Null, None), &mut out);
     out
 }
 
-fn walk(schema: &Schema, table: &Json, key: &str, default: &Json, out: &mut Vec<Section>) {
-    let table_schema = schema.resolve(table);
+/// Describes `table`, which is at `key` and has this default and, if its type does not say
+/// all, this doc.
+fn walk<'a>(
+    schema: &'a Schema,
+    table: &'a Json,
+    key: &str,
+    (default, doc): (&'a Json, Option<String>),
+    out: &mut Vec<Section<'a>>,
+) {
+    let table_schema = table_of(schema, table).unwrap_or(table);
     let place = out.len();
-    let doc = doc_of(table, table_schema);
-    out.push(Section { key: key.to_owned(), doc, leaves: Vec::new() });
+    let doc = doc.unwrap_or_else(|| doc_of(schema, table));
+    out.push(Section { key: key.to_owned(), table: table_schema, doc, leaves: Vec::new() });
     let properties = table_schema.get("properties").and_then(Json::as_object);
     for (name, property) in properties.into_iter().flatten() {
         let path = join(key, name);
@@ -85,39 +101,75 @@ fn walk(schema: &Schema, table: &Json, key: &str, default: &Json, out: &mut Vec<
             .or_else(|| property.get("default"))
             .or_else(|| inner.get("default"))
             .unwrap_or(&Json::Null);
-        if inner.get("properties").is_some() {
-            walk(schema, property, &path, own_default, out);
-        } else if let Some(of_any) = inner.get("additionalProperties").filter(|a| a.is_object()) {
-            walk(schema, of_any, &join(&path, "NAME"), &Json::Null, out);
-        } else if let Some(item) = list_of_tables(schema, inner) {
-            walk(schema, item, &path, &Json::Null, out);
-        } else {
-            let leaf = leaf(schema, property, path, own_default, is_required(table_schema, name));
-            if let Some(section) = out.get_mut(place) {
-                section.leaves.push(leaf);
+        let tables = tables(schema, property);
+        let alike = tables.as_ref().and_then(|tables| known(schema, tables, out));
+        match (tables, &alike) {
+            (Some(Tables::One(table)), None) => {
+                walk(schema, table, &path, (own_default, None), out);
+            }
+            (Some(Tables::Named(table)), None) => {
+                let is_text_too = schema.choices(table).len() > 1;
+                let doc = || format!("{}\n\n{}", doc_of(schema, property), doc_of(schema, table));
+                let doc = is_text_too.then(doc);
+                walk(schema, table, &join(&path, "NAME"), (&Json::Null, doc), out);
+            }
+            (Some(Tables::Listed(table)), None) => {
+                walk(schema, table, &path, (&Json::Null, None), out);
+            }
+            _ => {
+                let mut leaf =
+                    leaf(schema, property, path, own_default, is_required(table_schema, name));
+                leaf.accepted = alike.unwrap_or(leaf.accepted);
+                if let Some(section) = out.get_mut(place) {
+                    section.leaves.push(leaf);
+                }
             }
         }
     }
+}
+
+/// The tables that `property` holds, if any.
+fn tables<'a>(schema: &'a Schema, property: &'a Json) -> Option<Tables<'a>> {
+    let inner = schema.resolve(property);
+    if inner.get("properties").is_some() {
+        return Some(Tables::One(property));
+    }
+    let named = inner.get("additionalProperties").filter(|any| table_of(schema, any).is_some());
+    let listed = || inner.get("items").filter(|items| table_of(schema, items).is_some());
+    named.map(Tables::Named).or_else(|| listed().map(Tables::Listed))
+}
+
+/// What is accepted in words, if these tables were described before: a table may hold others
+/// like itself, and the same page twice would be no better.
+fn known(schema: &Schema, tables: &Tables<'_>, out: &[Section<'_>]) -> Option<String> {
+    let (table, form) = match tables {
+        Tables::One(table) => (table, "a table like"),
+        Tables::Named(table) => (table, "a table; each of its values like"),
+        Tables::Listed(table) => (table, "a list; each item is a table like"),
+    };
+    let table = table_of(schema, table)?;
+    let section = out.iter().find(|section| std::ptr::eq(section.table, table))?;
+    Some(format!("{form} `{}`", section.key))
+}
+
+/// The table among what `schema` says a value may be.
+fn table_of<'a>(schema: &'a Schema, of: &'a Json) -> Option<&'a Json> {
+    schema.choices(of).into_iter().find(|one| one.get("properties").is_some())
 }
 
 fn leaf(schema: &Schema, property: &Json, key: String, default: &Json, required: bool) -> Leaf {
     let inner = schema.resolve(property);
     let accepted = match inner.get("items").map(|items| schema.resolve(items)) {
         Some(items) => format!("a list, each item {}", accepted(items)),
-        None => accepted(inner),
+        None => schema.accepted(&schema.choices(property)),
     };
     Leaf {
         key,
         accepted,
         default: if default.is_null() { None } else { Some(default.to_string()) },
         is_required: required,
-        doc: doc_of(property, inner),
+        doc: doc_of(schema, property),
     }
-}
-
-fn list_of_tables<'a>(schema: &'a Schema, inner: &'a Json) -> Option<&'a Json> {
-    let items = inner.get("items")?;
-    schema.resolve(items).get("properties").is_some().then_some(items)
 }
 
 fn is_required(table: &Json, name: &str) -> bool {
@@ -127,9 +179,18 @@ fn is_required(table: &Json, name: &str) -> bool {
         .is_some_and(|required| required.iter().any(|key| key == name))
 }
 
-fn doc_of(outer: &Json, inner: &Json) -> String {
-    let text = |schema: &Json| schema.get("description").and_then(Json::as_str).map(str::to_owned);
-    text(outer).or_else(|| text(inner)).unwrap_or_default()
+/// What `of` says of itself, or else what it refers to says, or what that may be.
+fn doc_of(schema: &Schema, of: &Json) -> String {
+    let mut of = Some(of);
+    while let Some(one) = of {
+        if let Some(doc) = one.get("description").and_then(Json::as_str) {
+            return doc.to_owned();
+        }
+        of = schema
+            .target(one)
+            .or_else(|| schema.choices(one).first().copied().filter(|c| !std::ptr::eq(*c, one)));
+    }
+    String::new()
 }
 
 #[cfg(test)]

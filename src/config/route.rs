@@ -1,5 +1,6 @@
 //! `[[route]]`: which requests go where.
 
+use super::matching::RouteMatch;
 use crate::types::ids::{FilterId, PoolId, RouteId};
 use crate::types::text::{TextValue, text_value};
 use crate::types::units::Period;
@@ -8,14 +9,25 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// Which requests go where. Of all routes that match, the one that names the host wins,
-/// then the one with the longest path. No route: 404 `no_route`.
+/// Which requests go where. Of all routes that take a request the most specific gets it: see
+/// `route.match`. No route: 404 `no_route`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// Its name, in logs and metrics.
     pub name: RouteId,
-    /// Which requests it takes. Without it: all.
+    /// Which requests it takes: those for which all that is given holds. Without it: all.
+    ///
+    /// Of all routes that take a request the most specific gets it. That is, in this order:
+    ///
+    /// 1. one with an exact host, else with the longest wildcard, else without host;
+    /// 2. among those one with an exact path, else with the longest prefix. A regular expression
+    ///    stands where its beginning does, up to the last slash before its first special
+    ///    character: `/users/[0-9]+` just before the prefix `/users`, after all longer ones;
+    /// 3. among those the one that asks for most besides: `method`, `client`, `any`, `not`, each
+    ///    header, parameter and cookie count one, `all` as much as what is in it;
+    /// 4. among those the first in the config. They are tried one after the other: many routes
+    ///    are best told apart by host and path.
     #[serde(default, rename = "match")]
     pub matches: RouteMatch,
     /// The pool that its requests go to.
@@ -27,17 +39,6 @@ pub struct Route {
     /// Time limits of a request as a whole.
     #[serde(default)]
     pub timeouts: RouteTimeouts,
-}
-
-/// Which requests a route takes. All that is given must hold.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct RouteMatch {
-    /// The host that is asked for: exact, in any case, without port. Without it: any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host: Option<Host>,
-    /// How the path begins, by whole segments: `/api` takes `/api` and `/api/x`, not `/apix`.
-    pub path: PathPrefix,
 }
 
 /// Time limits of a request as a whole.
@@ -106,7 +107,7 @@ impl TextValue for Host {
 
 text_value!(Host);
 
-/// How a path begins.
+/// A path, or how one begins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PathPrefix(Box<str>);
 
@@ -116,16 +117,10 @@ pub struct PathPrefix(Box<str>);
 pub struct InvalidPath;
 
 impl PathPrefix {
-    /// The prefix as written.
+    /// As written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl Default for PathPrefix {
-    fn default() -> Self {
-        Self("/".into())
     }
 }
 

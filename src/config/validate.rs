@@ -29,15 +29,7 @@ impl Schema {
     /// `schema` without indirection: the target of its `$ref`, and of `Option` the inner.
     #[must_use]
     pub fn resolve<'a>(&'a self, schema: &'a Json) -> &'a Json {
-        if let Some(path) = schema.get("$ref").and_then(Json::as_str) {
-            let target = path.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
-            return target.map_or(schema, |target| self.resolve(target));
-        }
-        let inner = schema
-            .get("anyOf")
-            .and_then(Json::as_array)
-            .and_then(|any| any.iter().find(|one| one.get("type") != Some(&Json::from("null"))));
-        inner.map_or(schema, |inner| self.resolve(inner))
+        self.choices(schema).first().copied().unwrap_or(schema)
     }
 
     /// Checks `node` against the whole schema; numbers and booleans that came as text from a
@@ -46,13 +38,42 @@ impl Schema {
         self.check_node(node, "", &self.root, problems);
     }
 
+    /// The schemas that a value may be of: more than one where it may be a text or a table.
+    #[must_use]
+    pub fn choices<'a>(&'a self, schema: &'a Json) -> Vec<&'a Json> {
+        let is_some = |one: &&Json| one.get("type") != Some(&Json::from("null"));
+        match schema.get("anyOf").and_then(Json::as_array) {
+            Some(any) => any.iter().filter(is_some).flat_map(|one| self.choices(one)).collect(),
+            None => match self.target(schema) {
+                Some(target) => self.choices(target),
+                None => vec![schema],
+            },
+        }
+    }
+
+    /// What `schema` refers to, if it is a reference.
+    #[must_use]
+    pub fn target(&self, schema: &Json) -> Option<&Json> {
+        let path = schema.get("$ref")?.as_str()?;
+        self.root.pointer(path.strip_prefix('#')?)
+    }
+
     fn check_node(&self, node: &mut Node, key: &str, schema: &Json, problems: &mut Vec<Problem>) {
-        let schema = self.resolve(schema);
+        let choices = self.choices(schema);
+        let is_table = matches!(node.value, Value::Table(_));
+        let fitting = choices.iter().find(|one| (Wanted::of(one) == Wanted::Table) == is_table);
+        let Some(schema) = fitting.or(choices.first()).copied() else { return };
         let wanted = Wanted::of(schema);
         wanted.convert(node);
         match (&mut node.value, wanted) {
             (Value::Table(_), Wanted::Table) => self.check_table(node, key, schema, problems),
             (Value::List(items), Wanted::List) => {
+                if items.is_empty() && schema.get("minItems").is_some() {
+                    problems.push(
+                        Problem::new(key, node.span.clone(), "an empty list takes nothing")
+                            .accepts("at least one item, or leave the key out"),
+                    );
+                }
                 let of_item = schema.get("items").unwrap_or(&Json::Null);
                 for (index, item) in items.iter_mut().enumerate() {
                     self.check_node(item, &format!("{key}[{index}]"), of_item, problems);
@@ -63,9 +84,15 @@ impl Schema {
             (Value::Bool(_), Wanted::Boolean) | (Value::Unknown, _) => {}
             _ => problems.push(
                 Problem::new(key, node.span.clone(), format!("{} does not fit here", node.kind()))
-                    .accepts(accepted(schema)),
+                    .accepts(self.accepted(&choices)),
             ),
         }
+    }
+
+    /// What one of `choices` accepts, in words.
+    #[must_use]
+    pub fn accepted(&self, choices: &[&Json]) -> String {
+        choices.iter().map(|one| accepted(one)).collect::<Vec<_>>().join(", or ")
     }
 
     fn check_table(&self, node: &mut Node, key: &str, schema: &Json, problems: &mut Vec<Problem>) {
@@ -84,12 +111,18 @@ impl Schema {
                 );
             }
         }
+        if schema.get("maxProperties") == Some(&Json::from(1)) && entries.len() != 1 {
+            problems.push(
+                Problem::new(key, span, "this table has exactly one key").accepts(accepted(schema)),
+            );
+        }
+        let names = schema.get("propertyNames").and_then(|names| names.get("format")?.as_str());
         for entry in entries {
             let path = join(key, &entry.key);
             match (properties.get(&entry.key), of_any) {
                 (Some(of_key), _) => self.check_node(&mut entry.node, &path, of_key, problems),
                 (None, Some(of_any)) => {
-                    check_name(entry, &path, problems);
+                    check_name(entry, &path, names.unwrap_or("name"), problems);
                     self.check_node(&mut entry.node, &path, of_any, problems);
                 }
                 (None, None) => problems.push(unknown(entry, &path, properties)),
@@ -149,8 +182,8 @@ fn unknown(entry: &Entry, path: &str, properties: &Map<String, Json>) -> Problem
         .suggests(&entry.key, known)
 }
 
-fn check_name(entry: &Entry, path: &str, problems: &mut Vec<Problem>) {
-    let Some(row) = formats::by_name("name") else { return };
+fn check_name(entry: &Entry, path: &str, format: &str, problems: &mut Vec<Problem>) {
+    let Some(row) = formats::by_name(format) else { return };
     if let Some(wrong) = (row.check)(&entry.key) {
         let message = wrong.split(':').next().unwrap_or_default();
         problems.push(
@@ -214,7 +247,13 @@ pub fn accepted(schema: &Json) -> String {
     }
     let bound = |name: &str| schema.get(name).and_then(Json::as_i64);
     match Wanted::of(schema) {
-        Wanted::Table => "a table".into(),
+        Wanted::Table => match schema.get("properties").and_then(Json::as_object) {
+            Some(keys) if schema.get("maxProperties") == Some(&Json::from(1)) => {
+                let keys: Vec<&str> = keys.keys().map(String::as_str).collect();
+                format!("a table with one of the keys {}", keys.join(", "))
+            }
+            _ => "a table".into(),
+        },
         Wanted::List => "a list".into(),
         Wanted::Boolean => "true or false".into(),
         Wanted::Integer => match (bound("minimum"), bound("maximum")) {

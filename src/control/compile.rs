@@ -3,25 +3,23 @@
 //! Everything a request could need to look up by name is resolved here once: pools,
 //! filters, metrics. Compiling has no effect; publishing is the caller's.
 
+mod matching;
+mod routes;
+
 use super::certs::Keeper;
 use super::kept::Kept;
-use super::wire;
+use super::pools;
 use crate::config::{self, Config, ListenerProtocol, TlsVersion};
-use crate::data::balance;
-use crate::data::chain::Chain;
 use crate::data::generation::Generation;
 use crate::data::listener::tls::{Terminator, Terms, TermsError};
 use crate::data::listener::{self, Listener, Protocols};
-use crate::data::outcome::Outcome;
-use crate::data::pool::{Backend, Pool, Timeouts};
-use crate::data::route::RouteTable;
-use crate::data::snapshot::{Route, RouteMetrics, Snapshot};
-use crate::observe::metrics::{ATTEMPTS, MetricError, Metrics, REQUEST_DURATION, REQUESTS};
-use crate::types::ids::{FilterId, ListenerId, PoolId};
+use crate::data::pool::Pool;
+use crate::data::snapshot::Snapshot;
+use crate::observe::metrics::{MetricError, Metrics};
+use crate::types::ids::{ListenerId, PoolId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
-use vanne_filters::{Filter, FilterConfig, SecurityHeaders};
 
 /// Why a config could not be compiled. A checked config gives none of these.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +58,9 @@ impl CompileError {
     }
 }
 
+/// The pools of a config, compiled.
+type Pools = BTreeMap<PoolId, Arc<Pool>>;
+
 /// What compiling needs besides the config.
 pub struct Means<'a> {
     /// Where handles are resolved.
@@ -70,7 +71,15 @@ pub struct Means<'a> {
     pub now: Instant,
 }
 
-/// Compiles routes and pools into a snapshot.
+/// What a config was compiled to.
+pub struct Compiled {
+    /// What the data plane reads.
+    pub snapshot: Snapshot,
+    /// What the members of its pools are compiled from.
+    pub pools: Vec<pools::Plan>,
+}
+
+/// Compiles routes and pools into a snapshot, and what their members come from.
 ///
 /// # Errors
 /// When a file that the config names cannot be used, or the config was not checked.
@@ -78,31 +87,10 @@ pub fn snapshot(
     config: &Config,
     generation: &Arc<Generation>,
     means: &mut Means<'_>,
-) -> Result<Snapshot, CompileError> {
-    let mut pools = BTreeMap::new();
-    for (id, pool) in &config.pool {
-        pools.insert(id, Arc::new(compile_pool(id, pool, means)?));
-    }
-    let default_chain = chain(None, config)?;
-    let mut routes = RouteTable::default();
-    for route in &config.route {
-        let pool = pools.get(&route.pool).ok_or_else(|| dangling("pool", &route.pool))?;
-        let compiled = Route {
-            id: route.name.clone(),
-            pool: Arc::clone(pool),
-            chain: match &route.security_headers {
-                None => default_chain.clone(),
-                named => chain(named.as_ref(), config)?,
-            },
-            total: route.timeouts.total.as_duration(),
-            tunnel_idle: route.timeouts.tunnel_idle.as_duration(),
-            metrics: route_metrics(route, means.metrics)?,
-            generation: Arc::clone(generation),
-        };
-        let host = route.matches.host.as_ref().map(config::Host::as_str);
-        routes.add(host, route.matches.path.as_str(), Arc::new(compiled));
-    }
-    Ok(Snapshot { routes, default_chain, generation: Arc::clone(generation) })
+) -> Result<Compiled, CompileError> {
+    let pools::Compiled { pools, plans } = pools::compile(config, means)?;
+    let snapshot = routes::compile(config, &pools, generation, means)?;
+    Ok(Compiled { snapshot, pools: plans })
 }
 
 /// Compiles a listener; `keeper` has its certificates, if it speaks TLS.
@@ -151,74 +139,6 @@ pub fn listener(
     })
 }
 
-fn compile_pool(
-    id: &PoolId,
-    config: &config::Pool,
-    means: &mut Means<'_>,
-) -> Result<Pool, CompileError> {
-    let name = config.algorithm.as_str();
-    let metrics = means.metrics;
-    let labels = |outcome: Outcome| [id.as_str(), outcome.as_str()];
-    let attempts = |outcome: Outcome| metrics.counter(&ATTEMPTS, &labels(outcome));
-    let [a, b, c, d, e, f, g, h] = Outcome::ALL.map(attempts);
-    let wire = Arc::new(wire::compile(id, config)?);
-    let mut backends = Vec::with_capacity(config.backends.len());
-    for address in &config.backends {
-        let state = means.kept.backend(id, address.0, metrics, means.now)?;
-        let name = address.to_string().into();
-        backends.push(Arc::new(Backend { address: address.0, name, state }));
-    }
-    Ok(Pool {
-        id: id.clone(),
-        backends,
-        algorithm: balance::by_name(name).ok_or_else(|| dangling("algorithm", &name))?,
-        connect_retries: config.connect_retries,
-        timeouts: Timeouts {
-            connect: config.timeouts.connect.as_duration(),
-            first_byte: config.timeouts.first_byte.as_duration(),
-            between_bytes: config.timeouts.between_bytes.as_duration(),
-            idle: config.timeouts.idle.as_duration(),
-        },
-        wire,
-        turn: means.kept.turn(id),
-        held: Outcome::ALL.map(|outcome| metrics.hold(&ATTEMPTS, &labels(outcome))).to_vec(),
-        attempts: [a?, b?, c?, d?, e?, f?, g?, h?],
-    })
-}
-
-/// The filters of a route that names `security_headers`, or the preset.
-fn chain(named: Option<&FilterId>, config: &Config) -> Result<Chain, CompileError> {
-    let headers = match named {
-        None => SecurityHeaders::default(),
-        Some(name) => config
-            .security_headers
-            .get(name)
-            .cloned()
-            .ok_or_else(|| dangling("security_headers", name))?,
-    };
-    let filters: Vec<Arc<dyn Filter>> =
-        vanne_filters::build(&FilterConfig::SecurityHeaders(headers)).into_iter().collect();
-    Ok(Chain::new(filters))
-}
-
-fn route_metrics(
-    route: &config::Route,
-    metrics: &Arc<Metrics>,
-) -> Result<RouteMetrics, CompileError> {
-    let labels = |class| [route.name.as_str(), route.pool.as_str(), class];
-    let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-    let [a, b, c, d, e] = classes.map(|class| metrics.counter(&REQUESTS, &labels(class)));
-    let duration = [route.name.as_str()];
-    let mut held: Vec<_> =
-        classes.iter().map(|&class| metrics.hold(&REQUESTS, &labels(class))).collect();
-    held.push(metrics.hold(&REQUEST_DURATION, &duration));
-    Ok(RouteMetrics {
-        requests: [a?, b?, c?, d?, e?],
-        duration: metrics.histogram(&REQUEST_DURATION, &duration)?,
-        held,
-    })
-}
-
-fn dangling(what: &'static str, name: &impl ToString) -> CompileError {
+pub(super) fn dangling(what: &'static str, name: &impl ToString) -> CompileError {
     CompileError::Dangling { what, name: name.to_string() }
 }

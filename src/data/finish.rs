@@ -134,7 +134,7 @@ fn line(exchange: &Exchange, traffic: Traffic, now: Instant) -> serde_json::Resu
         status: exchange.status(),
         grpc_status: exchange.call_status(),
         route: exchange.route().map(|r| r.id.as_str()),
-        pool: exchange.route().map(|r| r.pool.id.as_str()),
+        pool: exchange.pool().map(|pool| pool.id.as_str()),
         backend: last.map(|attempt| &*attempt.backend.name),
         attempts: exchange.attempts.iter().map(|attempt| attempt_line(attempt, now)).collect(),
         end: row.map_or("ok", |row| row.reason),

@@ -48,9 +48,27 @@ const LEAVES: &[(&str, &str)] = &[
     ("log.level", "the_process_log_has_the_level_it_says"),
     ("pool.*.algorithm", "requests_are_spread_evenly_over_the_backends_of_a_pool"),
     ("pool.*.backends[]", "requests_are_spread_evenly_over_the_backends_of_a_pool"),
-    ("pool.*.connect_retries", "connect_retries_are_counted"),
+    ("pool.*.backup_pool", "another_pool_serves_what_nobody_here_takes"),
+    ("pool.*.hash.load_max", "a_bounded_load_sends_one_clients_rush_to_others_too"),
+    ("pool.*.hash.on", "a_hash_takes_a_client_to_the_same_backend"),
     ("pool.*.http2.max_streams", "calls_share_connections_up_to_max_streams"),
+    ("pool.*.max_requests", "who_finds_all_backends_full_waits_in_order_or_is_refused"),
+    ("pool.*.panic_threshold", "health_is_overlooked_when_too_few_are_healthy"),
+    ("pool.*.passive_health.failures", "a_backend_that_fails_in_a_row_is_left_out_for_a_while"),
+    ("pool.*.passive_health.out_for", "a_backend_that_fails_in_a_row_is_left_out_for_a_while"),
+    ("pool.*.passive_health.out_for_max", "a_backend_that_fails_in_a_row_is_left_out_for_a_while"),
+    ("pool.*.passive_health.share_max", "at_most_a_share_of_a_pool_is_left_out_for_failing"),
     ("pool.*.protocol", "auto_speaks_http2_to_those_that_agree_and_http1_to_others"),
+    ("pool.*.queue.size", "who_finds_all_backends_full_waits_in_order_or_is_refused"),
+    ("pool.*.queue.timeout", "who_waits_too_long_gets_503_at_the_queues_limit"),
+    ("pool.*.retries.attempts", "attempts_are_counted"),
+    ("pool.*.retries.backoff", "there_are_pauses_before_further_attempts"),
+    ("pool.*.retries.backoff_max", "there_are_pauses_before_further_attempts"),
+    ("pool.*.retries.body_max", "a_body_is_sent_once_more_if_it_was_short_enough_to_be_kept"),
+    ("pool.*.retries.budget", "retries_are_a_share_of_the_requests"),
+    ("pool.*.retries.budget_floor", "retries_are_a_share_of_the_requests"),
+    ("pool.*.retries.on[]", "a_request_that_may_be_repeated_is_after_what_the_pool_says"),
+    ("pool.*.slow_start", "a_new_backend_starts_slowly"),
     ("pool.*.timeouts.between_bytes", "a_backend_that_stalls_in_its_body_cuts_the_answer"),
     ("pool.*.timeouts.connect", "a_connection_that_does_not_come_gives_504_at_the_connect_limit"),
     ("pool.*.timeouts.first_byte", "a_silent_backend_gives_504_at_the_first_byte_limit"),
@@ -68,8 +86,33 @@ const LEAVES: &[(&str, &str)] = &[
     ("process.idle_upstream_connections", "no_more_unused_connections_are_kept_than_it_says"),
     ("process.watch_config", "without_watch_config_files_are_not_watched"),
     ("process.workers", "there_are_as_many_workers_as_it_says"),
+    ("route[].match.all[]", "all_any_and_not_compose_conditions"),
+    ("route[].match.any[]", "all_any_and_not_compose_conditions"),
+    ("route[].match.client[]", "a_client_is_matched_as_it_is_believed"),
+    ("route[].match.cookie.*", "values_of_headers_parameters_and_cookies_choose_a_route"),
+    ("route[].match.cookie.*.contains", "values_of_headers_parameters_and_cookies_choose_a_route"),
+    ("route[].match.cookie.*.prefix", "values_of_headers_parameters_and_cookies_choose_a_route"),
+    ("route[].match.cookie.*.present", "values_of_headers_parameters_and_cookies_choose_a_route"),
+    ("route[].match.cookie.*.regex", "values_of_headers_parameters_and_cookies_choose_a_route"),
+    ("route[].match.cookie.*.suffix", "values_of_headers_parameters_and_cookies_choose_a_route"),
+    ("route[].match.header.*", "values_of_headers_parameters_and_cookies_choose_a_route"),
+    ("route[].match.header.*.contains", "values_of_headers_parameters_and_cookies_choose_a_route"),
+    ("route[].match.header.*.prefix", "values_of_headers_parameters_and_cookies_choose_a_route"),
+    ("route[].match.header.*.present", "values_of_headers_parameters_and_cookies_choose_a_route"),
+    ("route[].match.header.*.regex", "values_of_headers_parameters_and_cookies_choose_a_route"),
+    ("route[].match.header.*.suffix", "values_of_headers_parameters_and_cookies_choose_a_route"),
     ("route[].match.host", "the_exact_host_wins_over_none_without_case_or_port"),
+    ("route[].match.method[]", "a_route_takes_only_the_methods_it_names"),
+    ("route[].match.not", "all_any_and_not_compose_conditions"),
     ("route[].match.path", "a_path_matches_by_whole_segments_and_the_longest_wins"),
+    ("route[].match.path_exact", "exact_paths_and_patterns_stand_among_prefixes"),
+    ("route[].match.path_regex", "exact_paths_and_patterns_stand_among_prefixes"),
+    ("route[].match.query.*", "values_of_headers_parameters_and_cookies_choose_a_route"),
+    ("route[].match.query.*.contains", "values_of_headers_parameters_and_cookies_choose_a_route"),
+    ("route[].match.query.*.prefix", "values_of_headers_parameters_and_cookies_choose_a_route"),
+    ("route[].match.query.*.present", "values_of_headers_parameters_and_cookies_choose_a_route"),
+    ("route[].match.query.*.regex", "values_of_headers_parameters_and_cookies_choose_a_route"),
+    ("route[].match.query.*.suffix", "values_of_headers_parameters_and_cookies_choose_a_route"),
     ("route[].name", "a_line_tells_the_whole_story_of_a_request"),
     ("route[].pool", "a_path_matches_by_whole_segments_and_the_longest_wins"),
     ("route[].security_headers", "a_route_uses_the_security_headers_it_names"),
@@ -115,14 +158,21 @@ fn every_test_that_is_named_exists() {
     }
 }
 
-/// Collects the paths of all leaves of `node`.
+/// Collects the paths of all leaves of `node`: of all that it may be. A table that holds tables
+/// like itself ends there.
 fn walk(root: &Value, node: &Value, path: &str, leaves: &mut BTreeSet<String>) {
-    let node = resolve(root, node);
+    for choice in choices(root, node) {
+        walk_one(root, choice, path, leaves);
+    }
+}
+
+fn walk_one(root: &Value, node: &Value, path: &str, leaves: &mut BTreeSet<String>) {
     let below = |name: &str| {
         if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
     };
     let mut is_leaf = true;
-    if let Some(properties) = node["properties"].as_object() {
+    let is_within_itself = ["all[]", "any[]", "not"].iter().any(|list| path.ends_with(list));
+    if let (Some(properties), false) = (node["properties"].as_object(), is_within_itself) {
         is_leaf = false;
         for (name, property) in properties {
             walk(root, property, &below(name), leaves);
@@ -148,15 +198,18 @@ fn walk(root: &Value, node: &Value, path: &str, leaves: &mut BTreeSet<String>) {
     }
 }
 
-/// Follows references, and options to what is there if anything is.
-fn resolve<'a>(root: &'a Value, node: &'a Value) -> &'a Value {
+/// Follows references and options: all that a value may be.
+fn choices<'a>(root: &'a Value, node: &'a Value) -> Vec<&'a Value> {
     if let Some(reference) = node["$ref"].as_str() {
         let target = root.pointer(reference.trim_start_matches('#')).unwrap();
-        return resolve(root, target);
+        return choices(root, target);
     }
-    if let Some(choices) = node["anyOf"].as_array() {
-        let some = choices.iter().find(|choice| choice["type"] != "null").unwrap();
-        return resolve(root, some);
+    match node["anyOf"].as_array() {
+        Some(any) => any
+            .iter()
+            .filter(|choice| choice["type"] != "null")
+            .flat_map(|choice| choices(root, choice))
+            .collect(),
+        None => vec![node],
     }
-    node
 }

@@ -6,8 +6,10 @@
 //! a file, too.
 
 use super::{FOUND_MAX, Found, Last, Origin, Outlet, in_order};
+use crate::config::BackendEntry;
 use crate::control::watch::Watch;
 use crate::types::clock;
+use crate::types::text::TextValue;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,9 +21,6 @@ use tokio::time::timeout;
 const LOOK: Duration = Duration::from_secs(10);
 /// The largest file that is read.
 const BYTES_MAX: u64 = 4 << 20;
-/// What a line may be.
-const ACCEPTED: &str = "an IP address and a port, then weight=0 to 1000, max_requests=1 or more, \
-                        or backup as needed, like \"10.0.0.1:8080 weight=5\"";
 
 pub(super) fn run(origin: &Origin, to: Outlet) -> Option<BoxFuture<'static, ()>> {
     let path = origin.backends_file.clone()?;
@@ -76,16 +75,20 @@ fn parse(text: &str) -> Result<Vec<Found>, (usize, String)> {
         if line.is_empty() {
             continue;
         }
-        let found = backend(line)
-            .ok_or_else(|| (number, format!("`{line}` is not a backend: expected {ACCEPTED}")))?;
-        if let Some(first) = lines.insert(found.address, number) {
-            let why = format!("{} is on line {first}, too: expected each once", found.address);
+        let entry = line.parse::<BackendEntry>();
+        let entry = entry.map_err(|error| (number, error.to_string()))?;
+        let address = entry.address;
+        if address.port() == 0 {
+            return Err((number, format!("{address} has no port: expected one above 0")));
+        }
+        if let Some(first) = lines.insert(address, number) {
+            let why = format!("{address} is on line {first}, too: expected each once");
             return Err((number, why));
         }
-        list.push(found);
+        list.push(entry.into());
     }
     match list.len() {
-        0 => Err((0, format!("holds no backend: expected lines, each {ACCEPTED}"))),
+        0 => Err((0, format!("holds no backend: expected lines, each {}", BackendEntry::ACCEPTED))),
         count if count > FOUND_MAX => {
             Err((0, format!("holds {count} backends: expected at most {FOUND_MAX}")))
         }
@@ -93,23 +96,15 @@ fn parse(text: &str) -> Result<Vec<Found>, (usize, String)> {
     }
 }
 
-fn backend(line: &str) -> Option<Found> {
-    let mut words = line.split_ascii_whitespace();
-    let address: SocketAddr = words.next()?.parse().ok()?;
-    let mut found = Found::at(address);
-    for word in words {
-        match word.split_once('=') {
-            Some(("weight", number)) => {
-                found.weight = Some(number.parse().ok().filter(|weight| *weight <= 1000)?);
-            }
-            Some(("max_requests", number)) => {
-                found.max_requests = Some(number.parse().ok().filter(|most| *most > 0)?);
-            }
-            None if word == "backup" => found.is_backup = true,
-            _ => return None,
+impl From<BackendEntry> for Found {
+    fn from(entry: BackendEntry) -> Self {
+        Self {
+            weight: Some(entry.weight),
+            max_requests: entry.max_requests,
+            is_backup: entry.is_backup,
+            ..Self::at(entry.address)
         }
     }
-    (address.port() > 0).then_some(found)
 }
 
 #[cfg(test)]
@@ -131,9 +126,9 @@ mod tests {
             .map(|one| (one.address.to_string(), one.weight, one.max_requests, one.is_backup))
             .collect();
         let want = [
-            ("10.0.0.1:80".into(), None, None, false),
+            ("10.0.0.1:80".into(), Some(1), None, false),
             ("10.0.0.2:80".into(), Some(0), None, true),
-            ("[::1]:80".into(), None, Some(7), false),
+            ("[::1]:80".into(), Some(1), Some(7), false),
         ];
         assert_eq!(shown, want);
     }
@@ -143,12 +138,11 @@ mod tests {
         for (text, line, why) in [
             ("", 0, "holds no backend"),
             ("# none\n\n", 0, "holds no backend"),
-            ("10.0.0.1:80\nlocalhost:80", 2, "`localhost:80` is not a backend: expected an IP"),
-            ("10.0.0.1", 1, "`10.0.0.1` is not"),
-            ("10.0.0.1:0", 1, "`10.0.0.1:0` is not"),
-            ("10.0.0.1:80 weight=1001", 1, "`10.0.0.1:80 weight=1001` is not"),
-            ("10.0.0.1:80 max_requests=0", 1, "`10.0.0.1:80 max_requests=0` is not"),
-            ("10.0.0.1:80 Backup", 1, "`10.0.0.1:80 Backup` is not"),
+            ("10.0.0.1:80\nlocalhost:80", 2, "`localhost:80` is not an address: expected an IP"),
+            ("10.0.0.1", 1, "`10.0.0.1` is not an address"),
+            ("10.0.0.1:0", 1, "10.0.0.1:0 has no port"),
+            ("10.0.0.1:80 weight=1001", 1, "`weight=1001` is not known here: expected weight=0"),
+            ("10.0.0.1:80 Backup", 1, "`Backup` is not known here"),
             ("10.0.0.1:80\n\n10.0.0.1:80 backup", 3, "10.0.0.1:80 is on line 1, too"),
         ] {
             let (at, said) = parse(text).unwrap_err();
@@ -186,7 +180,7 @@ mod tests {
         assert_eq!(next(&mut pushed).await, (vec!["10.0.0.1:80".into()], None));
         std::fs::write(&path, "10.0.0.1:80\n10.0.0.2\n").unwrap();
         let (list, reason) = next(&mut pushed).await;
-        let place = format!("{}:2: `10.0.0.2` is not a backend", path.display());
+        let place = format!("{}:2: `10.0.0.2` is not an address", path.display());
         assert_eq!(list, ["10.0.0.1:80"]);
         assert!(reason.as_ref().unwrap().starts_with(&place), "{reason:?}");
         std::fs::write(&path, "").unwrap();

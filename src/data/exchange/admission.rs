@@ -3,8 +3,10 @@
 use super::{Action, Exchange, Facts};
 use crate::data::listener::{admit, client, redirect};
 use crate::data::refusal::Refusal;
+use crate::data::snapshot::Target;
 use crate::data::upstream::{Protocol, forward};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 use vanne_filters::{RequestHead, Verdict};
 
@@ -29,11 +31,13 @@ impl Exchange {
         if let Some(answer) = self.redirect(head, now) {
             return answer;
         }
-        let found = self.snapshot.as_ref().map(|all| all.routes.find(head.host(), head.path()));
-        let Some(route) = found.flatten().cloned() else {
+        let sender = self.sender();
+        let found = self.snapshot.as_ref().and_then(|all| all.routes.find(head, sender));
+        let Some(route) = found.cloned() else {
             return self.refuse(Refusal::NoRoute, now);
         };
         self.snapshot = None;
+        let Target::Pool(pool) = &route.target;
         self.is_websocket = admit::asks_for_websocket(head);
         forward::request_edits(
             head,
@@ -41,16 +45,17 @@ impl Exchange {
             &self.id_value,
             forward::Passing {
                 websocket: self.is_websocket,
-                trailers: route.pool.wire.protocol != Protocol::Http1,
+                trailers: pool.wire.protocol != Protocol::Http1,
             },
             &mut self.request_edits,
         );
         let verdict = route.chain.on_request(head, &mut self.request_edits);
-        self.retries_left = route.pool.connect_retries;
+        self.key = pool.hash_on.key(head, sender);
+        self.pool = Some(Arc::clone(pool));
         self.route = Some(route);
         match verdict {
             Verdict::Reject(rejection) => self.refuse(Refusal::Filter(rejection), now),
-            Verdict::Continue => self.attempt(now),
+            Verdict::Continue => self.first_attempt(now),
         }
     }
 

@@ -77,6 +77,7 @@ fn text(status: u16, refusal: Refusal, id: RequestId) -> Bytes {
 fn apply(edits: &HeadEdits, fields: &mut Vec<(HeaderName, HeaderValue)>) {
     for edit in edits {
         match edit {
+            Edit::Add(name, value) => fields.push((name.clone(), value.clone())),
             Edit::Remove(name) => fields.retain(|(field, _)| field != name),
             Edit::Set(name, value) => {
                 fields.retain(|(field, _)| field != name);

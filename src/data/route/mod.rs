@@ -1,114 +1,108 @@
 //! 2 · Route: which route a request takes.
 //!
-//! A route is chosen by host (exact, any case, without port), then by the longest path
-//! prefix of whole segments: `/api` matches `/api` and `/api/x`, not `/apix`. A route
-//! that names a host beats all that do not, as long as its path matches. Among equals
-//! the first in the config wins (config warns of the others).
+//! The most specific that takes it: its host first (exact, then wildcards by length, then
+//! none), then its path (exact, then the longest prefix, patterns among those by what they
+//! begin with literally), then how much else it asks for, then the order of the config. A
+//! route whose predicate does not hold is passed over, down to less specific paths and hosts.
+//!
+//! Hosts are looked up here, paths in `paths`; what else may be asked for is `predicate`.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+mod paths;
+pub mod predicate;
+pub mod term;
+
+pub use predicate::{Condition, Predicate};
+pub use term::{HostTerm, PathTerm, ValueTerm};
 
 use super::snapshot::Route;
+use paths::Paths;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use vanne_filters::RequestHead;
+
+/// Longest name of a host (RFC 1035 §2.3.4): no longer one is looked up.
+const HOST_BYTES_MAX: usize = 253;
+
+/// Which requests a route takes.
+#[derive(Clone, Debug)]
+pub struct Match {
+    /// Their host; `None` for any.
+    pub host: Option<HostTerm>,
+    /// Their path.
+    pub path: PathTerm,
+    /// What else must hold of them.
+    pub predicate: Predicate,
+}
+
+impl Match {
+    /// All requests, to any host, whose path is below `prefix`.
+    #[must_use]
+    pub fn prefix(prefix: &str) -> Self {
+        Self { host: None, path: PathTerm::prefix(prefix), predicate: Predicate::default() }
+    }
+}
 
 /// All routes, compiled for look-up.
 #[derive(Default)]
 pub struct RouteTable {
-    hosts: HashMap<Box<[u8]>, Paths>,
-    any_host: Paths,
+    exact: HashMap<Box<[u8]>, Paths>,
+    below: HashMap<Box<[u8]>, Paths>,
+    /// The longest key of `below`: no longer end of a host is looked for.
+    below_bytes_max: usize,
+    any: Paths,
 }
-
-/// Routes of one host by path prefix, without a trailing slash; the root is empty.
-type Paths = HashMap<Box<[u8]>, Arc<Route>>;
 
 impl RouteTable {
-    /// Adds `route` for requests to `host` (any, if `None`) whose path is below `path`.
-    /// A route that is there already with the same host and path stays.
-    pub fn add(&mut self, host: Option<&str>, path: &str, route: Arc<Route>) {
-        let paths = match host {
-            Some(host) => {
-                self.hosts.entry(host.to_ascii_lowercase().into_bytes().into()).or_default()
+    /// Adds `route` for requests that `matches`. One of two that take the same is found: that
+    /// which was added first.
+    pub fn add(&mut self, matches: Match, route: Arc<Route>) {
+        let key = |host: &str| Box::from(host.to_ascii_lowercase().as_bytes());
+        let paths = match &matches.host {
+            Some(HostTerm::Exact(host)) => self.exact.entry(key(host)).or_default(),
+            Some(HostTerm::Below(host)) => {
+                self.below_bytes_max = self.below_bytes_max.max(host.len());
+                self.below.entry(key(host)).or_default()
             }
-            None => &mut self.any_host,
+            None => &mut self.any,
         };
-        let prefix = path.as_bytes().strip_suffix(b"/").unwrap_or(path.as_bytes());
-        paths.entry(prefix.into()).or_insert(route);
+        paths.add(&matches.path, matches.predicate, route);
     }
 
-    /// The route for a request to `host` with `path` (raw, without query).
-    /// Cost: one look-up per path segment, twice at most; allocates nothing unless the
-    /// host has upper-case letters.
+    /// The route for the request with this `head`, sent by `client`, as it is believed.
+    /// Cost: for the host, and each of its ends if there are wildcards, one look-up; then
+    /// that of `paths`. Allocates nothing.
     #[must_use]
-    pub fn find(&self, host: Option<&[u8]>, path: &[u8]) -> Option<&Arc<Route>> {
-        let of_host = host.and_then(|host| {
-            if host.iter().any(u8::is_ascii_uppercase) {
-                self.hosts.get(host.to_ascii_lowercase().as_slice())
-            } else {
-                self.hosts.get(host)
-            }
-        });
-        of_host.and_then(|paths| longest(paths, path)).or_else(|| longest(&self.any_host, path))
+    pub fn find<'t>(&'t self, head: &RequestHead<'_>, client: IpAddr) -> Option<&'t Arc<Route>> {
+        let path = head.path();
+        let mut room = [0; HOST_BYTES_MAX];
+        let host = head.host().and_then(|host| lower_case(host, &mut room)).unwrap_or_default();
+        let find = |paths: &'t Paths| paths.find(path, head, client);
+        self.exact
+            .get(host)
+            .and_then(find)
+            .or_else(|| self.ends(host).filter_map(|end| self.below.get(end)).find_map(find))
+            .or_else(|| find(&self.any))
+    }
+
+    /// The ends of `host` that a wildcard may stand before, the longest first.
+    fn ends<'a>(&self, host: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let longest = self.below_bytes_max;
+        let dots = host.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'.');
+        dots.filter_map(move |(at, _)| host.get(at + 1..).filter(|end| end.len() <= longest))
     }
 }
 
-/// The entry with the longest prefix of `path` that ends where a segment does.
-fn longest<'a>(paths: &'a Paths, path: &[u8]) -> Option<&'a Arc<Route>> {
-    let mut prefix = path.strip_suffix(b"/").unwrap_or(path);
-    loop {
-        if let Some(route) = paths.get(prefix) {
-            return Some(route);
-        }
-        let cut = prefix.iter().rposition(|&b| b == b'/')?;
-        prefix = prefix.get(..cut)?;
+/// `host` in lower case; `None` if it is too long for any.
+fn lower_case<'a>(host: &'a [u8], room: &'a mut [u8; HOST_BYTES_MAX]) -> Option<&'a [u8]> {
+    let room = room.get_mut(..host.len())?;
+    if !host.iter().any(u8::is_ascii_uppercase) {
+        return Some(host);
     }
+    room.copy_from_slice(host);
+    room.make_ascii_lowercase();
+    Some(room)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::snapshot::tests::route_named;
-
-    fn table() -> RouteTable {
-        let mut table = RouteTable::default();
-        for (name, host, path) in [
-            ("root", None, "/"),
-            ("api", None, "/api"),
-            ("api-v2", None, "/api/v2/"),
-            ("a-only", Some("A.example"), "/only"),
-            ("a-root-late", Some("a.example"), "/only"),
-        ] {
-            table.add(host, path, route_named(name));
-        }
-        table
-    }
-
-    #[test]
-    fn the_longest_prefix_of_whole_segments_wins() {
-        let table = table();
-        for (host, path, want) in [
-            (None, "/", "root"),
-            (None, "/apix", "root"),
-            (None, "/api", "api"),
-            (None, "/api/", "api"),
-            (None, "/api/x/y", "api"),
-            (None, "/api/v2", "api-v2"),
-            (None, "/api/v2/", "api-v2"),
-            (None, "/api/v22", "api"),
-            (Some("b.example"), "/only", "root"),
-            (Some("a.EXAMPLE"), "/only/x", "a-only"),
-            (Some("a.example"), "/other", "root"),
-            (None, "//x", "root"),
-        ] {
-            let found = table.find(host.map(str::as_bytes), path.as_bytes()).unwrap();
-            assert_eq!(found.id.as_str(), want, "{host:?} {path}");
-        }
-    }
-
-    #[test]
-    fn without_a_match_there_is_no_route() {
-        let mut table = RouteTable::default();
-        table.add(None, "/api", route_named("api"));
-        assert!(table.find(None, b"/").is_none());
-        assert!(table.find(None, b"*").is_none());
-        assert!(table.find(None, b"").is_none());
-    }
-}
+mod tests;

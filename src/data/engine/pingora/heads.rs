@@ -81,6 +81,7 @@ fn apply(edits: &HeadEdits, fields: &mut HeaderMap) {
     fields.reserve(edits.len() + ROOM_FOR_OTHERS);
     for edit in edits {
         match edit {
+            Edit::Add(name, value) => drop(fields.append(name.clone(), value.clone())),
             Edit::Remove(name) => drop(fields.remove(name)),
             Edit::Set(name, value) => drop(fields.insert(name.clone(), value.clone())),
             Edit::SetIfAbsent(name, value) => {
@@ -103,11 +104,14 @@ mod tests {
         head.append_header("x-frame-options", "SAMEORIGIN").unwrap();
         head.set_reason_phrase(Some("Fine")).unwrap();
         let mut edits = HeadEdits::new();
+        edits.add(HeaderName::from_static("x-b"), HeaderValue::from_static("1"));
+        edits.add(HeaderName::from_static("x-b"), HeaderValue::from_static("2"));
         edits.remove(HeaderName::from_static("x-a"));
         edits.set(HeaderName::from_static("x-a"), HeaderValue::from_static("3"));
         edits.set_if_absent(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         edit_response(&edits, &mut head).unwrap();
         assert_eq!(head.headers.get_all("x-a").iter().count(), 1);
+        assert_eq!(head.headers.get_all("x-b").iter().count(), 2);
         assert_eq!(head.headers["x-frame-options"], "SAMEORIGIN");
         assert_eq!((head.status.as_u16(), head.get_reason_phrase()), (200, Some("Fine")));
     }

@@ -1,0 +1,177 @@
+//! Check of routes: names, what they refer to, and routes that no request can reach.
+
+use super::diagnostics::Problem;
+use super::tree::{Entry, Node};
+use super::validate::join;
+use serde_json::{Value as Json, json};
+use std::collections::HashMap;
+
+/// Keys of a `match` of which one at most is given.
+const PATHS: [&str; 3] = ["path", "path_exact", "path_regex"];
+
+/// Adds all that is wrong with the routes of `root`.
+pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
+    let mut names: HashMap<&str, usize> = HashMap::new();
+    let mut places: HashMap<String, String> = HashMap::new();
+    for (index, route) in root.get("route").map(Node::items).unwrap_or_default().iter().enumerate()
+    {
+        let key = format!("route[{index}]");
+        check_reference(root, route, &key, "pool", problems);
+        check_reference(root, route, &key, "security_headers", problems);
+        check_name(route, index, &mut names, problems);
+        if let Some(matches) = route.get("match") {
+            check_match(matches, &join(&key, "match"), problems);
+        }
+        check_place(route, &key, &mut places, problems);
+    }
+}
+
+fn name_of(route: &Node) -> &str {
+    route.get("name").and_then(Node::text).unwrap_or("?")
+}
+
+fn check_name<'a>(
+    route: &'a Node,
+    index: usize,
+    names: &mut HashMap<&'a str, usize>,
+    problems: &mut Vec<Problem>,
+) {
+    let name = name_of(route);
+    if let Some(first) = names.insert(name, index).filter(|_| name != "?") {
+        let span = route.get("name").map_or(route.span.clone(), |node| node.span.clone());
+        let message = format!("`{name}` is already the name of route[{first}]");
+        problems.push(
+            Problem::new(&format!("route[{index}].name"), span, message)
+                .accepts("a name of its own"),
+        );
+    }
+}
+
+/// What no request could fulfil, or what says the same twice.
+fn check_match(matches: &Node, key: &str, problems: &mut Vec<Problem>) {
+    let paths: Vec<&Entry> =
+        matches.entries().iter().filter(|entry| PATHS.contains(&entry.key.as_str())).collect();
+    if let [first, second, ..] = paths[..] {
+        let message = format!("`{}` beside `{}`", second.key, first.key);
+        problems.push(
+            Problem::new(&join(key, &second.key), second.key_span.clone(), message)
+                .accepts("one of path, path_exact, path_regex; further ones in `all`"),
+        );
+    }
+    let mut seen: HashMap<String, &str> = HashMap::new();
+    for entry in matches.get("header").map(Node::entries).unwrap_or_default() {
+        if let Some(first) = seen.insert(entry.key.to_ascii_lowercase(), &entry.key) {
+            let key = format!("{key}.header.{}", entry.key);
+            let message = format!("`{}` is the same field as `{first}`", entry.key);
+            problems.push(
+                Problem::new(&key, entry.key_span.clone(), message)
+                    .accepts("each field once; further ones in `all`"),
+            );
+        }
+    }
+    for list in ["all", "any"] {
+        for (index, inner) in
+            matches.get(list).map(Node::items).unwrap_or_default().iter().enumerate()
+        {
+            check_match(inner, &format!("{key}.{list}[{index}]"), problems);
+        }
+    }
+    if let Some(not) = matches.get("not") {
+        check_match(not, &join(key, "not"), problems);
+    }
+}
+
+/// A route that asks for the same as one before it never gets a request.
+fn check_place(
+    route: &Node,
+    key: &str,
+    places: &mut HashMap<String, String>,
+    problems: &mut Vec<Problem>,
+) {
+    let name = name_of(route);
+    let matches = route.get("match");
+    let key = join(key, "match");
+    // What is wrong there was said; nothing else is said because of it.
+    if problems.iter().any(|problem| problem.key.starts_with(&key)) {
+        return;
+    }
+    let place = canonical(matches.map_or_else(|| json!({}), Node::to_json), true).to_string();
+    if let Some(first) = places.get(&place) {
+        let node = matches.or(route.get("name"));
+        let span = node.map_or(route.span.clone(), |node| node.span.clone());
+        let message = format!("route `{name}` can never match: `{first}` takes its requests");
+        problems
+            .push(Problem::new(&key, span, message).accepts("a match that no route before it has"));
+    } else {
+        places.insert(place, name.to_owned());
+    }
+}
+
+/// `matches` such that two which take the same requests are written the same.
+fn canonical(mut matches: Json, is_outermost: bool) -> Json {
+    let Json::Object(table) = &mut matches else { return matches };
+    if is_outermost && !PATHS.iter().any(|path| table.contains_key(*path)) {
+        table.insert("path".into(), "/".into());
+    }
+    for (key, value) in table.iter_mut() {
+        let old = value.take();
+        *value = match (key.as_str(), old) {
+            ("host", Json::String(host)) => host.to_ascii_lowercase().into(),
+            ("path", Json::String(path)) => path.strip_suffix('/').unwrap_or(&path).into(),
+            ("header", Json::Object(fields)) => {
+                fields.into_iter().map(|(name, to)| (name.to_ascii_lowercase(), to)).collect()
+            }
+            ("not", not) => canonical(not, false),
+            (_, Json::Array(items)) => {
+                let mut items: Vec<Json> =
+                    items.into_iter().map(|item| canonical(item, false)).collect();
+                items.sort_by_key(Json::to_string);
+                items.dedup();
+                items.into()
+            }
+            (_, other) => other,
+        };
+    }
+    matches
+}
+
+/// `route.KIND` must name a table `[KIND.NAME]`.
+fn check_reference(root: &Node, route: &Node, key: &str, kind: &str, problems: &mut Vec<Problem>) {
+    check_reference_to(root, route, key, (kind, kind), problems);
+}
+
+/// The key of this name, in `table`, must name a table of this kind.
+pub(super) fn check_reference_to(
+    root: &Node,
+    table: &Node,
+    key: &str,
+    (name_of_key, kind): (&str, &str),
+    problems: &mut Vec<Problem>,
+) {
+    let Some(node) = table.get(name_of_key) else { return };
+    let Some(name) = node.text() else { return };
+    let defined: Vec<&str> = root
+        .get(kind)
+        .map(Node::entries)
+        .unwrap_or_default()
+        .iter()
+        .map(|entry| entry.key.as_str())
+        .collect();
+    if defined.contains(&name) {
+        return;
+    }
+    let accepted = if defined.is_empty() {
+        format!("a table `[{kind}.{name}]`; there is none of its kind")
+    } else {
+        format!("one of {}", defined.join(", "))
+    };
+    problems.push(
+        Problem::new(
+            &join(key, name_of_key),
+            node.span.clone(),
+            format!("no {kind} is called `{name}`"),
+        )
+        .accepts(accepted)
+        .suggests(name, defined),
+    );
+}
