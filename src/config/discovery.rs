@@ -24,7 +24,9 @@ pub struct Dns {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65_535))]
     pub port: Option<u16>,
-    /// What is asked for.
+    /// What is asked for: addresses of IPv4 (`"a"`), of IPv6 (`"aaaa"`), of both, or services
+    /// (`"srv"`, RFC 2782), which have ports and weights. Of these the lowest priority is used
+    /// and all others are backups; weights above 1000 are scaled down, and 0 counts as 1.
     #[serde(default, rename = "type")]
     pub kind: DnsKind,
     /// The name servers, each an IP address, with a port if it is not 53. The next is asked
@@ -68,9 +70,7 @@ pub enum DnsKind {
     /// Addresses of IPv6.
     #[serde(rename = "aaaa")]
     Aaaa,
-    /// Services (RFC 2782): hosts with ports and weights. Those of the lowest priority are
-    /// used, all others are backups. Weights above 1000 are scaled down; a weight of 0 counts
-    /// as 1.
+    /// Services: hosts with ports and weights.
     #[serde(rename = "srv")]
     Srv,
 }

@@ -22,7 +22,9 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HealthCheck {
-    /// What is asked.
+    /// What is asked: `"http"`: a request, whose status decides, and the body if that is looked
+    /// at; `"grpc"`: `grpc.health.v1.Health/Check`, where SERVING is a pass; `"tcp"`: a
+    /// connection, which the system opens even where the backend hangs.
     #[serde(rename = "type")]
     pub kind: HealthKind,
     /// From the start of one check to that of the next, give or take a tenth, so that many

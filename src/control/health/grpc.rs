@@ -222,6 +222,14 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_message_is_too_odd(body: Vec<u8>) {
+            drop(judge_message(&body));
+            drop(serving_status(&body));
+        }
+    }
+
     #[test]
     fn a_timeout_has_eight_digits_at_most() {
         assert_eq!(timeout(Duration::from_secs(2)), "2000m");

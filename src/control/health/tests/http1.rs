@@ -44,6 +44,7 @@ async fn the_body_decides_if_it_is_looked_at() {
         ("body = 'ok'", ok(""), false, "body lacks \"ok\""),
         ("body = 'ok'", chunked, true, "status 200"),
         ("body = 'ok'", format!("{head}\r\nup to the end: ok"), true, "status 200"),
+        ("body = 'ok'", "HTTP/1.0 200 OK\r\n\r\nok".into(), true, "status 200"),
         ("body = 'ok'", ok(&huge), false, "body's first 64 KiB lacks \"ok\""),
         ("body = 'ok'", ok(&late), false, "body's first 64 KiB lacks \"ok\""),
         ("body = 'ok'", ok(&in_time), true, "status 200"),
