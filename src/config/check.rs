@@ -134,6 +134,12 @@ fn check_pools(root: &Node, problems: &mut Vec<Problem>) {
         check_reference_to(root, &pool.node, &key, ("backup_pool", "pool"), problems);
         check_backup_ring(root, pool, problems);
         check_sticky(pool, problems);
+        if let Some(dns) = pool.node.get("dns") {
+            super::discovery::check(&format!("{key}.dns"), dns, problems);
+        }
+        if let Some(health) = pool.node.get("health") {
+            super::health::check(&format!("{key}.health"), health, problems);
+        }
         let backends = pool.node.get("backends").map(Node::items).unwrap_or_default();
         let mut seen = HashMap::new();
         for (index, backend) in backends.iter().enumerate() {

@@ -3,6 +3,8 @@
 //! One row per kind of text value. The check uses the very parser of the type, so a
 //! string that passes here cannot fail later.
 
+use super::discovery::{DnsName, NameServer};
+use super::health::{BodyRegex, BodyText, CheckPath, ServiceName, StatusSet};
 use super::listener::Address;
 use super::matching::{CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern};
 use super::network::Network;
@@ -28,9 +30,14 @@ pub struct FormatRow {
 /// All formats, in alphabetical order.
 pub const FORMATS: &[FormatRow] = &[
     row::<BackendEntry>(),
+    row::<BodyRegex>(),
+    row::<BodyText>(),
     row::<ByteSize>(),
+    row::<CheckPath>(),
     row::<CookieName>(),
+    row::<DnsName>(),
     row::<FieldName>(),
+    row::<ServiceName>(),
     row::<HashSource>(),
     FormatRow {
         name: "header-value",
@@ -43,6 +50,7 @@ pub const FORMATS: &[FormatRow] = &[
     row::<AccessLogTarget>(),
     row::<MethodName>(),
     row::<RouteId>(),
+    row::<NameServer>(),
     row::<Network>(),
     row::<ParameterName>(),
     row::<FilePath>(),
@@ -53,6 +61,7 @@ pub const FORMATS: &[FormatRow] = &[
     row::<Pattern>(),
     row::<Secret>(),
     row::<Address>(),
+    row::<StatusSet>(),
 ];
 
 const fn row<T: TextValue>() -> FormatRow {

@@ -12,8 +12,10 @@ pub mod admin;
 pub mod check;
 mod check_routes;
 pub mod diagnostics;
+pub mod discovery;
 pub mod expand;
 pub mod formats;
+pub mod health;
 mod json;
 pub mod listener;
 pub mod matching;
@@ -33,7 +35,9 @@ pub mod value_match;
 
 pub use admin::Admin;
 pub use diagnostics::{Diagnostics, Problem, Severity};
+pub use discovery::Dns;
 pub use expand::{Environment, ProcessEnvironment};
+pub use health::HealthCheck;
 pub use listener::{Address, Http2, Listener, ListenerProtocol, ListenerTimeouts};
 pub use matching::{
     CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern, RouteMatch,
