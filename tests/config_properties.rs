@@ -15,10 +15,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Output};
 use vanne::config::{
-    self, AccessLog, AccessLogTarget, Address, AlgorithmName, Config, Environment, Format, Http2,
-    Listener, ListenerProtocol, ListenerTimeouts, Log, LogLevel, PathPrefix, Pool, PoolHttp2,
-    PoolProtocol, PoolTimeouts, PoolTls, Probe, Process, Route, RouteMatch, RouteTimeouts, Source,
-    ValueMatch, ValueRule,
+    self, AccessLog, AccessLogTarget, Address, AlgorithmName, Config, Environment, FieldValue,
+    FixedAnswer, Format, Http2, Listener, ListenerProtocol, ListenerTimeouts, Log, LogLevel,
+    PathPrefix, Pool, PoolHttp2, PoolProtocol, PoolTimeouts, PoolTls, Probe, Process, Redirect,
+    Route, RouteMatch, RouteTimeouts, Scheme, Source, ValueMatch, ValueRule,
 };
 use vanne::types::units::Period;
 use vanne_filters::SecurityHeaders;
@@ -199,25 +199,73 @@ fn matches() -> impl Strategy<Value = RouteMatch> {
     })
 }
 
+fn redirect() -> impl Strategy<Value = Redirect> {
+    let to = select(vec!["/new", "https://a.example/x?y=1", "http://a:80"]);
+    let status = select(vec![301, 302, 303, 307, 308_u16]);
+    let parts = (option::of(1_u16..), option::of(select(vec![Scheme::Http, Scheme::Https])));
+    (to, any::<bool>(), parts, status, any::<bool>()).prop_map(
+        |(to, is_whole, (port, scheme), status, keep_query)| Redirect {
+            to: is_whole.then(|| to.parse().unwrap()),
+            host: (!is_whole).then(|| "b.example".parse().unwrap()),
+            path: (!is_whole && keep_query).then(|| "/x".parse().unwrap()),
+            port: port.filter(|_| !is_whole),
+            scheme: scheme.filter(|_| !is_whole),
+            status: status.try_into().unwrap(),
+            keep_query,
+        },
+    )
+}
+
+fn fixed_answer() -> impl Strategy<Value = FixedAnswer> {
+    let headers = btree_map("x-[a-z]{1,5}", "[ -~]{0,8}", 0..3);
+    (206_u16..=303, option::of("\\PC{0,20}"), headers).prop_map(|(status, body, headers)| {
+        FixedAnswer {
+            status,
+            body,
+            headers: headers
+                .into_iter()
+                .map(|(name, value)| (name.parse().unwrap(), FieldValue(value)))
+                .collect(),
+            ..FixedAnswer::default()
+        }
+    })
+}
+
+/// Where the requests of a route go.
+#[derive(Clone, Debug)]
+enum Target {
+    Pool(Index),
+    Redirect(Redirect),
+    Answer(FixedAnswer),
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    prop_oneof![
+        any::<Index>().prop_map(Target::Pool),
+        redirect().prop_map(Target::Redirect),
+        fixed_answer().prop_map(Target::Answer),
+    ]
+}
+
 /// A route but for what it refers to, which is chosen among what there is.
 #[derive(Clone, Debug)]
 struct Sketch {
     name: String,
     matches: RouteMatch,
     timeouts: RouteTimeouts,
-    pool: Index,
+    target: Target,
     headers: Option<Index>,
 }
 
 fn route() -> impl Strategy<Value = Sketch> {
     let timeouts =
         (period(), period()).prop_map(|(total, tunnel_idle)| RouteTimeouts { total, tunnel_idle });
-    (name(), matches(), timeouts, any::<Index>(), any::<Option<Index>>()).prop_map(
-        |(name, matches, timeouts, pool, headers)| Sketch {
+    (name(), matches(), timeouts, target(), any::<Option<Index>>()).prop_map(
+        |(name, matches, timeouts, target, headers)| Sketch {
             name,
             matches,
             timeouts,
-            pool,
+            target,
             headers,
         },
     )
@@ -274,7 +322,18 @@ prop_compose! {
             .map(|sketch| Route {
                 name: sketch.name.parse().unwrap(),
                 matches: sketch.matches,
-                pool: sketch.pool.get(&pool_names).parse().unwrap(),
+                pool: match &sketch.target {
+                    Target::Pool(index) => Some(index.get(&pool_names).parse().unwrap()),
+                    _ => None,
+                },
+                redirect: match &sketch.target {
+                    Target::Redirect(redirect) => Some(redirect.clone()),
+                    _ => None,
+                },
+                answer: match sketch.target {
+                    Target::Answer(answer) => Some(answer),
+                    _ => None,
+                },
                 security_headers: sketch
                     .headers
                     .filter(|_| !header_names.is_empty())

@@ -9,6 +9,23 @@ use std::collections::HashMap;
 /// Keys of a `match` of which one at most is given.
 const PATHS: [&str; 3] = ["path", "path_exact", "path_regex"];
 
+/// Keys of a route of which exactly one is given: where its requests go.
+const TARGETS: [&str; 3] = ["pool", "redirect", "answer"];
+/// Parts of a redirect's address.
+const PARTS: [&str; 4] = ["scheme", "host", "port", "path"];
+/// Fields that frame a message or are of one connection: never the config's.
+const FRAMING: [&str; 9] = [
+    "connection",
+    "content-length",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+
 /// Adds all that is wrong with the routes of `root`.
 pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
     let mut names: HashMap<&str, usize> = HashMap::new();
@@ -19,6 +36,13 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
         check_reference(root, route, &key, "pool", problems);
         check_reference(root, route, &key, "security_headers", problems);
         check_name(route, index, &mut names, problems);
+        check_target(route, &key, problems);
+        if let Some(redirect) = route.get("redirect") {
+            check_redirect(redirect, &join(&key, "redirect"), problems);
+        }
+        if let Some(answer) = route.get("answer") {
+            check_answer(answer, &join(&key, "answer"), problems);
+        }
         if let Some(matches) = route.get("match") {
             check_match(matches, &join(&key, "match"), problems);
         }
@@ -45,6 +69,92 @@ fn check_name<'a>(
                 .accepts("a name of its own"),
         );
     }
+}
+
+/// A route leads to exactly one place.
+fn check_target(route: &Node, key: &str, problems: &mut Vec<Problem>) {
+    let accepted = format!("exactly one of {}", TARGETS.join(", "));
+    let is_target = |entry: &&Entry| TARGETS.contains(&entry.key.as_str());
+    let targets: Vec<&Entry> = route.entries().iter().filter(is_target).collect();
+    match targets[..] {
+        [] => {
+            let span = route.get("name").map_or(route.span.clone(), |node| node.span.clone());
+            problems.push(Problem::new(key, span, "this route leads nowhere").accepts(accepted));
+        }
+        [_] => {}
+        [first, ref others @ ..] => {
+            for other in others {
+                let message = format!("`{}` beside `{}`", other.key, first.key);
+                let key = join(key, &other.key);
+                problems.push(
+                    Problem::new(&key, other.key_span.clone(), message).accepts(accepted.clone()),
+                );
+            }
+        }
+    }
+}
+
+/// A redirect leads to one address, and not to its own.
+fn check_redirect(redirect: &Node, key: &str, problems: &mut Vec<Problem>) {
+    let part = redirect.entries().iter().find(|entry| PARTS.contains(&entry.key.as_str()));
+    match (redirect.get("to"), part) {
+        (Some(_), Some(part)) => {
+            let message = format!("`{}` beside `to`, which is the whole address", part.key);
+            problems.push(
+                Problem::new(&join(key, &part.key), part.key_span.clone(), message)
+                    .accepts(format!("`to`, or some of {}", PARTS.join(", "))),
+            );
+        }
+        (None, None) => {
+            let message = "this redirect leads to where it comes from";
+            problems.push(
+                Problem::new(key, redirect.span.clone(), message)
+                    .accepts(format!("`to`, or some of {}", PARTS.join(", "))),
+            );
+        }
+        _ => {}
+    }
+}
+
+/// An answer has one body, if its status allows for one, and no fields that are not its own.
+fn check_answer(answer: &Node, key: &str, problems: &mut Vec<Problem>) {
+    let body_of = |name: &str| answer.entries().iter().find(|entry| entry.key == name);
+    let body = body_of("body").or(body_of("body_file"));
+    if let (Some(_), Some(file)) = (body_of("body"), body_of("body_file")) {
+        let problem = Problem::new(&join(key, "body_file"), file.key_span.clone(), "a second body");
+        problems.push(problem.accepts("either `body` or `body_file`"));
+    }
+    let status = answer.get("status").map(Node::to_json).and_then(|status| status.as_u64());
+    if let (Some(status @ (204 | 205 | 304)), Some(body)) = (status, body) {
+        let message = format!("an answer {status} has no body");
+        problems.push(
+            Problem::new(&join(key, &body.key), body.key_span.clone(), message)
+                .accepts("no body, or another status"),
+        );
+    }
+    for field in answer.get("headers").map(Node::entries).unwrap_or_default() {
+        let instead = match field.key.to_ascii_lowercase().as_str() {
+            "content-type" => "`content_type` for it",
+            "date" => "no date: it is that of the answer",
+            _ => "",
+        };
+        check_field(field, &join(key, "headers"), instead, problems);
+    }
+}
+
+/// A field that the config may not touch; `instead` says what to do, if it is not one that
+/// frames messages.
+fn check_field(field: &Entry, table: &str, instead: &str, problems: &mut Vec<Problem>) {
+    let is_framing = FRAMING.iter().any(|name| field.key.eq_ignore_ascii_case(name));
+    let accepted = match instead {
+        "" if is_framing => "other fields: this one is of a connection, or frames a message",
+        "" => return,
+        instead => instead,
+    };
+    let message = format!("`{}` cannot be set here", field.key);
+    problems.push(
+        Problem::new(&join(table, &field.key), field.key_span.clone(), message).accepts(accepted),
+    );
 }
 
 /// What no request could fulfil, or what says the same twice.

@@ -3,6 +3,7 @@
 //! One row per kind of text value. The check uses the very parser of the type, so a
 //! string that passes here cannot fail later.
 
+use super::answer::RedirectTo;
 use super::listener::Address;
 use super::matching::{CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern};
 use super::network::Network;
@@ -44,6 +45,7 @@ pub const FORMATS: &[FormatRow] = &[
     row::<PathPrefix>(),
     row::<PathPattern>(),
     row::<Period>(),
+    row::<RedirectTo>(),
     row::<Pattern>(),
     row::<Secret>(),
     row::<Address>(),

@@ -4,7 +4,7 @@
 //! filters, metrics. Compiling has no effect; publishing is the caller's.
 
 mod matching;
-mod routes;
+pub(super) mod routes;
 
 use super::certs::Keeper;
 use super::kept::Kept;
@@ -34,7 +34,7 @@ pub enum CompileError {
         /// Its name.
         name: String,
     },
-    /// A file that a pool's TLS names.
+    /// A file that the config names.
     #[error("{path}: {why}")]
     File {
         /// The key that names it.

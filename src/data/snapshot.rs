@@ -6,8 +6,8 @@
 
 use super::chain::Chain;
 use super::generation::Generation;
-use super::pool::Pool;
 use super::route::RouteTable;
+use super::target::Target;
 use crate::observe::metrics::Series;
 use crate::types::ids::RouteId;
 use arc_swap::ArcSwap;
@@ -25,21 +25,6 @@ pub struct Snapshot {
     pub default_chain: Chain,
     /// Which config this is.
     pub generation: Arc<Generation>,
-}
-
-/// Where the requests of a route go.
-pub enum Target {
-    /// To a backend of this pool.
-    Pool(Arc<Pool>),
-}
-
-impl Target {
-    /// The pool, if it is one.
-    #[must_use]
-    pub fn pool(&self) -> Option<&Arc<Pool>> {
-        let Self::Pool(pool) = self;
-        Some(pool)
-    }
 }
 
 /// A route: match (in the table) → target and rules.
@@ -122,7 +107,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::data::balance;
     use crate::data::outcome::Outcome;
-    use crate::data::pool::{Backend, BackendState, Timeouts};
+    use crate::data::pool::{Backend, BackendState, Pool, Timeouts};
     use prometheus::{HistogramOpts, IntGauge};
 
     fn numbered(number: u64) -> Snapshot {

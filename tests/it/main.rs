@@ -34,6 +34,7 @@ mod reload_watch;
 mod routing;
 mod settings;
 mod streaming;
+mod targets;
 mod time_limits;
 mod tls;
 mod upstream_tls;

@@ -1,9 +1,12 @@
 //! Stages 1 to 6 of an exchange: who asks, whether it may go on, and where to.
+//!
+//! What a route answers itself is in `own`.
 
 use super::{Action, Exchange, Facts};
 use crate::data::listener::{admit, client, redirect};
+use crate::data::pool::Pool;
 use crate::data::refusal::Refusal;
-use crate::data::snapshot::Target;
+use crate::data::target::Target;
 use crate::data::upstream::{Protocol, forward};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -37,7 +40,23 @@ impl Exchange {
             return self.refuse(Refusal::NoRoute, now);
         };
         self.snapshot = None;
-        let Target::Pool(pool) = &route.target;
+        if let Some(pool) = route.target.pool() {
+            self.prepare(head, pool);
+        }
+        let verdict = route.chain.on_request(head, &mut self.request_edits);
+        self.route = Some(Arc::clone(&route));
+        match (verdict, &route.target) {
+            (Verdict::Reject(rejection), _) => self.refuse(Refusal::Filter(rejection), now),
+            (Verdict::Continue, Target::Pool(_)) => self.attempt(now),
+            (Verdict::Continue, Target::Redirect(redirect)) => {
+                self.redirect_by(redirect, head, now)
+            }
+            (Verdict::Continue, Target::Answer(fixed)) => self.answer_by(fixed, now),
+        }
+    }
+
+    /// Gets ready for attempts at backends of `pool`: what changes in the head on its way there.
+    fn prepare(&mut self, head: &RequestHead<'_>, pool: &Arc<Pool>) {
         self.is_websocket = admit::asks_for_websocket(head);
         forward::request_edits(
             head,
@@ -49,14 +68,8 @@ impl Exchange {
             },
             &mut self.request_edits,
         );
-        let verdict = route.chain.on_request(head, &mut self.request_edits);
         self.retries_left = pool.connect_retries;
         self.pool = Some(Arc::clone(pool));
-        self.route = Some(route);
-        match verdict {
-            Verdict::Reject(rejection) => self.refuse(Refusal::Filter(rejection), now),
-            Verdict::Continue => self.attempt(now),
-        }
     }
 
     /// The answer that sends the client to HTTPS, where the listener wants that.

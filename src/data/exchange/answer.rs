@@ -5,6 +5,7 @@
 
 use crate::data::chain::Chain;
 use crate::data::refusal::{Refusal, phrase};
+use crate::data::target::FixedAnswer;
 use crate::data::upstream::forward::REQUEST_ID;
 use crate::types::request_id::RequestId;
 use bytes::Bytes;
@@ -28,12 +29,6 @@ impl Answer {
     #[must_use]
     pub fn build(refusal: Refusal, id: RequestId, asked: Asked, chain: Option<&Chain>) -> Self {
         let status = refusal.row().status;
-        let mut edits = HeadEdits::new();
-        edits.set(REQUEST_ID, id.to_value());
-        if let Some(chain) = chain {
-            let head = ResponseHead { status, fields: &NoFields };
-            chain.on_response(asked, &head, &mut edits);
-        }
         let mut fields = vec![
             (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
             (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -42,16 +37,30 @@ impl Answer {
             // RFC 9110 §15.5.6 asks for Allow; what is allowed is each backend's matter.
             fields.push((header::ALLOW, HeaderValue::from_static("")));
         }
+        let body = line(status, refusal.reason(), id);
+        Self::of(&FixedAnswer { status, fields, body }, id, asked, chain)
+    }
+
+    /// The answer `fixed` to what was `asked`, with what `chain` adds.
+    #[must_use]
+    pub fn of(fixed: &FixedAnswer, id: RequestId, asked: Asked, chain: Option<&Chain>) -> Self {
+        let FixedAnswer { status, mut fields, body } = fixed.clone();
+        let mut edits = HeadEdits::new();
+        edits.set(REQUEST_ID, id.to_value());
+        if let Some(chain) = chain {
+            let head = ResponseHead { status, fields: &NoFields };
+            chain.on_response(asked, &head, &mut edits);
+        }
         apply(&edits, &mut fields);
         debug_assert!(fields.iter().any(|(name, _)| *name == REQUEST_ID));
-        Self { status, fields, body: text(status, refusal, id) }
+        Self { status, fields, body }
     }
 
     /// The same as a redirect to this address.
     #[must_use]
     pub fn to_redirect(mut self, status: u16, to: HeaderValue, id: RequestId) -> Self {
         self.fields.push((header::LOCATION, to));
-        Self { status, body: text(status, Refusal::HttpsRedirect, id), ..self }
+        Self { status, body: line(status, Refusal::HttpsRedirect.reason(), id), ..self }
     }
 
     /// The same for a gRPC call: its status and reason in the head, and no body.
@@ -70,8 +79,9 @@ impl Answer {
     }
 }
 
-fn text(status: u16, refusal: Refusal, id: RequestId) -> Bytes {
-    format!("{status} {}: {} (request {id})\n", phrase(status), refusal.reason()).into()
+/// The body of an answer that says no more than why.
+pub(super) fn line(status: u16, reason: &str, id: RequestId) -> Bytes {
+    format!("{status} {}: {reason} (request {id})\n", phrase(status)).into()
 }
 
 fn apply(edits: &HeadEdits, fields: &mut Vec<(HeaderName, HeaderValue)>) {

@@ -14,6 +14,7 @@ mod answer;
 mod attempts;
 mod deadline;
 mod facts;
+mod own;
 
 pub use answer::Answer;
 pub use deadline::Waiting;
@@ -293,18 +294,13 @@ impl Exchange {
     /// else by cutting it.
     fn refuse(&mut self, refusal: Refusal, now: Instant) -> Action {
         self.end_attempt(Outcome::of_refusal(refusal), Some(refusal), now);
-        self.phase = Phase::Ended;
         self.refusal = Some(refusal);
-        self.progress = now;
-        self.waiting = Waiting::Client;
-        if self.is_head_sent {
+        let status = self.status.filter(|_| self.is_head_sent).unwrap_or(refusal.row().status);
+        let is_cut = self.is_head_sent || refusal == Refusal::ClientGone;
+        self.end_with(status, now);
+        if is_cut {
             return Action::Cut;
         }
-        self.status = Some(refusal.row().status);
-        if refusal == Refusal::ClientGone {
-            return Action::Cut;
-        }
-        self.is_head_sent = true;
         let default = self.snapshot.as_ref().map(|snapshot| &snapshot.default_chain);
         let chain = self.route.as_ref().map(|route| &route.chain).or(default);
         let answer = Answer::build(refusal, self.id, Asked { is_https: self.is_https() }, chain);
