@@ -15,10 +15,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Output};
 use vanne::config::{
-    self, AccessLog, AccessLogTarget, Address, AlgorithmName, Config, Environment, FieldValue,
-    FixedAnswer, Format, Http2, Listener, ListenerProtocol, ListenerTimeouts, Log, LogLevel,
-    PathPrefix, Pool, PoolHttp2, PoolProtocol, PoolTimeouts, PoolTls, Probe, Process, Redirect,
-    Route, RouteMatch, RouteTimeouts, Scheme, Source, ValueMatch, ValueRule,
+    self, AccessLog, AccessLogTarget, Address, AlgorithmName, Config, Environment, FieldEdits,
+    FieldValue, FixedAnswer, Format, Http2, Listener, ListenerProtocol, ListenerTimeouts, Log,
+    LogLevel, PathPrefix, Pool, PoolHttp2, PoolProtocol, PoolTimeouts, PoolTls, Probe, Process,
+    Redirect, Rewrite, Route, RouteHeaders, RouteMatch, RouteTimeouts, Scheme, Source, ValueMatch,
+    ValueRule,
 };
 use vanne::types::units::Period;
 use vanne_filters::SecurityHeaders;
@@ -48,7 +49,7 @@ fn address() -> impl Strategy<Value = SocketAddr> {
 
 fn process() -> impl Strategy<Value = Process> {
     let drain = (1_u64..40_000, 1_u64..40_000);
-    (option::of(1_u16..=256), drain, 0_u32..=1_000_000).prop_map(
+    (option::of(1_u16..=256), drain, 1_u32..=1_000_000).prop_map(
         |(workers, (delay, longer), idle_upstream_connections)| Process {
             workers,
             drain_delay: format!("{delay}ms").parse().unwrap(),
@@ -231,6 +232,23 @@ fn fixed_answer() -> impl Strategy<Value = FixedAnswer> {
     })
 }
 
+fn field_edits() -> impl Strategy<Value = FieldEdits> {
+    let name = || "x-[a-z]{1,5}".prop_map(|name| name.parse().unwrap());
+    let value = || "[ -z|~]{0,4}(\\{(client|host|request_id)\\})?".prop_map(|v| v.parse().unwrap());
+    (btree_map(name(), value(), 0..2), btree_map(name(), value(), 0..2), vec(name(), 0..2))
+        .prop_map(|(set, add, remove)| FieldEdits { set, add, remove })
+}
+
+fn rewrite() -> impl Strategy<Value = Rewrite> {
+    let path = select(vec!["/a", "/$1/x", "/$$"]);
+    (any::<bool>(), path).prop_map(|(has_host, path)| Rewrite {
+        host: has_host.then(|| "c.example".parse().unwrap()),
+        path_prefix: None,
+        path_regex: path.contains("$1").then(|| "/(.*)".parse().unwrap()),
+        path: Some(path.parse().unwrap()),
+    })
+}
+
 /// Where the requests of a route go.
 #[derive(Clone, Debug)]
 enum Target {
@@ -254,18 +272,21 @@ struct Sketch {
     matches: RouteMatch,
     timeouts: RouteTimeouts,
     target: Target,
+    edits: (FieldEdits, FieldEdits, Option<Rewrite>),
     headers: Option<Index>,
 }
 
 fn route() -> impl Strategy<Value = Sketch> {
     let timeouts =
         (period(), period()).prop_map(|(total, tunnel_idle)| RouteTimeouts { total, tunnel_idle });
-    (name(), matches(), timeouts, target(), any::<Option<Index>>()).prop_map(
-        |(name, matches, timeouts, target, headers)| Sketch {
+    let edits = (field_edits(), field_edits(), option::of(rewrite()));
+    (name(), matches(), timeouts, target(), edits, any::<Option<Index>>()).prop_map(
+        |(name, matches, timeouts, target, edits, headers)| Sketch {
             name,
             matches,
             timeouts,
             target,
+            edits,
             headers,
         },
     )
@@ -321,6 +342,14 @@ prop_compose! {
             })
             .map(|sketch| Route {
                 name: sketch.name.parse().unwrap(),
+                headers: RouteHeaders {
+                    request: match &sketch.target {
+                        Target::Pool(_) => sketch.edits.0,
+                        _ => FieldEdits::default(),
+                    },
+                    response: sketch.edits.1,
+                },
+                rewrite: sketch.edits.2.filter(|_| matches!(sketch.target, Target::Pool(_))),
                 matches: sketch.matches,
                 pool: match &sketch.target {
                     Target::Pool(index) => Some(index.get(&pool_names).parse().unwrap()),

@@ -76,6 +76,7 @@ fn snapshot(config: &config::Config, means: &mut Means<'_>) -> Snapshot {
         id: plain.id.clone(),
         target: target::Target::Pool(Arc::clone(pool)),
         chain: Chain::new(vec![Arc::new(Panics)]),
+        edits: plain.edits.clone(),
         total: plain.total,
         tunnel_idle: plain.tunnel_idle,
         metrics: RouteMetrics {

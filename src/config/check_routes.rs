@@ -1,5 +1,6 @@
 //! Check of routes: names, what they refer to, and routes that no request can reach.
 
+use super::check_edits::{self, Field};
 use super::diagnostics::Problem;
 use super::tree::{Entry, Node};
 use super::validate::join;
@@ -13,18 +14,8 @@ const PATHS: [&str; 3] = ["path", "path_exact", "path_regex"];
 const TARGETS: [&str; 3] = ["pool", "redirect", "answer"];
 /// Parts of a redirect's address.
 const PARTS: [&str; 4] = ["scheme", "host", "port", "path"];
-/// Fields that frame a message or are of one connection: never the config's.
-const FRAMING: [&str; 9] = [
-    "connection",
-    "content-length",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "http2-settings",
-];
+/// What to say of a date.
+const NO_DATE: &str = "no date: it is that of the answer";
 
 /// Adds all that is wrong with the routes of `root`.
 pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
@@ -43,6 +34,7 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
         if let Some(answer) = route.get("answer") {
             check_answer(answer, &join(&key, "answer"), problems);
         }
+        check_edits::check(route, &key, problems);
         if let Some(matches) = route.get("match") {
             check_match(matches, &join(&key, "match"), problems);
         }
@@ -132,29 +124,11 @@ fn check_answer(answer: &Node, key: &str, problems: &mut Vec<Problem>) {
                 .accepts("no body, or another status"),
         );
     }
+    let instead = [("content-type", "`content_type` for it"), ("date", NO_DATE)];
     for field in answer.get("headers").map(Node::entries).unwrap_or_default() {
-        let instead = match field.key.to_ascii_lowercase().as_str() {
-            "content-type" => "`content_type` for it",
-            "date" => "no date: it is that of the answer",
-            _ => "",
-        };
-        check_field(field, &join(key, "headers"), instead, problems);
+        let place = Field { name: &field.key, table: &join(key, "headers"), span: &field.key_span };
+        check_edits::check_field(place, &instead, problems);
     }
-}
-
-/// A field that the config may not touch; `instead` says what to do, if it is not one that
-/// frames messages.
-fn check_field(field: &Entry, table: &str, instead: &str, problems: &mut Vec<Problem>) {
-    let is_framing = FRAMING.iter().any(|name| field.key.eq_ignore_ascii_case(name));
-    let accepted = match instead {
-        "" if is_framing => "other fields: this one is of a connection, or frames a message",
-        "" => return,
-        instead => instead,
-    };
-    let message = format!("`{}` cannot be set here", field.key);
-    problems.push(
-        Problem::new(&join(table, &field.key), field.key_span.clone(), message).accepts(accepted),
-    );
 }
 
 /// What no request could fulfil, or what says the same twice.

@@ -4,6 +4,7 @@
 //! string that passes here cannot fail later.
 
 use super::answer::RedirectTo;
+use super::edits::PathTemplate;
 use super::listener::Address;
 use super::matching::{CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern};
 use super::network::Network;
@@ -12,6 +13,7 @@ use super::route::{Host, PathPrefix};
 use super::secret::Secret;
 use crate::types::ids::RouteId;
 use crate::types::pattern::Pattern;
+use crate::types::template::Template;
 use crate::types::text::TextValue;
 use crate::types::units::Period;
 
@@ -29,6 +31,7 @@ pub struct FormatRow {
 pub const FORMATS: &[FormatRow] = &[
     row::<CookieName>(),
     row::<FieldName>(),
+    row::<Template>(),
     FormatRow {
         name: "header-value",
         accepted: "visible characters, spaces and tabs: what a header field may hold",
@@ -44,6 +47,7 @@ pub const FORMATS: &[FormatRow] = &[
     row::<FilePath>(),
     row::<PathPrefix>(),
     row::<PathPattern>(),
+    row::<PathTemplate>(),
     row::<Period>(),
     row::<RedirectTo>(),
     row::<Pattern>(),

@@ -11,8 +11,10 @@
 pub mod admin;
 pub mod answer;
 pub mod check;
+mod check_edits;
 mod check_routes;
 pub mod diagnostics;
+pub mod edits;
 pub mod expand;
 pub mod formats;
 mod json;
@@ -35,6 +37,7 @@ pub mod value_match;
 pub use admin::Admin;
 pub use answer::{FieldValue, FixedAnswer, Redirect, RedirectStatus, RedirectTo, Scheme};
 pub use diagnostics::{Diagnostics, Problem, Severity};
+pub use edits::{FieldEdits, PathTemplate, Rewrite, RouteHeaders};
 pub use expand::{Environment, ProcessEnvironment};
 pub use listener::{Address, Http2, Listener, ListenerProtocol, ListenerTimeouts};
 pub use matching::{

@@ -1,6 +1,7 @@
 //! `[[route]]`: which requests go where.
 
 use super::answer::{FixedAnswer, Redirect};
+use super::edits::{Rewrite, RouteHeaders};
 use super::matching::RouteMatch;
 use crate::types::ids::{FilterId, PoolId, RouteId};
 use crate::types::text::{TextValue, text_value};
@@ -41,6 +42,17 @@ pub struct Route {
     /// What its requests are answered with. A gRPC call gets what the status means there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<FixedAnswer>,
+    /// Changes of header fields, after all that Vanne changes itself: first `remove`, then
+    /// `set`, then `add`. In values `{client}` is the client's address (as `trusted_proxies`
+    /// say), `{host}` the host that was asked for, without port, and `{request_id}` the request's
+    /// id. Fields that frame a message or are of one connection (`Content-Length`,
+    /// `Connection`, …) cannot be changed.
+    #[serde(default)]
+    pub headers: RouteHeaders,
+    /// What the backend is asked for instead. The log keeps what the client asked for, and
+    /// `X-Forwarded-Host` tells the backend its host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewrite: Option<Rewrite>,
     /// The `[security_headers.NAME]` for its answers. Without it: the preset, which is what
     /// that table's defaults say.
     #[serde(default, skip_serializing_if = "Option::is_none")]

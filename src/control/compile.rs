@@ -3,6 +3,7 @@
 //! Everything a request could need to look up by name is resolved here once: pools,
 //! filters, metrics. Compiling has no effect; publishing is the caller's.
 
+mod edits;
 mod matching;
 pub(super) mod routes;
 

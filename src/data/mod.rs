@@ -20,8 +20,9 @@ pub mod listener;
 // 2 which route, and where its requests go
 pub mod route;
 pub mod target;
-// 3 the route's filters; 9 the same on the answer
+// 3 the route's filters and edits; 9 the same on the answer
 pub mod chain;
+pub mod edits;
 // 6 which backend
 pub mod balance;
 pub mod pool;

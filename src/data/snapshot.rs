@@ -5,6 +5,7 @@
 //! not fight over one reference count.
 
 use super::chain::Chain;
+use super::edits::RouteEdits;
 use super::generation::Generation;
 use super::route::RouteTable;
 use super::target::Target;
@@ -35,6 +36,8 @@ pub struct Route {
     pub target: Target,
     /// Its filters.
     pub chain: Chain,
+    /// What it changes on the way.
+    pub edits: RouteEdits,
     /// The longest a request may take, from its first byte to the answer's last.
     pub total: Duration,
     /// The longest a tunnel may be silent.
@@ -152,6 +155,7 @@ pub(crate) mod tests {
             id: name.parse().unwrap(),
             target: Target::Pool(Arc::new(pool)),
             chain: Chain::default(),
+            edits: RouteEdits::default(),
             total: Duration::from_secs(100),
             tunnel_idle: Duration::from_secs(50),
             generation: Generation::new(1),

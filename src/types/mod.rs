@@ -4,5 +4,6 @@ pub mod clock;
 pub mod ids;
 pub mod pattern;
 pub mod request_id;
+pub mod template;
 pub mod text;
 pub mod units;

@@ -31,6 +31,7 @@ mod reload;
 mod reload_effects;
 mod reload_listeners;
 mod reload_watch;
+mod rewriting;
 mod routing;
 mod settings;
 mod streaming;

@@ -1,6 +1,6 @@
 //! Routes: the config's list of routes → the table that requests look theirs up in.
 
-use super::{CompileError, Means, Pools, dangling, matching};
+use super::{CompileError, Means, Pools, dangling, edits, matching};
 use crate::config::{self, Config, FieldValue, FilePath, Scheme};
 use crate::data::chain::Chain;
 use crate::data::generation::Generation;
@@ -37,6 +37,7 @@ pub(super) fn compile(
                 None => default_chain.clone(),
                 named => chain(named.as_ref(), config)?,
             },
+            edits: edits::compile(route),
             total: route.timeouts.total.as_duration(),
             tunnel_idle: route.timeouts.tunnel_idle.as_duration(),
             metrics: route_metrics(route, means.metrics)?,

@@ -3,6 +3,7 @@
 //! What a route answers itself is in `own`.
 
 use super::{Action, Exchange, Facts};
+use crate::data::edits::Values;
 use crate::data::listener::{admit, client, redirect};
 use crate::data::pool::Pool;
 use crate::data::refusal::Refusal;
@@ -44,6 +45,8 @@ impl Exchange {
             self.prepare(head, pool);
         }
         let verdict = route.chain.on_request(head, &mut self.request_edits);
+        let values = Values { client: sender, host: head.host(), id: &self.id_value };
+        route.edits.on_request(head, values, &mut self.request_edits);
         self.route = Some(Arc::clone(&route));
         match (verdict, &route.target) {
             (Verdict::Reject(rejection), _) => self.refuse(Refusal::Filter(rejection), now),

@@ -3,15 +3,12 @@
 //! One line of text with the reason and the request's id, the security headers of the
 //! route, and no hint at addresses or versions. Engines write it as any other answer.
 
-use crate::data::chain::Chain;
 use crate::data::refusal::{Refusal, phrase};
 use crate::data::target::FixedAnswer;
-use crate::data::upstream::forward::REQUEST_ID;
 use crate::types::request_id::RequestId;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
-use vanne_filters::head::NoFields;
-use vanne_filters::{Asked, Edit, HeadEdits, ResponseHead};
+use vanne_filters::{Edit, HeadEdits};
 
 /// A whole answer. Date, Connection and Content-Length are the engine's.
 #[derive(Clone, Debug)]
@@ -25,9 +22,9 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer that says `refusal` to what was `asked`, with what `chain` adds.
+    /// The answer that says `refusal`, with these `edits`.
     #[must_use]
-    pub fn build(refusal: Refusal, id: RequestId, asked: Asked, chain: Option<&Chain>) -> Self {
+    pub fn build(refusal: Refusal, id: RequestId, edits: &HeadEdits) -> Self {
         let status = refusal.row().status;
         let mut fields = vec![
             (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
@@ -38,21 +35,14 @@ impl Answer {
             fields.push((header::ALLOW, HeaderValue::from_static("")));
         }
         let body = line(status, refusal.reason(), id);
-        Self::of(&FixedAnswer { status, fields, body }, id, asked, chain)
+        Self::of(&FixedAnswer { status, fields, body }, edits)
     }
 
-    /// The answer `fixed` to what was `asked`, with what `chain` adds.
+    /// The answer `fixed`, with these `edits`.
     #[must_use]
-    pub fn of(fixed: &FixedAnswer, id: RequestId, asked: Asked, chain: Option<&Chain>) -> Self {
+    pub fn of(fixed: &FixedAnswer, edits: &HeadEdits) -> Self {
         let FixedAnswer { status, mut fields, body } = fixed.clone();
-        let mut edits = HeadEdits::new();
-        edits.set(REQUEST_ID, id.to_value());
-        if let Some(chain) = chain {
-            let head = ResponseHead { status, fields: &NoFields };
-            chain.on_response(asked, &head, &mut edits);
-        }
-        apply(&edits, &mut fields);
-        debug_assert!(fields.iter().any(|(name, _)| *name == REQUEST_ID));
+        apply(edits, &mut fields);
         Self { status, fields, body }
     }
 
@@ -87,6 +77,7 @@ pub(super) fn line(status: u16, reason: &str, id: RequestId) -> Bytes {
 fn apply(edits: &HeadEdits, fields: &mut Vec<(HeaderName, HeaderValue)>) {
     for edit in edits {
         match edit {
+            Edit::Add(name, value) => fields.push((name.clone(), value.clone())),
             Edit::Remove(name) => fields.retain(|(field, _)| field != name),
             Edit::Set(name, value) => {
                 fields.retain(|(field, _)| field != name);
@@ -104,18 +95,20 @@ fn apply(edits: &HeadEdits, fields: &mut Vec<(HeaderName, HeaderValue)>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vanne_filters::{FilterConfig, SecurityHeaders};
 
     #[test]
-    fn an_answer_names_its_reason_and_request_and_carries_the_security_headers() {
-        let filter =
-            vanne_filters::build(&FilterConfig::SecurityHeaders(SecurityHeaders::default()));
-        let chain = Chain::new(filter.into_iter().collect());
+    fn an_answer_names_its_reason_and_request_and_is_edited() {
         let id = RequestId::next(&mut fastrand::Rng::with_seed(1));
-        let answer = Answer::build(Refusal::ConnectRefused, id, Asked::default(), Some(&chain));
+        let mut edits = HeadEdits::new();
+        edits.set_if_absent(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        edits.set(header::CACHE_CONTROL, HeaderValue::from_static("private"));
+        edits.add(header::CACHE_CONTROL, HeaderValue::from_static("max-age=0"));
+        edits.remove(header::CONTENT_TYPE);
+        let answer = Answer::build(Refusal::ConnectRefused, id, &edits);
         assert_eq!(answer.status, 502);
         assert_eq!(answer.body, format!("502 Bad Gateway: connect_refused (request {id})\n"));
         let has = |name: &HeaderName| answer.fields.iter().any(|(field, _)| field == name);
-        assert!(has(&header::X_FRAME_OPTIONS) && has(&REQUEST_ID));
+        assert!(has(&header::X_FRAME_OPTIONS) && !has(&header::CONTENT_TYPE));
+        assert_eq!(answer.fields.len(), 3);
     }
 }

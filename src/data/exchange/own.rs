@@ -1,12 +1,16 @@
-//! Answers that a route gives itself: redirects and fixed ones. They are no refusals: the
-//! config wants them.
+//! Answers that a route gives itself, and what a route adds to every answer.
+//!
+//! Redirects and fixed answers are no refusals: the config wants them.
 
 use super::{Action, Answer, Exchange, Phase};
+use crate::data::edits::Values;
 use crate::data::grpc;
 use crate::data::target::{FixedAnswer, Redirect};
+use crate::data::upstream::forward::REQUEST_ID;
 use http::{HeaderValue, header};
 use std::time::Instant;
-use vanne_filters::{Asked, RequestHead};
+use vanne_filters::head::{NoFields, without_port};
+use vanne_filters::{Asked, HeadEdits, RequestHead, ResponseHead};
 
 impl Exchange {
     /// Answers with `redirect` for the request with this `head`.
@@ -29,17 +33,43 @@ impl Exchange {
     /// Answers with `fixed`; a call gets what its status means in gRPC.
     pub(super) fn answer_by(&mut self, fixed: &FixedAnswer, now: Instant) -> Action {
         self.end_with(fixed.status, now);
-        let asked = Asked { is_https: self.is_https() };
-        let chain = self.route.as_ref().map(|route| &route.chain);
+        let edits = self.own_edits(fixed.status);
         let Some(call) = self.facts.as_mut().and_then(|facts| facts.call.as_mut()) else {
-            return Action::Answer(Answer::of(fixed, self.id, asked, chain));
+            return Action::Answer(Answer::of(fixed, &edits));
         };
         let body = super::answer::line(fixed.status, "answer", self.id);
         let plain = FixedAnswer { status: fixed.status, fields: Vec::new(), body };
         let status = grpc::of_http(fixed.status);
         call.status = Some(status);
         self.status = Some(200);
-        Action::Answer(Answer::of(&plain, self.id, asked, chain).to_call(status))
+        Action::Answer(Answer::of(&plain, &edits).to_call(status))
+    }
+
+    /// What is added to an answer of ours with this status.
+    pub(super) fn own_edits(&self, status: u16) -> HeadEdits {
+        let mut edits = HeadEdits::new();
+        edits.set(REQUEST_ID, self.id_value.clone());
+        self.edit_answer(&ResponseHead { status, fields: &NoFields }, &mut edits);
+        edits
+    }
+
+    /// Adds what filters and edits change in the head of an answer, a backend's or ours.
+    pub(super) fn edit_answer(&self, head: &ResponseHead<'_>, edits: &mut HeadEdits) {
+        let asked = Asked { is_https: self.is_https() };
+        let Some(route) = &self.route else {
+            if let Some(snapshot) = &self.snapshot {
+                snapshot.default_chain.on_response(asked, head, edits);
+            }
+            return;
+        };
+        route.chain.on_response(asked, head, edits);
+        // Informational answers are no answers yet.
+        if !(100..200).contains(&head.status) || head.status == 101 {
+            let asked = self.facts.as_ref().and_then(|facts| facts.host.as_ref());
+            let host = asked.map(|authority| without_port(authority.as_bytes()));
+            let values = Values { client: self.sender(), host, id: &self.id_value };
+            route.edits.on_response(values, edits);
+        }
     }
 
     /// Ends the request: an answer of ours with this status is all that is still to come.

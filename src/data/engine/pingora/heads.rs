@@ -54,7 +54,8 @@ pub fn edit_request(edits: &HeadEdits, header: &mut RequestHeader) -> pingora_er
     let old = std::mem::replace(header, empty);
     let is_plain =
         old.uri.path_and_query().is_some_and(|p| p.as_str().as_bytes() == old.raw_path());
-    let raw = if is_plain { None } else { Some(old.raw_path().to_vec()) };
+    let kept = || if is_plain { None } else { Some(old.raw_path().to_vec()) };
+    let raw = edits.target().map(<[u8]>::to_vec).or_else(kept);
     let mut parts: http::request::Parts = old.into();
     apply(edits, &mut parts.headers);
     *header = parts.into();
@@ -81,6 +82,7 @@ fn apply(edits: &HeadEdits, fields: &mut HeaderMap) {
     fields.reserve(edits.len() + ROOM_FOR_OTHERS);
     for edit in edits {
         match edit {
+            Edit::Add(name, value) => drop(fields.append(name.clone(), value.clone())),
             Edit::Remove(name) => drop(fields.remove(name)),
             Edit::Set(name, value) => drop(fields.insert(name.clone(), value.clone())),
             Edit::SetIfAbsent(name, value) => {
@@ -105,9 +107,12 @@ mod tests {
         let mut edits = HeadEdits::new();
         edits.remove(HeaderName::from_static("x-a"));
         edits.set(HeaderName::from_static("x-a"), HeaderValue::from_static("3"));
+        edits.add(HeaderName::from_static("x-b"), HeaderValue::from_static("1"));
+        edits.add(HeaderName::from_static("x-b"), HeaderValue::from_static("2"));
         edits.set_if_absent(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         edit_response(&edits, &mut head).unwrap();
         assert_eq!(head.headers.get_all("x-a").iter().count(), 1);
+        assert_eq!(head.headers.get_all("x-b").iter().count(), 2);
         assert_eq!(head.headers["x-frame-options"], "SAMEORIGIN");
         assert_eq!((head.status.as_u16(), head.get_reason_phrase()), (200, Some("Fine")));
     }
@@ -120,6 +125,10 @@ mod tests {
             edit_request(&HeadEdits::new(), &mut head).unwrap();
             assert_eq!((head.raw_path(), head.method.as_str()), (target, "OPTIONS"));
             assert_eq!(head.headers["host"], "h");
+            let mut edits = HeadEdits::new();
+            edits.set_target(b"/new?{q}".to_vec());
+            edit_request(&edits, &mut head).unwrap();
+            assert_eq!(head.raw_path(), b"/new?{q}");
         }
     }
 }
