@@ -54,7 +54,7 @@ fn snapshot(count: usize) -> Snapshot {
     let mut kept = Kept::default();
     let mut means = Means { metrics: &Arc::new(metrics), kept: &mut kept, now: clock::now() };
     let compiled = compile::snapshot(&loaded.config, &Generation::new(1), &mut means);
-    compiled.unwrap_or_else(|error| panic!("{error}"))
+    compiled.unwrap_or_else(|error| panic!("{error}")).snapshot
 }
 
 fn bench(criterion: &mut Criterion) {

@@ -59,7 +59,7 @@ fn snapshot() -> Snapshot {
     let metrics = Arc::new(Metrics::new().unwrap());
     let mut kept = Kept::default();
     let mut means = Means { metrics: &metrics, kept: &mut kept, now: clock::now() };
-    compile::snapshot(&loaded.config, &Generation::new(1), &mut means).unwrap()
+    compile::snapshot(&loaded.config, &Generation::new(1), &mut means).unwrap().snapshot
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! longer compiles.
 #![cfg(test)]
 
-use proptest::collection::{btree_map, btree_set, vec};
+use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
@@ -15,13 +15,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Output};
 use vanne::config::{
-    self, AccessLog, AccessLogTarget, Address, AlgorithmName, Config, Environment, FieldEdits,
-    FieldValue, FixedAnswer, Format, Http2, Listener, ListenerProtocol, ListenerTimeouts, Log,
-    LogLevel, PathPrefix, Pool, PoolHttp2, PoolProtocol, PoolTimeouts, PoolTls, Probe, Process,
-    Redirect, Rewrite, Route, RouteHeaders, RouteMatch, RouteTimeouts, Scheme, Source, ValueMatch,
-    ValueRule,
+    self, AccessLog, AccessLogTarget, Address, AlgorithmName, BackendEntry, Config, Environment,
+    FieldEdits, FieldValue, FixedAnswer, Format, Hash, Http2, Listener, ListenerProtocol,
+    ListenerTimeouts, LoadFactor, Log, LogLevel, PassiveHealth, PathPrefix, Pool, PoolHttp2,
+    PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, Probe, Process, Redirect, RetryOn,
+    Rewrite, Route, RouteHeaders, RouteMatch, RouteTimeouts, Scheme, Source, ValueMatch, ValueRule,
 };
-use vanne::types::units::Period;
+use vanne::types::units::{Percent, Period};
 use vanne_filters::SecurityHeaders;
 
 /// No variable is set.
@@ -107,15 +107,75 @@ fn pool() -> impl Strategy<Value = Pool> {
     );
     let wire =
         (select(vec![PoolProtocol::Http1, PoolProtocol::Http2]), 1_u32..=10_000, any::<bool>());
-    (btree_set(address(), 0..4), wire, 0_u8..=10, timeouts).prop_map(
-        |(backends, (protocol, max_streams, verify), connect_retries, timeouts)| Pool {
+    (backends(), wire, pool_rules(), timeouts).prop_map(
+        |(backends, (protocol, max_streams, verify), rules, timeouts)| Pool {
             protocol,
             http2: PoolHttp2 { max_streams },
             tls: Some(PoolTls { verify, ..PoolTls::default() }),
-            algorithm: AlgorithmName::RoundRobin,
-            backends: backends.into_iter().map(Address).collect(),
-            connect_retries,
+            backends,
             timeouts,
+            ..rules
+        },
+    )
+}
+
+fn backends() -> impl Strategy<Value = Vec<BackendEntry>> {
+    let entry = |(address, weight, is_backup, most): (_, u16, bool, u32)| BackendEntry {
+        address,
+        weight,
+        is_backup,
+        max_requests: (most > 0).then_some(most),
+    };
+    let one = (address(), 0_u16..=1000, any::<bool>(), 0_u32..9).prop_map(entry);
+    vec(one, 0..4).prop_map(|mut backends| {
+        backends.sort_by_key(|backend| backend.address);
+        backends.dedup_by_key(|backend| backend.address);
+        backends
+    })
+}
+
+/// A pool's rules for choosing, waiting and trying again.
+fn pool_rules() -> impl Strategy<Value = Pool> {
+    use AlgorithmName::{IpHash, LeastConnections, LeastResponseTime, RoundRobin, Weighted};
+    use RetryOn::{Reset, Status429, Status500, Status502, Status503, Status504, Timeout};
+    let algorithm = select(vec![IpHash, LeastConnections, LeastResponseTime, RoundRobin, Weighted]);
+    let on = vec![Reset, Status429, Status500, Status502, Status503, Status504, Timeout];
+    let share = || (0_u16..=100).prop_map(Percent::from_whole);
+    let retries = (0_u8..=10, subsequence(on, 0..=7), share(), 0_u16..=1000).prop_map(
+        |(attempts, on, budget, budget_floor)| PoolRetries {
+            attempts,
+            on,
+            budget,
+            budget_floor,
+            ..PoolRetries::default()
+        },
+    );
+    let queue = (0_u32..=100_000, period()).prop_map(|(size, timeout)| PoolQueue { size, timeout });
+    let source = prop_oneof!["header:[a-z]{1,9}", "cookie:[A-Za-z]{1,9}", "ip|path"];
+    let hash = (source, option::of(101_u32..=1000)).prop_map(|(on, load_max)| Hash {
+        on: on.parse().unwrap(),
+        load_max: load_max.map(LoadFactor),
+    });
+    let health = (0_u32..=1000, period(), period(), share()).prop_map(
+        |(failures, out_for, out_for_max, share_max)| PassiveHealth {
+            failures,
+            out_for,
+            out_for_max,
+            share_max,
+        },
+    );
+    let rest = (option::of(1_u32..=1_000_000), option::of(period()), share());
+    (algorithm, hash, retries, queue, health, rest).prop_map(
+        |(algorithm, hash, retries, queue, passive_health, rest)| Pool {
+            algorithm,
+            hash,
+            retries,
+            queue,
+            passive_health,
+            max_requests: rest.0,
+            slow_start: rest.1,
+            panic_threshold: rest.2,
+            ..Pool::default()
         },
     )
 }

@@ -21,6 +21,7 @@ use vanne::data::target;
 use vanne::observe::access_log::{AccessLog, Target};
 use vanne::observe::metrics::{ACCESS_LOG_DROPPED, Metrics};
 use vanne::types::clock;
+use vanne::types::moment::Moment;
 use vanne_filters::{
     Asked, FieldSlice, Filter, HeadEdits, RequestHead, ResponseHead, Verdict, Version,
 };
@@ -69,8 +70,11 @@ fn backend() -> SocketAddr {
 fn snapshot(config: &config::Config, means: &mut Means<'_>) -> Snapshot {
     let generation = Generation::new(1);
     let compiled = compile::snapshot(config, &generation, means).unwrap();
+    for plan in &compiled.pools {
+        plan.publish(Moment::of(means.now));
+    }
     let head = RequestHead::new("GET", b"/", Version::Http11, &FieldSlice(&[]));
-    let plain = compiled.routes.find(&head, Ipv4Addr::LOCALHOST.into()).unwrap();
+    let plain = compiled.snapshot.routes.find(&head, Ipv4Addr::LOCALHOST.into()).unwrap();
     let pool = plain.target.pool().unwrap();
     let route = Route {
         id: plain.id.clone(),

@@ -40,6 +40,7 @@ use vanne::data::snapshot::{Publisher, Reader, Snapshot};
 use vanne::data::upstream::{AttemptRecord, Fault};
 use vanne::observe::metrics::Metrics;
 use vanne::types::clock;
+use vanne::types::moment::Moment;
 use vanne::types::request_id::RequestId;
 use vanne_filters::{FieldSlice, RequestHead, ResponseHead, Version};
 
@@ -113,7 +114,8 @@ impl World {
             timeouts = {{ head = "10s", idle = "60s", between_bytes = "20s" }}
             [pool.a]
             backends = [{}]
-            connect_retries = {retries}
+            retries = {{ attempts = {retries}, budget_floor = 1000 }}
+            passive_health.failures = 0
             timeouts = {{ connect = "5s", first_byte = "30s", between_bytes = "20s" }}
             [[route]]
             name = "a"
@@ -130,12 +132,15 @@ impl World {
         let mut kept = Kept::default();
         let mut means = Means { metrics: &metrics, kept: &mut kept, now: clock::now() };
         let generation = Generation::new(1);
-        let snapshot = compile::snapshot(&config, &generation, &mut means).unwrap();
+        let compiled = compile::snapshot(&config, &generation, &mut means).unwrap();
+        for plan in &compiled.pools {
+            plan.publish(Moment::of(clock::now()));
+        }
         let (id, listener) = config.listener.first_key_value().unwrap();
         let listener = compile::listener(id, listener, None, &mut means).unwrap();
         Self {
             now: clock::now(),
-            reader: Publisher::new(snapshot).reader(),
+            reader: Publisher::new(compiled.snapshot).reader(),
             listener: Arc::new(listener),
             rng,
             backends,
@@ -195,12 +200,13 @@ impl World {
         for index in 0..self.running.len() {
             let running = &self.running[index];
             if running.state != State::Over && running.exchange.deadline() <= self.now {
+                let attempts = running.exchange.attempts.iter().filter(|a| is_open(a)).count();
                 self.report(index, Event::Deadline);
-                let running = &self.running[index];
+                let exchange = &self.running[index].exchange;
                 assert!(
-                    running.exchange.is_ended(),
-                    "a deadline that was reached ends the request: {:?}",
-                    running.state
+                    exchange.is_ended() || attempts == 1,
+                    "a deadline that was reached ends the request, or its attempt: {:?}",
+                    self.running[index].state
                 );
             }
         }
@@ -220,7 +226,7 @@ impl World {
 
     fn head_comes(&mut self, index: usize, dice: u8) {
         if dice < 5 {
-            let fault = Event::Failed { fault: Fault::ClientGone, is_replayable: false };
+            let fault = Event::Failed(Fault::ClientGone);
             return self.report(index, fault);
         }
         let upgrade = [("host", "h"), ("upgrade", "websocket"), ("connection", "upgrade")];
@@ -243,18 +249,18 @@ impl World {
             90..95 => Fault::ConnectFailed,
             _ => Fault::ClientGone,
         };
-        self.report(index, Event::Failed { fault, is_replayable: true });
+        self.report(index, Event::Failed(fault));
     }
 
     fn stream_moves(&mut self, index: usize, dice: u8) {
         let fields = FieldSlice(&[]);
         let is_head_sent = self.running[index].is_head_sent;
         let status = if dice.is_multiple_of(5) { 503 } else { 200 };
-        let failed = |fault| Event::Failed { fault, is_replayable: dice.is_multiple_of(2) };
+        let failed = Event::Failed;
         let event = match dice {
             0..10 => Event::Parked(Waiting::Client),
             10..20 => Event::Parked(Waiting::Backend),
-            20..30 => Event::RequestBody { is_last: dice < 25 },
+            20..30 => Event::RequestBody { is_last: dice < 25, is_kept: dice.is_multiple_of(2) },
             30..35 if !is_head_sent => {
                 Event::Response(ResponseHead { status: 103, fields: &fields })
             }
@@ -340,9 +346,9 @@ impl World {
             }
         }
         let snapshot = self.reader.load();
-        let pool = pool_of(&snapshot);
-        assert_eq!(pool.backends.len(), self.backends);
-        for backend in &pool.backends {
+        let members = pool_of(&snapshot).live.members();
+        assert_eq!(members.all.len(), self.backends);
+        for backend in members.all.iter().map(|member| &member.backend) {
             let counted = open.remove(&*backend.name).unwrap_or_default();
             assert_eq!(backend.state.in_flight(), counted, "1: in flight at {}", backend.name);
         }
@@ -351,14 +357,14 @@ impl World {
 
     fn check_the_end(&self) {
         let snapshot = self.reader.load();
-        let pool = pool_of(&snapshot);
-        for backend in &pool.backends {
+        let members = pool_of(&snapshot).live.members();
+        for backend in members.all.iter().map(|member| &member.backend) {
             assert_eq!(backend.state.in_flight(), 0, "2: nothing is left");
         }
-        let turns: Vec<u32> = pool
-            .backends
+        let turns: Vec<u32> = members
+            .all
             .iter()
-            .map(|b| self.turns.get(&*b.name).copied().unwrap_or_default())
+            .map(|b| self.turns.get(&*b.backend.name).copied().unwrap_or_default())
             .collect();
         if let (false, Some(most), Some(least)) =
             (self.repeated, turns.iter().max(), turns.iter().min())

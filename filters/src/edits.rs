@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue};
 /// One change to a head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
-    /// The field is there once more.
+    /// One more field, after those of its name that are there.
     Add(HeaderName, HeaderValue),
     /// All fields of this name go.
     Remove(HeaderName),

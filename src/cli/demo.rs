@@ -8,7 +8,7 @@
 mod backend;
 mod behaviour;
 
-use crate::config::{self, Address, Config, Diagnostics, Format, ProcessEnvironment, Source};
+use crate::config::{self, BackendEntry, Config, Diagnostics, Format, ProcessEnvironment, Source};
 use crate::control::drain::Signals;
 use crate::types::ids::PoolId;
 use anyhow::Context;
@@ -97,7 +97,7 @@ fn run_all(args: &Args, mut config: Config) -> anyhow::Result<()> {
         anyhow::bail!("the config has no pool.{POOL}: that is where the demo backends go");
     };
     let backends = start_backends(args)?;
-    pool.backends = backends.iter().copied().map(Address).collect();
+    pool.backends = backends.iter().copied().map(BackendEntry::at).collect();
     let text = introduction(&config, &backends)?;
     let set_level = super::run::start_logging(&config)?;
     super::run::serve(config, None, set_level, move || {
@@ -155,7 +155,7 @@ fn introduction(config: &Config, backends: &[SocketAddr]) -> anyhow::Result<Stri
     )?;
     section(
         &mut text,
-        "One that fails, and one that cuts the connection",
+        "One that fails, and one that cuts the connection: another one answers",
         &[
             tell(0, "{\"fail\":\"503\"}"),
             tell(1, "{\"fail\":\"reset\"}"),
@@ -164,10 +164,12 @@ fn introduction(config: &Config, backends: &[SocketAddr]) -> anyhow::Result<Stri
             tell(1, "{}"),
         ],
     )?;
+    let posts = turns.replace("curl -s", "curl -s -X POST");
     section(
         &mut text,
-        "One that hangs: 504 at the pool's first_byte limit",
-        &[tell(0, "{\"fail\":\"hang\"}"), turns, tell(0, "{}")],
+        "One that hangs: at the pool's first_byte limit another one answers, or 504 if the\n\
+         # request must not be repeated",
+        &[tell(0, "{\"fail\":\"hang\"}"), turns, posts, tell(0, "{}")],
     )?;
     section(
         &mut text,

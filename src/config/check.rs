@@ -3,9 +3,10 @@
 //! Works on the tree, so that it also runs when other parts of the file are wrong: all
 //! problems are found in one pass.
 
-use super::check_routes;
+use super::check_routes::{self, check_reference_to};
 use super::diagnostics::Problem;
-use super::tree::Node;
+use super::pool::BackendEntry;
+use super::tree::{Entry, Node};
 use crate::types::units::Period;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -129,11 +130,14 @@ fn check_drain(root: &Node, problems: &mut Vec<Problem>) {
 fn check_pools(root: &Node, problems: &mut Vec<Problem>) {
     for pool in root.get("pool").map(Node::entries).unwrap_or_default() {
         check_pool_tls(&pool.key, &pool.node, problems);
+        let key = format!("pool.{}", pool.key);
+        check_reference_to(root, &pool.node, &key, ("backup_pool", "pool"), problems);
+        check_backup_ring(root, pool, problems);
         let backends = pool.node.get("backends").map(Node::items).unwrap_or_default();
         let mut seen = HashMap::new();
         for (index, backend) in backends.iter().enumerate() {
-            let parsed = backend.text().and_then(|text| text.parse::<SocketAddr>().ok());
-            let Some(address) = parsed else { continue };
+            let parsed = backend.text().and_then(|text| text.parse::<BackendEntry>().ok());
+            let Some(BackendEntry { address, .. }) = parsed else { continue };
             if let Some(first) = seen.insert(address, index) {
                 let key = format!("pool.{}.backends[{index}]", pool.key);
                 let message = format!("{address} is there twice: it is also backends[{first}]");
@@ -145,13 +149,38 @@ fn check_pools(root: &Node, problems: &mut Vec<Problem>) {
     }
 }
 
+/// A pool that backs itself, by whatever way, would never end.
+fn check_backup_ring(root: &Node, pool: &Entry, problems: &mut Vec<Problem>) {
+    let pools = root.get("pool");
+    let backup_of = |name: &str| pools?.get(name)?.get("backup_pool")?.text();
+    let Some(first) = pool.node.get("backup_pool") else { return };
+    let mut way = vec![pool.key.as_str()];
+    while let Some(next) = way.last().and_then(|name| backup_of(name)) {
+        if next == pool.key {
+            let message = format!("a ring of backups: {} → {next}", way.join(" → "));
+            let key = format!("pool.{}.backup_pool", pool.key);
+            problems.push(
+                Problem::new(&key, first.span.clone(), message)
+                    .accepts("backups that end at a pool without one"),
+            );
+        }
+        if way.contains(&next) {
+            return;
+        }
+        way.push(next);
+    }
+}
+
 fn check_unused(root: &Node, problems: &mut Vec<Problem>) {
     let routes = root.get("route").map(Node::items).unwrap_or_default();
+    let pools = root.get("pool").map(Node::entries).unwrap_or_default();
     for kind in ["pool", "security_headers"] {
         for entry in root.get(kind).map(Node::entries).unwrap_or_default() {
-            let is_used = routes
-                .iter()
-                .any(|route| route.get(kind).and_then(Node::text) == Some(entry.key.as_str()));
+            let names = |node: &Node, key: &str| {
+                node.get(key).and_then(Node::text) == Some(entry.key.as_str())
+            };
+            let is_used = routes.iter().any(|route| names(route, kind))
+                || (kind == "pool" && pools.iter().any(|pool| names(&pool.node, "backup_pool")));
             if !is_used {
                 let key = format!("{kind}.{}", entry.key);
                 let message = format!("no route uses {kind} `{}`", entry.key);

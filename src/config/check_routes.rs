@@ -221,7 +221,18 @@ fn canonical(mut matches: Json, is_outermost: bool) -> Json {
 
 /// `route.KIND` must name a table `[KIND.NAME]`.
 fn check_reference(root: &Node, route: &Node, key: &str, kind: &str, problems: &mut Vec<Problem>) {
-    let Some(node) = route.get(kind) else { return };
+    check_reference_to(root, route, key, (kind, kind), problems);
+}
+
+/// The key of this name, in `table`, must name a table of this kind.
+pub(super) fn check_reference_to(
+    root: &Node,
+    table: &Node,
+    key: &str,
+    (name_of_key, kind): (&str, &str),
+    problems: &mut Vec<Problem>,
+) {
+    let Some(node) = table.get(name_of_key) else { return };
     let Some(name) = node.text() else { return };
     let defined: Vec<&str> = root
         .get(kind)
@@ -239,8 +250,12 @@ fn check_reference(root: &Node, route: &Node, key: &str, kind: &str, problems: &
         format!("one of {}", defined.join(", "))
     };
     problems.push(
-        Problem::new(&join(key, kind), node.span.clone(), format!("no {kind} is called `{name}`"))
-            .accepts(accepted)
-            .suggests(name, defined),
+        Problem::new(
+            &join(key, name_of_key),
+            node.span.clone(),
+            format!("no {kind} is called `{name}`"),
+        )
+        .accepts(accepted)
+        .suggests(name, defined),
     );
 }

@@ -9,13 +9,14 @@ use super::listener::Address;
 use super::matching::{CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern};
 use super::network::Network;
 use super::observe::{AccessLogTarget, FilePath};
+use super::pool::{BackendEntry, HashSource, LoadFactor};
 use super::route::{Host, PathPrefix};
 use super::secret::Secret;
 use crate::types::ids::RouteId;
 use crate::types::pattern::Pattern;
 use crate::types::template::Template;
 use crate::types::text::TextValue;
-use crate::types::units::Period;
+use crate::types::units::{ByteSize, Percent, Period};
 
 /// One kind of text value.
 pub struct FormatRow {
@@ -29,8 +30,11 @@ pub struct FormatRow {
 
 /// All formats, in alphabetical order.
 pub const FORMATS: &[FormatRow] = &[
+    row::<BackendEntry>(),
+    row::<ByteSize>(),
     row::<CookieName>(),
     row::<FieldName>(),
+    row::<HashSource>(),
     row::<Template>(),
     FormatRow {
         name: "header-value",
@@ -39,6 +43,7 @@ pub const FORMATS: &[FormatRow] = &[
     },
     row::<Host>(),
     row::<HostPattern>(),
+    row::<LoadFactor>(),
     row::<AccessLogTarget>(),
     row::<MethodName>(),
     row::<RouteId>(),
@@ -48,6 +53,7 @@ pub const FORMATS: &[FormatRow] = &[
     row::<PathPrefix>(),
     row::<PathPattern>(),
     row::<PathTemplate>(),
+    row::<Percent>(),
     row::<Period>(),
     row::<RedirectTo>(),
     row::<Pattern>(),

@@ -45,7 +45,10 @@ pub use matching::{
 };
 pub use network::Network;
 pub use observe::{AccessLog, AccessLogTarget, FilePath, Log, LogLevel};
-pub use pool::{AlgorithmName, Pool, PoolHttp2, PoolProtocol, PoolTimeouts, PoolTls};
+pub use pool::{
+    AlgorithmName, BackendEntry, Hash, HashSource, LoadFactor, PassiveHealth, Pool, PoolHttp2,
+    PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, RetryOn,
+};
 pub use probe::Probe;
 pub use process::Process;
 pub use route::{Host, PathPrefix, Route, RouteTimeouts};

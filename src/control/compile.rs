@@ -9,16 +9,14 @@ pub(super) mod routes;
 
 use super::certs::Keeper;
 use super::kept::Kept;
-use super::wire;
+use super::pools;
 use crate::config::{self, Config, ListenerProtocol, TlsVersion};
-use crate::data::balance;
 use crate::data::generation::Generation;
 use crate::data::listener::tls::{Terminator, Terms, TermsError};
 use crate::data::listener::{self, Listener, Protocols};
-use crate::data::outcome::Outcome;
-use crate::data::pool::{Backend, Pool, Timeouts};
+use crate::data::pool::Pool;
 use crate::data::snapshot::Snapshot;
-use crate::observe::metrics::{ATTEMPTS, MetricError, Metrics};
+use crate::observe::metrics::{MetricError, Metrics};
 use crate::types::ids::{ListenerId, PoolId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -74,7 +72,15 @@ pub struct Means<'a> {
     pub now: Instant,
 }
 
-/// Compiles routes and pools into a snapshot.
+/// What a config was compiled to.
+pub struct Compiled {
+    /// What the data plane reads.
+    pub snapshot: Snapshot,
+    /// What the members of its pools are compiled from.
+    pub pools: Vec<pools::Plan>,
+}
+
+/// Compiles routes and pools into a snapshot, and what their members come from.
 ///
 /// # Errors
 /// When a file that the config names cannot be used, or the config was not checked.
@@ -82,12 +88,10 @@ pub fn snapshot(
     config: &Config,
     generation: &Arc<Generation>,
     means: &mut Means<'_>,
-) -> Result<Snapshot, CompileError> {
-    let mut pools = Pools::new();
-    for (id, pool) in &config.pool {
-        pools.insert(id.clone(), Arc::new(compile_pool(id, pool, means)?));
-    }
-    routes::compile(config, &pools, generation, means)
+) -> Result<Compiled, CompileError> {
+    let pools::Compiled { pools, plans } = pools::compile(config, means)?;
+    let snapshot = routes::compile(config, &pools, generation, means)?;
+    Ok(Compiled { snapshot, pools: plans })
 }
 
 /// Compiles a listener; `keeper` has its certificates, if it speaks TLS.
@@ -136,41 +140,6 @@ pub fn listener(
     })
 }
 
-fn compile_pool(
-    id: &PoolId,
-    config: &config::Pool,
-    means: &mut Means<'_>,
-) -> Result<Pool, CompileError> {
-    let name = config.algorithm.as_str();
-    let metrics = means.metrics;
-    let labels = |outcome: Outcome| [id.as_str(), outcome.as_str()];
-    let attempts = |outcome: Outcome| metrics.counter(&ATTEMPTS, &labels(outcome));
-    let [a, b, c, d, e, f, g, h] = Outcome::ALL.map(attempts);
-    let wire = Arc::new(wire::compile(id, config)?);
-    let mut backends = Vec::with_capacity(config.backends.len());
-    for address in &config.backends {
-        let state = means.kept.backend(id, address.0, metrics, means.now)?;
-        let name = address.to_string().into();
-        backends.push(Arc::new(Backend { address: address.0, name, state }));
-    }
-    Ok(Pool {
-        id: id.clone(),
-        backends,
-        algorithm: balance::by_name(name).ok_or_else(|| dangling("algorithm", &name))?,
-        connect_retries: config.connect_retries,
-        timeouts: Timeouts {
-            connect: config.timeouts.connect.as_duration(),
-            first_byte: config.timeouts.first_byte.as_duration(),
-            between_bytes: config.timeouts.between_bytes.as_duration(),
-            idle: config.timeouts.idle.as_duration(),
-        },
-        wire,
-        turn: means.kept.turn(id),
-        held: Outcome::ALL.map(|outcome| metrics.hold(&ATTEMPTS, &labels(outcome))).to_vec(),
-        attempts: [a?, b?, c?, d?, e?, f?, g?, h?],
-    })
-}
-
-fn dangling(what: &'static str, name: &impl ToString) -> CompileError {
+pub(super) fn dangling(what: &'static str, name: &impl ToString) -> CompileError {
     CompileError::Dangling { what, name: name.to_string() }
 }

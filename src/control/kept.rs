@@ -1,19 +1,21 @@
-//! What outlives a reload: counts and turns of what the new config has too.
+//! What outlives a reload: what is known of backends, pools and listeners that stay.
 //!
 //! A backend is the same while its pool's name and its address are. One that leaves keeps its
 //! record for a while, so that it has it when it comes back.
 
 use super::compile::CompileError;
 use crate::data::listener::Counts;
-use crate::data::pool::{BackendState, Turn};
+use crate::data::pool::{Backend, BackendState, Live};
 use crate::observe::metrics::{
     BACKEND_IN_FLIGHT, CONNECTIONS_ACCEPTED, CONNECTIONS_OPEN, MetricError, Metrics,
 };
 use crate::types::ids::{ListenerId, PoolId};
+use crate::types::moment::Moment;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 
 /// How long the record of a backend that has left is kept.
 const GRACE: Duration = Duration::from_secs(60);
@@ -22,18 +24,19 @@ const GRACE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub struct Kept {
     backends: HashMap<(PoolId, SocketAddr), Record>,
-    turns: HashMap<PoolId, Turn>,
+    lives: HashMap<PoolId, Arc<Live>>,
     counts: HashMap<ListenerId, Arc<Counts>>,
+    changed: Arc<Notify>,
 }
 
 struct Record {
-    state: Arc<BackendState>,
+    backend: Arc<Backend>,
     /// When it was last used.
     seen: Instant,
 }
 
 impl Kept {
-    /// The state of a backend, as it was or new.
+    /// A backend, as it was or new. A new one in a pool that is there already starts slowly.
     ///
     /// # Errors
     /// When its metric cannot be made.
@@ -43,23 +46,35 @@ impl Kept {
         address: SocketAddr,
         metrics: &Arc<Metrics>,
         now: Instant,
-    ) -> Result<Arc<BackendState>, MetricError> {
+    ) -> Result<Arc<Backend>, MetricError> {
         if let Some(record) = self.backends.get_mut(&(pool.clone(), address)) {
             record.seen = now;
-            return Ok(Arc::clone(&record.state));
+            return Ok(Arc::clone(&record.backend));
         }
-        let labels = [pool.as_str(), &address.to_string()];
+        let name: Box<str> = address.to_string().into();
+        let labels = [pool.as_str(), &name];
         let held = metrics.hold(&BACKEND_IN_FLIGHT, &labels);
         let gauge = metrics.gauge(&BACKEND_IN_FLIGHT, &labels)?;
-        let state = Arc::new(BackendState::new(gauge, Some(held)));
-        let record = Record { state: Arc::clone(&state), seen: now };
+        let state = BackendState::new(gauge, Some(held));
+        if self.lives.contains_key(pool) {
+            state.begin(Moment::of(now));
+        }
+        let backend = Arc::new(Backend { address, name, state });
+        let record = Record { backend: Arc::clone(&backend), seen: now };
         self.backends.insert((pool.clone(), address), record);
-        Ok(state)
+        Ok(backend)
     }
 
-    /// The turn of a pool, as it was or new.
-    pub fn turn(&mut self, pool: &PoolId) -> Turn {
-        Arc::clone(self.turns.entry(pool.clone()).or_default())
+    /// What is shared about a pool, as it was or new.
+    pub fn live(&mut self, pool: &PoolId) -> Arc<Live> {
+        let new = || Arc::new(Live::new(Arc::clone(&self.changed)));
+        Arc::clone(self.lives.entry(pool.clone()).or_insert_with(new))
+    }
+
+    /// Told when something happens to a backend of any pool.
+    #[must_use]
+    pub fn changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.changed)
     }
 
     /// The counts of a listener, as they were or new.
@@ -91,12 +106,12 @@ impl Kept {
     /// this is called counts as used until then.
     pub fn forget(&mut self, now: Instant) {
         self.backends.retain(|_, record| {
-            if Arc::strong_count(&record.state) > 1 {
+            if Arc::strong_count(&record.backend) > 1 {
                 record.seen = now;
             }
             now.duration_since(record.seen) < GRACE
         });
-        self.turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        self.lives.retain(|_, live| Arc::strong_count(live) > 1);
         self.counts.retain(|_, counts| Arc::strong_count(counts) > 1);
     }
 }

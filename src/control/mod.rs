@@ -10,6 +10,7 @@ pub mod deep;
 pub mod drain;
 pub mod kept;
 pub mod listeners;
+pub mod pools;
 pub mod probe;
 pub mod reload;
 pub mod steer;

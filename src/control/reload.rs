@@ -7,6 +7,7 @@
 use super::compile::{self, Means};
 use super::kept::Kept;
 use super::listeners::Listeners;
+use super::pools::Pools;
 use crate::config::{self, Config, Diagnostics, Loaded, LogLevel, ProcessEnvironment, Secret};
 use crate::data::engine::worker::Workers;
 use crate::data::generation::{Generation, Generations};
@@ -15,6 +16,7 @@ use crate::observe::metrics::{
     CONFIG_APPLIED, CONFIG_GENERATION, CONFIG_RELOAD_SUCCESS, MetricError, Metrics, RELOADS,
 };
 use crate::types::clock;
+use crate::types::moment::Moment;
 use arc_swap::ArcSwapOption;
 use serde::Serialize;
 use std::collections::hash_map::DefaultHasher;
@@ -22,6 +24,7 @@ use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
+use tokio::sync::Notify;
 
 /// What came of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -85,6 +88,8 @@ pub struct Reloader {
     refusal: Option<String>,
     number: u64,
     kept: Kept,
+    /// The pools that are there.
+    pub pools: Pools,
     /// The listeners that are there.
     pub listeners: Listeners,
     publisher: Publisher,
@@ -135,6 +140,7 @@ impl Reloader {
             started: config.clone(),
             number: 0,
             kept: Kept::default(),
+            pools: Pools::default(),
             listeners: Listeners::default(),
             publisher: Publisher::new(Snapshot::default()),
             metrics: Arc::clone(metrics),
@@ -257,12 +263,13 @@ impl Reloader {
         let (now, wall) = (clock::now(), clock::wall());
         let mut means = Means { metrics: &self.metrics, kept: &mut self.kept, now };
         let generation = Generation::new(self.number + 1);
-        let snapshot = compile::snapshot(&config, &generation, &mut means)
+        let compiled = compile::snapshot(&config, &generation, &mut means)
             .map_err(|error| anyhow::anyhow!("{}: {error}", error.key().unwrap_or("config")))?;
         let prepared = self.listeners.prepare(&config, &mut means, wall)?;
         self.number = generation.number;
         self.generations.add(&generation);
-        self.publisher.publish(snapshot);
+        self.pools.apply(compiled.pools, Moment::of(now));
+        self.publisher.publish(compiled.snapshot);
         let workers = self.workers.as_deref();
         self.listeners.apply(prepared, &config, workers, &self.metrics)?;
         if let Some(workers) = workers {
@@ -308,6 +315,12 @@ impl Reloader {
             self.metrics.gauge(&CONFIG_APPLIED, &[])?.set(since.as_secs().cast_signed());
         }
         Ok(())
+    }
+
+    /// Told when something happens to a backend.
+    #[must_use]
+    pub fn changed(&self) -> Arc<Notify> {
+        self.kept.changed()
     }
 
     /// What has to be done now and then: certificates are looked at, old records forgotten.

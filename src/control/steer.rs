@@ -5,9 +5,11 @@
 use super::reload::{Reloader, Report};
 use super::watch::Watch;
 use crate::observe::metrics::MetricError;
+use crate::types::clock;
+use crate::types::moment::Moment;
 use std::time::Duration;
 use tokio::signal::unix::Signal;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How often certificates are looked at: a new one is in use within a second.
@@ -29,6 +31,8 @@ pub async fn steer(
     let mut tend = interval(TEND);
     tend.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ticks = 0;
+    let changed = reloader.changed();
+    let mut pools_due = None;
     loop {
         if is_watching {
             watch.over(&reloader.files());
@@ -43,6 +47,7 @@ pub async fn steer(
             },
             _ = hangups.recv() => reloader.reload("SIGHUP").map(drop),
             () = watch.changed(), if is_watching => reloader.reload_if_changed().map(drop),
+            () = pools_call(&changed, pools_due) => Ok(()),
             _ = tend.tick() => {
                 reloader.tend();
                 ticks += 1;
@@ -52,9 +57,24 @@ pub async fn steer(
                 }
             }
         };
+        pools_due = reloader.pools.tend(Moment::of(clock::now()));
         if let Err(error) = result {
             tracing::error!(%error, "reload not counted");
         }
+    }
+}
+
+/// Waits until something happened to a backend, or is due at one.
+async fn pools_call(changed: &Notify, due: Option<Moment>) {
+    let time = async {
+        match due {
+            Some(due) => tokio::time::sleep_until(due.to_instant().into()).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = changed.notified() => {}
+        () = time => {}
     }
 }
 

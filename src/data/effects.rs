@@ -5,19 +5,24 @@
 //! route's total deadline and the client's leaving cancel it: the engine drops the future.
 //! A new kind of wait is one variant and one arm.
 
+use super::pool::Ticket;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Something to wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Effect {
     /// Time passes: the pause before a backend that refused is tried again.
     Pause(Duration),
+    /// Others go first: its turn comes when a backend has a place for it.
+    Turn(Arc<Ticket>),
 }
 
 /// Waits until `effect` is done.
 pub async fn run(effect: Effect) {
     match effect {
         Effect::Pause(time) => tokio::time::sleep(time).await,
+        Effect::Turn(ticket) => ticket.called().await,
     }
 }
 

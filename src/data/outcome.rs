@@ -29,7 +29,9 @@ pub enum Category {
     Truncated,
     /// Not HTTP.
     Malformed,
-    /// A status of 500 or above.
+    /// Status 502, 503 or 504: it is overloaded, or whom it asks is gone.
+    Gateway,
+    /// Another status of 500 or above.
     Status,
 }
 
@@ -37,7 +39,11 @@ impl Outcome {
     /// Outcome of a whole answer with `status`.
     #[must_use]
     pub fn of_status(status: u16) -> Self {
-        if status >= 500 { Self::Failure(Category::Status) } else { Self::Success }
+        match status {
+            502..=504 => Self::Failure(Category::Gateway),
+            500.. => Self::Failure(Category::Status),
+            _ => Self::Success,
+        }
     }
 
     /// Outcome of an attempt that ended with `refusal`.
@@ -70,19 +76,21 @@ impl Outcome {
             Self::Failure(Category::Reset) => "failure_reset",
             Self::Failure(Category::Truncated) => "failure_truncated",
             Self::Failure(Category::Malformed) => "failure_malformed",
+            Self::Failure(Category::Gateway) => "failure_gateway",
             Self::Failure(Category::Status) => "failure_status",
             Self::ClientError => "client_error",
         }
     }
 
     /// All outcomes, for resolving handles ahead.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Success,
         Self::Failure(Category::Connect),
         Self::Failure(Category::Timeout),
         Self::Failure(Category::Reset),
         Self::Failure(Category::Truncated),
         Self::Failure(Category::Malformed),
+        Self::Failure(Category::Gateway),
         Self::Failure(Category::Status),
         Self::ClientError,
     ];
@@ -102,6 +110,7 @@ mod tests {
     #[test]
     fn a_500_is_a_failure_and_a_404_is_not() {
         assert_eq!(Outcome::of_status(500), Outcome::Failure(Category::Status));
+        assert_eq!(Outcome::of_status(503), Outcome::Failure(Category::Gateway));
         assert_eq!(Outcome::of_status(404), Outcome::Success);
     }
 }

@@ -4,6 +4,7 @@
 //! answer with the row's status; after that the answer is cut. Every reason is
 //! listed once, here; logs, metrics, answers and the breaker read this table.
 
+use super::pool::Idle;
 use tracing::Level;
 
 /// Who ended a request.
@@ -42,6 +43,8 @@ pub enum Refusal {
     BackendStalled,
     /// Longer than the client of a gRPC call gives it (`grpc-timeout`).
     CallDeadline,
+    /// All backends have as many requests as they may, and nobody may wait.
+    BackendsFull,
     /// The client closed its connection.
     ClientGone,
     /// The client sent or took nothing for `between_bytes`.
@@ -74,14 +77,22 @@ pub enum Refusal {
     MethodRefused,
     /// HTTP/1.1 without a Host, or with an empty or second one.
     MissingHost,
-    /// The pool has no backend that takes traffic.
+    /// The pool is empty.
     NoBackend,
+    /// No backend of the pool is healthy.
+    NoHealthyBackend,
     /// No route matches.
     NoRoute,
+    /// The pool's backends have weight 0.
+    NoWeight,
     /// A panic while serving it.
     Panic,
     /// The listener does not speak the client's version of HTTP.
     ProtocolRefused,
+    /// As many requests wait for a backend as may.
+    QueueFull,
+    /// No backend had a place for it in time.
+    QueueTimeout,
     /// TLS with the backend failed: it is not who it should be, or cannot agree.
     TlsFailed,
     /// The listener has `max_connections` open.
@@ -90,6 +101,8 @@ pub enum Refusal {
     TotalTimeout,
     /// Nothing went through the tunnel for `tunnel_idle`.
     TunnelIdleTimeout,
+    /// Operators took all backends of the pool out.
+    Withdrawn,
 }
 
 /// What a reason means, everywhere.
@@ -125,6 +138,7 @@ impl Refusal {
             Self::BackendCut => row("backend_cut", 502, Backend, Level::WARN),
             Self::BackendMalformed => row("backend_malformed", 502, Backend, Level::WARN),
             Self::BackendStalled => row("backend_stalled", 504, Backend, Level::WARN),
+            Self::BackendsFull => row("backends_full", 503, Vanne, Level::WARN),
             Self::CallDeadline => row("call_deadline", 504, Client, Level::DEBUG),
             Self::ClientGone => row("client_gone", 499, Client, Level::DEBUG),
             Self::ClientStalled => row("client_stalled", 408, Client, Level::DEBUG),
@@ -143,13 +157,29 @@ impl Refusal {
             Self::MethodRefused => row("method_refused", 405, Client, Level::DEBUG),
             Self::MissingHost => row("missing_host", 400, Client, Level::DEBUG),
             Self::NoBackend => row("no_backend", 503, Vanne, Level::WARN),
+            Self::NoHealthyBackend => row("no_healthy_backend", 503, Vanne, Level::WARN),
             Self::NoRoute => row("no_route", 404, Vanne, Level::DEBUG),
+            Self::NoWeight => row("no_weight", 503, Vanne, Level::WARN),
             Self::Panic => row("panic", 500, Vanne, Level::ERROR),
             Self::ProtocolRefused => row("protocol_refused", 505, Client, Level::DEBUG),
+            Self::QueueFull => row("queue_full", 503, Vanne, Level::WARN),
+            Self::QueueTimeout => row("queue_timeout", 503, Vanne, Level::WARN),
             Self::TlsFailed => retryable(row("tls_failed", 502, Backend, Level::WARN)),
             Self::TooManyConnections => row("too_many_connections", 503, Vanne, Level::WARN),
             Self::TotalTimeout => row("total_timeout", 504, Vanne, Level::WARN),
             Self::TunnelIdleTimeout => row("tunnel_idle_timeout", 504, Vanne, Level::DEBUG),
+            Self::Withdrawn => row("withdrawn", 503, Vanne, Level::WARN),
+        }
+    }
+
+    /// The reason when nobody of a pool takes requests.
+    #[must_use]
+    pub const fn of_idle(idle: Idle) -> Self {
+        match idle {
+            Idle::Empty => Self::NoBackend,
+            Idle::NoWeight => Self::NoWeight,
+            Idle::Unhealthy => Self::NoHealthyBackend,
+            Idle::Withdrawn => Self::Withdrawn,
         }
     }
 

@@ -109,9 +109,14 @@ impl Reader {
 pub(crate) mod tests {
     use super::*;
     use crate::data::balance;
-    use crate::data::outcome::Outcome;
-    use crate::data::pool::{Backend, BackendState, Pool, Timeouts};
+    use crate::data::pool::{
+        Backend, BackendState, HashOn, Live, Member, Members, Pool, PoolMetrics, QueueRules,
+        Timeouts,
+    };
+    use crate::data::upstream::{On, Retries};
+    use crate::types::moment::Moment;
     use prometheus::{HistogramOpts, IntGauge};
+    use std::net::SocketAddr;
 
     fn numbered(number: u64) -> Snapshot {
         Snapshot { generation: Generation::new(number), ..Default::default() }
@@ -121,21 +126,50 @@ pub(crate) mod tests {
         IntCounter::new("c", "c").unwrap()
     }
 
-    /// A pool of `size` backends with short time limits.
-    pub(crate) fn pool_of(size: usize) -> Pool {
-        let backend = |index: usize| {
-            let address = ([127, 0, 0, 1], u16::try_from(9000 + index).unwrap()).into();
-            Arc::new(Backend {
-                address,
-                name: address.to_string().into(),
-                state: Arc::new(BackendState::new(IntGauge::new("g", "g").unwrap(), None)),
-            })
+    /// A backend on port 9000 and `index`.
+    pub(crate) fn backend(index: usize) -> Arc<Backend> {
+        let port = u16::try_from(9000 + index).unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let state = BackendState::new(IntGauge::new("g", "g").unwrap(), None);
+        Arc::new(Backend { address, name: address.to_string().into(), state })
+    }
+
+    /// Members of these weights that each take `limit` requests.
+    pub(crate) fn members_of(algorithm: &str, weights: &[u32], limit: u32) -> Members {
+        let member = |(index, &weight): (usize, &u32)| Member {
+            backend: backend(index),
+            weight,
+            pace: weight,
+            limit,
+            is_backup: false,
         };
+        let all: Vec<Member> = weights.iter().enumerate().map(member).collect();
+        let algorithm = balance::by_name(algorithm).unwrap();
+        let plan = (!all.is_empty()).then(|| (algorithm, (algorithm.plan)(&all, None)));
+        let is_limited = limit < u32::MAX;
+        Members { active: all.clone(), all, plan, is_limited, ..Members::default() }
+    }
+
+    /// A pool with members of these weights and short time limits.
+    pub(crate) fn pool_with(algorithm: &str, weights: &[u32]) -> Pool {
+        let live = Arc::new(Live::new(Arc::default()));
+        live.publish(members_of(algorithm, weights, u32::MAX), Moment::default());
         Pool {
             id: "pool".parse().unwrap(),
-            backends: (0..size).map(backend).collect(),
-            algorithm: balance::by_name("round-robin").unwrap(),
-            connect_retries: 1,
+            live,
+            hash_on: HashOn::Address,
+            retries: Retries {
+                attempts: 1,
+                on: vec![On::Reset, On::Timeout],
+                budget: 200,
+                floor: 1000,
+                backoff: Duration::from_millis(25),
+                backoff_max: Duration::from_millis(250),
+                body_max: 1024,
+            },
+            ejection: None,
+            queue: Some(QueueRules { size: 10, timeout: Duration::from_secs(3) }),
+            backup: None,
             timeouts: Timeouts {
                 connect: Duration::from_secs(1),
                 first_byte: Duration::from_secs(10),
@@ -143,10 +177,25 @@ pub(crate) mod tests {
                 idle: Duration::from_secs(60),
             },
             wire: Arc::default(),
-            turn: Default::default(),
-            held: Vec::new(),
-            attempts: std::array::from_fn::<_, { Outcome::ALL.len() }, _>(|_| counter()),
+            metrics: PoolMetrics {
+                attempts: std::array::from_fn(|_| counter()),
+                retries: [counter(), counter()],
+                ejections: [counter(), counter()],
+                held: Vec::new(),
+            },
         }
+    }
+
+    /// A pool of `size` equal backends.
+    pub(crate) fn pool_of(size: usize) -> Pool {
+        pool_with("round-robin", &vec![1; size])
+    }
+
+    /// The same, each with `limit` places.
+    pub(crate) fn limited_pool(size: usize, limit: u32) -> Pool {
+        let pool = pool_of(size);
+        pool.live.publish(members_of("round-robin", &vec![1; size], limit), Moment::default());
+        pool
     }
 
     /// A route to `pool` without filters.

@@ -1,7 +1,9 @@
 //! Words: values that mean one thing everywhere. No I/O.
 
 pub mod clock;
+pub mod hash;
 pub mod ids;
+pub mod moment;
 pub mod pattern;
 pub mod request_id;
 pub mod template;

@@ -21,6 +21,13 @@ impl RequestId {
         http::HeaderValue::from_bytes(&self.to_hex()).unwrap_or(http::HeaderValue::from_static("-"))
     }
 
+    /// Bits of it, as a random number.
+    #[expect(clippy::cast_possible_truncation, reason = "half of the bits are enough")]
+    #[must_use]
+    pub fn as_random(self) -> u64 {
+        self.0 as u64
+    }
+
     fn to_hex(self) -> [u8; 32] {
         const DIGITS: [u8; 16] = *b"0123456789abcdef";
         let mut out = [0; 32];

@@ -33,6 +33,13 @@ impl Period {
         Self(Duration::from_secs(seconds))
     }
 
+    /// So many milliseconds, which must be within the limits.
+    #[must_use]
+    pub const fn from_millis(ms: u64) -> Self {
+        debug_assert!(ms > 0 && ms <= PERIOD_MS_MAX);
+        Self(Duration::from_millis(ms))
+    }
+
     /// The same as the standard library's type.
     #[must_use]
     pub const fn as_duration(self) -> Duration {
@@ -78,6 +85,121 @@ impl TextValue for Period {
 
 text_value!(Period);
 
+/// A share of a whole: `"0%"` to `"100%"`, with at most two digits after the point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent(u16);
+
+/// Why a text is no share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a share: expected {}", Percent::ACCEPTED)]
+pub struct InvalidPercent;
+
+impl Percent {
+    /// So many hundredths of the whole; at most 100.
+    #[must_use]
+    pub const fn from_whole(percent: u16) -> Self {
+        debug_assert!(percent <= 100);
+        Self(percent * 100)
+    }
+
+    /// In ten-thousandths of the whole.
+    #[must_use]
+    pub const fn as_basis_points(self) -> u16 {
+        self.0
+    }
+}
+
+impl FromStr for Percent {
+    type Err = InvalidPercent;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPercent> {
+        let number = text.strip_suffix('%').ok_or(InvalidPercent)?;
+        let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+        let is_number = |digits: &str, most| {
+            (1..=most).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
+        };
+        if !is_number(whole, 3) || !is_number(part, 2) {
+            return Err(InvalidPercent);
+        }
+        let parsed = |digits: &str| digits.parse::<u16>().map_err(|_never| InvalidPercent);
+        let points = parsed(whole)? * 100 + parsed(&format!("{part:0<2}"))?;
+        if points <= 10_000 { Ok(Self(points)) } else { Err(InvalidPercent) }
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0 / 100, self.0 % 100) {
+            (whole, 0) => write!(f, "{whole}%"),
+            (whole, part) if part % 10 == 0 => write!(f, "{whole}.{}%", part / 10),
+            (whole, part) => write!(f, "{whole}.{part:02}%"),
+        }
+    }
+}
+
+impl TextValue for Percent {
+    const FORMAT: &'static str = "percent";
+    const ACCEPTED: &'static str =
+        "a share from 0% to 100%, at most two digits after the point, like \"20%\" or \"0.5%\"";
+}
+
+text_value!(Percent);
+
+/// A number of bytes: `"512B"`, `"64KiB"`, `"10MiB"`, `"1GiB"`. At most 1 TiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(u64);
+
+/// Why a text is no number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a number of bytes: expected {}", ByteSize::ACCEPTED)]
+pub struct InvalidByteSize;
+
+const SIZES: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+const BYTES_MAX: u64 = 1 << 40;
+
+impl ByteSize {
+    /// So many kibibytes.
+    #[must_use]
+    pub const fn from_kib(kib: u64) -> Self {
+        Self(kib << 10)
+    }
+
+    /// In bytes.
+    #[must_use]
+    pub const fn as_bytes(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromStr for ByteSize {
+    type Err = InvalidByteSize;
+
+    fn from_str(text: &str) -> Result<Self, InvalidByteSize> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at_checked(digits).ok_or(InvalidByteSize)?;
+        let size = SIZES.iter().find_map(|(name, size)| (*name == unit).then_some(*size));
+        let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(size?));
+        bytes.filter(|bytes| *bytes <= BYTES_MAX).map(Self).ok_or(InvalidByteSize)
+    }
+}
+
+impl fmt::Display for ByteSize {
+    /// The largest unit that leaves a whole number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fits = |(_, size): &(&str, u64)| self.0 > 0 && self.0.is_multiple_of(*size);
+        let (unit, size) = SIZES.into_iter().rev().find(fits).unwrap_or(("B", 1));
+        write!(f, "{}{unit}", self.0 / size)
+    }
+}
+
+impl TextValue for ByteSize {
+    const FORMAT: &'static str = "byte-size";
+    const ACCEPTED: &'static str =
+        "a whole number and a unit of B, KiB, MiB or GiB, like \"64KiB\"";
+}
+
+text_value!(ByteSize);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +215,28 @@ mod tests {
         }
         for text in ["0s", "367d", "99999999999999999999s", "18446744073709551615d"] {
             assert_eq!(text.parse::<Period>(), Err(InvalidPeriod::Range), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_share_has_two_digits_after_the_point_at_most() {
+        for (text, points) in [("0%", 0), ("0.5%", 50), ("12.25%", 1225), ("100%", 10_000)] {
+            let share = text.parse::<Percent>().unwrap();
+            assert_eq!((share.as_basis_points(), share.to_string().as_str()), (points, text));
+        }
+        for text in ["", "%", "5", "101%", "100.01%", "1.255%", ".5%", "5.%", "-1%", "+1%"] {
+            assert_eq!(text.parse::<Percent>(), Err(InvalidPercent), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_one_number_and_one_unit() {
+        for (text, bytes) in [("0B", 0), ("512B", 512), ("64KiB", 65_536), ("3GiB", 3 << 30)] {
+            let size = text.parse::<ByteSize>().unwrap();
+            assert_eq!((size.as_bytes(), size.to_string().as_str()), (bytes, text));
+        }
+        for text in ["", "5", "KiB", "1KB", "1.5KiB", "-1B", "99999999999GiB"] {
+            assert_eq!(text.parse::<ByteSize>(), Err(InvalidByteSize), "{text}");
         }
     }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::future::Future;
 
 const NO_RETRIES: Settings<'_> =
-    Settings { process: "", listener: "", pool: "connect_retries = 0", route: "", more: "" };
+    Settings { process: "", listener: "", pool: "retries.attempts = 0", route: "", more: "" };
 
 /// The log line's end-state and who is to blame.
 fn ended(line: &Value) -> (&str, &str) {
@@ -44,7 +44,7 @@ async fn a_backend_that_refuses_gives_502_connect_refused() {
 #[tokio::test]
 async fn a_refused_connection_is_tried_on_another_backend() {
     let (port, origin) = (Port::take(), Origin::fixed("ok").await);
-    let settings = Settings { pool: "connect_retries = 1", ..Settings::default() };
+    let settings = Settings { pool: "retries.attempts = 1", ..Settings::default() };
     let vanne = Vanne::with(&[port.address, origin.address], settings).await;
     let mut attempts = Vec::new();
     for _ in 0..4 {
@@ -70,11 +70,11 @@ async fn a_refused_connection_is_tried_on_another_backend() {
 }
 
 #[tokio::test]
-async fn connect_retries_are_counted() {
+async fn attempts_are_counted() {
     let ports = [Port::take(), Port::take()];
     let addresses = ports.each_ref().map(|port| port.address);
     for retries in [0, 1, 3] {
-        let pool = format!("connect_retries = {retries}");
+        let pool = format!("retries.attempts = {retries}");
         let settings = Settings { pool: &pool, ..Settings::default() };
         let vanne = Vanne::with(&addresses, settings).await;
         let answer = vanne.get("/").await;
@@ -284,7 +284,7 @@ async fn an_error_of_the_backend_is_its_own_answer() {
     assert_eq!((answer.status(), answer.text().as_str()), (503, "busy"));
     let line = vanne.log_of(answer.id()).await;
     assert_eq!((&line["end"], &line["status"]), (&"ok".into(), &503.into()));
-    assert_eq!(line["attempts"][0]["outcome"], "failure_status");
+    assert_eq!(line["attempts"][0]["outcome"], "failure_gateway");
     assert_eq!(origin.requests().len(), 1);
 }
 

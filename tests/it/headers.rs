@@ -106,7 +106,7 @@ async fn security_headers_are_on_every_answer() {
         backends = ["{}"]
         [pool.down]
         backends = ["{}"]
-        connect_retries = 0
+        retries.attempts = 0
         [[route]]
         name = "up"
         match = {{ path = "/up" }}

@@ -81,7 +81,7 @@ async fn connections_and_requests_in_flight_go_up_and_down() {
 async fn refusals_are_counted_by_reason() {
     let port = crate::harness::ports::Port::take();
     let settings = Settings {
-        pool: "connect_retries = 0",
+        pool: "retries.attempts = 0",
         route: "match = { path = \"/app\" }",
         ..Settings::default()
     };

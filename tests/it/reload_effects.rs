@@ -59,10 +59,10 @@ async fn a_wrong_config_leaves_the_old_one_in_use_and_says_what_is_wrong() {
     vanne.metric_is("vanne_config_reload_success", &[], 1.0).await;
     let applied = vanne.metrics().await.value("vanne_config_applied_timestamp_seconds", &[]);
     assert!(applied.unwrap() > 1.7e9, "{applied:?}");
-    let report = vanne.reload(&simple(&[origin.address], "connect_retri = 1", "")).await;
+    let report = vanne.reload(&simple(&[origin.address], "retry.attempts = 1", "")).await;
     assert_eq!(result(&report), ("refused", 1));
     let message = report["message"].as_str().unwrap();
-    for part in ["pool.app.connect_retri", "vanne.toml:", "did you mean `connect_retries`?"] {
+    for part in ["pool.app.retry", "vanne.toml:", "did you mean `retries`?"] {
         assert!(message.contains(part), "{part} in {message}");
         assert!(vanne.process_log().contains(part), "{part} in {}", vanne.process_log());
     }
@@ -101,7 +101,7 @@ async fn counts_and_turns_of_backends_that_stay_go_on() {
     let backends = [first.address, second.address];
     let vanne = Vanne::start(&simple(&backends, "", "")).await;
     assert_eq!(vanne.get("/").await.text(), "first");
-    vanne.reload(&simple(&backends, "connect_retries = 2", "")).await;
+    vanne.reload(&simple(&backends, "retries.attempts = 2", "")).await;
     assert_eq!(vanne.get("/").await.text(), "second", "the turn begins anew");
     // A request in flight counts before, during and after.
     vanne.reload(&simple(&[silent.address], "", "")).await;
@@ -111,7 +111,7 @@ async fn counts_and_turns_of_backends_that_stay_go_on() {
     let (address, name) = (silent.address.to_string(), "vanne_backend_requests_in_flight");
     let labels = [("pool", "app"), ("backend", address.as_str())];
     vanne.metric_is(name, &labels, 1.0).await;
-    vanne.reload(&simple(&[silent.address], "connect_retries = 3", "")).await;
+    vanne.reload(&simple(&[silent.address], "retries.attempts = 3", "")).await;
     vanne.metric_is(name, &labels, 1.0).await;
     // It leaves and comes back.
     vanne.reload(&simple(&backends, "", "")).await;
@@ -151,7 +151,7 @@ async fn old_configs_are_let_go_when_nothing_needs_them() {
     let with = |retries: usize| {
         config(&format!(
             r#"
-            pool.app = {{ backends = ["{}"], connect_retries = {retries} }}
+            pool.app = {{ backends = ["{}"], retries.attempts = {retries} }}
             pool.echo.backends = ["{}"]
             route = [
                 {{ name = "all", pool = "app" }},

@@ -38,7 +38,7 @@ async fn a_route_edits_the_heads_of_its_answers() {
         add = { x-tag = "{client}" }
         remove = ["Server"]
     "#;
-    let settings = Settings { route, pool: "connect_retries = 0", ..Settings::default() };
+    let settings = Settings { route, ..Settings::default() };
     let vanne = Vanne::with(&[origin.address], settings).await;
     let answer = Client::connect(vanne.http).await.get("/").await;
     let all = |name: &str| answer.head.all(name).collect::<Vec<_>>();

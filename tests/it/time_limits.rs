@@ -73,7 +73,7 @@ async fn half_a_head_does_not_count_as_an_answer() {
 async fn a_connection_that_does_not_come_gives_504_at_the_connect_limit() {
     let hole = BlackHole::open();
     let settings = Settings {
-        pool: "connect_retries = 0\ntimeouts = { connect = \"300ms\" }",
+        pool: "retries.attempts = 0\ntimeouts = { connect = \"300ms\" }",
         ..Settings::default()
     };
     let vanne = Vanne::with(&[hole.address], settings).await;
@@ -84,7 +84,7 @@ async fn a_connection_that_does_not_come_gives_504_at_the_connect_limit() {
 async fn a_connection_that_does_not_come_is_tried_on_another_backend() {
     let (hole, origin) = (BlackHole::open(), Origin::fixed("ok").await);
     let settings = Settings {
-        pool: "connect_retries = 1\ntimeouts = { connect = \"200ms\" }",
+        pool: "retries.attempts = 1\ntimeouts = { connect = \"200ms\" }",
         ..Settings::default()
     };
     let vanne = Vanne::with(&[hole.address, origin.address], settings).await;
@@ -209,7 +209,7 @@ async fn a_request_longer_than_its_total_is_cut_after_the_head() {
 async fn the_total_holds_while_connections_are_tried() {
     let hole = BlackHole::open();
     let settings = Settings {
-        pool: "connect_retries = 10\ntimeouts = { connect = \"200ms\" }",
+        pool: "retries.attempts = 10\ntimeouts = { connect = \"200ms\" }",
         route: "timeouts = { total = \"500ms\" }",
         ..Settings::default()
     };

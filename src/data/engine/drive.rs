@@ -56,7 +56,8 @@ impl Timer {
 pub enum Driven<T> {
     /// The future is done.
     Done(T),
-    /// The machine ended the request, with what is left to do: an answer or a cut.
+    /// The machine ended what the engine did, with what is left to do: an answer, a cut, or
+    /// another attempt.
     Ended(Action),
     /// The future panicked; the machine said what is left to do.
     Panicked(Action),
@@ -97,10 +98,14 @@ fn after_poll(
     cx: &mut Context<'_>,
 ) -> Option<Action> {
     if let Poll::Ready(Err(_)) = carrier.poll_flush(cx) {
-        let fault = Event::Failed { fault: Fault::ClientGone, is_replayable: false };
+        let fault = Event::Failed(Fault::ClientGone);
         return ending(carrier.cell().step(fault));
     }
     let mut deadline = carrier.cell().park(carrier)?;
+    let is_suspended = carrier.cell().with_exchange(Exchange::is_suspended)?;
+    if is_suspended && carrier.poll_gone(cx).is_ready() {
+        return ending(carrier.cell().step(Event::Failed(Fault::ClientGone)));
+    }
     if lifecycle.stage() == Stage::Aborting {
         return ending(carrier.cell().step(Event::Aborted(Refusal::DrainDeadline)));
     }
@@ -114,10 +119,17 @@ fn after_poll(
     None
 }
 
-/// The action if it ends the request. A tunnel that the machine ends is `Done`.
+/// The action unless the engine just goes on. A tunnel that the machine ends is `Done`.
 fn ending(action: Action) -> Option<Action> {
     match action {
-        Action::Answer(_) | Action::Cut | Action::Done => Some(action),
-        Action::Continue | Action::Wait(_) | Action::Attempt(_) | Action::Tunnel => None,
+        Action::Continue | Action::Tunnel => None,
+        action => Some(action),
     }
+}
+
+/// Whether `action` is for another engine to do, with the same request from its start: what
+/// the present one has under way is of no use any more.
+#[must_use]
+pub fn begins_anew(action: &Action) -> bool {
+    matches!(action, Action::Attempt(_) | Action::Wait(_))
 }

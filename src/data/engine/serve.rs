@@ -4,9 +4,9 @@
 //! hands the whole head to an engine, writes what we answer ourselves, records the end,
 //! and keeps or closes the connection.
 
-use super::drive::{Driven, Timer, drive};
+use super::drive::{Driven, Timer, begins_anew, drive};
 use super::own_answer::{self, Framing};
-use super::pingora::Engine;
+use super::pingora::{Engine, Served};
 use super::record::{new_exchange, record};
 use super::serve_http2;
 use super::worker::Worker;
@@ -153,7 +153,9 @@ async fn serve_one(
     let action = match head {
         Driven::Done(Ok((length, body))) => {
             connection.open_head(length, body);
-            return exchange(worker, engine, connection, timer).await;
+            let next = exchange(worker, engine, connection, timer).await;
+            connection.forget();
+            return next;
         }
         Driven::Done(Err(refusal)) => connection.cell.step(Event::Aborted(refusal)),
         Driven::Ended(action) | Driven::Panicked(action) => action,
@@ -219,28 +221,41 @@ async fn exchange(
     connection: &Arc<Connection>,
     timer: &mut Timer,
 ) -> Next {
-    let mut serving = engine.serve(Arc::clone(connection));
-    let driven = drive(&**connection, &worker.lifecycle, timer, serving.as_mut()).await;
-    // Whatever the engine still holds goes now: its connection to the backend too.
-    drop(serving);
-    match driven {
-        Driven::Done(served) => match served.action {
-            Some(action) => end(worker, connection, timer, action).await,
-            None => {
-                let is_whole = connection.cell.with_exchange(Exchange::is_request_done);
-                flush(worker, connection, timer).await;
-                record(worker, &**connection);
-                match (served.is_reusable, is_whole) {
-                    (true, _) => Next::Keep,
-                    (false, Some(true)) => Next::Close,
-                    (false, _) => Next::Linger,
-                }
+    let (action, is_reusable) = loop {
+        let mut serving = engine.serve(Arc::clone(connection));
+        let driven = drive(&**connection, &worker.lifecycle, timer, serving.as_mut()).await;
+        // Whatever the engine still holds goes now: its connection to the backend too.
+        drop(serving);
+        let (action, is_reusable) = left_to_do(worker, driven);
+        match action {
+            Some(action) if begins_anew(&action) => {
+                connection.rewind();
+                connection.cell.leave(action);
             }
-        },
-        Driven::Ended(action) => end(worker, connection, timer, action).await,
+            action => break (action, is_reusable),
+        }
+    };
+    if let Some(action) = action {
+        return end(worker, connection, timer, action).await;
+    }
+    let is_whole = connection.cell.with_exchange(Exchange::is_request_done);
+    flush(worker, connection, timer).await;
+    record(worker, &**connection);
+    match (is_reusable, is_whole) {
+        (true, _) => Next::Keep,
+        (false, Some(true)) => Next::Close,
+        (false, _) => Next::Linger,
+    }
+}
+
+/// What an engine left to be done, if anything, and whether the connection may carry more.
+pub(super) fn left_to_do(worker: &Worker, driven: Driven<Served>) -> (Option<Action>, bool) {
+    match driven {
+        Driven::Done(served) => (served.action, served.is_reusable),
+        Driven::Ended(action) => (Some(action), false),
         Driven::Panicked(action) => {
             worker.panics.inc();
-            end(worker, connection, timer, action).await
+            (Some(action), false)
         }
     }
 }

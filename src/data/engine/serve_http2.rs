@@ -4,16 +4,18 @@
 //! machine of its own, driven as a request of HTTP/1 is. When the process drains, the
 //! client is told to open no more streams (GOAWAY), and what is under way is finished.
 
-use super::drive::{Driven, Timer, drive};
+use super::drive::{Driven, Timer, begins_anew, drive};
 use super::pingora::Engine;
 use super::record::{new_exchange, record};
+use super::serve::left_to_do;
 use super::worker::Worker;
 use crate::data::exchange::{Action, Answer, Event};
 use crate::data::lifecycle::Stage;
 use crate::data::listener::carrier::{Carrier, is_ending};
 use crate::data::listener::connection::Connection;
 use crate::data::listener::registry::Woken;
-use crate::data::listener::stream::{Stream, StreamBytes, list_bytes};
+use crate::data::listener::stream::{Stream, list_bytes};
+use crate::data::listener::stream_bytes::StreamBytes;
 use crate::data::listener::stream_head::prepare;
 use crate::data::refusal::Refusal;
 use crate::types::clock;
@@ -22,6 +24,7 @@ use bytes::Bytes;
 use h2::server::{Builder, Connection as Frames, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{Request, Response, StatusCode, request};
+use pingora_http::RequestHeader;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -185,17 +188,7 @@ async fn serve_stream(
     stream.cell().begin(exchange);
     let action = match head {
         Err(refusal) => Some(stream.cell().step(Event::Aborted(refusal))),
-        Ok(head) => {
-            let mut serving = engine.serve_stream(Arc::clone(stream), head.into());
-            match drive(&**stream, &worker.lifecycle, &mut timer, serving.as_mut()).await {
-                Driven::Done(served) => served.action,
-                Driven::Ended(action) => Some(action),
-                Driven::Panicked(action) => {
-                    worker.panics.inc();
-                    Some(action)
-                }
-            }
-        }
+        Ok(head) => serve_by_engines(worker, engine, stream, &mut timer, head.into()).await,
     };
     match action {
         None | Some(Action::Done) => {}
@@ -203,6 +196,31 @@ async fn serve_stream(
         Some(_) => stream.reset(Reason::INTERNAL_ERROR),
     }
     record(worker, &**stream);
+}
+
+/// Lets engines serve the request: one for each attempt that begins anew.
+async fn serve_by_engines(
+    worker: &Worker,
+    engine: &Engine,
+    stream: &Arc<Stream>,
+    timer: &mut Timer,
+    mut head: RequestHeader,
+) -> Option<Action> {
+    loop {
+        let mut serving = engine.serve_stream(Arc::clone(stream), head);
+        let driven = drive(&**stream, &worker.lifecycle, timer, serving.as_mut()).await;
+        drop(serving);
+        let action = left_to_do(worker, driven).0?;
+        if !begins_anew(&action) {
+            return Some(action);
+        }
+        let Some(left) = stream.take_head() else {
+            return Some(stream.cell().step(Event::Aborted(Refusal::Internal)));
+        };
+        head = left;
+        stream.rewind();
+        stream.cell().leave(action);
+    }
 }
 
 /// Sends an answer of our own, for as long as the machine lets the client take.

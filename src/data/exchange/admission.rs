@@ -50,7 +50,7 @@ impl Exchange {
         self.route = Some(Arc::clone(&route));
         match (verdict, &route.target) {
             (Verdict::Reject(rejection), _) => self.refuse(Refusal::Filter(rejection), now),
-            (Verdict::Continue, Target::Pool(_)) => self.attempt(now),
+            (Verdict::Continue, Target::Pool(_)) => self.first_attempt(now),
             (Verdict::Continue, Target::Redirect(redirect)) => {
                 self.redirect_by(redirect, head, now)
             }
@@ -71,7 +71,7 @@ impl Exchange {
             },
             &mut self.request_edits,
         );
-        self.retries_left = pool.connect_retries;
+        self.key = pool.hash_on.key(head, self.sender());
         self.pool = Some(Arc::clone(pool));
     }
 

@@ -1,39 +1,108 @@
 //! Stages 6 to 8 of an exchange: picking a backend, and what a fault means.
 
 use super::{Action, Exchange, Phase};
+use crate::data::balance::Choice;
 use crate::data::effects::Effect;
 use crate::data::exchange::Waiting;
 use crate::data::outcome::Outcome;
+use crate::data::pool::latency;
+use crate::data::pool::{Idle, Picked, Place, Pool, Queue, Verdict};
 use crate::data::refusal::Refusal;
-use crate::data::upstream::{Attempt, AttemptRecord, Fault};
+use crate::data::upstream::{Attempt, AttemptRecord, Fault, On};
+use crate::types::hash::mix;
+use crate::types::moment::Moment;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Pause before backends that failed to connect are tried again, when all were tried:
-/// long enough for a process to come back to its port, short beside any time limit.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// Pause before backends that failed are tried again, when all were tried: long enough for a
+/// process to come back to its port, short beside any time limit.
+const ROUND_PAUSE: Duration = Duration::from_millis(100);
+/// Pause until the control plane has seen what happened to the backends.
+const STALE_PAUSE: Duration = Duration::from_millis(5);
+/// Such pauses of one request.
+const STALE_PAUSES_MAX: u8 = 20;
 
 impl Exchange {
+    /// The first attempt: from here on the request counts for the pool's budget.
+    pub(super) fn first_attempt(&mut self, now: Instant) -> Action {
+        if let Some(pool) = &self.pool {
+            pool.live.budget.deposit(pool.retries.budget);
+            self.retries_left = pool.retries.attempts;
+        }
+        self.attempt(now)
+    }
+
     /// Picks a backend and asks for a connection to it.
     pub(super) fn attempt(&mut self, now: Instant) -> Action {
-        let Some(pool) = &self.pool else { return self.refuse(Refusal::Internal, now) };
-        let Some(backend) = pool.pick(&self.tried) else {
-            if self.tried.is_empty() {
-                return self.refuse(Refusal::NoBackend, now);
-            }
-            self.tried.clear();
-            self.phase = Phase::Suspended;
-            return Action::Wait(Effect::Pause(RETRY_PAUSE));
+        let Some(pool) = self.pool.clone() else { return self.refuse(Refusal::Internal, now) };
+        if let Some(place) = self.ticket.take().and_then(|ticket| ticket.take()) {
+            return self.begin_attempt(&pool, place, now);
+        }
+        let number = self.attempts.len() as u64;
+        let choice = Choice {
+            tried: &self.tried,
+            key: self.key,
+            random: mix(self.id.as_random() ^ number),
+            now: Moment::of(now),
         };
+        match pool.live.pick(&choice) {
+            Picked::Backend(place) => self.begin_attempt(&pool, place, now),
+            Picked::Full => self.wait_in_queue(&pool, now),
+            Picked::Exhausted => self.wait_for_change(&pool, now),
+            Picked::Nobody(idle) => self.nobody(&pool, idle, now),
+        }
+    }
+
+    fn begin_attempt(&mut self, pool: &Arc<Pool>, place: Place, now: Instant) -> Action {
         let attempt = Attempt {
-            backend: Arc::clone(&backend),
+            backend: Arc::clone(place.backend()),
             connect_timeout: pool.timeouts.connect,
             idle_timeout: pool.timeouts.idle,
             wire: Arc::clone(&pool.wire),
+            body_max: if pool.retries.attempts > 0 { pool.retries.body_max } else { 0 },
         };
-        self.attempts.push(AttemptRecord::begin(backend, now));
+        self.attempts.push(AttemptRecord::begin(place, now));
         self.phase = Phase::Connecting;
         Action::Attempt(attempt)
+    }
+
+    /// All backends are full: the request waits for a place, if it may.
+    fn wait_in_queue(&mut self, pool: &Pool, now: Instant) -> Action {
+        let Some(rules) = pool.queue else { return self.refuse(Refusal::BackendsFull, now) };
+        let Some(ticket) = Queue::join(&pool.live, self.key, rules.size, Moment::of(now)) else {
+            return self.refuse(Refusal::QueueFull, now);
+        };
+        let ticket = Arc::new(ticket);
+        self.ticket = Some(Arc::clone(&ticket));
+        self.phase = Phase::Queued;
+        self.progress = now;
+        Action::Wait(Effect::Turn(ticket))
+    }
+
+    /// There are backends, but none for this request: all were tried, or dropped out just now.
+    fn wait_for_change(&mut self, pool: &Pool, now: Instant) -> Action {
+        self.phase = Phase::Suspended;
+        if pool.live.is_stale() && self.stale_pauses < STALE_PAUSES_MAX {
+            self.stale_pauses += 1;
+            return Action::Wait(Effect::Pause(STALE_PAUSE));
+        }
+        if self.tried.is_empty() {
+            return self.nobody(pool, Idle::Unhealthy, now);
+        }
+        self.tried.clear();
+        Action::Wait(Effect::Pause(ROUND_PAUSE))
+    }
+
+    /// Nobody in the pool takes the request: its backup does, if there is one.
+    fn nobody(&mut self, pool: &Pool, idle: Idle, now: Instant) -> Action {
+        if let Some(backup) = &pool.backup {
+            self.pool = Some(Arc::clone(backup));
+            self.tried.clear();
+            return self.attempt(now);
+        }
+        // With an attempt behind it, its own fault tells more than that nobody is left.
+        let last = self.attempts.last().and_then(|attempt| attempt.refusal);
+        self.refuse(last.unwrap_or(Refusal::of_idle(idle)), now)
     }
 
     pub(super) fn on_connected(&mut self, is_reused: bool, now: Instant) -> Action {
@@ -48,7 +117,7 @@ impl Exchange {
     }
 
     /// What a fault means here: another attempt, an answer of ours, or a cut.
-    pub(super) fn on_fault(&mut self, fault: Fault, is_replayable: bool, now: Instant) -> Action {
+    pub(super) fn on_fault(&mut self, fault: Fault, now: Instant) -> Action {
         if self.phase == Phase::Tunnel && matches!(fault, Fault::BackendClosed | Fault::ClientGone)
         {
             // Either side may end a tunnel: that is how it ends.
@@ -58,8 +127,7 @@ impl Exchange {
         let was_reused = self.attempts.last().is_some_and(|attempt| attempt.is_reused);
         let may_replay = fault == Fault::BackendClosed
             && was_reused
-            && is_replayable
-            && self.status.is_none()
+            && self.is_repeatable()
             && self.replays_left > 0;
         if may_replay {
             // RFC 9112 §9.3.1: a kept connection may close under a request; nobody saw it.
@@ -67,13 +135,93 @@ impl Exchange {
             self.replays_left -= 1;
             return self.attempt(now);
         }
-        if refusal.row().is_retryable && self.retries_left > 0 {
-            self.end_attempt(Outcome::of_refusal(refusal), Some(refusal), now);
-            self.tried.extend(self.attempts.last().map(|attempt| Arc::clone(&attempt.backend)));
-            self.retries_left -= 1;
-            return self.attempt(now);
+        self.retry_or_refuse(refusal, now)
+    }
+
+    /// Tries again after this fault, if that is right; else ends the request.
+    pub(super) fn retry_or_refuse(&mut self, refusal: Refusal, now: Instant) -> Action {
+        let is_safe = refusal.row().is_retryable;
+        let on = match refusal {
+            Refusal::BackendClosed | Refusal::BackendMalformed => Some(On::Reset),
+            Refusal::FirstByteTimeout => Some(On::Timeout),
+            _ => None,
+        };
+        let is_asked = |pool: &Arc<Pool>| on.is_some_and(|on| pool.retries.on.contains(&on));
+        let may = match is_safe {
+            true => self.status.is_none() && self.is_kept,
+            false => {
+                self.pool.as_ref().is_some_and(is_asked)
+                    && self.is_repeatable()
+                    && self.is_other_left()
+            }
+        };
+        if may && self.takes_retry(now) {
+            let outcome = Outcome::of_refusal(refusal);
+            return self.try_again(outcome, Some(refusal), now);
         }
         self.refuse(refusal, now)
+    }
+
+    /// Whether an answer with `status` is to be dropped for another attempt.
+    pub(super) fn retries_status(&self, status: u16, now: Instant) -> bool {
+        self.pool.as_ref().is_some_and(|pool| pool.retries.is_on_status(status))
+            && self.is_repeatable()
+            && self.is_other_left()
+            && self.takes_retry(now)
+    }
+
+    /// Whether there is a backend that this request has not tried: who was too slow, or broke
+    /// off, is not asked twice.
+    fn is_other_left(&self) -> bool {
+        let active = self.pool.as_ref().map_or(0, |pool| pool.live.members().active.len());
+        self.tried.len() + 1 < active
+    }
+
+    /// Whether the whole request could be sent once more, and do no harm (RFC 9110 §9.2.2).
+    fn is_repeatable(&self) -> bool {
+        self.status.is_none()
+            && self.is_kept
+            && !self.is_websocket
+            && self.facts.as_ref().is_some_and(|facts| facts.method.is_idempotent())
+    }
+
+    /// Takes a retry from what the request and its pool may have.
+    fn takes_retry(&self, now: Instant) -> bool {
+        let Some(pool) = self.pool.as_ref().filter(|_| self.retries_left > 0) else {
+            return false;
+        };
+        let is_left = pool.live.budget.withdraw(pool.retries.floor, Moment::of(now));
+        let [done, no_budget] = &pool.metrics.retries;
+        if is_left {
+            done.inc()
+        } else {
+            no_budget.inc()
+        }
+        is_left
+    }
+
+    /// Ends the attempt and makes another one, after a pause.
+    pub(super) fn try_again(
+        &mut self,
+        outcome: Outcome,
+        why: Option<Refusal>,
+        now: Instant,
+    ) -> Action {
+        self.end_attempt(outcome, why, now);
+        self.tried.extend(self.attempts.last().map(|attempt| Arc::clone(&attempt.backend)));
+        self.retries_left = self.retries_left.saturating_sub(1);
+        self.response_edits.clear();
+        let Some(pool) = &self.pool else { return self.refuse(Refusal::Internal, now) };
+        let number = u32::try_from(self.tried.len()).unwrap_or(u32::MAX);
+        let is_other_left = self.tried.len() < pool.live.members().active.len();
+        // The first retry goes to another backend: it need not wait. Where none is left, a
+        // round is over, which has a pause of its own.
+        if number == 1 || !is_other_left {
+            return self.attempt(now);
+        }
+        let random = mix(self.id.as_random() ^ u64::from(number));
+        self.phase = Phase::Suspended;
+        Action::Wait(Effect::Pause(pool.retries.pause(number, random)))
     }
 
     fn meaning(&self, fault: Fault) -> Refusal {
@@ -96,10 +244,26 @@ impl Exchange {
     /// Ends the attempt under way, if there is one, and counts its outcome once.
     pub(super) fn end_attempt(&mut self, outcome: Outcome, why: Option<Refusal>, now: Instant) {
         let Some(attempt) = self.attempts.last_mut() else { return };
-        if attempt.end(outcome, why, now)
-            && let Some(pool) = &self.pool
-        {
-            pool.count(outcome);
+        if !attempt.end(outcome, why, now) {
+            return;
+        }
+        let Some(pool) = &self.pool else { return };
+        pool.metrics.count(outcome);
+        let (backend, at) = (&attempt.backend, Moment::of(now));
+        if matches!(outcome, Outcome::Failure(_)) {
+            let time = now.duration_since(attempt.began).max(latency::FAILURE);
+            backend.state.latency.observe(time, at);
+        }
+        let Some(rules) = &pool.ejection else { return };
+        let [done, guarded] = &pool.metrics.ejections;
+        match pool.live.note(backend, outcome, rules, at) {
+            Verdict::Stays => {}
+            Verdict::Ejected => {
+                done.inc();
+                tracing::warn!(pool = %pool.id, backend = %backend.name, last = outcome.as_str(),
+                    "backend left out: failed too often in a row");
+            }
+            Verdict::Guarded => guarded.inc(),
         }
     }
 }

@@ -28,7 +28,7 @@ impl Exchange {
         match self.phase {
             Phase::Head | Phase::Tunnel | Phase::Ended => next,
             Phase::Suspended | Phase::Connecting => self.total_deadline(),
-            Phase::Streaming => next.min(self.total_deadline()),
+            Phase::Streaming | Phase::Queued => next.min(self.total_deadline()),
         }
     }
 
@@ -60,7 +60,10 @@ impl Exchange {
             true => Refusal::TotalTimeout,
             false => self.limit().1,
         };
-        self.refuse(refusal, now)
+        match refusal {
+            Refusal::FirstByteTimeout => self.retry_or_refuse(refusal, now),
+            _ => self.refuse(refusal, now),
+        }
     }
 
     /// The limit that holds in this phase, and the refusal when it is reached.
@@ -74,6 +77,10 @@ impl Exchange {
         };
         let backend = pool.timeouts;
         match (self.phase, self.waiting) {
+            (Phase::Queued, _) => {
+                let wait = pool.queue.map_or(Duration::ZERO, |rules| rules.timeout);
+                (wait, Refusal::QueueTimeout)
+            }
             (Phase::Tunnel, _) => (route.tunnel_idle, Refusal::TunnelIdleTimeout),
             (Phase::Streaming, Waiting::Backend) if self.request_done && self.status.is_none() => {
                 (backend.first_byte, Refusal::FirstByteTimeout)

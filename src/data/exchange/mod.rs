@@ -15,6 +15,7 @@ mod attempts;
 mod deadline;
 mod facts;
 mod own;
+mod view;
 
 pub use answer::Answer;
 pub use deadline::Waiting;
@@ -26,10 +27,11 @@ use super::grpc;
 use super::listener::client::Claim;
 use super::listener::{Client, Listener};
 use super::outcome::Outcome;
-use super::pool::{Backend, Pool};
+use super::pool::{Backend, Pool, Ticket};
 use super::refusal::Refusal;
 use super::snapshot::{LocalSnapshot, Route};
 use super::upstream::{Attempt, AttemptRecord, Fault, forward};
+use crate::types::moment::Moment;
 use crate::types::request_id::RequestId;
 use http::HeaderValue;
 use std::sync::Arc;
@@ -56,6 +58,8 @@ pub enum Event<'a> {
     RequestBody {
         /// Whether it was the last part.
         is_last: bool,
+        /// Whether all that came so far is kept, so that it can be sent once more.
+        is_kept: bool,
     },
     /// The head of the backend's answer came: informational or final.
     Response(ResponseHead<'a>),
@@ -63,13 +67,8 @@ pub enum Event<'a> {
     ResponseBody,
     /// The trailers of the backend's answer came.
     ResponseTrailers(&'a dyn FieldList),
-    /// Something failed. `is_replayable`: the request can be sent once more, whole.
-    Failed {
-        /// What the engine saw.
-        fault: Fault,
-        /// Whether the whole request could be sent again.
-        is_replayable: bool,
-    },
+    /// Something failed.
+    Failed(Fault),
     /// The engine waits, and this says for whom.
     Parked(Waiting),
     /// The time that [`Exchange::deadline`] gave may have come.
@@ -105,6 +104,8 @@ enum Phase {
     Head,
     /// An effect runs.
     Suspended,
+    /// It waits for a place in a backend.
+    Queued,
     /// A connection is being made.
     Connecting,
     /// Request and answer are on their way.
@@ -139,10 +140,16 @@ pub struct Exchange {
     phase: Phase,
     facts: Option<Facts>,
     route: Option<Arc<Route>>,
-    /// Where it goes, once that is chosen; none if it goes to no backend.
+    /// Where its attempts go; set with the route.
     pool: Option<Arc<Pool>>,
+    /// What chooses its backend, where that matters.
+    key: u64,
+    /// Its place in the queue, while it waits there.
+    ticket: Option<Arc<Ticket>>,
     is_websocket: bool,
     request_done: bool,
+    /// What came of the request is kept and can be sent once more.
+    is_kept: bool,
     /// Status of the final answer: the backend's once its head came, or ours.
     status: Option<u16>,
     is_head_sent: bool,
@@ -150,6 +157,7 @@ pub struct Exchange {
     tried: Vec<Arc<Backend>>,
     retries_left: u8,
     replays_left: u8,
+    stale_pauses: u8,
     waiting: Waiting,
     progress: Instant,
     request_edits: HeadEdits,
@@ -187,14 +195,18 @@ impl Exchange {
             facts: None,
             route: None,
             pool: None,
+            key: 0,
+            ticket: None,
             is_websocket: false,
             request_done: false,
+            is_kept: true,
             status: None,
             is_head_sent: false,
             refusal: None,
             tried: Vec::new(),
             retries_left: 0,
             replays_left: REPLAYS_MAX,
+            stale_pauses: 0,
             waiting: Waiting::Client,
             progress: now,
             request_edits: HeadEdits::with_capacity(EDITS_USUAL),
@@ -212,8 +224,9 @@ impl Exchange {
             Event::Request { head, has_body } => self.on_request(&head, has_body, now),
             Event::Resumed => self.attempt(now),
             Event::Connected { is_reused } => self.on_connected(is_reused, now),
-            Event::RequestBody { is_last } => {
+            Event::RequestBody { is_last, is_kept } => {
                 self.request_done |= is_last;
+                self.is_kept = is_kept;
                 self.progress = now;
                 Action::Continue
             }
@@ -227,7 +240,7 @@ impl Exchange {
                 self.note_call_status(fields);
                 Action::Continue
             }
-            Event::Failed { fault, is_replayable } => self.on_fault(fault, is_replayable, now),
+            Event::Failed(fault) => self.on_fault(fault, now),
             Event::Parked(waiting) => self.on_parked(waiting, now),
             Event::Deadline => self.on_deadline(now),
             Event::Aborted(refusal) => self.refuse(refusal, now),
@@ -241,7 +254,7 @@ impl Exchange {
         match event {
             Event::Parked(waiting) => self.on_parked(*waiting, now),
             Event::Deadline if now < self.deadline() => Action::Continue,
-            Event::Deadline | Event::Aborted(_) | Event::Failed { .. } => Action::Cut,
+            Event::Deadline | Event::Aborted(_) | Event::Failed(_) => Action::Cut,
             Event::Ended => Action::Done,
             _ => Action::Continue,
         }
@@ -253,7 +266,10 @@ impl Exchange {
         self.response_edits.clear();
         let is_switch = head.status == 101;
         if is_switch && !self.is_websocket {
-            return self.on_fault(Fault::BackendMalformed, false, now);
+            return self.on_fault(Fault::BackendMalformed, now);
+        }
+        if self.retries_status(head.status, now) {
+            return self.try_again(Outcome::of_status(head.status), None, now);
         }
         let version = self.facts.as_ref().map_or(Version::Http11, |facts| facts.version);
         forward::response_edits(head, version, &self.id_value, &mut self.response_edits);
@@ -268,6 +284,8 @@ impl Exchange {
         self.note_call_status(head.fields);
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.first_byte = Some(now);
+            let time = now.duration_since(attempt.began);
+            attempt.backend.state.latency.observe(time, Moment::of(now));
         }
         if is_switch {
             self.phase = Phase::Tunnel;
@@ -294,6 +312,7 @@ impl Exchange {
     fn refuse(&mut self, refusal: Refusal, now: Instant) -> Action {
         self.end_attempt(Outcome::of_refusal(refusal), Some(refusal), now);
         self.refusal = Some(refusal);
+        self.ticket = None;
         let status = self.status.filter(|_| self.is_head_sent).unwrap_or(refusal.row().status);
         let is_cut = self.is_head_sent || refusal == Refusal::ClientGone;
         self.end_with(status, now);
@@ -309,60 +328,6 @@ impl Exchange {
                 Action::Answer(answer.to_call(grpc::of_refusal(refusal)))
             }
         }
-    }
-
-    /// Edits for the request's head, per attempt the same.
-    #[must_use]
-    pub fn request_edits(&self) -> &HeadEdits {
-        &self.request_edits
-    }
-
-    /// Edits for the answer's head that came last.
-    #[must_use]
-    pub fn response_edits(&self) -> &HeadEdits {
-        &self.response_edits
-    }
-
-    /// What the client asked for; `None` while its head is not whole.
-    #[must_use]
-    pub fn facts(&self) -> Option<&Facts> {
-        self.facts.as_ref()
-    }
-
-    /// The route taken, if any.
-    #[must_use]
-    pub fn route(&self) -> Option<&Arc<Route>> {
-        self.route.as_ref()
-    }
-
-    /// The pool that was chosen, if any.
-    #[must_use]
-    pub fn pool(&self) -> Option<&Arc<Pool>> {
-        self.pool.as_ref()
-    }
-
-    /// Status of the answer; `None` if there was none.
-    #[must_use]
-    pub fn status(&self) -> Option<u16> {
-        self.status
-    }
-
-    /// Why Vanne ended it, or `None` if it ended by itself.
-    #[must_use]
-    pub fn refusal(&self) -> Option<Refusal> {
-        self.refusal
-    }
-
-    /// Whether the request is over: nothing but an answer of ours may be under way.
-    #[must_use]
-    pub fn is_ended(&self) -> bool {
-        self.phase == Phase::Ended
-    }
-
-    /// Whether the client has sent its whole request.
-    #[must_use]
-    pub fn is_request_done(&self) -> bool {
-        self.request_done
     }
 }
 

@@ -79,7 +79,7 @@ impl Lab {
     }
 
     fn fault(&mut self, fault: Fault) -> Action {
-        self.step(Event::Failed { fault, is_replayable: true })
+        self.step(Event::Failed(fault))
     }
 
     /// Lets time pass until the deadline, minus a moment: nothing; then the deadline.
@@ -92,8 +92,7 @@ impl Lab {
     }
 
     fn in_flight(&self) -> u32 {
-        let pool = self.exchange.pool().unwrap();
-        pool.backends.iter().map(|backend| backend.state.in_flight()).sum()
+        self.exchange.pool().unwrap().live.in_flight()
     }
 }
 
@@ -167,11 +166,12 @@ fn a_fresh_connection_that_closed_or_an_unsafe_request_is_not_sent_again() {
     lab.request();
     lab.connected();
     assert!(is_answer(&lab.fault(Fault::BackendClosed), 502, "backend_closed"));
+    // What was not kept cannot be sent again.
     let mut lab = Lab::new(1);
     lab.request();
     lab.step(Event::Connected { is_reused: true });
-    let event = Event::Failed { fault: Fault::BackendClosed, is_replayable: false };
-    assert!(is_answer(&lab.step(event), 502, "backend_closed"));
+    lab.step(Event::RequestBody { is_last: true, is_kept: false });
+    assert!(is_answer(&lab.fault(Fault::BackendClosed), 502, "backend_closed"));
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn a_backend_that_takes_no_more_of_an_upload_is_stalled() {
     let mut lab = Lab::new(1);
     lab.request_with(&[("host", "a"), ("content-length", "9")], true);
     lab.connected();
-    lab.step(Event::RequestBody { is_last: false });
+    lab.step(Event::RequestBody { is_last: false, is_kept: true });
     lab.step(Event::Parked(Waiting::Backend));
     assert!(is_answer(&lab.run_out(5 * S), 504, "backend_stalled"));
 }
@@ -266,7 +266,7 @@ fn a_tunnel_lives_until_it_is_idle_or_a_side_closes() {
     for _ in 0..10 {
         lab.now += 40 * S;
         lab.step(Event::ResponseBody);
-        lab.step(Event::RequestBody { is_last: false });
+        lab.step(Event::RequestBody { is_last: false, is_kept: true });
     }
     assert!(matches!(lab.run_out(50 * S), Action::Cut));
     assert_eq!(lab.exchange.refusal(), Some(Refusal::TunnelIdleTimeout));

@@ -44,6 +44,18 @@ pub trait Carrier: Woken {
     /// The engine has taken the head: it may read the body, and speak. Whether there is one.
     fn open_body(&self) -> bool;
 
+    /// The request's head and up to `body_max` bytes of its body are to be kept.
+    fn keep(&self, body_max: usize);
+
+    /// Whether all that an engine has had of the request is kept.
+    fn is_kept(&self) -> bool;
+
+    /// What is kept of the request is there to be read once more, by another engine.
+    fn rewind(&self);
+
+    /// `Ready` when the client has left, while nobody reads what it sends.
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()>;
+
     /// From now on all that comes is a tunnel's.
     fn open_tunnel(&self);
 
@@ -66,6 +78,7 @@ pub struct Cell {
     exchange: Mutex<Option<Box<Exchange>>>,
     now: Mutex<Instant>,
     settled: Mutex<Option<Action>>,
+    pending: Mutex<Option<Action>>,
 }
 
 impl Default for Cell {
@@ -74,6 +87,7 @@ impl Default for Cell {
             exchange: Mutex::new(None),
             now: Mutex::new(clock::now()),
             settled: Mutex::new(None),
+            pending: Mutex::new(None),
         }
     }
 }
@@ -82,6 +96,7 @@ impl Cell {
     /// Begins a request.
     pub fn begin(&self, exchange: Exchange) {
         *self.settled.lock() = None;
+        *self.pending.lock() = None;
         *self.exchange.lock() = Some(Box::new(exchange));
     }
 
@@ -134,6 +149,16 @@ impl Cell {
     /// Takes what was settled.
     pub fn take_settled(&self) -> Option<Action> {
         self.settled.lock().take()
+    }
+
+    /// Leaves it to the next engine to begin with this.
+    pub fn leave(&self, action: Action) {
+        *self.pending.lock() = Some(action);
+    }
+
+    /// What the engine that begins now is to begin with, if it is not the first.
+    pub fn take_pending(&self) -> Option<Action> {
+        self.pending.lock().take()
     }
 
     /// Looks at the request, if there is one.

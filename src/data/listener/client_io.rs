@@ -42,8 +42,14 @@ impl From<Body> for Gate {
 /// A client's socket and what is on its way through it.
 pub(super) struct ClientIo {
     pub(super) stream: Transport,
-    /// Read from the socket, not yet handed on.
-    pub(super) ahead: Vec<u8>,
+    /// Read from the socket.
+    ahead: Vec<u8>,
+    /// How much of that an engine has had: it is kept to be read once more.
+    taken: usize,
+    /// How much of the request may be kept, head and all. `None`: something was not.
+    keeps: Option<usize>,
+    /// How long the request's head is.
+    head_bytes: usize,
     pub(super) out: Vec<u8>,
     pub(super) gate: Gate,
     /// What the gate becomes when the head was taken.
@@ -63,6 +69,9 @@ impl ClientIo {
         Self {
             stream,
             ahead: Vec::new(),
+            taken: 0,
+            keeps: None,
+            head_bytes: 0,
             out: Vec::new(),
             gate: Gate::Limited(0),
             body: Body::Length(0),
@@ -82,6 +91,71 @@ impl ClientIo {
             Waiting::Client
         } else {
             Waiting::Backend
+        }
+    }
+
+    /// What was read ahead and nobody had yet.
+    pub(super) fn unread(&self) -> &[u8] {
+        self.ahead.get(self.taken..).unwrap_or_default()
+    }
+
+    /// An engine may read a head of `length` bytes and no more; what it says is dropped until
+    /// it has taken it. `body` follows the head.
+    pub(super) fn open_head(&mut self, length: usize, body: Body) {
+        self.forget();
+        self.head_bytes = length;
+        self.keeps = Some(usize::MAX);
+        self.body = body;
+        self.close_to_head();
+    }
+
+    fn close_to_head(&mut self) {
+        self.gate = Gate::Limited(self.head_bytes as u64);
+        self.is_body_malformed = false;
+        self.is_muted = true;
+    }
+
+    /// Up to `body_max` bytes of the body are kept.
+    pub(super) fn keep(&mut self, body_max: usize) {
+        self.keeps = self.keeps.map(|_| self.head_bytes.saturating_add(body_max));
+        self.check_kept();
+    }
+
+    /// Whether all that was taken is kept.
+    pub(super) fn is_kept(&self) -> bool {
+        self.keeps.is_some()
+    }
+
+    /// What is kept is there to be read once more.
+    pub(super) fn rewind(&mut self) {
+        self.traffic.bytes_in = self.traffic.bytes_in.saturating_sub(self.taken as u64);
+        self.taken = 0;
+        self.out.clear();
+        self.close_to_head();
+    }
+
+    /// Forgets what was taken: it is not needed any more.
+    pub(super) fn forget(&mut self) {
+        self.keeps = None;
+        self.ahead.drain(..self.taken.min(self.ahead.len()));
+        self.taken = 0;
+        if self.ahead.is_empty() {
+            // An idle connection holds no buffer.
+            self.ahead = Vec::new();
+        }
+    }
+
+    /// Forgets all that was read.
+    pub(super) fn discard(&mut self) {
+        self.taken = self.ahead.len();
+        self.forget();
+    }
+
+    /// Keeps no more than may be.
+    fn check_kept(&mut self) {
+        let is_too_much = self.keeps.is_some_and(|most| self.taken > most);
+        if is_too_much || (self.keeps.is_none() && self.taken == self.ahead.len()) {
+            self.forget();
         }
     }
 
@@ -114,18 +188,23 @@ impl ClientIo {
             Gate::Limited(left) => usize::try_from(left).unwrap_or(usize::MAX).min(buf.remaining()),
             Gate::Chunked(_) | Gate::Open => buf.remaining(),
         };
-        if self.ahead.is_empty() && matches!(self.gate, Gate::Chunked(_)) {
+        if self.unread().is_empty() && matches!(self.gate, Gate::Chunked(_)) {
             let read = self.poll_ahead(cx)?;
             self.is_read_parked |= read.is_pending();
             ready!(read);
         }
-        let read = if self.ahead.is_empty() && !self.is_at_eof {
+        let read = if self.unread().is_empty() && !self.is_at_eof {
             let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
             if Pin::new(&mut self.stream).poll_read(cx, &mut part)?.is_pending() {
                 self.is_read_parked = true;
                 return Poll::Pending;
             }
             let read = part.filled().len();
+            if self.keeps.is_some() {
+                self.ahead.extend_from_slice(part.filled());
+                self.taken += read;
+                self.check_kept();
+            }
             buf.advance(read);
             read
         } else {
@@ -140,7 +219,8 @@ impl ClientIo {
 
     /// Hands on what was read ahead, as far as it belongs to the request.
     fn take_ahead(&mut self, room: usize, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
-        let mut bytes = self.ahead.get(..room.min(self.ahead.len())).unwrap_or_default();
+        let unread = self.ahead.get(self.taken..).unwrap_or_default();
+        let mut bytes = unread.get(..room.min(unread.len())).unwrap_or_default();
         if let Gate::Chunked(scan) = &mut self.gate {
             let Ok(length) = scan.scan(bytes) else {
                 self.is_body_malformed = true;
@@ -153,20 +233,16 @@ impl ClientIo {
         }
         buf.put_slice(bytes);
         let read = bytes.len();
-        self.ahead.drain(..read);
-        if self.ahead.is_empty() {
-            // An idle connection holds no buffer.
-            self.ahead = Vec::new();
-        }
+        self.taken += read;
+        self.check_kept();
         Ok(read)
     }
 
-    /// The request is whole: what comes now is the next one's, and only the client's
-    /// leaving matters.
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.ahead.len() < AHEAD_BYTES_MAX {
+    /// What comes now is for later, and only the client's leaving matters.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.unread().len() < AHEAD_BYTES_MAX {
             let read = ready!(self.poll_ahead(cx))?;
-            if read == 0 && self.ahead.is_empty() {
+            if read == 0 && self.unread().is_empty() {
                 return Poll::Ready(Ok(()));
             }
             if read == 0 {

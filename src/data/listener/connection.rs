@@ -77,17 +77,18 @@ impl Connection {
 
     /// Looks at what has been read ahead.
     pub fn with_ahead<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
-        look(&self.io.lock().ahead)
+        look(self.io.lock().unread())
     }
 
     /// Lets an engine read a head of `length` bytes and no more, and drops what it says
     /// until it has taken it. `body` follows the head.
     pub fn open_head(&self, length: usize, body: Body) {
-        let mut io = self.io.lock();
-        io.gate = Gate::Limited(length as u64);
-        io.body = body;
-        io.is_body_malformed = false;
-        io.is_muted = true;
+        self.io.lock().open_head(length, body);
+    }
+
+    /// The request is over: what was kept of it goes.
+    pub fn forget(&self) {
+        self.io.lock().forget();
     }
 
     /// Reads through the gate. At a closed gate this waits for the client to leave.
@@ -155,11 +156,11 @@ impl Connection {
     /// Reads and forgets. `Ready` at the end of the stream.
     pub fn poll_drain(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut io = self.io.lock();
-        io.ahead.clear();
         loop {
+            io.discard();
             match ready!(io.poll_ahead(cx)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
-                Ok(_) => io.ahead.clear(),
+                Ok(_) => {}
             }
         }
     }
@@ -217,8 +218,26 @@ impl Carrier for Connection {
         io.body != Body::Length(0)
     }
 
+    fn keep(&self, body_max: usize) {
+        self.io.lock().keep(body_max);
+    }
+
+    fn is_kept(&self) -> bool {
+        self.io.lock().is_kept()
+    }
+
+    fn rewind(&self) {
+        self.io.lock().rewind();
+    }
+
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.io.lock().poll_gone(cx).map(drop)
+    }
+
     fn open_tunnel(&self) {
-        self.io.lock().gate = Gate::Open;
+        let mut io = self.io.lock();
+        io.forget();
+        io.gate = Gate::Open;
     }
 
     fn is_body_malformed(&self) -> bool {

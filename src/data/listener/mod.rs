@@ -12,6 +12,7 @@ pub mod connection;
 pub mod redirect;
 pub mod registry;
 pub mod stream;
+pub mod stream_bytes;
 pub mod stream_head;
 pub mod tls;
 pub mod transport;

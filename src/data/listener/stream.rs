@@ -16,6 +16,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Response};
 use parking_lot::Mutex;
+use pingora_http::RequestHeader;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -31,7 +32,15 @@ pub struct Stream {
 }
 
 struct StreamIo {
+    /// The head, while no engine has it.
+    head: Option<RequestHeader>,
     receive: RecvStream,
+    /// Parts of the body that an engine has had, to be read once more.
+    kept: Vec<Bytes>,
+    /// How many of them the present engine has had.
+    replayed: usize,
+    /// How much of the body may be kept. `None`: something was not.
+    keeps: Option<usize>,
     respond: SendResponse<Bytes>,
     send: Option<SendStream<Bytes>>,
     is_body_done: bool,
@@ -61,7 +70,11 @@ impl Stream {
             connection,
             asks_for_tunnel,
             io: Mutex::new(StreamIo {
+                head: None,
                 receive,
+                kept: Vec::new(),
+                replayed: 0,
+                keeps: Some(usize::MAX),
                 respond,
                 send: None,
                 is_body_done,
@@ -82,6 +95,11 @@ impl Stream {
     /// When the client reset the stream, broke its framing, or is gone.
     pub fn poll_data(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
         let io = &mut *self.io.lock();
+        if let Some(data) = io.kept.get(io.replayed).cloned() {
+            io.replayed += 1;
+            io.is_body_done = io.replayed == io.kept.len() && io.receive.is_end_stream();
+            return Poll::Ready(Some(Ok(data)));
+        }
         loop {
             let Poll::Ready(read) = io.receive.poll_data(cx) else {
                 io.is_read_parked = true;
@@ -102,10 +120,22 @@ impl Stream {
             io.receive.flow_control().release_capacity(data.len())?;
             io.traffic.bytes_in += data.len() as u64;
             if !data.is_empty() {
+                io.keep_part(&data);
                 io.is_body_done = io.receive.is_end_stream();
                 return Poll::Ready(Some(Ok(data)));
             }
         }
+    }
+
+    /// Leaves the head for an engine to take.
+    pub fn put_head(&self, head: RequestHeader) {
+        self.io.lock().head = Some(head);
+    }
+
+    /// Takes the head, if no engine has it.
+    #[must_use]
+    pub fn take_head(&self) -> Option<RequestHeader> {
+        self.io.lock().head.take()
     }
 
     /// Whether the whole request was read. Of a request for a tunnel the head is all, until
@@ -225,6 +255,26 @@ impl Stream {
     }
 }
 
+impl StreamIo {
+    fn keep_part(&mut self, data: &Bytes) {
+        let Some(most) = self.keeps else { return };
+        match most.checked_sub(data.len()) {
+            Some(left) => {
+                self.keeps = Some(left);
+                self.kept.push(data.clone());
+                self.replayed += 1;
+            }
+            None => self.keep_nothing(),
+        }
+    }
+
+    fn keep_nothing(&mut self) {
+        self.keeps = None;
+        self.kept = Vec::new();
+        self.replayed = 0;
+    }
+}
+
 /// How much of `wanted` may be sent now; at least 1.
 fn poll_room(
     send: &mut SendStream<Bytes>,
@@ -290,6 +340,29 @@ impl Carrier for Stream {
         !self.is_request_read()
     }
 
+    fn keep(&self, body_max: usize) {
+        let io = &mut *self.io.lock();
+        let kept: usize = io.kept.iter().map(Bytes::len).sum();
+        match io.keeps.and(body_max.checked_sub(kept)) {
+            Some(left) => io.keeps = Some(left),
+            None => io.keep_nothing(),
+        }
+    }
+
+    fn is_kept(&self) -> bool {
+        self.io.lock().keeps.is_some()
+    }
+
+    fn rewind(&self) {
+        let io = &mut *self.io.lock();
+        io.replayed = 0;
+        io.is_body_done = io.kept.is_empty() && io.receive.is_end_stream();
+    }
+
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        Self::poll_gone(self, cx)
+    }
+
     /// Nothing: the tunnel begins when its head was sent.
     fn open_tunnel(&self) {}
 
@@ -299,49 +372,5 @@ impl Carrier for Stream {
 
     fn traffic(&self) -> Traffic {
         self.io.lock().traffic
-    }
-}
-
-/// An HTTP/2 connection's bytes: those of the socket, those read ahead first.
-pub struct StreamBytes(pub Arc<Connection>);
-
-impl tokio::io::AsyncRead for StreamBytes {
-    fn poll_read(
-        self: std::pin::Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut tokio::io::ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.0.poll_read(cx, buf)
-    }
-}
-
-impl tokio::io::AsyncWrite for StreamBytes {
-    fn poll_write(
-        self: std::pin::Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.0.poll_write_through(cx, &[io::IoSlice::new(bytes)])
-    }
-
-    fn poll_write_vectored(
-        self: std::pin::Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.0.poll_write_through(cx, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.0.poll_flush(cx))?;
-        self.0.poll_shutdown(cx)
     }
 }

@@ -1,28 +1,75 @@
-//! One backend, and the part of it that outlives a reload.
+//! One backend, and what is known of it: atomics that outlive reloads.
 //!
-//! Data writes the atomics, control reads them. Nothing here decides.
+//! Data and control write them, both read them. Nothing here decides.
 
+use super::latency::Latency;
 use crate::observe::metrics::Series;
+use crate::types::moment::Moment;
 use prometheus::IntGauge;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-/// One instance of a service.
+/// Why a backend takes no new traffic. Several may hold at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Out {
+    /// An operator lets it finish what it has; sticky clients may still come.
+    Drain = 1,
+    /// An operator took it out: nobody comes.
+    Maint = 2,
+    /// Its active check fails.
+    Unhealthy = 4,
+    /// Live traffic failed there too often in a row.
+    Ejected = 8,
+}
+
+impl Out {
+    /// All of them, the most telling first.
+    pub const ALL: [Self; 4] = [Self::Maint, Self::Drain, Self::Unhealthy, Self::Ejected];
+
+    /// The label in log, metric and status.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+            Self::Maint => "maint",
+            Self::Unhealthy => "unhealthy",
+            Self::Ejected => "ejected",
+        }
+    }
+
+    /// Reasons that a pool may overlook when too few backends are left.
+    pub const BY_HEALTH: u8 = Self::Unhealthy as u8 | Self::Ejected as u8;
+}
+
+/// One instance of a service in a pool.
 #[derive(Debug)]
 pub struct Backend {
     /// Where it listens.
     pub address: SocketAddr,
     /// The address as text: its name in logs and metrics.
     pub name: Box<str>,
-    /// What is counted about it.
-    pub state: Arc<BackendState>,
+    /// What is known of it.
+    pub state: BackendState,
 }
 
-/// What is counted about a backend; shared by all workers, kept over reloads.
+/// What is known of a backend; shared by all workers, kept over reloads.
 #[derive(Debug)]
 pub struct BackendState {
     in_flight: AtomicU32,
+    out: AtomicU8,
+    /// Failures in a row, as passive health counts them.
+    pub(super) failures: AtomicU32,
+    /// Ejections without a whole good time between them.
+    pub(super) ejections: AtomicU32,
+    /// Until when it is ejected, if it is; in microseconds.
+    pub(super) ejected_until: AtomicU64,
+    /// Since when it takes traffic, in microseconds: slow start counts from here. Zero: since
+    /// ever.
+    since: AtomicU64,
+    /// How fast it answers.
+    pub latency: Latency,
     gauge: IntGauge,
     /// The gauge's series, as long as there is the backend.
     _held: Option<Arc<Series>>,
@@ -33,7 +80,17 @@ impl BackendState {
     /// series that is held.
     #[must_use]
     pub fn new(gauge: IntGauge, held: Option<Arc<Series>>) -> Self {
-        Self { in_flight: AtomicU32::new(0), gauge, _held: held }
+        Self {
+            in_flight: AtomicU32::new(0),
+            out: AtomicU8::new(0),
+            failures: AtomicU32::new(0),
+            ejections: AtomicU32::new(0),
+            ejected_until: AtomicU64::new(0),
+            since: AtomicU64::new(0),
+            latency: Latency::default(),
+            gauge,
+            _held: held,
+        }
     }
 
     /// Requests it is working on, over all workers.
@@ -42,27 +99,69 @@ impl BackendState {
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
     }
-}
 
-/// A place in a backend's count of requests in flight. Gives it back when dropped,
-/// on whatever path the request ends.
-#[derive(Debug)]
-pub struct InFlight(Arc<BackendState>);
-
-impl InFlight {
-    /// Takes a place.
-    #[must_use]
-    pub fn enter(state: &Arc<BackendState>) -> Self {
-        state.in_flight.fetch_add(1, Ordering::Relaxed);
-        state.gauge.inc();
-        Self(Arc::clone(state))
+    /// Takes a place unless `limit` are taken: exact over all workers.
+    pub(super) fn enter(&self, limit: u32) -> bool {
+        let more = |count: u32| (count < limit).then(|| count + 1);
+        let entered =
+            self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more).is_ok();
+        if entered {
+            self.gauge.inc();
+        }
+        entered
     }
-}
 
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.0.gauge.dec();
+    /// Gives a place back.
+    pub(super) fn leave(&self) {
+        let before = self.in_flight.fetch_sub(1, Ordering::AcqRel);
+        debug_assert!(before > 0, "a place that was never taken");
+        self.gauge.dec();
+    }
+
+    /// Why it takes no new traffic: bits of [`Out`]. Zero: it does.
+    #[must_use]
+    pub fn out(&self) -> u8 {
+        self.out.load(Ordering::Relaxed)
+    }
+
+    /// The most telling reason why it takes no new traffic, if there is one.
+    #[must_use]
+    pub fn why_out(&self) -> Option<Out> {
+        let out = self.out();
+        Out::ALL.into_iter().find(|why| out & *why as u8 != 0)
+    }
+
+    /// Sets or clears a reason. Whether that changed anything.
+    pub fn mark(&self, why: Out, holds: bool) -> bool {
+        let bit = why as u8;
+        let before = match holds {
+            true => self.out.fetch_or(bit, Ordering::AcqRel),
+            false => self.out.fetch_and(!bit, Ordering::AcqRel),
+        };
+        (before & bit != 0) != holds
+    }
+
+    /// Since when it takes traffic; `None`: since ever.
+    #[must_use]
+    pub fn since(&self) -> Option<Moment> {
+        match self.since.load(Ordering::Relaxed) {
+            0 => None,
+            micros => Some(Moment::from_micros(micros)),
+        }
+    }
+
+    /// It takes traffic from `now` on.
+    pub fn begin(&self, now: Moment) {
+        self.since.store(now.as_micros().max(1), Ordering::Relaxed);
+    }
+
+    /// Until when it is ejected, if it is.
+    #[must_use]
+    pub fn ejected_until(&self) -> Option<Moment> {
+        match self.ejected_until.load(Ordering::Acquire) {
+            0 => None,
+            micros => Some(Moment::from_micros(micros)),
+        }
     }
 }
 
@@ -70,12 +169,28 @@ impl Drop for InFlight {
 mod tests {
     use super::*;
 
+    fn state() -> BackendState {
+        BackendState::new(IntGauge::new("g", "g").unwrap(), None)
+    }
+
     #[test]
-    fn a_place_is_given_back_when_dropped() {
-        let state = Arc::new(BackendState::new(IntGauge::new("g", "g").unwrap(), None));
-        let places: Vec<_> = (0..3).map(|_| InFlight::enter(&state)).collect();
-        assert_eq!(state.in_flight(), 3);
-        drop(places);
-        assert_eq!((state.in_flight(), state.gauge.get()), (0, 0));
+    fn places_are_limited_and_given_back() {
+        let state = state();
+        assert!(state.enter(2) && state.enter(2) && !state.enter(2));
+        assert_eq!((state.in_flight(), state.gauge.get()), (2, 2));
+        state.leave();
+        assert!(state.enter(2));
+    }
+
+    #[test]
+    fn reasons_add_up_and_the_most_telling_is_named() {
+        let state = state();
+        assert!(state.mark(Out::Ejected, true) && !state.mark(Out::Ejected, true));
+        assert!(state.mark(Out::Drain, true));
+        assert_eq!(state.why_out(), Some(Out::Drain));
+        assert!(state.mark(Out::Drain, false));
+        assert_eq!(state.why_out(), Some(Out::Ejected));
+        assert!(state.mark(Out::Ejected, false));
+        assert_eq!((state.why_out(), state.out()), (None, 0));
     }
 }

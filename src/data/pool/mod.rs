@@ -1,23 +1,30 @@
 //! 6 · Pool: the backends of one service, and which of them takes the next attempt.
 //!
-//! A pool is compiled by the control plane and shared by all workers. The choice
-//! itself is an algorithm's (`balance/`); the pool leaves out what was tried already.
+//! Its rules are compiled with the snapshot; who is in it, and how they are, is read live
+//! ([`Live`], [`Members`]). The choice itself is an algorithm's (`balance/`).
 
 pub mod backend;
+pub mod ejection;
+pub mod hash_key;
+pub mod latency;
+pub mod live;
+pub mod members;
+pub mod queue;
 
-pub use backend::{Backend, BackendState, InFlight};
-
-use crate::data::balance::{Algorithm, Choice};
-use crate::observe::metrics::Series;
-use crate::types::ids::PoolId;
-use crossbeam_utils::CachePadded;
-use prometheus::IntCounter;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
+pub use backend::{Backend, BackendState, Out};
+pub use ejection::{Ejection, Verdict};
+pub use hash_key::HashOn;
+pub use live::{Live, Picked, Place};
+pub use members::{Idle, Member, Members};
+pub use queue::{Queue, Ticket};
 
 use super::outcome::Outcome;
-use super::upstream::Wire;
+use super::upstream::{Retries, Wire};
+use crate::observe::metrics::Series;
+use crate::types::ids::PoolId;
+use prometheus::IntCounter;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Time limits on the backend's side. All are set; none is infinite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,40 +39,52 @@ pub struct Timeouts {
     pub idle: Duration,
 }
 
-/// Turns taken in a pool; kept over reloads.
-pub type Turn = Arc<CachePadded<AtomicUsize>>;
+/// What happens while all backends are full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueRules {
+    /// Requests that may wait.
+    pub size: usize,
+    /// How long one waits.
+    pub timeout: Duration,
+}
 
-/// The backends of one service.
+/// The backends of one service: its rules, and what is shared about it.
 pub struct Pool {
     /// Its name.
     pub id: PoolId,
-    /// Its backends, in the order of the config. May be empty.
-    pub backends: Vec<Arc<Backend>>,
-    /// How it chooses.
-    pub algorithm: &'static Algorithm,
-    /// Further attempts after a failed connect.
-    pub connect_retries: u8,
+    /// Its members, and what outlives this snapshot.
+    pub live: Arc<Live>,
+    /// What of a request chooses its backend, where that matters.
+    pub hash_on: HashOn,
+    /// When requests are tried again.
+    pub retries: Retries,
+    /// Passive health, if it is on.
+    pub ejection: Option<Ejection>,
+    /// Who may wait while all are full; nobody, if `None`.
+    pub queue: Option<QueueRules>,
+    /// Where requests go when nobody here takes them.
+    pub backup: Option<Arc<Pool>>,
     /// Time limits.
     pub timeouts: Timeouts,
     /// How its backends are spoken to.
     pub wire: Arc<Wire>,
-    /// Turns taken: what the sequence algorithms count on.
-    pub turn: Turn,
-    /// Its series, as long as there is the pool.
-    pub held: Vec<Arc<Series>>,
-    /// `vanne_attempts_total` of this pool, in the order of [`Outcome::ALL`].
-    pub attempts: [IntCounter; Outcome::ALL.len()],
+    /// Handles of its metrics.
+    pub metrics: PoolMetrics,
 }
 
-impl Pool {
-    /// The backend for the next attempt, or `None` when none is left.
-    /// `tried`: backends that this request has tried already.
-    /// Cost: the algorithm's; no allocation, no lock.
-    pub fn pick(&self, tried: &[Arc<Backend>]) -> Option<Arc<Backend>> {
-        let index = (self.algorithm.pick)(self, Choice { tried })?;
-        self.backends.get(index).cloned()
-    }
+/// Handles of a pool's metrics.
+pub struct PoolMetrics {
+    /// `vanne_attempts_total`, in the order of [`Outcome::ALL`].
+    pub attempts: [IntCounter; Outcome::ALL.len()],
+    /// `vanne_retries_total`: tried again, and not for want of budget.
+    pub retries: [IntCounter; 2],
+    /// `vanne_ejections_total`: ejected, and not because of the guard.
+    pub ejections: [IntCounter; 2],
+    /// The series above, as long as there is the pool.
+    pub held: Vec<Arc<Series>>,
+}
 
+impl PoolMetrics {
     /// Counts an attempt's outcome.
     pub fn count(&self, outcome: Outcome) {
         let index = Outcome::ALL.iter().position(|&o| o == outcome);

@@ -2,7 +2,7 @@
 
 use super::wire::Wire;
 use crate::data::outcome::Outcome;
-use crate::data::pool::{Backend, InFlight};
+use crate::data::pool::{Backend, Place};
 use crate::data::refusal::Refusal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +18,8 @@ pub struct Attempt {
     pub idle_timeout: Duration,
     /// How its backend is spoken to.
     pub wire: Arc<Wire>,
+    /// Bytes of the request's body that are kept for another attempt.
+    pub body_max: usize,
 }
 
 /// What an engine saw go wrong. The machine decides what it means.
@@ -61,16 +63,15 @@ pub struct AttemptRecord {
     pub outcome: Option<Outcome>,
     /// Why, if not by itself.
     pub refusal: Option<Refusal>,
-    in_flight: Option<InFlight>,
+    place: Option<Place>,
 }
 
 impl AttemptRecord {
-    /// An attempt that begins now and counts as in flight until it ends.
+    /// An attempt that begins now and has its place in a backend until it ends.
     #[must_use]
-    pub fn begin(backend: Arc<Backend>, now: Instant) -> Self {
-        let in_flight = Some(InFlight::enter(&backend.state));
+    pub fn begin(place: Place, now: Instant) -> Self {
         Self {
-            backend,
+            backend: Arc::clone(place.backend()),
             began: now,
             connected: None,
             first_byte: None,
@@ -78,7 +79,7 @@ impl AttemptRecord {
             is_reused: false,
             outcome: None,
             refusal: None,
-            in_flight,
+            place: Some(place),
         }
     }
 
@@ -90,7 +91,7 @@ impl AttemptRecord {
         self.ended = Some(now);
         self.outcome = Some(outcome);
         self.refusal = refusal;
-        self.in_flight = None;
+        self.place = None;
         true
     }
 }

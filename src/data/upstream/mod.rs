@@ -2,7 +2,9 @@
 
 pub mod attempt;
 pub mod forward;
+pub mod retry;
 pub mod wire;
 
 pub use attempt::{Attempt, AttemptRecord, Fault};
+pub use retry::{On, Retries};
 pub use wire::{Protocol, Tls, Wire};

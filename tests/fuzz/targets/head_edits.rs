@@ -69,6 +69,7 @@ fn applied(fields: &Fields, edits: &HeadEdits) -> Fields {
     let mut after = fields.0.clone();
     for edit in edits {
         match edit {
+            Edit::Add(name, value) => after.push((name.clone(), value.as_bytes().to_vec())),
             Edit::Remove(name) => after.retain(|(field, _)| field != name),
             Edit::Set(name, value) => {
                 after.retain(|(field, _)| field != name);

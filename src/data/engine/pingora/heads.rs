@@ -105,10 +105,10 @@ mod tests {
         head.append_header("x-frame-options", "SAMEORIGIN").unwrap();
         head.set_reason_phrase(Some("Fine")).unwrap();
         let mut edits = HeadEdits::new();
-        edits.remove(HeaderName::from_static("x-a"));
-        edits.set(HeaderName::from_static("x-a"), HeaderValue::from_static("3"));
         edits.add(HeaderName::from_static("x-b"), HeaderValue::from_static("1"));
         edits.add(HeaderName::from_static("x-b"), HeaderValue::from_static("2"));
+        edits.remove(HeaderName::from_static("x-a"));
+        edits.set(HeaderName::from_static("x-a"), HeaderValue::from_static("3"));
         edits.set_if_absent(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         edit_response(&edits, &mut head).unwrap();
         assert_eq!(head.headers.get_all("x-a").iter().count(), 1);

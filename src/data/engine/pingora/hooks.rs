@@ -56,19 +56,11 @@ impl Context {
         self.carrier.as_ref().map_or(Action::Cut, |carrier| carrier.cell().step(event))
     }
 
-    /// Reports `event`; an action that ends the request stops Pingora.
+    /// Reports `event`; whatever is not just to go on stops Pingora.
     fn go_on(&mut self, event: Event<'_>) -> Result<Option<Action>> {
         match self.step(event) {
             Action::Continue => Ok(None),
             Action::Tunnel => Ok(Some(Action::Tunnel)),
-            Action::Attempt(attempt) => {
-                self.next = Some(Next::Attempt(attempt));
-                Ok(None)
-            }
-            Action::Wait(effect) => {
-                self.next = Some(Next::Wait(effect));
-                Ok(None)
-            }
             action => {
                 self.carrier()?.cell().settle(action);
                 Err(stopped())
@@ -76,17 +68,33 @@ impl Context {
         }
     }
 
-    /// Reports a failure; says whether Pingora shall try again.
-    fn failed(&mut self, error: &Error, is_replayable: bool) -> bool {
+    /// Does what comes before Pingora may connect.
+    fn begin(&mut self, action: Action) -> Result<()> {
+        match action {
+            Action::Attempt(attempt) => {
+                self.carrier()?.keep(attempt.body_max);
+                self.next = Some(Next::Attempt(attempt));
+            }
+            Action::Wait(effect) => self.next = Some(Next::Wait(effect)),
+            action => {
+                self.carrier()?.cell().settle(action);
+                return Err(stopped());
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports a failure. Another attempt is another engine's.
+    fn failed(&mut self, error: &Error) {
         let Some(carrier) = self.carrier.as_ref().filter(|c| !c.cell().is_settled()) else {
-            return false;
+            return;
         };
         let fault = match fault_of(error) {
             Fault::ClientGone if carrier.is_body_malformed() => Fault::ClientMalformed,
             fault => fault,
         };
-        let event = Event::Failed { fault, is_replayable };
-        self.go_on(event).is_ok() && self.next.is_some()
+        // What is to be done is settled; Pingora has stopped already.
+        drop(self.go_on(Event::Failed(fault)));
     }
 }
 
@@ -101,10 +109,6 @@ impl Hooks {
     pub fn new(lifecycle: Arc<Lifecycle>) -> Self {
         Self { lifecycle }
     }
-}
-
-fn is_replayable(session: &Session) -> bool {
-    session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated()
 }
 
 fn peer_of(attempt: &Attempt) -> Box<HttpPeer> {
@@ -160,10 +164,16 @@ impl ProxyHttp for Hooks {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        let has_body = ctx.has_body;
-        let header = session.req_header();
-        let fields = Fields(&header.headers);
-        ctx.go_on(Event::Request { head: request_head(header, &fields), has_body })?;
+        let action = match ctx.carrier()?.cell().take_pending() {
+            Some(pending) => pending,
+            None => {
+                let header = session.req_header();
+                let fields = Fields(&header.headers);
+                let head = request_head(header, &fields);
+                ctx.step(Event::Request { head, has_body: ctx.has_body })
+            }
+        };
+        ctx.begin(action)?;
         Ok(false)
     }
 
@@ -173,7 +183,8 @@ impl ProxyHttp for Hooks {
                 Some(Next::Attempt(attempt)) => return Ok(peer_of(&attempt)),
                 Some(Next::Wait(effect)) => {
                     effects::run(effect).await;
-                    ctx.go_on(Event::Resumed)?;
+                    let action = ctx.step(Event::Resumed);
+                    ctx.begin(action)?;
                 }
                 None => return Err(stopped()),
             }
@@ -211,7 +222,8 @@ impl ProxyHttp for Hooks {
         is_last: bool,
         ctx: &mut Context,
     ) -> Result<()> {
-        ctx.go_on(Event::RequestBody { is_last }).map(drop)
+        let is_kept = ctx.carrier()?.is_kept();
+        ctx.go_on(Event::RequestBody { is_last, is_kept }).map(drop)
     }
 
     async fn upstream_response_filter(
@@ -275,19 +287,21 @@ impl ProxyHttp for Hooks {
         ctx: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        error.set_retry(ctx.failed(&error, true));
+        ctx.failed(&error);
+        error.set_retry(false);
         error
     }
 
     fn error_while_proxy(
         &self,
         _: &HttpPeer,
-        session: &mut Session,
+        _: &mut Session,
         mut error: Box<Error>,
         ctx: &mut Context,
         _: bool,
     ) -> Box<Error> {
-        error.set_retry(ctx.failed(&error, is_replayable(session)));
+        ctx.failed(&error);
+        error.set_retry(false);
         error
     }
 
@@ -297,7 +311,7 @@ impl ProxyHttp for Hooks {
         error: &Error,
         ctx: &mut Context,
     ) -> FailToProxy {
-        ctx.failed(error, false);
+        ctx.failed(error);
         FailToProxy { error_code: 0, can_reuse_downstream: false }
     }
 
@@ -308,7 +322,7 @@ impl ProxyHttp for Hooks {
         }
         let end = match error {
             None => Event::Ended,
-            Some(_) => Event::Failed { fault: Fault::Internal, is_replayable: false },
+            Some(_) => Event::Failed(Fault::Internal),
         };
         match cell.step(end) {
             Action::Done => {}

@@ -82,7 +82,7 @@ impl Engine {
         })
     }
 
-    /// Serves the request of one HTTP/2 stream.
+    /// Serves the request of one HTTP/2 stream. What is left of the head goes back to the stream.
     #[must_use]
     pub fn serve_stream(&self, stream: Arc<Stream>, head: RequestHeader) -> Serving {
         let session = StreamSession::new(Arc::clone(&stream), head);

@@ -4,11 +4,13 @@
 //! frames on as parts of a body, which an HTTP/1 backend gets as stray bytes
 //! (cloudflare/pingora#935). This one is a handle: the stream stays with the [`Stream`].
 
+use crate::data::exchange::Exchange;
+use crate::data::listener::carrier::Carrier;
 use crate::data::listener::stream::Stream;
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::Stream as Messages;
-use http::{HeaderMap, HeaderName, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode, header};
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::custom::CustomMessageWrite;
@@ -19,9 +21,6 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Bytes of a request's body kept so that it can be sent to another backend, as for HTTP/1.
-const RETRY_BYTES_MAX: usize = 64 * 1024;
 
 /// Fields that end with an HTTP/1 connection (RFC 9113 §8.2.2).
 const NOT_FOR_HTTP2: [HeaderName; 5] = [
@@ -37,31 +36,13 @@ pub(super) struct StreamSession {
     stream: Arc<Stream>,
     request: RequestHeader,
     answered: Option<Box<ResponseHeader>>,
-    retry: Option<RetryBuffer>,
     bytes_read: usize,
     bytes_sent: usize,
 }
 
-#[derive(Default)]
-struct RetryBuffer {
-    bytes: BytesMut,
-    is_truncated: bool,
-}
-
-impl RetryBuffer {
-    fn keep(&mut self, data: &[u8]) {
-        if self.bytes.len() + data.len() > RETRY_BYTES_MAX {
-            self.is_truncated = true;
-            self.bytes = BytesMut::new();
-        } else if !self.is_truncated {
-            self.bytes.extend_from_slice(data);
-        }
-    }
-}
-
 impl StreamSession {
     pub(super) fn new(stream: Arc<Stream>, request: RequestHeader) -> Self {
-        Self { stream, request, answered: None, retry: None, bytes_read: 0, bytes_sent: 0 }
+        Self { stream, request, answered: None, bytes_read: 0, bytes_sent: 0 }
     }
 
     fn send_head(&mut self, head: Box<ResponseHeader>, is_last: bool) -> Result<()> {
@@ -127,6 +108,17 @@ impl StreamSession {
     }
 }
 
+impl Drop for StreamSession {
+    /// The head goes back to the stream: the request may be another engine's next.
+    fn drop(&mut self) {
+        if self.stream.cell().with_exchange(Exchange::is_ended) == Some(false)
+            && let Ok(empty) = RequestHeader::build_no_case(Method::GET, b"/", None)
+        {
+            self.stream.put_head(std::mem::replace(&mut self.request, empty));
+        }
+    }
+}
+
 fn gone_while_writing(error: h2::Error) -> Box<Error> {
     Error::because(ErrorType::WriteError, "stream gone while writing", error).into_down()
 }
@@ -151,9 +143,6 @@ impl Session for StreamSession {
         })?;
         if let Some(data) = &data {
             self.bytes_read += data.len();
-            if let Some(retry) = &mut self.retry {
-                retry.keep(data);
-            }
         }
         Ok(data)
     }
@@ -270,17 +259,15 @@ impl Session for StreamSession {
         Bytes::new()
     }
 
-    fn enable_retry_buffering(&mut self) {
-        self.retry.get_or_insert_default();
-    }
+    /// Nothing: the stream keeps what may be sent once more.
+    fn enable_retry_buffering(&mut self) {}
 
     fn retry_buffer_truncated(&self) -> bool {
-        self.retry.as_ref().is_some_and(|retry| retry.is_truncated)
+        true
     }
 
     fn get_retry_buffer(&self) -> Option<Bytes> {
-        let retry = self.retry.as_ref().filter(|retry| !retry.bytes.is_empty())?;
-        Some(Bytes::copy_from_slice(&retry.bytes))
+        None
     }
 
     async fn finish_custom(&mut self) -> Result<()> {

@@ -1,9 +1,17 @@
 //! `[pool.NAME]`: the backends of one service.
 
-use super::listener::Address;
+mod entry;
+mod rules;
+
+pub use entry::BackendEntry;
+pub use rules::{
+    AlgorithmName, Hash, HashSource, LoadFactor, PassiveHealth, PoolQueue, PoolRetries, RetryOn,
+};
+
 use super::observe::FilePath;
 use super::route::Host;
-use crate::types::units::Period;
+use crate::types::ids::PoolId;
+use crate::types::units::{Percent, Period};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,9 +21,33 @@ use serde::{Deserialize, Serialize};
 pub struct Pool {
     /// How a backend is chosen.
     pub algorithm: AlgorithmName,
-    /// The backends: IP addresses and ports, like `["10.0.0.1:8080", "10.0.0.2:8080"]`. An
-    /// empty list is allowed: requests then get 503 `no_backend`.
-    pub backends: Vec<Address>,
+    /// What `ip-hash` goes by.
+    pub hash: Hash,
+    /// The backends, each an IP address and a port, and what is special about it:
+    /// `weight=5` (0 to 1000, 1 by default; 0: no new traffic), `max_requests=100`, `backup`
+    /// (used when none of the others can be). An empty list is allowed: requests then get 503
+    /// `no_backend`.
+    pub backends: Vec<BackendEntry>,
+    /// Another pool, for requests that nobody here takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup_pool: Option<PoolId>,
+    /// Requests that a backend may work on at once, over all workers. Without it: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_requests: Option<u32>,
+    /// Requests that wait while all backends are full.
+    pub queue: PoolQueue,
+    /// Over how long a backend that is new or has recovered comes up to its full weight, from
+    /// a tenth. Not in `round-robin` and `ip-hash`. Without it: at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_start: Option<Period>,
+    /// When a smaller share of the backends than this is healthy, health is overlooked and all
+    /// get traffic: a few that are left would only fall too. 0%: never.
+    pub panic_threshold: Percent,
+    /// Passive health.
+    pub passive_health: PassiveHealth,
+    /// When a request is tried again.
+    pub retries: PoolRetries,
     /// What is spoken with the backends.
     pub protocol: PoolProtocol,
     /// HTTP/2 with the backends.
@@ -23,11 +55,6 @@ pub struct Pool {
     /// TLS with the backends. Without it: plain text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<PoolTls>,
-    /// How often a connection that failed is tried again: on another backend while there is
-    /// one, else once more on all after 100 ms. Then: 502 `connect_refused` or
-    /// `connect_failed`, or 504 `connect_timeout`.
-    #[schemars(range(min = 0, max = 10))]
-    pub connect_retries: u8,
     /// Time limits on the backend's side.
     pub timeouts: PoolTimeouts,
 }
@@ -36,30 +63,19 @@ impl Default for Pool {
     fn default() -> Self {
         Self {
             algorithm: AlgorithmName::RoundRobin,
+            hash: Hash::default(),
             backends: Vec::new(),
+            backup_pool: None,
+            max_requests: None,
+            queue: PoolQueue::default(),
+            slow_start: None,
+            panic_threshold: Percent::from_whole(0),
+            passive_health: PassiveHealth::default(),
+            retries: PoolRetries::default(),
             protocol: PoolProtocol::Http1,
             http2: PoolHttp2::default(),
             tls: None,
-            connect_retries: 1,
             timeouts: PoolTimeouts::default(),
-        }
-    }
-}
-
-/// How a backend is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum AlgorithmName {
-    /// Each in turn.
-    RoundRobin,
-}
-
-impl AlgorithmName {
-    /// As written in config.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RoundRobin => "round-robin",
         }
     }
 }

@@ -1,0 +1,174 @@
+//! A pool's rules and members, from its config.
+
+use super::members::{Listed, Plan};
+use crate::config::{self, HashSource, RetryOn};
+use crate::control::compile::{CompileError, Means, dangling};
+use crate::control::wire;
+use crate::data::balance;
+use crate::data::outcome::Outcome;
+use crate::data::pool::{Ejection, HashOn, Pool, PoolMetrics, QueueRules, Timeouts};
+use crate::data::upstream::{On, Retries};
+use crate::observe::metrics::{
+    ATTEMPTS, BACKEND_UP, EJECTIONS, MetricError, Metrics, POOL_ACTIVE, POOL_PANIC, RETRIES,
+};
+use crate::types::ids::PoolId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// All pools of `config`, and what their members are compiled from.
+///
+/// # Errors
+/// When a file that one names cannot be used, or the config was not checked.
+pub fn compile(config: &config::Config, means: &mut Means<'_>) -> Result<Compiled, CompileError> {
+    let mut done = Compiled::default();
+    for id in config.pool.keys() {
+        done.pool(id, config, means, 0)?;
+    }
+    Ok(done)
+}
+
+/// All pools of a config.
+#[derive(Default)]
+pub struct Compiled {
+    /// The pools, for routes to refer to.
+    pub pools: BTreeMap<PoolId, Arc<Pool>>,
+    /// What their members are compiled from.
+    pub plans: Vec<Plan>,
+}
+
+impl Compiled {
+    /// The pool `id`, with the backup that it names. A ring of backups was refused before.
+    fn pool(
+        &mut self,
+        id: &PoolId,
+        config: &config::Config,
+        means: &mut Means<'_>,
+        depth: usize,
+    ) -> Result<Arc<Pool>, CompileError> {
+        if let Some(pool) = self.pools.get(id) {
+            return Ok(Arc::clone(pool));
+        }
+        let own = config.pool.get(id).filter(|_| depth <= config.pool.len());
+        let own = own.ok_or_else(|| dangling("pool", id))?;
+        let backup = match &own.backup_pool {
+            None => None,
+            Some(backup) => Some(self.pool(backup, config, means, depth + 1)?),
+        };
+        let plan = plan(id, own, means)?;
+        let pool = Arc::new(Pool {
+            id: id.clone(),
+            live: Arc::clone(&plan.live),
+            hash_on: hash_on(&own.hash.on),
+            retries: retries(&own.retries),
+            ejection: ejection(&own.passive_health),
+            queue: queue(&own.queue),
+            backup,
+            timeouts: Timeouts {
+                connect: own.timeouts.connect.as_duration(),
+                first_byte: own.timeouts.first_byte.as_duration(),
+                between_bytes: own.timeouts.between_bytes.as_duration(),
+                idle: own.timeouts.idle.as_duration(),
+            },
+            wire: Arc::new(wire::compile(id, own)?),
+            metrics: pool_metrics(id, means.metrics)?,
+        });
+        self.plans.push(plan);
+        self.pools.insert(id.clone(), Arc::clone(&pool));
+        Ok(pool)
+    }
+}
+
+fn plan(id: &PoolId, config: &config::Pool, means: &mut Means<'_>) -> Result<Plan, CompileError> {
+    let metrics = means.metrics;
+    let mut listed = Vec::with_capacity(config.backends.len());
+    for entry in &config.backends {
+        let labels = [id.as_str(), &entry.address.to_string()];
+        listed.push(Listed {
+            backend: means.kept.backend(id, entry.address, metrics, means.now)?,
+            weight: entry.weight.into(),
+            limit: entry.max_requests.or(config.max_requests).unwrap_or(u32::MAX),
+            is_backup: entry.is_backup,
+            up: metrics.gauge(&BACKEND_UP, &labels)?,
+            held: metrics.hold(&BACKEND_UP, &labels),
+        });
+    }
+    let name = config.algorithm.as_str();
+    let labels = [id.as_str()];
+    Ok(Plan {
+        id: id.clone(),
+        live: means.kept.live(id),
+        listed,
+        algorithm: balance::by_name(name).ok_or_else(|| dangling("algorithm", &name))?,
+        load_max: config.hash.load_max.map(|factor| factor.0),
+        slow_start: config.slow_start.map(|period| period.as_duration()),
+        panic_below: config.panic_threshold.as_basis_points(),
+        active: metrics.gauge(&POOL_ACTIVE, &labels)?,
+        panic: metrics.gauge(&POOL_PANIC, &labels)?,
+        held: vec![metrics.hold(&POOL_ACTIVE, &labels), metrics.hold(&POOL_PANIC, &labels)],
+    })
+}
+
+fn hash_on(source: &HashSource) -> HashOn {
+    match source {
+        HashSource::Ip => HashOn::Address,
+        HashSource::Header(name) => HashOn::Header(name.as_str().into()),
+        HashSource::Cookie(name) => HashOn::Cookie(name.as_str().into()),
+        HashSource::Query(name) => HashOn::Query(name.as_str().into()),
+        HashSource::Path => HashOn::Path,
+    }
+}
+
+fn retries(config: &config::PoolRetries) -> Retries {
+    let on = |on: &RetryOn| match on {
+        RetryOn::Reset => On::Reset,
+        RetryOn::Timeout => On::Timeout,
+        RetryOn::Status429 => On::Status(429),
+        RetryOn::Status500 => On::Status(500),
+        RetryOn::Status502 => On::Status(502),
+        RetryOn::Status503 => On::Status(503),
+        RetryOn::Status504 => On::Status(504),
+    };
+    Retries {
+        attempts: config.attempts,
+        on: config.on.iter().map(on).collect(),
+        // The budget counts in thousandths.
+        budget: config.budget.as_basis_points() / 10,
+        floor: config.budget_floor,
+        backoff: config.backoff.as_duration(),
+        backoff_max: config.backoff_max.as_duration(),
+        body_max: usize::try_from(config.body_max.as_bytes()).unwrap_or(usize::MAX),
+    }
+}
+
+fn ejection(config: &config::PassiveHealth) -> Option<Ejection> {
+    (config.failures > 0).then(|| Ejection {
+        failures: config.failures,
+        out_for: config.out_for.as_duration(),
+        out_for_max: config.out_for_max.as_duration(),
+        share_max: u32::from(config.share_max.as_basis_points()) / 100,
+    })
+}
+
+fn queue(config: &config::PoolQueue) -> Option<QueueRules> {
+    let size = usize::try_from(config.size).unwrap_or(usize::MAX);
+    (size > 0).then(|| QueueRules { size, timeout: config.timeout.as_duration() })
+}
+
+fn pool_metrics(id: &PoolId, metrics: &Arc<Metrics>) -> Result<PoolMetrics, MetricError> {
+    let id = id.as_str();
+    let attempts = |outcome: Outcome| metrics.counter(&ATTEMPTS, &[id, outcome.as_str()]);
+    let [a, b, c, d, e, f, g, h, i] = Outcome::ALL.map(attempts);
+    let retries = |result| metrics.counter(&RETRIES, &[id, result]);
+    let ejections = |result| metrics.counter(&EJECTIONS, &[id, result]);
+    let mut held: Vec<_> =
+        Outcome::ALL.map(|outcome| metrics.hold(&ATTEMPTS, &[id, outcome.as_str()])).to_vec();
+    for (row, results) in [(&RETRIES, ["done", "no_budget"]), (&EJECTIONS, ["done", "guarded"])] {
+        held.extend(results.map(|result| metrics.hold(row, &[id, result])));
+    }
+    Ok(PoolMetrics {
+        attempts: [a?, b?, c?, d?, e?, f?, g?, h?, i?],
+        retries: [retries("done")?, retries("no_budget")?],
+        ejections: [ejections("done")?, ejections("guarded")?],
+        held,
+    })
+}

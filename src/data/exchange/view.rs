@@ -1,0 +1,70 @@
+//! What others may look at in an exchange.
+
+use super::{Exchange, Facts, Phase};
+use crate::data::pool::Pool;
+use crate::data::refusal::Refusal;
+use crate::data::snapshot::Route;
+use std::sync::Arc;
+use vanne_filters::HeadEdits;
+
+impl Exchange {
+    /// Edits for the request's head, per attempt the same.
+    #[must_use]
+    pub fn request_edits(&self) -> &HeadEdits {
+        &self.request_edits
+    }
+
+    /// Edits for the answer's head that came last.
+    #[must_use]
+    pub fn response_edits(&self) -> &HeadEdits {
+        &self.response_edits
+    }
+
+    /// What the client asked for; `None` while its head is not whole.
+    #[must_use]
+    pub fn facts(&self) -> Option<&Facts> {
+        self.facts.as_ref()
+    }
+
+    /// The route taken, if any.
+    #[must_use]
+    pub fn route(&self) -> Option<&Arc<Route>> {
+        self.route.as_ref()
+    }
+
+    /// The pool that its attempts went to last, if any.
+    #[must_use]
+    pub fn pool(&self) -> Option<&Arc<Pool>> {
+        self.pool.as_ref()
+    }
+
+    /// Status of the answer; `None` if there was none.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// Why Vanne ended it, or `None` if it ended by itself.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.refusal
+    }
+
+    /// Whether the request is over: nothing but an answer of ours may be under way.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// Whether it waits for something else than a message: nobody looks at the client.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        matches!(self.phase, Phase::Suspended | Phase::Queued)
+    }
+
+    /// Whether the client has sent its whole request.
+    #[must_use]
+    pub fn is_request_done(&self) -> bool {
+        self.request_done
+    }
+}

@@ -1,0 +1,192 @@
+//! Live: what is shared about a pool and outlives its snapshots.
+//!
+//! Its members, the turns taken, who waits for a place, what may still be retried. A place
+//! that is given back goes to who waits first; only then to newcomers.
+
+use super::backend::Backend;
+use super::members::{Idle, Member, Members};
+use super::queue::Queue;
+use crate::data::balance::Choice;
+use crate::data::upstream::retry::Budget;
+use crate::types::clock;
+use crate::types::moment::Moment;
+use arc_swap::ArcSwap;
+use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use tokio::sync::Notify;
+
+/// What is shared about a pool.
+pub struct Live {
+    members: ArcSwap<Members>,
+    /// Turns taken: what the sequence algorithms count on.
+    pub turn: CachePadded<AtomicUsize>,
+    in_flight: CachePadded<AtomicU32>,
+    /// Counts what happened to members since the start.
+    version: AtomicU64,
+    changed: Arc<Notify>,
+    /// Held while a backend is ejected.
+    pub(super) ejecting: Mutex<()>,
+    /// Who waits for a place.
+    pub queue: Queue,
+    /// What may be retried.
+    pub budget: Budget,
+}
+
+/// What a pick came to.
+#[derive(Debug)]
+pub enum Picked {
+    /// This backend, with a place in it.
+    Backend(Place),
+    /// All that could take it are full, or others wait already.
+    Full,
+    /// Nobody takes new traffic, for this reason.
+    Nobody(Idle),
+    /// There are backends, but each was tried already, or dropped out a moment ago.
+    Exhausted,
+}
+
+impl Live {
+    /// A pool without members; `changed` is told when some of them change.
+    #[must_use]
+    pub fn new(changed: Arc<Notify>) -> Self {
+        Self {
+            members: ArcSwap::default(),
+            turn: CachePadded::default(),
+            in_flight: CachePadded::default(),
+            version: AtomicU64::new(0),
+            changed,
+            ejecting: Mutex::default(),
+            queue: Queue::default(),
+            budget: Budget::default(),
+        }
+    }
+
+    /// The members now.
+    #[must_use]
+    pub fn members(&self) -> arc_swap::Guard<Arc<Members>> {
+        self.members.load()
+    }
+
+    /// Requests under way at all backends.
+    /// `races`: relaxed; a stale count only skews one choice.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Counts what happened to members: what was compiled before is stale from now on.
+    pub fn touch(&self) {
+        self.version.fetch_add(1, Ordering::AcqRel);
+        self.changed.notify_one();
+    }
+
+    /// The state of the pool that members are to be compiled from.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Whether something happened since the members were compiled.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.members.load().version != self.version()
+    }
+
+    /// Replaces the members, and gives places to who waits, if there are some now.
+    pub fn publish(self: &Arc<Self>, members: Members, now: Moment) {
+        let is_idle = members.active.is_empty();
+        self.members.store(Arc::new(members));
+        match is_idle {
+            true => self.queue.dismiss(),
+            false => self.serve_queue(now),
+        }
+    }
+
+    /// A backend for the next attempt, with a place in it. Who waits already goes first.
+    /// Cost: the algorithm's; no allocation, no lock.
+    #[must_use]
+    pub fn pick(self: &Arc<Self>, choice: &Choice<'_>) -> Picked {
+        let members = self.members.load();
+        if members.is_limited && !self.queue.is_empty() && members.plan.is_some() {
+            return Picked::Full;
+        }
+        self.pick_from(&members, choice)
+    }
+
+    /// The same, past the queue.
+    pub(super) fn pick_from(self: &Arc<Self>, members: &Members, choice: &Choice<'_>) -> Picked {
+        let Some((algorithm, _)) = &members.plan else { return Picked::Nobody(members.idle) };
+        // A place may go to another worker between the choice and the taking of it.
+        while let Some(member) =
+            (algorithm.pick)(self, members, choice).and_then(|index| members.active_at(index))
+        {
+            if let Some(place) = self.enter(member) {
+                return Picked::Backend(place);
+            }
+        }
+        let is_full = |member: &Member| {
+            members.is_open(member) && member.backend.state.in_flight() >= member.limit
+        };
+        match members.is_limited && members.active.iter().any(is_full) {
+            true => Picked::Full,
+            false => Picked::Exhausted,
+        }
+    }
+
+    /// Takes a place in `member`, if there is one.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>, member: &Member) -> Option<Place> {
+        member.backend.state.enter(member.limit).then(|| {
+            self.in_flight.fetch_add(1, Ordering::Relaxed);
+            Place { backend: Arc::clone(&member.backend), live: Arc::clone(self) }
+        })
+    }
+
+    /// Gives free places to who waits, first come first served.
+    pub(super) fn serve_queue(self: &Arc<Self>, now: Moment) {
+        if self.queue.is_empty() {
+            return;
+        }
+        let members = self.members.load_full();
+        self.queue.serve(|key| {
+            let choice = Choice { tried: &[], key, random: key, now };
+            match self.pick_from(&members, &choice) {
+                Picked::Backend(place) => Some(place),
+                _ => None,
+            }
+        });
+    }
+}
+
+/// A place in a backend's count of requests in flight. Gives it back when dropped, on
+/// whatever path the request ends.
+pub struct Place {
+    backend: Arc<Backend>,
+    live: Arc<Live>,
+}
+
+impl Place {
+    /// The backend that it is in.
+    #[must_use]
+    pub fn backend(&self) -> &Arc<Backend> {
+        &self.backend
+    }
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Place({})", self.backend.name)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.live.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.backend.state.leave();
+        if !self.live.queue.is_empty() {
+            self.live.serve_queue(Moment::of(clock::now()));
+        }
+    }
+}
