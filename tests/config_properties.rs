@@ -16,10 +16,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 use vanne::config::{
     self, AccessLog, AccessLogTarget, Address, AlgorithmName, BackendEntry, Config, Environment,
-    Format, Hash, Http2, Listener, ListenerProtocol, ListenerTimeouts, LoadFactor, Log, LogLevel,
-    PassiveHealth, PathPrefix, Pool, PoolHttp2, PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts,
-    PoolTls, Probe, Process, RetryOn, Route, RouteMatch, RouteTimeouts, Source, ValueMatch,
-    ValueRule,
+    FieldEdits, FieldValue, FixedAnswer, Format, Hash, Http2, Listener, ListenerProtocol,
+    ListenerTimeouts, LoadFactor, Log, LogLevel, PassiveHealth, PathPrefix, Pool, PoolHttp2,
+    PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, Probe, Process, Redirect, RetryOn,
+    Rewrite, Route, RouteHeaders, RouteMatch, RouteTimeouts, Scheme, Source, ValueMatch, ValueRule,
 };
 use vanne::types::units::{Percent, Period};
 use vanne_filters::SecurityHeaders;
@@ -49,7 +49,7 @@ fn address() -> impl Strategy<Value = SocketAddr> {
 
 fn process() -> impl Strategy<Value = Process> {
     let drain = (1_u64..40_000, 1_u64..40_000);
-    (option::of(1_u16..=256), drain, 0_u32..=1_000_000).prop_map(
+    (option::of(1_u16..=256), drain, 1_u32..=1_000_000).prop_map(
         |(workers, (delay, longer), idle_upstream_connections)| Process {
             workers,
             drain_delay: format!("{delay}ms").parse().unwrap(),
@@ -260,25 +260,93 @@ fn matches() -> impl Strategy<Value = RouteMatch> {
     })
 }
 
+fn redirect() -> impl Strategy<Value = Redirect> {
+    let to = select(vec!["/new", "https://a.example/x?y=1", "http://a:80"]);
+    let status = select(vec![301, 302, 303, 307, 308_u16]);
+    let parts = (option::of(1_u16..), option::of(select(vec![Scheme::Http, Scheme::Https])));
+    (to, any::<bool>(), parts, status, any::<bool>()).prop_map(
+        |(to, is_whole, (port, scheme), status, keep_query)| Redirect {
+            to: is_whole.then(|| to.parse().unwrap()),
+            host: (!is_whole).then(|| "b.example".parse().unwrap()),
+            path: (!is_whole && keep_query).then(|| "/x".parse().unwrap()),
+            port: port.filter(|_| !is_whole),
+            scheme: scheme.filter(|_| !is_whole),
+            status: status.try_into().unwrap(),
+            keep_query,
+        },
+    )
+}
+
+fn fixed_answer() -> impl Strategy<Value = FixedAnswer> {
+    let headers = btree_map("x-[a-z]{1,5}", "[ -~]{0,8}", 0..3);
+    (206_u16..=303, option::of("\\PC{0,20}"), headers).prop_map(|(status, body, headers)| {
+        FixedAnswer {
+            status,
+            body,
+            headers: headers
+                .into_iter()
+                .map(|(name, value)| (name.parse().unwrap(), FieldValue(value)))
+                .collect(),
+            ..FixedAnswer::default()
+        }
+    })
+}
+
+fn field_edits() -> impl Strategy<Value = FieldEdits> {
+    let name = || "x-[a-z]{1,5}".prop_map(|name| name.parse().unwrap());
+    let value = || "[ -z|~]{0,4}(\\{(client|host|request_id)\\})?".prop_map(|v| v.parse().unwrap());
+    (btree_map(name(), value(), 0..2), btree_map(name(), value(), 0..2), vec(name(), 0..2))
+        .prop_map(|(set, add, remove)| FieldEdits { set, add, remove })
+}
+
+fn rewrite() -> impl Strategy<Value = Rewrite> {
+    let path = select(vec!["/a", "/$1/x", "/$$"]);
+    (any::<bool>(), path).prop_map(|(has_host, path)| Rewrite {
+        host: has_host.then(|| "c.example".parse().unwrap()),
+        path_prefix: None,
+        path_regex: path.contains("$1").then(|| "/(.*)".parse().unwrap()),
+        path: Some(path.parse().unwrap()),
+    })
+}
+
+/// Where the requests of a route go.
+#[derive(Clone, Debug)]
+enum Target {
+    Pool(Index),
+    Redirect(Redirect),
+    Answer(FixedAnswer),
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    prop_oneof![
+        any::<Index>().prop_map(Target::Pool),
+        redirect().prop_map(Target::Redirect),
+        fixed_answer().prop_map(Target::Answer),
+    ]
+}
+
 /// A route but for what it refers to, which is chosen among what there is.
 #[derive(Clone, Debug)]
 struct Sketch {
     name: String,
     matches: RouteMatch,
     timeouts: RouteTimeouts,
-    pool: Index,
+    target: Target,
+    edits: (FieldEdits, FieldEdits, Option<Rewrite>),
     headers: Option<Index>,
 }
 
 fn route() -> impl Strategy<Value = Sketch> {
     let timeouts =
         (period(), period()).prop_map(|(total, tunnel_idle)| RouteTimeouts { total, tunnel_idle });
-    (name(), matches(), timeouts, any::<Index>(), any::<Option<Index>>()).prop_map(
-        |(name, matches, timeouts, pool, headers)| Sketch {
+    let edits = (field_edits(), field_edits(), option::of(rewrite()));
+    (name(), matches(), timeouts, target(), edits, any::<Option<Index>>()).prop_map(
+        |(name, matches, timeouts, target, edits, headers)| Sketch {
             name,
             matches,
             timeouts,
-            pool,
+            target,
+            edits,
             headers,
         },
     )
@@ -334,8 +402,27 @@ prop_compose! {
             })
             .map(|sketch| Route {
                 name: sketch.name.parse().unwrap(),
+                headers: RouteHeaders {
+                    request: match &sketch.target {
+                        Target::Pool(_) => sketch.edits.0,
+                        _ => FieldEdits::default(),
+                    },
+                    response: sketch.edits.1,
+                },
+                rewrite: sketch.edits.2.filter(|_| matches!(sketch.target, Target::Pool(_))),
                 matches: sketch.matches,
-                pool: sketch.pool.get(&pool_names).parse().unwrap(),
+                pool: match &sketch.target {
+                    Target::Pool(index) => Some(index.get(&pool_names).parse().unwrap()),
+                    _ => None,
+                },
+                redirect: match &sketch.target {
+                    Target::Redirect(redirect) => Some(redirect.clone()),
+                    _ => None,
+                },
+                answer: match sketch.target {
+                    Target::Answer(answer) => Some(answer),
+                    _ => None,
+                },
                 security_headers: sketch
                     .headers
                     .filter(|_| !header_names.is_empty())

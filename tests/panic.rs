@@ -16,7 +16,8 @@ use vanne::data::generation::Generation;
 use vanne::data::lifecycle::Stage;
 use vanne::data::listener::accept::ListeningSocket;
 use vanne::data::route::{Match, RouteTable};
-use vanne::data::snapshot::{self, Publisher, Route, RouteMetrics, Snapshot};
+use vanne::data::snapshot::{Publisher, Route, RouteMetrics, Snapshot};
+use vanne::data::target;
 use vanne::observe::access_log::{AccessLog, Target};
 use vanne::observe::metrics::{ACCESS_LOG_DROPPED, Metrics};
 use vanne::types::clock;
@@ -77,8 +78,9 @@ fn snapshot(config: &config::Config, means: &mut Means<'_>) -> Snapshot {
     let pool = plain.target.pool().unwrap();
     let route = Route {
         id: plain.id.clone(),
-        target: snapshot::Target::Pool(Arc::clone(pool)),
+        target: target::Target::Pool(Arc::clone(pool)),
         chain: Chain::new(vec![Arc::new(Panics)]),
+        edits: plain.edits.clone(),
         total: plain.total,
         tunnel_idle: plain.tunnel_idle,
         metrics: RouteMetrics {

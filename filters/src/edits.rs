@@ -1,9 +1,9 @@
 //! Edits to a head: what stages and filters want changed, applied by the engine.
 //!
-//! Edits are a list, applied in order, each total: a field is removed with all its
-//! duplicates, set to one value, added once more, or set only where the other side left it out. One
-//! `HeadEdits` is kept per connection side and cleared between requests, so that its
-//! memory is reused.
+//! Edits are a list, applied in order: a field is removed with all its duplicates, set to
+//! one value, set only where the other side left it out, or added to what is there. A
+//! request's target is replaced as a whole. One `HeadEdits` is kept per connection side and
+//! cleared between requests, so that its memory is reused.
 
 use http::{HeaderName, HeaderValue};
 
@@ -24,6 +24,7 @@ pub enum Edit {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeadEdits {
     edits: Vec<Edit>,
+    target: Option<Vec<u8>>,
 }
 
 impl HeadEdits {
@@ -36,10 +37,10 @@ impl HeadEdits {
     /// No edits, with room for `count`.
     #[must_use]
     pub fn with_capacity(count: usize) -> Self {
-        Self { edits: Vec::with_capacity(count) }
+        Self { edits: Vec::with_capacity(count), target: None }
     }
 
-    /// Adds a field, beside those called `name` that are there.
+    /// Adds a field `name` with `value` to those that are there.
     pub fn add(&mut self, name: HeaderName, value: HeaderValue) {
         self.edits.push(Edit::Add(name, value));
     }
@@ -59,12 +60,24 @@ impl HeadEdits {
         self.edits.push(Edit::SetIfAbsent(name, value));
     }
 
-    /// The edits, in order.
+    /// Replaces the target of a request: path and query, which must be fit to be one.
+    pub fn set_target(&mut self, target: Vec<u8>) {
+        debug_assert!(target.first() == Some(&b'/'));
+        self.target = Some(target);
+    }
+
+    /// The target that the request gets, if it gets another one.
+    #[must_use]
+    pub fn target(&self) -> Option<&[u8]> {
+        self.target.as_deref()
+    }
+
+    /// The edits of fields, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Edit> {
         self.edits.iter()
     }
 
-    /// How many there are.
+    /// How many of those there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.edits.len()
@@ -73,12 +86,13 @@ impl HeadEdits {
     /// Whether nothing is to be changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.edits.is_empty()
+        self.edits.is_empty() && self.target.is_none()
     }
 
     /// Forgets all edits, keeps the memory.
     pub fn clear(&mut self) {
         self.edits.clear();
+        self.target = None;
     }
 }
 

@@ -157,7 +157,9 @@ fn origin_form(target: &[u8]) -> &[u8] {
     }
 }
 
-fn without_port(authority: &[u8]) -> &[u8] {
+/// The host of `authority`, without its port.
+#[must_use]
+pub fn without_port(authority: &[u8]) -> &[u8] {
     let colon = authority.iter().rposition(|&b| b == b':');
     let bracket = authority.iter().rposition(|&b| b == b']');
     match colon {

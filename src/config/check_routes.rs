@@ -1,5 +1,6 @@
 //! Check of routes: names, what they refer to, and routes that no request can reach.
 
+use super::check_edits::{self, Field};
 use super::diagnostics::Problem;
 use super::tree::{Entry, Node};
 use super::validate::join;
@@ -8,6 +9,13 @@ use std::collections::HashMap;
 
 /// Keys of a `match` of which one at most is given.
 const PATHS: [&str; 3] = ["path", "path_exact", "path_regex"];
+
+/// Keys of a route of which exactly one is given: where its requests go.
+const TARGETS: [&str; 3] = ["pool", "redirect", "answer"];
+/// Parts of a redirect's address.
+const PARTS: [&str; 4] = ["scheme", "host", "port", "path"];
+/// What to say of a date.
+const NO_DATE: &str = "no date: it is that of the answer";
 
 /// Adds all that is wrong with the routes of `root`.
 pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
@@ -19,6 +27,14 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
         check_reference(root, route, &key, "pool", problems);
         check_reference(root, route, &key, "security_headers", problems);
         check_name(route, index, &mut names, problems);
+        check_target(route, &key, problems);
+        if let Some(redirect) = route.get("redirect") {
+            check_redirect(redirect, &join(&key, "redirect"), problems);
+        }
+        if let Some(answer) = route.get("answer") {
+            check_answer(answer, &join(&key, "answer"), problems);
+        }
+        check_edits::check(route, &key, problems);
         if let Some(matches) = route.get("match") {
             check_match(matches, &join(&key, "match"), problems);
         }
@@ -44,6 +60,74 @@ fn check_name<'a>(
             Problem::new(&format!("route[{index}].name"), span, message)
                 .accepts("a name of its own"),
         );
+    }
+}
+
+/// A route leads to exactly one place.
+fn check_target(route: &Node, key: &str, problems: &mut Vec<Problem>) {
+    let accepted = format!("exactly one of {}", TARGETS.join(", "));
+    let is_target = |entry: &&Entry| TARGETS.contains(&entry.key.as_str());
+    let targets: Vec<&Entry> = route.entries().iter().filter(is_target).collect();
+    match targets[..] {
+        [] => {
+            let span = route.get("name").map_or(route.span.clone(), |node| node.span.clone());
+            problems.push(Problem::new(key, span, "this route leads nowhere").accepts(accepted));
+        }
+        [_] => {}
+        [first, ref others @ ..] => {
+            for other in others {
+                let message = format!("`{}` beside `{}`", other.key, first.key);
+                let key = join(key, &other.key);
+                problems.push(
+                    Problem::new(&key, other.key_span.clone(), message).accepts(accepted.clone()),
+                );
+            }
+        }
+    }
+}
+
+/// A redirect leads to one address, and not to its own.
+fn check_redirect(redirect: &Node, key: &str, problems: &mut Vec<Problem>) {
+    let part = redirect.entries().iter().find(|entry| PARTS.contains(&entry.key.as_str()));
+    match (redirect.get("to"), part) {
+        (Some(_), Some(part)) => {
+            let message = format!("`{}` beside `to`, which is the whole address", part.key);
+            problems.push(
+                Problem::new(&join(key, &part.key), part.key_span.clone(), message)
+                    .accepts(format!("`to`, or some of {}", PARTS.join(", "))),
+            );
+        }
+        (None, None) => {
+            let message = "this redirect leads to where it comes from";
+            problems.push(
+                Problem::new(key, redirect.span.clone(), message)
+                    .accepts(format!("`to`, or some of {}", PARTS.join(", "))),
+            );
+        }
+        _ => {}
+    }
+}
+
+/// An answer has one body, if its status allows for one, and no fields that are not its own.
+fn check_answer(answer: &Node, key: &str, problems: &mut Vec<Problem>) {
+    let body_of = |name: &str| answer.entries().iter().find(|entry| entry.key == name);
+    let body = body_of("body").or(body_of("body_file"));
+    if let (Some(_), Some(file)) = (body_of("body"), body_of("body_file")) {
+        let problem = Problem::new(&join(key, "body_file"), file.key_span.clone(), "a second body");
+        problems.push(problem.accepts("either `body` or `body_file`"));
+    }
+    let status = answer.get("status").map(Node::to_json).and_then(|status| status.as_u64());
+    if let (Some(status @ (204 | 205 | 304)), Some(body)) = (status, body) {
+        let message = format!("an answer {status} has no body");
+        problems.push(
+            Problem::new(&join(key, &body.key), body.key_span.clone(), message)
+                .accepts("no body, or another status"),
+        );
+    }
+    let instead = [("content-type", "`content_type` for it"), ("date", NO_DATE)];
+    for field in answer.get("headers").map(Node::entries).unwrap_or_default() {
+        let place = Field { name: &field.key, table: &join(key, "headers"), span: &field.key_span };
+        check_edits::check_field(place, &instead, problems);
     }
 }
 

@@ -3,7 +3,9 @@
 //! One row per kind of text value. The check uses the very parser of the type, so a
 //! string that passes here cannot fail later.
 
+use super::answer::RedirectTo;
 use super::discovery::{DnsName, NameServer};
+use super::edits::PathTemplate;
 use super::health::{BodyRegex, BodyText, CheckPath, ServiceName, StatusSet};
 use super::listener::Address;
 use super::matching::{CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern};
@@ -14,6 +16,7 @@ use super::route::{Host, PathPrefix};
 use super::secret::Secret;
 use crate::types::ids::RouteId;
 use crate::types::pattern::Pattern;
+use crate::types::template::Template;
 use crate::types::text::TextValue;
 use crate::types::units::{ByteSize, Percent, Period};
 
@@ -39,6 +42,7 @@ pub const FORMATS: &[FormatRow] = &[
     row::<FieldName>(),
     row::<ServiceName>(),
     row::<HashSource>(),
+    row::<Template>(),
     FormatRow {
         name: "header-value",
         accepted: "visible characters, spaces and tabs: what a header field may hold",
@@ -56,8 +60,10 @@ pub const FORMATS: &[FormatRow] = &[
     row::<FilePath>(),
     row::<PathPrefix>(),
     row::<PathPattern>(),
+    row::<PathTemplate>(),
     row::<Percent>(),
     row::<Period>(),
+    row::<RedirectTo>(),
     row::<Pattern>(),
     row::<Secret>(),
     row::<Address>(),

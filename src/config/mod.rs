@@ -9,10 +9,13 @@
 //! and the test that shows its effect.
 
 pub mod admin;
+pub mod answer;
 pub mod check;
+mod check_edits;
 mod check_routes;
 pub mod diagnostics;
 pub mod discovery;
+pub mod edits;
 pub mod expand;
 pub mod formats;
 pub mod health;
@@ -34,8 +37,10 @@ pub mod validate;
 pub mod value_match;
 
 pub use admin::Admin;
+pub use answer::{FieldValue, FixedAnswer, Redirect, RedirectStatus, RedirectTo, Scheme};
 pub use diagnostics::{Diagnostics, Problem, Severity};
 pub use discovery::Dns;
+pub use edits::{FieldEdits, PathTemplate, Rewrite, RouteHeaders};
 pub use expand::{Environment, ProcessEnvironment};
 pub use health::HealthCheck;
 pub use listener::{Address, Http2, Listener, ListenerProtocol, ListenerTimeouts};
@@ -149,11 +154,16 @@ pub fn load(path: &Path, environment: &dyn Environment) -> Result<Loaded, Box<Di
     parse(&Source { name: &name, text: &text, format, folder }, environment)
 }
 
-/// Where the value of `key`, like `pool.api.tls`, stands in `text`; at its start if nowhere.
+/// Where the value of `key`, like `pool.api.tls` or `route[2].answer`, stands in `text`; at its start if nowhere.
 #[must_use]
 pub fn place(text: &str, format: Format, key: &str) -> Range<usize> {
     let Ok(root) = tree::parse(text, format) else { return 0..0 };
-    let found = key.split('.').try_fold(&root, |node, part| node.get(part));
+    let found = key.split('.').try_fold(&root, |node, part| match part.split_once('[') {
+        None => node.get(part),
+        Some((name, index)) => {
+            node.get(name)?.items().get(index.strip_suffix(']')?.parse::<usize>().ok()?)
+        }
+    });
     found.map_or(0..0, |node| node.span.clone())
 }
 

@@ -26,6 +26,11 @@ pub(super) fn resolve(config: &mut Config, folder: &Path) {
             *path = folder.join(&path);
         }
     }
+    for answer in config.route.iter_mut().filter_map(|route| route.answer.as_mut()) {
+        for FilePath(path) in answer.body_file.iter_mut() {
+            *path = folder.join(&path);
+        }
+    }
 }
 
 /// The files that are part of `config`. Certificates of listeners are not: they are looked
@@ -34,8 +39,10 @@ pub(super) fn files(config: &Config) -> Vec<PathBuf> {
     let pools = config.pool.values().filter_map(|pool| pool.tls.as_ref());
     let named = pools.flat_map(|tls| [&tls.ca_file, &tls.certificate_file, &tls.key_file]);
     let sticky = config.pool.values().filter_map(|pool| pool.sticky.as_ref());
+    let answers = config.route.iter().filter_map(|route| route.answer.as_ref());
     named
         .chain(sticky.map(|sticky| &sticky.key_file))
+        .chain(answers.map(|answer| &answer.body_file))
         .chain([&config.probe.metrics_token_file])
         .flatten()
         .map(|FilePath(path)| path.clone())

@@ -161,7 +161,10 @@ fn leaf(schema: &Schema, property: &Json, key: String, default: &Json, required:
     let inner = schema.resolve(property);
     let accepted = match inner.get("items").map(|items| schema.resolve(items)) {
         Some(items) => format!("a list, each item {}", accepted(items)),
-        None => schema.accepted(&schema.choices(property)),
+        None => match inner.get("additionalProperties").filter(|any| any.is_object()) {
+            Some(any) => format!("a table, each value {}", accepted(schema.resolve(any))),
+            None => schema.accepted(&schema.choices(property)),
+        },
     };
     Leaf {
         key,

@@ -1,5 +1,7 @@
 //! `[[route]]`: which requests go where.
 
+use super::answer::{FixedAnswer, Redirect};
+use super::edits::{Rewrite, RouteHeaders};
 use super::matching::RouteMatch;
 use crate::types::ids::{FilterId, PoolId, RouteId};
 use crate::types::text::{TextValue, text_value};
@@ -30,8 +32,27 @@ pub struct Route {
     ///    are best told apart by host and path.
     #[serde(default, rename = "match")]
     pub matches: RouteMatch,
-    /// The pool that its requests go to.
-    pub pool: PoolId,
+    /// The pool that its requests go to. A route has exactly one of `pool`, `redirect` and
+    /// `answer`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolId>,
+    /// Where clients are sent instead. A gRPC call, which knows no redirects, gets its status 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<Redirect>,
+    /// What its requests are answered with. A gRPC call gets what the status means there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<FixedAnswer>,
+    /// Changes of header fields, after all that Vanne changes itself: first `remove`, then
+    /// `set`, then `add`. In values `{client}` is the client's address (as `trusted_proxies`
+    /// say), `{host}` the host that was asked for, without port, and `{request_id}` the request's
+    /// id. Fields that frame a message or are of one connection (`Content-Length`,
+    /// `Connection`, …) cannot be changed.
+    #[serde(default)]
+    pub headers: RouteHeaders,
+    /// What the backend is asked for instead. The log keeps what the client asked for, and
+    /// `X-Forwarded-Host` tells the backend its host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewrite: Option<Rewrite>,
     /// The `[security_headers.NAME]` for its answers. Without it: the preset, which is what
     /// that table's defaults say.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -218,7 +218,9 @@ fn check_range(node: &Node, key: &str, schema: &Json, problems: &mut Vec<Problem
     let bound = |name: &str| schema.get(name).and_then(Json::as_i64);
     let is_below = bound("minimum").is_some_and(|minimum| number < minimum);
     let is_above = bound("maximum").is_some_and(|maximum| number > maximum);
-    if is_below || is_above {
+    let numbers = schema.get("enum").and_then(Json::as_array);
+    let is_other = numbers.is_some_and(|numbers| !numbers.contains(&number.into()));
+    if is_below || is_above || is_other {
         let message = format!("{number} is out of range");
         problems.push(Problem::new(key, node.span.clone(), message).accepts(accepted(schema)));
     }
@@ -256,6 +258,11 @@ pub fn accepted(schema: &Json) -> String {
         },
         Wanted::List => "a list".into(),
         Wanted::Boolean => "true or false".into(),
+        Wanted::Integer if schema.get("enum").is_some() => {
+            let numbers = schema.get("enum").and_then(Json::as_array).into_iter().flatten();
+            let numbers: Vec<String> = numbers.map(Json::to_string).collect();
+            format!("one of {}", numbers.join(", "))
+        }
         Wanted::Integer => match (bound("minimum"), bound("maximum")) {
             (Some(min), Some(max)) => format!("a whole number from {min} to {max}"),
             _ => "a whole number".into(),

@@ -3,8 +3,9 @@
 //! Everything a request could need to look up by name is resolved here once: pools,
 //! filters, metrics. Compiling has no effect; publishing is the caller's.
 
+mod edits;
 mod matching;
-mod routes;
+pub(super) mod routes;
 
 use super::certs::Keeper;
 use super::kept::Kept;
@@ -32,7 +33,7 @@ pub enum CompileError {
         /// Its name.
         name: String,
     },
-    /// A file that a pool's TLS names.
+    /// A file that the config names.
     #[error("{path}: {why}")]
     File {
         /// The key that names it.

@@ -1,6 +1,7 @@
 //! Deep check: what is wrong with the files that a config names, without starting anything.
 
 use super::certs::Keeper;
+use super::compile::routes;
 use super::wire;
 use crate::config::Config;
 use crate::types::clock;
@@ -19,5 +20,10 @@ pub fn problems(config: &Config) -> Vec<(String, String)> {
         Ok(_) => None,
         Err(error) => Some((error.key().unwrap_or("pool").to_owned(), error.to_string())),
     });
-    of_listeners.chain(of_pools).collect()
+    let answers = config.route.iter().enumerate();
+    let of_answers = answers.filter_map(|(index, route)| {
+        let error = routes::fixed(route.answer.as_ref()?, index).err()?;
+        Some((error.key().unwrap_or("route").to_owned(), error.to_string()))
+    });
+    of_listeners.chain(of_pools).chain(of_answers).collect()
 }

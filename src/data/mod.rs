@@ -17,10 +17,12 @@ pub mod effects;
 pub mod exchange;
 // 1 accept, read and admit
 pub mod listener;
-// 2 which route
+// 2 which route, and where its requests go
 pub mod route;
-// 3 the route's filters; 9 the same on the answer
+pub mod target;
+// 3 the route's filters and edits; 9 the same on the answer
 pub mod chain;
+pub mod edits;
 // 6 which backend
 pub mod balance;
 pub mod pool;

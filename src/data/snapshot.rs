@@ -5,9 +5,10 @@
 //! not fight over one reference count.
 
 use super::chain::Chain;
+use super::edits::RouteEdits;
 use super::generation::Generation;
-use super::pool::Pool;
 use super::route::RouteTable;
+use super::target::Target;
 use crate::observe::metrics::Series;
 use crate::types::ids::RouteId;
 use arc_swap::ArcSwap;
@@ -27,21 +28,6 @@ pub struct Snapshot {
     pub generation: Arc<Generation>,
 }
 
-/// Where the requests of a route go.
-pub enum Target {
-    /// To a backend of this pool.
-    Pool(Arc<Pool>),
-}
-
-impl Target {
-    /// The pool, if it is one.
-    #[must_use]
-    pub fn pool(&self) -> Option<&Arc<Pool>> {
-        let Self::Pool(pool) = self;
-        Some(pool)
-    }
-}
-
 /// A route: match (in the table) → target and rules.
 pub struct Route {
     /// Its name.
@@ -50,6 +36,8 @@ pub struct Route {
     pub target: Target,
     /// Its filters.
     pub chain: Chain,
+    /// What it changes on the way.
+    pub edits: RouteEdits,
     /// The longest a request may take, from its first byte to the answer's last.
     pub total: Duration,
     /// The longest a tunnel may be silent.
@@ -122,7 +110,8 @@ pub(crate) mod tests {
     use super::*;
     use crate::data::balance;
     use crate::data::pool::{
-        Backend, BackendState, HashOn, Live, Member, Members, PoolMetrics, QueueRules, Timeouts,
+        Backend, BackendState, HashOn, Live, Member, Members, Pool, PoolMetrics, QueueRules,
+        Timeouts,
     };
     use crate::data::upstream::{On, Retries};
     use crate::types::moment::Moment;
@@ -216,6 +205,7 @@ pub(crate) mod tests {
             id: name.parse().unwrap(),
             target: Target::Pool(Arc::new(pool)),
             chain: Chain::default(),
+            edits: RouteEdits::default(),
             total: Duration::from_secs(100),
             tunnel_idle: Duration::from_secs(50),
             generation: Generation::new(1),

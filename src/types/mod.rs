@@ -6,5 +6,6 @@ pub mod ids;
 pub mod moment;
 pub mod pattern;
 pub mod request_id;
+pub mod template;
 pub mod text;
 pub mod units;

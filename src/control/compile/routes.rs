@@ -1,20 +1,26 @@
 //! Routes: the config's list of routes → the table that requests look theirs up in.
 
-use super::{CompileError, Means, Pools, dangling, matching};
-use crate::config::{self, Config};
+use super::{CompileError, Means, Pools, dangling, edits, matching};
+use crate::config::{self, Config, FieldValue, FilePath, Scheme};
 use crate::data::chain::Chain;
 use crate::data::generation::Generation;
 use crate::data::route::RouteTable;
-use crate::data::snapshot::{Route, RouteMetrics, Snapshot, Target};
+use crate::data::snapshot::{Route, RouteMetrics, Snapshot};
+use crate::data::target::{FixedAnswer, Redirect, RedirectParts, RedirectTo, Target};
 use crate::observe::metrics::{Metrics, REQUEST_DURATION, REQUESTS};
-use crate::types::ids::FilterId;
+use crate::types::ids::{FilterId, PoolId};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, header};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 use vanne_filters::{Filter, FilterConfig, SecurityHeaders};
 
 /// Compiles the routes of `config`, whose pools are `pools`.
 ///
 /// # Errors
-/// When the config was not checked.
+/// When a file that the config names cannot be used, or the config was not checked.
 pub(super) fn compile(
     config: &Config,
     pools: &Pools,
@@ -23,15 +29,15 @@ pub(super) fn compile(
 ) -> Result<Snapshot, CompileError> {
     let default_chain = chain(None, config)?;
     let mut routes = RouteTable::default();
-    for route in &config.route {
-        let pool = pools.get(&route.pool).ok_or_else(|| dangling("pool", &route.pool))?;
+    for (index, route) in config.route.iter().enumerate() {
         let compiled = Route {
             id: route.name.clone(),
-            target: Target::Pool(Arc::clone(pool)),
+            target: target(route, index, pools)?,
             chain: match &route.security_headers {
                 None => default_chain.clone(),
                 named => chain(named.as_ref(), config)?,
             },
+            edits: edits::compile(route),
             total: route.timeouts.total.as_duration(),
             tunnel_idle: route.timeouts.tunnel_idle.as_duration(),
             metrics: route_metrics(route, means.metrics)?,
@@ -40,6 +46,72 @@ pub(super) fn compile(
         routes.add(matching::compile(&route.matches), Arc::new(compiled));
     }
     Ok(Snapshot { routes, default_chain, generation: Arc::clone(generation) })
+}
+
+/// Where the requests of `route`, which is at `index`, go.
+fn target(route: &config::Route, index: usize, pools: &Pools) -> Result<Target, CompileError> {
+    match (&route.pool, &route.redirect, &route.answer) {
+        (Some(id), ..) => {
+            let pool = pools.get(id).ok_or_else(|| dangling("pool", id))?;
+            Ok(Target::Pool(Arc::clone(pool)))
+        }
+        (None, Some(to), _) => Ok(Target::Redirect(redirect(to))),
+        (None, None, Some(answer)) => fixed(answer, index).map(Target::Answer),
+        (None, None, None) => Err(dangling("the target of route", &route.name)),
+    }
+}
+
+fn redirect(config: &config::Redirect) -> Redirect {
+    let parts = || RedirectParts {
+        is_https: config.scheme.map(|scheme| scheme == Scheme::Https),
+        host: config.host.as_ref().map(|host| host.as_str().into()),
+        port: config.port,
+        path: config.path.as_ref().map(|path| path.as_str().into()),
+    };
+    let whole = config.to.as_ref().map(|to| RedirectTo::Whole(to.as_str().into()));
+    Redirect {
+        status: config.status.into(),
+        to: whole.unwrap_or_else(|| RedirectTo::Parts(parts())),
+        keeps_query: config.keep_query,
+    }
+}
+
+/// The answer of the route at `index`, with its body.
+///
+/// # Errors
+/// When the file of its body cannot be read, or is too large.
+pub(in crate::control) fn fixed(
+    config: &config::FixedAnswer,
+    index: usize,
+) -> Result<FixedAnswer, CompileError> {
+    let body = match &config.body_file {
+        None => config.body.clone().unwrap_or_default().into(),
+        Some(FilePath(path)) => read(path).map_err(|why| CompileError::File {
+            key: format!("route[{index}].answer.body_file"),
+            path: path.display().to_string(),
+            why,
+        })?,
+    };
+    let value = |text: &str| HeaderValue::from_str(text).ok();
+    let named = config.headers.iter().filter_map(|(name, FieldValue(text))| {
+        Some((HeaderName::from_bytes(name.as_str().as_bytes()).ok()?, value(text)?))
+    });
+    let kind = value(&config.content_type).filter(|_| !body.is_empty());
+    let kind = kind.map(|kind| (header::CONTENT_TYPE, kind));
+    Ok(FixedAnswer { status: config.status, fields: kind.into_iter().chain(named).collect(), body })
+}
+
+/// Longest body of a fixed answer.
+const BODY_BYTES_MAX: u64 = 1024 * 1024;
+
+fn read(path: &Path) -> Result<Bytes, String> {
+    let mut body = Vec::new();
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let count = file.take(BODY_BYTES_MAX + 1).read_to_end(&mut body);
+    match count.map_err(|error| error.to_string())? as u64 {
+        0..=BODY_BYTES_MAX => Ok(body.into()),
+        _ => Err("is longer than 1 MiB".to_owned()),
+    }
 }
 
 /// The filters of a route that names `security_headers`, or the preset.
@@ -61,7 +133,9 @@ fn route_metrics(
     route: &config::Route,
     metrics: &Arc<Metrics>,
 ) -> Result<RouteMetrics, CompileError> {
-    let labels = |class| [route.name.as_str(), route.pool.as_str(), class];
+    // No pool is called so.
+    let pool = route.pool.as_ref().map_or("-", PoolId::as_str);
+    let labels = |class| [route.name.as_str(), pool, class];
     let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
     let [a, b, c, d, e] = classes.map(|class| metrics.counter(&REQUESTS, &labels(class)));
     let duration = [route.name.as_str()];

@@ -28,7 +28,10 @@ pub fn bytes(answer: &Answer, framing: Framing, wall: SystemTime) -> Vec<u8> {
     if let Some(date) = http_date(wall) {
         field(&mut out, "date", date.as_bytes());
     }
-    field(&mut out, "content-length", answer.body.len().to_string().as_bytes());
+    // RFC 9110 §8.6: what has no body by its status has no length either.
+    if !matches!(answer.status, 204 | 304) {
+        field(&mut out, "content-length", answer.body.len().to_string().as_bytes());
+    }
     field(&mut out, "connection", if framing.is_last { b"close" } else { b"keep-alive" });
     out.extend_from_slice(b"\r\n");
     if !framing.is_head {
@@ -67,5 +70,7 @@ mod tests {
         );
         let head = Framing { is_head: true, is_last: false };
         assert!(bytes(&answer, head, wall).ends_with(b"keep-alive\r\n\r\n"));
+        let none = Answer { status: 204, fields: vec![], body: "".into() };
+        assert!(!String::from_utf8(bytes(&none, head, wall)).unwrap().contains("content-length"));
     }
 }

@@ -1,10 +1,14 @@
 //! Stages 1 to 6 of an exchange: who asks, whether it may go on, and where to.
+//!
+//! What a route answers itself is in `own`.
 
 use super::{Action, Exchange, Facts};
+use crate::data::edits::Values;
 use crate::data::listener::{admit, client, redirect};
+use crate::data::pool::Pool;
 use crate::data::pool::sticky::Seen;
 use crate::data::refusal::Refusal;
-use crate::data::snapshot::Target;
+use crate::data::target::Target;
 use crate::data::upstream::{Protocol, forward};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -38,7 +42,25 @@ impl Exchange {
             return self.refuse(Refusal::NoRoute, now);
         };
         self.snapshot = None;
-        let Target::Pool(pool) = &route.target;
+        if let Some(pool) = route.target.pool() {
+            self.prepare(head, pool);
+        }
+        let verdict = route.chain.on_request(head, &mut self.request_edits);
+        let values = Values { client: sender, host: head.host(), id: &self.id_value };
+        route.edits.on_request(head, values, &mut self.request_edits);
+        self.route = Some(Arc::clone(&route));
+        match (verdict, &route.target) {
+            (Verdict::Reject(rejection), _) => self.refuse(Refusal::Filter(rejection), now),
+            (Verdict::Continue, Target::Pool(_)) => self.first_attempt(now),
+            (Verdict::Continue, Target::Redirect(redirect)) => {
+                self.redirect_by(redirect, head, now)
+            }
+            (Verdict::Continue, Target::Answer(fixed)) => self.answer_by(fixed, now),
+        }
+    }
+
+    /// Gets ready for attempts at backends of `pool`: what changes in the head on its way there.
+    fn prepare(&mut self, head: &RequestHead<'_>, pool: &Arc<Pool>) {
         self.is_websocket = admit::asks_for_websocket(head);
         forward::request_edits(
             head,
@@ -50,19 +72,13 @@ impl Exchange {
             },
             &mut self.request_edits,
         );
-        let verdict = route.chain.on_request(head, &mut self.request_edits);
-        self.key = pool.hash_on.key(head, sender);
+        self.key = pool.hash_on.key(head, self.sender());
         self.seen = pool.sticky.as_ref().map(|sticky| {
             let token = sticky.read(head, self.started_wall);
             let new = || self.id.as_random();
             Seen { session: token.map_or_else(new, |token| token.session), token }
         });
         self.pool = Some(Arc::clone(pool));
-        self.route = Some(route);
-        match verdict {
-            Verdict::Reject(rejection) => self.refuse(Refusal::Filter(rejection), now),
-            Verdict::Continue => self.first_attempt(now),
-        }
     }
 
     /// The answer that sends the client to HTTPS, where the listener wants that.

@@ -3,14 +3,12 @@
 //! One line of text with the reason and the request's id, the security headers of the
 //! route, and no hint at addresses or versions. Engines write it as any other answer.
 
-use crate::data::chain::Chain;
 use crate::data::refusal::{Refusal, phrase};
-use crate::data::upstream::forward::REQUEST_ID;
+use crate::data::target::FixedAnswer;
 use crate::types::request_id::RequestId;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
-use vanne_filters::head::NoFields;
-use vanne_filters::{Asked, Edit, HeadEdits, ResponseHead};
+use vanne_filters::{Edit, HeadEdits};
 
 /// A whole answer. Date, Connection and Content-Length are the engine's.
 #[derive(Clone, Debug)]
@@ -24,16 +22,10 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer that says `refusal` to what was `asked`, with what `chain` adds.
+    /// The answer that says `refusal`, with these `edits`.
     #[must_use]
-    pub fn build(refusal: Refusal, id: RequestId, asked: Asked, chain: Option<&Chain>) -> Self {
+    pub fn build(refusal: Refusal, id: RequestId, edits: &HeadEdits) -> Self {
         let status = refusal.row().status;
-        let mut edits = HeadEdits::new();
-        edits.set(REQUEST_ID, id.to_value());
-        if let Some(chain) = chain {
-            let head = ResponseHead { status, fields: &NoFields };
-            chain.on_response(asked, &head, &mut edits);
-        }
         let mut fields = vec![
             (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
             (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -42,16 +34,23 @@ impl Answer {
             // RFC 9110 §15.5.6 asks for Allow; what is allowed is each backend's matter.
             fields.push((header::ALLOW, HeaderValue::from_static("")));
         }
-        apply(&edits, &mut fields);
-        debug_assert!(fields.iter().any(|(name, _)| *name == REQUEST_ID));
-        Self { status, fields, body: text(status, refusal, id) }
+        let body = line(status, refusal.reason(), id);
+        Self::of(&FixedAnswer { status, fields, body }, edits)
+    }
+
+    /// The answer `fixed`, with these `edits`.
+    #[must_use]
+    pub fn of(fixed: &FixedAnswer, edits: &HeadEdits) -> Self {
+        let FixedAnswer { status, mut fields, body } = fixed.clone();
+        apply(edits, &mut fields);
+        Self { status, fields, body }
     }
 
     /// The same as a redirect to this address.
     #[must_use]
     pub fn to_redirect(mut self, status: u16, to: HeaderValue, id: RequestId) -> Self {
         self.fields.push((header::LOCATION, to));
-        Self { status, body: text(status, Refusal::HttpsRedirect, id), ..self }
+        Self { status, body: line(status, Refusal::HttpsRedirect.reason(), id), ..self }
     }
 
     /// The same for a gRPC call: its status and reason in the head, and no body.
@@ -70,8 +69,9 @@ impl Answer {
     }
 }
 
-fn text(status: u16, refusal: Refusal, id: RequestId) -> Bytes {
-    format!("{status} {}: {} (request {id})\n", phrase(status), refusal.reason()).into()
+/// The body of an answer that says no more than why.
+pub(super) fn line(status: u16, reason: &str, id: RequestId) -> Bytes {
+    format!("{status} {}: {reason} (request {id})\n", phrase(status)).into()
 }
 
 fn apply(edits: &HeadEdits, fields: &mut Vec<(HeaderName, HeaderValue)>) {
@@ -95,18 +95,20 @@ fn apply(edits: &HeadEdits, fields: &mut Vec<(HeaderName, HeaderValue)>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vanne_filters::{FilterConfig, SecurityHeaders};
 
     #[test]
-    fn an_answer_names_its_reason_and_request_and_carries_the_security_headers() {
-        let filter =
-            vanne_filters::build(&FilterConfig::SecurityHeaders(SecurityHeaders::default()));
-        let chain = Chain::new(filter.into_iter().collect());
+    fn an_answer_names_its_reason_and_request_and_is_edited() {
         let id = RequestId::next(&mut fastrand::Rng::with_seed(1));
-        let answer = Answer::build(Refusal::ConnectRefused, id, Asked::default(), Some(&chain));
+        let mut edits = HeadEdits::new();
+        edits.set_if_absent(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        edits.set(header::CACHE_CONTROL, HeaderValue::from_static("private"));
+        edits.add(header::CACHE_CONTROL, HeaderValue::from_static("max-age=0"));
+        edits.remove(header::CONTENT_TYPE);
+        let answer = Answer::build(Refusal::ConnectRefused, id, &edits);
         assert_eq!(answer.status, 502);
         assert_eq!(answer.body, format!("502 Bad Gateway: connect_refused (request {id})\n"));
         let has = |name: &HeaderName| answer.fields.iter().any(|(field, _)| field == name);
-        assert!(has(&header::X_FRAME_OPTIONS) && has(&REQUEST_ID));
+        assert!(has(&header::X_FRAME_OPTIONS) && !has(&header::CONTENT_TYPE));
+        assert_eq!(answer.fields.len(), 3);
     }
 }

@@ -14,6 +14,7 @@ mod answer;
 mod attempts;
 mod deadline;
 mod facts;
+mod own;
 mod stickiness;
 mod view;
 
@@ -37,7 +38,7 @@ use crate::types::request_id::RequestId;
 use http::HeaderValue;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
-use vanne_filters::{Asked, FieldList, HeadEdits, RequestHead, ResponseHead, Version};
+use vanne_filters::{FieldList, HeadEdits, RequestHead, ResponseHead, Version};
 
 /// What an engine reports.
 pub enum Event<'a> {
@@ -277,10 +278,9 @@ impl Exchange {
         }
         let version = self.facts.as_ref().map_or(Version::Http11, |facts| facts.version);
         forward::response_edits(head, version, &self.id_value, &mut self.response_edits);
-        if let Some(route) = &self.route {
-            let asked = Asked { is_https: self.is_https() };
-            route.chain.on_response(asked, head, &mut self.response_edits);
-        }
+        let mut edits = std::mem::take(&mut self.response_edits);
+        self.edit_answer(head, &mut edits);
+        self.response_edits = edits;
         if (100..200).contains(&head.status) && !is_switch {
             return Action::Continue;
         }
@@ -317,22 +317,15 @@ impl Exchange {
     /// else by cutting it.
     fn refuse(&mut self, refusal: Refusal, now: Instant) -> Action {
         self.end_attempt(Outcome::of_refusal(refusal), Some(refusal), now);
-        self.phase = Phase::Ended;
         self.refusal = Some(refusal);
-        self.progress = now;
-        self.waiting = Waiting::Client;
         self.ticket = None;
-        if self.is_head_sent {
+        let status = self.status.filter(|_| self.is_head_sent).unwrap_or(refusal.row().status);
+        let is_cut = self.is_head_sent || refusal == Refusal::ClientGone;
+        self.end_with(status, now);
+        if is_cut {
             return Action::Cut;
         }
-        self.status = Some(refusal.row().status);
-        if refusal == Refusal::ClientGone {
-            return Action::Cut;
-        }
-        self.is_head_sent = true;
-        let default = self.snapshot.as_ref().map(|snapshot| &snapshot.default_chain);
-        let chain = self.route.as_ref().map(|route| &route.chain).or(default);
-        let answer = Answer::build(refusal, self.id, Asked { is_https: self.is_https() }, chain);
+        let answer = Answer::build(refusal, self.id, &self.own_edits(status));
         match self.facts.as_mut().and_then(|facts| facts.call.as_mut()) {
             None => Action::Answer(answer),
             Some(call) => {

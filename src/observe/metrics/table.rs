@@ -159,7 +159,7 @@ pub const REQUESTS: Metric = metric(
     "vanne_requests_total",
     Kind::Counter,
     &["route", "pool", "class"],
-    "Requests ended, by route, pool and status class.",
+    "Requests ended, by route, pool (`-` if the route has none) and status class.",
 );
 /// Requests in flight.
 pub const REQUESTS_IN_FLIGHT: Metric =

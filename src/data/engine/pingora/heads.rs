@@ -54,7 +54,8 @@ pub fn edit_request(edits: &HeadEdits, header: &mut RequestHeader) -> pingora_er
     let old = std::mem::replace(header, empty);
     let is_plain =
         old.uri.path_and_query().is_some_and(|p| p.as_str().as_bytes() == old.raw_path());
-    let raw = if is_plain { None } else { Some(old.raw_path().to_vec()) };
+    let kept = || if is_plain { None } else { Some(old.raw_path().to_vec()) };
+    let raw = edits.target().map(<[u8]>::to_vec).or_else(kept);
     let mut parts: http::request::Parts = old.into();
     apply(edits, &mut parts.headers);
     *header = parts.into();
@@ -124,6 +125,10 @@ mod tests {
             edit_request(&HeadEdits::new(), &mut head).unwrap();
             assert_eq!((head.raw_path(), head.method.as_str()), (target, "OPTIONS"));
             assert_eq!(head.headers["host"], "h");
+            let mut edits = HeadEdits::new();
+            edits.set_target(b"/new?{q}".to_vec());
+            edit_request(&edits, &mut head).unwrap();
+            assert_eq!(head.raw_path(), b"/new?{q}");
         }
     }
 }

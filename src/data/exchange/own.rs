@@ -1,0 +1,83 @@
+//! Answers that a route gives itself, and what a route adds to every answer.
+//!
+//! Redirects and fixed answers are no refusals: the config wants them.
+
+use super::{Action, Answer, Exchange, Phase};
+use crate::data::edits::Values;
+use crate::data::grpc;
+use crate::data::target::{FixedAnswer, Redirect};
+use crate::data::upstream::forward::REQUEST_ID;
+use http::{HeaderValue, header};
+use std::time::Instant;
+use vanne_filters::head::{NoFields, without_port};
+use vanne_filters::{Asked, HeadEdits, RequestHead, ResponseHead};
+
+impl Exchange {
+    /// Answers with `redirect` for the request with this `head`.
+    pub(super) fn redirect_by(
+        &mut self,
+        redirect: &Redirect,
+        head: &RequestHead<'_>,
+        now: Instant,
+    ) -> Action {
+        let to = match redirect.location(head, self.is_https()) {
+            Ok(to) => to,
+            Err(refusal) => return self.refuse(refusal, now),
+        };
+        let text = HeaderValue::from_static("text/plain; charset=utf-8");
+        let fields = vec![(header::LOCATION, to), (header::CONTENT_TYPE, text)];
+        let body = super::answer::line(redirect.status, "redirect", self.id);
+        self.answer_by(&FixedAnswer { status: redirect.status, fields, body }, now)
+    }
+
+    /// Answers with `fixed`; a call gets what its status means in gRPC.
+    pub(super) fn answer_by(&mut self, fixed: &FixedAnswer, now: Instant) -> Action {
+        self.end_with(fixed.status, now);
+        let edits = self.own_edits(fixed.status);
+        let Some(call) = self.facts.as_mut().and_then(|facts| facts.call.as_mut()) else {
+            return Action::Answer(Answer::of(fixed, &edits));
+        };
+        let body = super::answer::line(fixed.status, "answer", self.id);
+        let plain = FixedAnswer { status: fixed.status, fields: Vec::new(), body };
+        let status = grpc::of_http(fixed.status);
+        call.status = Some(status);
+        self.status = Some(200);
+        Action::Answer(Answer::of(&plain, &edits).to_call(status))
+    }
+
+    /// What is added to an answer of ours with this status.
+    pub(super) fn own_edits(&self, status: u16) -> HeadEdits {
+        let mut edits = HeadEdits::new();
+        edits.set(REQUEST_ID, self.id_value.clone());
+        self.edit_answer(&ResponseHead { status, fields: &NoFields }, &mut edits);
+        edits
+    }
+
+    /// Adds what filters and edits change in the head of an answer, a backend's or ours.
+    pub(super) fn edit_answer(&self, head: &ResponseHead<'_>, edits: &mut HeadEdits) {
+        let asked = Asked { is_https: self.is_https() };
+        let Some(route) = &self.route else {
+            if let Some(snapshot) = &self.snapshot {
+                snapshot.default_chain.on_response(asked, head, edits);
+            }
+            return;
+        };
+        route.chain.on_response(asked, head, edits);
+        // Informational answers are no answers yet.
+        if !(100..200).contains(&head.status) || head.status == 101 {
+            let asked = self.facts.as_ref().and_then(|facts| facts.host.as_ref());
+            let host = asked.map(|authority| without_port(authority.as_bytes()));
+            let values = Values { client: self.sender(), host, id: &self.id_value };
+            route.edits.on_response(values, edits);
+        }
+    }
+
+    /// Ends the request: an answer of ours with this status is all that is still to come.
+    pub(super) fn end_with(&mut self, status: u16, now: Instant) {
+        self.phase = Phase::Ended;
+        self.status = Some(status);
+        self.is_head_sent = true;
+        self.progress = now;
+        self.waiting = super::Waiting::Client;
+    }
+}
