@@ -46,7 +46,8 @@ pub use network::Network;
 pub use observe::{AccessLog, AccessLogTarget, FilePath, Log, LogLevel};
 pub use pool::{
     AlgorithmName, BackendEntry, Hash, HashSource, LoadFactor, PassiveHealth, Pool, PoolHttp2,
-    PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, RetryOn,
+    PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, RetryOn, SameSiteName, Sticky,
+    WhenDraining, WhenFull,
 };
 pub use probe::Probe;
 pub use process::Process;

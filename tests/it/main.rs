@@ -14,6 +14,7 @@ mod harness;
 
 mod access_log;
 mod backend_faults;
+mod backend_verb;
 mod certificates;
 mod client_faults;
 mod demo;
@@ -35,6 +36,7 @@ mod reload_watch;
 mod retries;
 mod routing;
 mod settings;
+mod sticky;
 mod streaming;
 mod time_limits;
 mod tls;

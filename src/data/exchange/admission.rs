@@ -2,6 +2,7 @@
 
 use super::{Action, Exchange, Facts};
 use crate::data::listener::{admit, client, redirect};
+use crate::data::pool::sticky::Seen;
 use crate::data::refusal::Refusal;
 use crate::data::snapshot::Target;
 use crate::data::upstream::{Protocol, forward};
@@ -51,6 +52,11 @@ impl Exchange {
         );
         let verdict = route.chain.on_request(head, &mut self.request_edits);
         self.key = pool.hash_on.key(head, sender);
+        self.seen = pool.sticky.as_ref().map(|sticky| {
+            let token = sticky.read(head, self.started_wall);
+            let new = || self.id.as_random();
+            Seen { session: token.map_or_else(new, |token| token.session), token }
+        });
         self.pool = Some(Arc::clone(pool));
         self.route = Some(route);
         match verdict {

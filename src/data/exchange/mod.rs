@@ -14,6 +14,7 @@ mod answer;
 mod attempts;
 mod deadline;
 mod facts;
+mod stickiness;
 mod view;
 
 pub use answer::Answer;
@@ -26,6 +27,7 @@ use super::grpc;
 use super::listener::client::Claim;
 use super::listener::{Client, Listener};
 use super::outcome::Outcome;
+use super::pool::sticky::Seen;
 use super::pool::{Backend, Pool, Ticket};
 use super::refusal::Refusal;
 use super::snapshot::{LocalSnapshot, Route};
@@ -143,6 +145,8 @@ pub struct Exchange {
     pool: Option<Arc<Pool>>,
     /// What chooses its backend, where that matters.
     key: u64,
+    /// What it says of its session, where clients are sticky.
+    seen: Option<Seen>,
     /// Its place in the queue, while it waits there.
     ticket: Option<Arc<Ticket>>,
     is_websocket: bool,
@@ -195,6 +199,7 @@ impl Exchange {
             route: None,
             pool: None,
             key: 0,
+            seen: None,
             ticket: None,
             is_websocket: false,
             request_done: false,
@@ -287,6 +292,7 @@ impl Exchange {
             let time = now.duration_since(attempt.began);
             attempt.backend.state.latency.observe(time, Moment::of(now));
         }
+        self.stick();
         if is_switch {
             self.phase = Phase::Tunnel;
             self.tunnel = self.route.as_ref().map(|route| Tunnel::begin(&route.generation));
