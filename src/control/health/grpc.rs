@@ -185,6 +185,8 @@ fn varint(message: &mut &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     #[test]
     fn the_question_has_one_field() {
@@ -222,11 +224,12 @@ mod tests {
         }
     }
 
-    proptest::proptest! {
+    proptest! {
         #[test]
-        fn no_message_is_too_odd(body: Vec<u8>) {
-            drop(judge_message(&body));
-            std::hint::black_box(serving_status(&body));
+        fn a_message_passes_only_if_it_says_serving(message in vec(any::<u8>(), 0..20)) {
+            let length = u8::try_from(message.len()).unwrap();
+            let body = [&[0, 0, 0, 0, length], message.as_slice()].concat();
+            prop_assert_eq!(judge_message(&body).is_ok(), serving_status(&message) == Some(1));
         }
     }
 
