@@ -41,6 +41,7 @@ pub async fn steer(
     let mut ticks = 0;
     let changed = reloader.changed();
     let mut pools_due = None;
+    let mut told = reloader.pools.run(fastrand::Rng::new());
     loop {
         if is_watching {
             watch.over(&reloader.files());
@@ -53,6 +54,17 @@ pub async fn steer(
             _ = hangups.recv() => reloader.reload("SIGHUP").map(drop),
             () = watch.changed(), if is_watching => reloader.reload_if_changed().map(drop),
             () = pools_call(&changed, pools_due) => Ok(()),
+            Some(pushed) = told.found.recv() => {
+                reloader.found(pushed);
+                Ok(())
+            }
+            Some(finding) = told.checked.recv() => {
+                reloader.pools.checked(&finding, Moment::of(clock::now()));
+                while let Ok(finding) = told.checked.try_recv() {
+                    reloader.pools.checked(&finding, Moment::of(clock::now()));
+                }
+                Ok(())
+            }
             _ = tend.tick() => {
                 reloader.tend();
                 ticks += 1;
