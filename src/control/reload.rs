@@ -6,6 +6,7 @@
 
 use super::compile::{self, Means};
 use super::discovery::Pushed;
+use super::health::Finding;
 use super::kept::Kept;
 use super::listeners::Listeners;
 use super::pools::Pools;
@@ -17,6 +18,7 @@ use crate::observe::metrics::{
     CONFIG_APPLIED, CONFIG_GENERATION, CONFIG_RELOAD_SUCCESS, MetricError, Metrics, RELOADS,
 };
 use crate::types::clock;
+use crate::types::moment::Moment;
 use arc_swap::ArcSwapOption;
 use serde::Serialize;
 use std::collections::hash_map::DefaultHasher;
@@ -327,6 +329,14 @@ impl Reloader {
     pub fn found(&mut self, pushed: Pushed) {
         let mut means = Means { metrics: &self.metrics, kept: &mut self.kept, now: clock::now() };
         self.pools.found(pushed, &mut means);
+    }
+
+    /// Takes in what probes found.
+    pub fn checked(&mut self, findings: impl Iterator<Item = Finding>) {
+        let now = Moment::of(clock::now());
+        for finding in findings {
+            self.pools.checked(&finding, now);
+        }
     }
 
     /// What has to be done now and then: certificates are looked at, old records forgotten.

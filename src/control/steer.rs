@@ -59,19 +59,13 @@ pub async fn steer(
                 Ok(())
             }
             Some(finding) = told.checked.recv() => {
-                reloader.pools.checked(&finding, Moment::of(clock::now()));
-                while let Ok(finding) = told.checked.try_recv() {
-                    reloader.pools.checked(&finding, Moment::of(clock::now()));
-                }
+                let more = std::iter::from_fn(|| told.checked.try_recv().ok());
+                reloader.checked(std::iter::once(finding).chain(more));
                 Ok(())
             }
             _ = tend.tick() => {
-                reloader.tend();
                 ticks += 1;
-                match is_watching && ticks % LOOK_EVERY == 0 {
-                    true => look(&mut reloader),
-                    false => Ok(()),
-                }
+                tick(&mut reloader, is_watching && ticks % LOOK_EVERY == 0)
             }
         };
         pools_due = reloader.pools.tend(Moment::of(clock::now()));
@@ -109,6 +103,12 @@ async fn pools_call(changed: &Notify, due: Option<Moment>) {
         () = changed.notified() => {}
         () = time => {}
     }
+}
+
+/// Does what is to be done now and then.
+fn tick(reloader: &mut Reloader, looks: bool) -> Result<(), MetricError> {
+    reloader.tend();
+    if looks { look(reloader) } else { Ok(()) }
 }
 
 /// Looks at the files, and at what was refused, without having been told of a change.

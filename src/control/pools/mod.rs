@@ -101,14 +101,15 @@ impl Pools {
             Err(error) => tracing::error!(pool = %id, %error, "backends not listed"),
         }
         for backend in plan.listed.iter().map(|listed| &listed.backend) {
-            match &plan.check {
-                None => drop(backend.state.mark(Out::Unhealthy, false)),
-                // Until the first result of a new check the last one of the old stands.
+            // Until the first result of a new check the last one of the old stands.
+            let is_down = match &plan.check {
+                None => Some(false),
                 Some(check) => {
-                    if let Some(verdict) = producers.verdict(backend.address, check.id) {
-                        backend.state.mark(Out::Unhealthy, verdict == Verdict::Down);
-                    }
+                    producers.verdict(backend.address, check.id).map(|v| v == Verdict::Down)
                 }
+            };
+            if let Some(is_down) = is_down {
+                backend.state.mark(Out::Unhealthy, is_down);
             }
         }
     }
