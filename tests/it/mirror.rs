@@ -1,5 +1,6 @@
 //! Copies of requests for another pool.
 
+use crate::harness::http2::Client2;
 use crate::harness::{Origin, Settings, Vanne, ask, eventually, ms, sha256, timed};
 use std::net::SocketAddr;
 
@@ -123,4 +124,24 @@ async fn a_request_that_is_tried_again_has_one_copy() {
     }
     counts(&vanne, "answered", 2.0).await;
     assert_eq!(mirror.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn requests_that_come_by_http2_are_copied_too() {
+    let (origin, mirror) = (Origin::hashing().await, Origin::hashing().await);
+    let more = format!("[pool.shadow]\nbackends = [\"{}\"]\n", mirror.address);
+    let settings = Settings {
+        listener: "protocols = [\"h2\"]",
+        route: ALL,
+        more: &more,
+        ..Settings::default()
+    };
+    let vanne = Vanne::with(&[origin.address], settings).await;
+    let mut client = Client2::connect(vanne.http).await;
+    let answer = client.post("/x?y", "hello").await;
+    assert_eq!(answer.text(), format!("5 {}", sha256(b"hello")));
+    counts(&vanne, "answered", 1.0).await;
+    let (real, copy) = (origin.only_request(), mirror.only_request());
+    assert_eq!((&copy.line, copy.field("host")), (&real.line, real.field("host")));
+    assert_eq!((copy.field("content-length"), copy.field("transfer-encoding")), (Some("5"), None));
 }
