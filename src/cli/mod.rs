@@ -1,5 +1,7 @@
 //! The command line: one file a verb.
 
+mod ask;
+mod backend;
 mod check;
 mod demo;
 mod reload;
@@ -26,6 +28,7 @@ struct Cli {
 enum Verb {
     Run(run::Args),
     Reload(reload::Args),
+    Backend(backend::Args),
     Check(check::Args),
     ShowConfig(show_config::Args),
     Schema(schema::Args),
@@ -38,6 +41,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().verb {
         Verb::Run(args) => run::run(&args),
         Verb::Reload(args) => reload::run(&args),
+        Verb::Backend(args) => backend::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::ShowConfig(args) => show_config::run(&args),
         Verb::Schema(args) => schema::run(&args),

@@ -1,16 +1,9 @@
 //! `vanne reload`: tells a running proxy to read its config again, and what came of it.
 
-use crate::config::{self, FilePath, ProcessEnvironment};
+use super::ask::{Form, Where};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
-
-/// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Tell a running proxy to read its config again; wait, and print what came of it.
 ///
@@ -20,28 +13,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Example: vanne reload --config conf/vanne.toml
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// The proxy's config file: its `admin.socket` says where the proxy is reached.
-    #[arg(short, long, value_name = "FILE", required_unless_present = "socket")]
-    config: Option<PathBuf>,
-    /// Where the proxy is reached, whatever the config file says.
-    #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
+    #[command(flatten)]
+    at: Where,
     /// How the result is shown.
     #[arg(long, value_enum, default_value_t = Form::Text)]
     format: Form,
 }
 
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    /// For people.
-    Text,
-    /// For programs: `{"result", "generation", "restart_needed", "message"}`.
-    Json,
-}
-
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let asked = socket(args).and_then(|socket| {
-        ask(&socket).with_context(|| format!("cannot reach a proxy at {}", socket.display()))
+    let asked = args.at.ask("POST", "/v1/reload", "").and_then(|(_, body)| {
+        serde_json::from_str::<Report>(&body).with_context(|| format!("not understood: {body}"))
     });
     let report = match asked {
         Ok(report) => report,
@@ -67,33 +48,6 @@ struct Report {
     generation: u64,
     restart_needed: Vec<String>,
     message: String,
-}
-
-/// Where the proxy is reached. A config with mistakes still says that: only they matter here
-/// that are about the socket.
-fn socket(args: &Args) -> anyhow::Result<PathBuf> {
-    if let Some(socket) = &args.socket {
-        return Ok(socket.clone());
-    }
-    let path = args.config.as_deref().unwrap_or(Path::new(""));
-    match config::admin_socket(path, &ProcessEnvironment)? {
-        Some(FilePath(socket)) => Ok(socket),
-        None => anyhow::bail!(
-            "{}: admin.socket is not set: set it and restart, or send the process SIGHUP",
-            path.display()
-        ),
-    }
-}
-
-fn ask(socket: &Path) -> anyhow::Result<Report> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    // HTTP/1.0: the answer ends with the connection, and is not chunked.
-    stream.write_all(b"POST /v1/reload HTTP/1.0\r\ncontent-length: 0\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (_, body) = answer.split_once("\r\n\r\n").context("the answer is no HTTP")?;
-    serde_json::from_str(body).with_context(|| format!("not understood: {body}"))
 }
 
 fn text(report: &Report) -> String {

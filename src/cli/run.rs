@@ -72,7 +72,7 @@ fn filter_of(level: LogLevel) -> Targets {
     let level = level.as_str().parse().unwrap_or(LevelFilter::INFO);
     let of_libraries =
         if level >= LevelFilter::DEBUG { level } else { level.min(LevelFilter::ERROR) };
-    let libraries = ["h2", "pingora", "rustls", "tokio_rustls"];
+    let libraries = ["h2", "hickory", "hyper", "pingora", "rustls", "tokio_rustls"];
     let pingoras = ["pingora_core", "pingora_proxy"];
     Targets::new()
         .with_default(level)

@@ -133,6 +133,13 @@ fn check_pools(root: &Node, problems: &mut Vec<Problem>) {
         let key = format!("pool.{}", pool.key);
         check_reference_to(root, &pool.node, &key, ("backup_pool", "pool"), problems);
         check_backup_ring(root, pool, problems);
+        check_sticky(pool, problems);
+        if let Some(dns) = pool.node.get("dns") {
+            super::discovery::check(&format!("{key}.dns"), dns, problems);
+        }
+        if let Some(health) = pool.node.get("health") {
+            super::health::check(&format!("{key}.health"), health, problems);
+        }
         let backends = pool.node.get("backends").map(Node::items).unwrap_or_default();
         let mut seen = HashMap::new();
         for (index, backend) in backends.iter().enumerate() {
@@ -147,6 +154,20 @@ fn check_pools(root: &Node, problems: &mut Vec<Problem>) {
             }
         }
     }
+}
+
+/// A token is carried in one way.
+fn check_sticky(pool: &Entry, problems: &mut Vec<Problem>) {
+    let Some(sticky) = pool.node.get("sticky") else { return };
+    let message = match (sticky.get("cookie"), sticky.get("header")) {
+        (None, None) => "nothing carries the token",
+        (Some(_), Some(_)) => "both cookie and header carry the token",
+        _ => return,
+    };
+    problems.push(
+        Problem::new(&format!("pool.{}.sticky", pool.key), sticky.span.clone(), message)
+            .accepts("either `cookie` or `header`, like { cookie = \"VANNE\" }"),
+    );
 }
 
 /// A pool that backs itself, by whatever way, would never end.

@@ -4,7 +4,9 @@
 //! string that passes here cannot fail later.
 
 use super::answer::RedirectTo;
+use super::discovery::{DnsName, NameServer};
 use super::edits::PathTemplate;
+use super::health::{BodyRegex, BodyText, CheckPath, ServiceName, StatusSet};
 use super::listener::Address;
 use super::matching::{CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern};
 use super::network::Network;
@@ -31,9 +33,14 @@ pub struct FormatRow {
 /// All formats, in alphabetical order.
 pub const FORMATS: &[FormatRow] = &[
     row::<BackendEntry>(),
+    row::<BodyRegex>(),
+    row::<BodyText>(),
     row::<ByteSize>(),
+    row::<CheckPath>(),
     row::<CookieName>(),
+    row::<DnsName>(),
     row::<FieldName>(),
+    row::<ServiceName>(),
     row::<HashSource>(),
     row::<Template>(),
     FormatRow {
@@ -47,6 +54,7 @@ pub const FORMATS: &[FormatRow] = &[
     row::<AccessLogTarget>(),
     row::<MethodName>(),
     row::<RouteId>(),
+    row::<NameServer>(),
     row::<Network>(),
     row::<ParameterName>(),
     row::<FilePath>(),
@@ -59,6 +67,7 @@ pub const FORMATS: &[FormatRow] = &[
     row::<Pattern>(),
     row::<Secret>(),
     row::<Address>(),
+    row::<StatusSet>(),
 ];
 
 const fn row<T: TextValue>() -> FormatRow {

@@ -14,9 +14,11 @@ pub mod check;
 mod check_edits;
 mod check_routes;
 pub mod diagnostics;
+pub mod discovery;
 pub mod edits;
 pub mod expand;
 pub mod formats;
+pub mod health;
 mod json;
 pub mod listener;
 pub mod matching;
@@ -37,8 +39,10 @@ pub mod value_match;
 pub use admin::Admin;
 pub use answer::{FieldValue, FixedAnswer, Redirect, RedirectStatus, RedirectTo, Scheme};
 pub use diagnostics::{Diagnostics, Problem, Severity};
+pub use discovery::Dns;
 pub use edits::{FieldEdits, PathTemplate, Rewrite, RouteHeaders};
 pub use expand::{Environment, ProcessEnvironment};
+pub use health::HealthCheck;
 pub use listener::{Address, Http2, Listener, ListenerProtocol, ListenerTimeouts};
 pub use matching::{
     CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern, RouteMatch,
@@ -47,7 +51,8 @@ pub use network::Network;
 pub use observe::{AccessLog, AccessLogTarget, FilePath, Log, LogLevel};
 pub use pool::{
     AlgorithmName, BackendEntry, Hash, HashSource, LoadFactor, PassiveHealth, Pool, PoolHttp2,
-    PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, RetryOn,
+    PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, RetryOn, SameSiteName, Sticky,
+    WhenDraining, WhenFull,
 };
 pub use probe::Probe;
 pub use process::Process;

@@ -15,6 +15,11 @@ pub(super) fn resolve(config: &mut Config, folder: &Path) {
             *path = folder.join(&path);
         }
     }
+    for sticky in config.pool.values_mut().filter_map(|pool| pool.sticky.as_mut()) {
+        if let Some(FilePath(path)) = &mut sticky.key_file {
+            *path = folder.join(&path);
+        }
+    }
     for tls in config.pool.values_mut().filter_map(|pool| pool.tls.as_mut()) {
         let files = [&mut tls.ca_file, &mut tls.certificate_file, &mut tls.key_file];
         for FilePath(path) in files.into_iter().flatten() {
@@ -33,8 +38,10 @@ pub(super) fn resolve(config: &mut Config, folder: &Path) {
 pub(super) fn files(config: &Config) -> Vec<PathBuf> {
     let pools = config.pool.values().filter_map(|pool| pool.tls.as_ref());
     let named = pools.flat_map(|tls| [&tls.ca_file, &tls.certificate_file, &tls.key_file]);
+    let sticky = config.pool.values().filter_map(|pool| pool.sticky.as_ref());
     let answers = config.route.iter().filter_map(|route| route.answer.as_ref());
     named
+        .chain(sticky.map(|sticky| &sticky.key_file))
         .chain(answers.map(|answer| &answer.body_file))
         .chain([&config.probe.metrics_token_file])
         .flatten()

@@ -43,6 +43,9 @@ pub enum CompileError {
         /// What is wrong with it.
         why: String,
     },
+    /// No random bytes.
+    #[error("the system gives no random bytes")]
+    Random,
     /// TLS of a listener.
     #[error("TLS of a listener")]
     Tls(#[from] TermsError),

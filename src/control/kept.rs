@@ -5,12 +5,14 @@
 
 use super::compile::CompileError;
 use crate::data::listener::Counts;
+use crate::data::pool::sticky::tag_of;
 use crate::data::pool::{Backend, BackendState, Live};
 use crate::observe::metrics::{
     BACKEND_IN_FLIGHT, CONNECTIONS_ACCEPTED, CONNECTIONS_OPEN, MetricError, Metrics,
 };
 use crate::types::ids::{ListenerId, PoolId};
 use crate::types::moment::Moment;
+use aws_lc_rs::error::Unspecified;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,6 +29,8 @@ pub struct Kept {
     lives: HashMap<PoolId, Arc<Live>>,
     counts: HashMap<ListenerId, Arc<Counts>>,
     changed: Arc<Notify>,
+    /// What signs tokens of pools that name no key.
+    sticky_key: Option<[u8; 32]>,
 }
 
 struct Record {
@@ -59,7 +63,7 @@ impl Kept {
         if self.lives.contains_key(pool) {
             state.begin(Moment::of(now));
         }
-        let backend = Arc::new(Backend { address, name, state });
+        let backend = Arc::new(Backend { address, tag: tag_of(pool.as_str(), &name), name, state });
         let record = Record { backend: Arc::clone(&backend), seen: now };
         self.backends.insert((pool.clone(), address), record);
         Ok(backend)
@@ -69,6 +73,20 @@ impl Kept {
     pub fn live(&mut self, pool: &PoolId) -> Arc<Live> {
         let new = || Arc::new(Live::new(Arc::clone(&self.changed)));
         Arc::clone(self.lives.entry(pool.clone()).or_insert_with(new))
+    }
+
+    /// A key of the process' own that signs sticky clients' tokens.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn sticky_key(&mut self) -> Result<[u8; 32], Unspecified> {
+        if let Some(key) = self.sticky_key {
+            return Ok(key);
+        }
+        let mut key = [0; 32];
+        aws_lc_rs::rand::fill(&mut key)?;
+        self.sticky_key = Some(key);
+        Ok(key)
     }
 
     /// Told when something happens to a backend of any pool.

@@ -9,7 +9,9 @@ use crate::config::Secret;
 use crate::data::engine::worker::Workers;
 use crate::data::generation::Generations;
 use crate::data::lifecycle::Stage;
-use crate::observe::metrics::{GENERATIONS_ALIVE, MetricError, Metrics};
+use crate::observe::metrics::{ACTIVE_SESSIONS, GENERATIONS_ALIVE, MetricError, Metrics};
+use crate::types::clock;
+use crate::types::moment::Moment;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -75,8 +77,8 @@ async fn metrics(State(probed): State<Arc<Probed>>, headers: HeaderMap) -> Respo
         let ask = [(header::WWW_AUTHENTICATE, "Bearer")];
         return (StatusCode::UNAUTHORIZED, ask, "a bearer token is needed\n").into_response();
     }
-    if let Err(error) = show_generations(&probed) {
-        tracing::error!(%error, "generations not shown");
+    if let Err(error) = show_what_is_counted_now(&probed) {
+        tracing::error!(%error, "not all metrics shown");
     }
     match probed.metrics.render() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
@@ -85,7 +87,11 @@ async fn metrics(State(probed): State<Arc<Probed>>, headers: HeaderMap) -> Respo
     }
 }
 
-fn show_generations(probed: &Probed) -> Result<(), MetricError> {
+/// What is only counted when somebody asks.
+fn show_what_is_counted_now(probed: &Probed) -> Result<(), MetricError> {
+    let sessions = probed.metrics.sessions.count(Moment::of(clock::now()));
+    let sessions = i64::try_from(sessions).unwrap_or(i64::MAX);
+    probed.metrics.gauge(&ACTIVE_SESSIONS, &[])?.set(sessions);
     let alive = probed.generations.alive();
     let rows =
         [("current", alive.current), ("requests", alive.requests), ("tunnels", alive.tunnels)];

@@ -2,6 +2,7 @@
 //!
 //! One task has the [`Reloader`], so reloads never run beside each other.
 
+use super::pools::{Change, ChangeError, PoolStatus};
 use super::reload::{Reloader, Report};
 use super::watch::Watch;
 use crate::observe::metrics::MetricError;
@@ -17,8 +18,15 @@ const TEND: Duration = Duration::from_millis(500);
 /// Of those, how many until the config's files are looked at too, where no event tells.
 const LOOK_EVERY: u32 = 20;
 
-/// A wish for a reload, and where to say what came of it.
-pub type Wish = oneshot::Sender<Report>;
+/// What is asked of the one who steers, and where the answer goes.
+pub enum Wish {
+    /// A reload.
+    Reload(oneshot::Sender<Report>),
+    /// The pools, as they are.
+    Pools(oneshot::Sender<Vec<PoolStatus>>),
+    /// A change of a backend: its pool, its name, what is to change.
+    Change(String, String, Change, oneshot::Sender<Result<Vec<PoolStatus>, ChangeError>>),
+}
 
 /// Steers until the wishes end; gives the reloader back then.
 pub async fn steer(
@@ -40,10 +48,7 @@ pub async fn steer(
         let result = tokio::select! {
             wish = wishes.recv() => match wish {
                 None => return reloader,
-                Some(wish) => reloader.reload("asked to").map(|report| {
-                    // Who asked may have left.
-                    drop(wish.send(report));
-                }),
+                Some(wish) => fulfil(&mut reloader, wish),
             },
             _ = hangups.recv() => reloader.reload("SIGHUP").map(drop),
             () = watch.changed(), if is_watching => reloader.reload_if_changed().map(drop),
@@ -62,6 +67,22 @@ pub async fn steer(
             tracing::error!(%error, "reload not counted");
         }
     }
+}
+
+/// Does what is asked. Who asked may have left: then nobody is told.
+fn fulfil(reloader: &mut Reloader, wish: Wish) -> Result<(), MetricError> {
+    let now = Moment::of(clock::now());
+    match wish {
+        Wish::Reload(answer) => drop(answer.send(reloader.reload("asked to")?)),
+        Wish::Pools(answer) => drop(answer.send(reloader.pools.status(now))),
+        Wish::Change(pool, backend, change, answer) => {
+            let changed = reloader.pools.change(&pool, &backend, &change, now);
+            let status = || reloader.pools.status(now).into_iter();
+            let of_pool = |()| status().filter(|status| status.pool == pool).collect();
+            drop(answer.send(changed.map(of_pool)));
+        }
+    }
+    Ok(())
 }
 
 /// Waits until something happened to a backend, or is due at one.

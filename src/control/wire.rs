@@ -52,7 +52,7 @@ fn compile_tls(id: &PoolId, config: &PoolTls) -> Result<Tls, CompileError> {
 }
 
 /// The certificates in a PEM file; at least one, and each of them one.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let list = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| format!("cannot be read as certificates in PEM: {error}"))?;

@@ -8,6 +8,7 @@ use super::grpc;
 use super::upstream::AttemptRecord;
 use crate::observe::access_log::LogRing;
 use crate::observe::metrics::{Metrics, REFUSALS};
+use crate::types::moment::Moment;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::time::{Duration, Instant};
@@ -73,6 +74,7 @@ pub fn finish(
     log: Option<&LogRing>,
     now: Instant,
 ) {
+    metrics.sessions.note(exchange.session(), Moment::of(now));
     if let Some(route) = exchange.route() {
         let call_status = exchange.call_status().map(grpc::to_http);
         let class = call_status.or(exchange.status()).map_or(5, |status| status / 100).clamp(1, 5);

@@ -134,7 +134,7 @@ pub(crate) mod tests {
         let port = u16::try_from(9000 + index).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let state = BackendState::new(IntGauge::new("g", "g").unwrap(), None);
-        Arc::new(Backend { address, name: address.to_string().into(), state })
+        Arc::new(Backend { address, name: address.to_string().into(), tag: index as u64, state })
     }
 
     /// Members of these weights that each take `limit` requests.
@@ -173,6 +173,7 @@ pub(crate) mod tests {
             ejection: None,
             queue: Some(QueueRules { size: 10, timeout: Duration::from_secs(3) }),
             backup: None,
+            sticky: None,
             timeouts: Timeouts {
                 connect: Duration::from_secs(1),
                 first_byte: Duration::from_secs(10),

@@ -14,6 +14,7 @@ mod harness;
 
 mod access_log;
 mod backend_faults;
+mod backend_verb;
 mod certificates;
 mod client_faults;
 mod demo;
@@ -37,6 +38,7 @@ mod retries;
 mod rewriting;
 mod routing;
 mod settings;
+mod sticky;
 mod streaming;
 mod targets;
 mod time_limits;

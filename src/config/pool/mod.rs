@@ -2,11 +2,13 @@
 
 mod entry;
 mod rules;
+mod sticky;
 
 pub use entry::BackendEntry;
 pub use rules::{
     AlgorithmName, Hash, HashSource, LoadFactor, PassiveHealth, PoolQueue, PoolRetries, RetryOn,
 };
+pub use sticky::{SameSiteName, Sticky, WhenDraining, WhenFull};
 
 use super::observe::FilePath;
 use super::route::Host;
@@ -46,6 +48,9 @@ pub struct Pool {
     pub panic_threshold: Percent,
     /// Passive health.
     pub passive_health: PassiveHealth,
+    /// How clients come back to the backend that they had. Without it: they need not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Sticky>,
     /// When a request is tried again.
     pub retries: PoolRetries,
     /// What is spoken with the backends.
@@ -71,6 +76,7 @@ impl Default for Pool {
             slow_start: None,
             panic_threshold: Percent::from_whole(0),
             passive_health: PassiveHealth::default(),
+            sticky: None,
             retries: PoolRetries::default(),
             protocol: PoolProtocol::Http1,
             http2: PoolHttp2::default(),

@@ -1,19 +1,24 @@
 //! A pool's rules and members, from its config.
 
 use super::members::{Listed, Plan};
-use crate::config::{self, HashSource, RetryOn};
+use crate::config::{self, FilePath, HashSource, RetryOn, SameSiteName, WhenDraining, WhenFull};
 use crate::control::compile::{CompileError, Means, dangling};
 use crate::control::wire;
 use crate::data::balance;
 use crate::data::outcome::Outcome;
-use crate::data::pool::{Ejection, HashOn, Pool, PoolMetrics, QueueRules, Timeouts};
+use crate::data::pool::sticky::{Carrier, Key, SameSite};
+use crate::data::pool::{Ejection, HashOn, Pool, PoolMetrics, QueueRules, Sticky, Timeouts};
 use crate::data::upstream::{On, Retries};
 use crate::observe::metrics::{
     ATTEMPTS, BACKEND_UP, EJECTIONS, MetricError, Metrics, POOL_ACTIVE, POOL_PANIC, RETRIES,
 };
 use crate::types::ids::PoolId;
+use http::HeaderName;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Characters of a key that signs tokens, at least.
+const KEY_BYTES_MIN: usize = 32;
 
 /// All pools of `config`, and what their members are compiled from.
 ///
@@ -62,6 +67,7 @@ impl Compiled {
             retries: retries(&own.retries),
             ejection: ejection(&own.passive_health),
             queue: queue(&own.queue),
+            sticky: sticky(id, own.sticky.as_ref(), means)?,
             backup,
             timeouts: Timeouts {
                 connect: own.timeouts.connect.as_duration(),
@@ -86,6 +92,7 @@ fn plan(id: &PoolId, config: &config::Pool, means: &mut Means<'_>) -> Result<Pla
         listed.push(Listed {
             backend: means.kept.backend(id, entry.address, metrics, means.now)?,
             weight: entry.weight.into(),
+            overridden: None,
             limit: entry.max_requests.or(config.max_requests).unwrap_or(u32::MAX),
             is_backup: entry.is_backup,
             up: metrics.gauge(&BACKEND_UP, &labels)?,
@@ -116,6 +123,60 @@ fn hash_on(source: &HashSource) -> HashOn {
         HashSource::Query(name) => HashOn::Query(name.as_str().into()),
         HashSource::Path => HashOn::Path,
     }
+}
+
+fn sticky(
+    id: &PoolId,
+    config: Option<&config::Sticky>,
+    means: &mut Means<'_>,
+) -> Result<Option<Sticky>, CompileError> {
+    let Some(config) = config else { return Ok(None) };
+    let carrier = match (&config.cookie, &config.header) {
+        (Some(name), _) => Carrier::Cookie(
+            name.as_str().into(),
+            match config.same_site {
+                SameSiteName::Lax => SameSite::Lax,
+                SameSiteName::None => SameSite::None,
+                SameSiteName::Strict => SameSite::Strict,
+            },
+        ),
+        (None, Some(name)) => {
+            let parsed = HeaderName::from_bytes(name.as_str().as_bytes());
+            Carrier::Header(parsed.map_err(|_invalid| dangling("header", name))?)
+        }
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(Sticky {
+        carrier,
+        ttl: config.ttl.as_duration(),
+        keys: sticky_keys(id, config, means)?,
+        keeps_draining: config.when_draining == WhenDraining::Stay,
+        refuses_full: config.when_full == WhenFull::Refuse,
+    }))
+}
+
+/// The keys in the file that the pool names, or the process' own.
+fn sticky_keys(
+    id: &PoolId,
+    config: &config::Sticky,
+    means: &mut Means<'_>,
+) -> Result<Vec<Key>, CompileError> {
+    let Some(FilePath(path)) = &config.key_file else {
+        let key = means.kept.sticky_key().map_err(|_unspecified| CompileError::Random)?;
+        return Ok(vec![Key::new(&key)]);
+    };
+    let wrong = |why: String| CompileError::File {
+        key: format!("pool.{id}.sticky.key_file"),
+        path: path.display().to_string(),
+        why,
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    if lines.is_empty() || lines.iter().any(|line| line.len() < KEY_BYTES_MIN) {
+        let why = format!("expected keys of at least {KEY_BYTES_MIN} characters, one a line");
+        return Err(wrong(why));
+    }
+    Ok(lines.into_iter().map(|line| Key::new(line.as_bytes())).collect())
 }
 
 fn retries(config: &config::PoolRetries) -> Retries {

@@ -23,6 +23,8 @@ pub struct Listed {
     pub backend: Arc<Backend>,
     /// Its weight.
     pub weight: u32,
+    /// The weight that an operator gave it instead.
+    pub overridden: Option<u32>,
     /// Requests that it may work on at once.
     pub limit: u32,
     /// It is used when none of the others can be.
@@ -70,7 +72,9 @@ impl Plan {
     /// Says in log and metrics what has changed.
     fn report(&self, before: &Members, next: &Members) {
         for listed in &self.listed {
-            listed.up.set(i64::from(listed.backend.state.out() == 0 && listed.weight > 0));
+            listed.up.set(i64::from(
+                listed.backend.state.out() == 0 && listed.overridden.unwrap_or(listed.weight) > 0,
+            ));
         }
         self.active.set(i64::try_from(next.active.len()).unwrap_or(i64::MAX));
         self.panic.set(i64::from(next.is_panic()));
@@ -119,15 +123,16 @@ impl Plan {
 #[must_use]
 pub fn members(plan: &Plan, version: u64, now: Moment) -> Members {
     let is_starting = plan.is_starting(now);
-    let member = |listed: &Listed| Member {
-        backend: Arc::clone(&listed.backend),
-        weight: listed.weight,
-        pace: match is_starting {
-            true => listed.weight * step(&listed.backend, plan.slow_start, now),
-            false => listed.weight,
-        },
-        limit: listed.limit,
-        is_backup: listed.is_backup,
+    let member = |listed: &Listed| {
+        let weight = listed.overridden.unwrap_or(listed.weight);
+        let step = if is_starting { step(&listed.backend, plan.slow_start, now) } else { 1 };
+        Member {
+            backend: Arc::clone(&listed.backend),
+            weight,
+            pace: weight * step,
+            limit: listed.limit,
+            is_backup: listed.is_backup,
+        }
     };
     let all: Vec<Member> = plan.listed.iter().map(member).collect();
     let mut next = Members {
@@ -135,6 +140,9 @@ pub fn members(plan: &Plan, version: u64, now: Moment) -> Members {
         is_limited: all.iter().any(|member| member.limit < u32::MAX),
         ..choose(&all, plan.panic_below)
     };
+    let mut tags: Vec<_> = (0..).zip(&all).map(|(at, m)| (m.backend.tag, at)).collect();
+    tags.sort_unstable();
+    next.tags = tags.into();
     next.all = all;
     if !next.active.is_empty() {
         let work = (plan.algorithm.plan)(&next.active, plan.load_max);
@@ -202,6 +210,7 @@ mod tests {
         let listed = |(index, &(weight, is_backup)): (usize, &(u32, bool))| Listed {
             backend: backend(index),
             weight,
+            overridden: None,
             limit: u32::MAX,
             is_backup,
             up: gauge(),

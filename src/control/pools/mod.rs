@@ -7,13 +7,18 @@
 
 mod compile;
 mod members;
+mod overrides;
+mod status;
 
 pub use compile::{Compiled, compile};
 pub use members::{Listed, Plan, members};
+pub use overrides::{Change, ChangeError, Override, Standing};
+pub use status::PoolStatus;
 
 use crate::types::ids::PoolId;
 use crate::types::moment::Moment;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How often members that start slowly get more.
@@ -23,6 +28,8 @@ const SLOW_START_STEP: Duration = Duration::from_millis(500);
 #[derive(Default)]
 pub struct Pools {
     plans: BTreeMap<PoolId, Plan>,
+    /// What operators said of backends.
+    overrides: BTreeMap<(PoolId, SocketAddr), Override>,
     /// When slow starts are looked at again.
     next_step: Moment,
 }
@@ -31,8 +38,8 @@ impl Pools {
     /// Uses `plans` from now on: publishes the members of each.
     pub fn apply(&mut self, plans: Vec<Plan>, now: Moment) {
         self.plans = plans.into_iter().map(|plan| (plan.id.clone(), plan)).collect();
-        for plan in self.plans.values() {
-            plan.publish(now);
+        for id in self.plans.keys().cloned().collect::<Vec<_>>() {
+            self.enforce(&id, now);
         }
     }
 
@@ -43,7 +50,7 @@ impl Pools {
         if is_step {
             self.next_step = now.after(SLOW_START_STEP);
         }
-        let mut next: Option<Moment> = None;
+        let mut next = self.expire(now);
         for plan in self.plans.values() {
             let due = plan.readmit(now);
             let is_starting = plan.is_starting(now);

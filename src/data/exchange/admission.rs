@@ -6,6 +6,7 @@ use super::{Action, Exchange, Facts};
 use crate::data::edits::Values;
 use crate::data::listener::{admit, client, redirect};
 use crate::data::pool::Pool;
+use crate::data::pool::sticky::Seen;
 use crate::data::refusal::Refusal;
 use crate::data::target::Target;
 use crate::data::upstream::{Protocol, forward};
@@ -72,6 +73,11 @@ impl Exchange {
             &mut self.request_edits,
         );
         self.key = pool.hash_on.key(head, self.sender());
+        self.seen = pool.sticky.as_ref().map(|sticky| {
+            let token = sticky.read(head, self.started_wall);
+            let new = || self.id.as_random();
+            Seen { session: token.map_or_else(new, |token| token.session), token }
+        });
         self.pool = Some(Arc::clone(pool));
     }
 

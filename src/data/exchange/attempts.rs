@@ -1,5 +1,6 @@
 //! Stages 6 to 8 of an exchange: picking a backend, and what a fault means.
 
+use super::stickiness::Own;
 use super::{Action, Exchange, Phase};
 use crate::data::balance::Choice;
 use crate::data::effects::Effect;
@@ -37,6 +38,11 @@ impl Exchange {
         let Some(pool) = self.pool.clone() else { return self.refuse(Refusal::Internal, now) };
         if let Some(place) = self.ticket.take().and_then(|ticket| ticket.take()) {
             return self.begin_attempt(&pool, place, now);
+        }
+        match self.own_place(&pool) {
+            Own::Place(place) => return self.begin_attempt(&pool, place, now),
+            Own::Full => return self.refuse(Refusal::BackendsFull, now),
+            Own::None => {}
         }
         let number = self.attempts.len() as u64;
         let choice = Choice {

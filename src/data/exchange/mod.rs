@@ -15,6 +15,7 @@ mod attempts;
 mod deadline;
 mod facts;
 mod own;
+mod stickiness;
 mod view;
 
 pub use answer::Answer;
@@ -27,6 +28,7 @@ use super::grpc;
 use super::listener::client::Claim;
 use super::listener::{Client, Listener};
 use super::outcome::Outcome;
+use super::pool::sticky::Seen;
 use super::pool::{Backend, Pool, Ticket};
 use super::refusal::Refusal;
 use super::snapshot::{LocalSnapshot, Route};
@@ -145,6 +147,8 @@ pub struct Exchange {
     pool: Option<Arc<Pool>>,
     /// What chooses its backend, where that matters.
     key: u64,
+    /// What it says of its session, where clients are sticky.
+    seen: Option<Seen>,
     /// Its place in the queue, while it waits there.
     ticket: Option<Arc<Ticket>>,
     is_websocket: bool,
@@ -199,6 +203,7 @@ impl Exchange {
             route: None,
             pool: None,
             key: 0,
+            seen: None,
             ticket: None,
             is_websocket: false,
             is_mirrored: AtomicBool::new(false),
@@ -291,6 +296,7 @@ impl Exchange {
             let time = now.duration_since(attempt.began);
             attempt.backend.state.latency.observe(time, Moment::of(now));
         }
+        self.stick();
         if is_switch {
             self.phase = Phase::Tunnel;
             self.tunnel = self.route.as_ref().map(|route| Tunnel::begin(&route.generation));

@@ -5,6 +5,7 @@
 //! each proxy appends whom it saw, so the first address that is not trusted is the client, and
 //! whatever stands left of it may be made up.
 
+use crate::types::hash::stable;
 use http::HeaderValue;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -23,6 +24,8 @@ pub struct Client {
     pub forwarded_for: HeaderValue,
     /// The port it came in by, as the value of `X-Forwarded-Port`.
     pub forwarded_port: HeaderValue,
+    /// Names its connection among all sessions.
+    pub session: u64,
     /// Whether it came over TLS.
     pub is_tls: bool,
     /// `http` or `https`, as the value of `X-Forwarded-Proto`.
@@ -34,8 +37,10 @@ impl Client {
     #[must_use]
     pub fn new(address: SocketAddr, port: u16, is_tls: bool) -> Self {
         let ip = address.ip().to_canonical();
+        let address = SocketAddr::new(ip, address.port());
         Self {
-            address: SocketAddr::new(ip, address.port()),
+            address,
+            session: stable(address.to_string().as_bytes()),
             // The text of an address is always a header value.
             forwarded_for: HeaderValue::from_str(&ip.to_string())
                 .unwrap_or(HeaderValue::from_static("unknown")),

@@ -50,6 +50,8 @@ pub struct Backend {
     pub address: SocketAddr,
     /// The address as text: its name in logs and metrics.
     pub name: Box<str>,
+    /// What names it in sticky clients' tokens.
+    pub tag: u64,
     /// What is known of it.
     pub state: BackendState,
 }

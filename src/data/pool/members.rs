@@ -48,6 +48,8 @@ pub struct Members {
     pub active: Vec<Member>,
     /// What the algorithm has worked out for them; without one: nobody is active.
     pub plan: Option<(&'static Algorithm, Plan)>,
+    /// What names each in tokens, and its place among all; by that name.
+    pub tags: Box<[(u64, u32)]>,
     /// Why nobody is active, if nobody is.
     pub idle: Idle,
     /// Reasons for being out that are overlooked: too few backends are healthy.
@@ -77,6 +79,14 @@ impl Members {
     #[must_use]
     pub fn keeps_clients(&self, member: &Member) -> bool {
         member.backend.state.out() & !(self.overlooked | Out::Drain as u8) == 0
+    }
+
+    /// The member that a token names.
+    /// Cost: O(log n).
+    #[must_use]
+    pub fn by_tag(&self, tag: u64) -> Option<&Member> {
+        let at = self.tags.binary_search_by_key(&tag, |(tag, _)| *tag).ok()?;
+        self.all.get(self.tags.get(at)?.1 as usize)
     }
 
     /// Whether too few backends are healthy, so that health is overlooked.

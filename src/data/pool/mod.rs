@@ -10,6 +10,7 @@ pub mod latency;
 pub mod live;
 pub mod members;
 pub mod queue;
+pub mod sticky;
 
 pub use backend::{Backend, BackendState, Out};
 pub use ejection::{Ejection, Verdict};
@@ -17,6 +18,7 @@ pub use hash_key::HashOn;
 pub use live::{Live, Picked, Place};
 pub use members::{Idle, Member, Members};
 pub use queue::{Queue, Ticket};
+pub use sticky::Sticky;
 
 use super::outcome::Outcome;
 use super::upstream::{Retries, Wire};
@@ -62,6 +64,8 @@ pub struct Pool {
     pub ejection: Option<Ejection>,
     /// Who may wait while all are full; nobody, if `None`.
     pub queue: Option<QueueRules>,
+    /// How clients come back to the backend that they had, if they do.
+    pub sticky: Option<Sticky>,
     /// Where requests go when nobody here takes them.
     pub backup: Option<Arc<Pool>>,
     /// Time limits.

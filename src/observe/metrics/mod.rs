@@ -9,6 +9,7 @@ mod table;
 
 pub use table::*;
 
+use super::sessions::Sessions;
 use parking_lot::Mutex;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -64,6 +65,8 @@ pub enum MetricError {
 
 /// All families of [`METRICS`], registered.
 pub struct Metrics {
+    /// Sessions that were active of late.
+    pub sessions: Sessions,
     registry: Registry,
     families: BTreeMap<&'static str, Family>,
     /// Series that go when nobody holds them any more.
@@ -108,7 +111,7 @@ impl Metrics {
         for row in METRICS {
             families.insert(row.name, register(&registry, row)?);
         }
-        Ok(Self { registry, families, held: Mutex::default() })
+        Ok(Self { sessions: Sessions::default(), registry, families, held: Mutex::default() })
     }
 
     /// The counter of `row` with these label values.

@@ -18,6 +18,13 @@ pub const ACCESS_LOG_DROPPED: Metric = metric(
     &[],
     "Access log lines dropped because the writer was behind.",
 );
+/// Sessions that were active in the last five minutes.
+pub const ACTIVE_SESSIONS: Metric = metric(
+    "vanne_active_sessions",
+    Kind::Gauge,
+    &[],
+    "Sessions active in the last five minutes: of sticky clients, else connections. Within 2 %.",
+);
 /// Attempts by outcome.
 pub const ATTEMPTS: Metric = metric(
     "vanne_attempts_total",
@@ -182,6 +189,7 @@ pub const TLS_HANDSHAKES: Metric = metric(
 /// All metrics there are, in alphabetical order of name.
 pub const METRICS: &[Metric] = &[
     ACCESS_LOG_DROPPED,
+    ACTIVE_SESSIONS,
     ATTEMPTS,
     BACKEND_IN_FLIGHT,
     BACKEND_UP,

@@ -1,0 +1,176 @@
+//! `vanne backend`: looks at the backends of a running proxy, and takes them out and in.
+
+use super::ask::{Form, Where};
+use anyhow::Context;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+/// Look at the backends of a running proxy, drain them, take them out, bring them back, or
+/// change their weight.
+///
+/// What is said here outlives reloads, until it is taken back (`ready`), its time is over
+/// (`--for`) or the process ends.
+///
+/// Example: vanne backend drain api 10.0.0.21:8080 --for 30m --reason "new kernel" -c conf/vanne.toml
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Verb {
+    /// Show the pools and their backends.
+    List(List),
+    /// No new clients; sticky ones may come back, and what it has is finished.
+    Drain(Change),
+    /// No clients at all; what it has is finished.
+    Maint(Change),
+    /// As the config says again.
+    Ready(Change),
+    /// Another share of new traffic: 0 to 1000.
+    Weight(Weight),
+}
+
+#[derive(clap::Args, Debug)]
+struct List {
+    /// Only this pool.
+    pool: Option<String>,
+    #[command(flatten)]
+    at: Where,
+    /// How it is shown.
+    #[arg(long, value_enum, default_value_t = Form::Text)]
+    format: Form,
+}
+
+#[derive(clap::Args, Debug)]
+struct Change {
+    /// Its pool.
+    pool: String,
+    /// The backend: its address and port.
+    backend: SocketAddr,
+    /// For how long, like 90s, 30m or 2h; without it: for good.
+    #[arg(long = "for", value_name = "TIME")]
+    time: Option<crate::types::units::Period>,
+    /// Why: for those who look at it later.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Who says so; by default the user of this process.
+    #[arg(long, value_name = "NAME")]
+    owner: Option<String>,
+    #[command(flatten)]
+    at: Where,
+}
+
+#[derive(clap::Args, Debug)]
+struct Weight {
+    #[command(flatten)]
+    change: Change,
+    /// The weight.
+    #[arg(long, value_name = "NUMBER")]
+    to: u16,
+}
+
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let result = match &args.verb {
+        Verb::List(list) => show(list),
+        Verb::Drain(change) => set(change, json!({ "state": "drain" })),
+        Verb::Maint(change) => set(change, json!({ "state": "maint" })),
+        Verb::Ready(change) => set(change, json!({ "state": "ready" })),
+        Verb::Weight(weight) => set(&weight.change, json!({ "weight": weight.to })),
+    };
+    super::exit_code(result)
+}
+
+fn set(change: &Change, mut what: Value) -> anyhow::Result<()> {
+    use crate::config::{Environment, ProcessEnvironment};
+    let user = || ProcessEnvironment.variable("USER");
+    if let Some(fields) = what.as_object_mut() {
+        let texts =
+            [("reason", change.reason.clone()), ("owner", change.owner.clone().or_else(user))];
+        for (key, value) in texts {
+            fields.extend(value.map(|value| (key.to_owned(), value.into())));
+        }
+        let seconds = change.time.map(|time| time.as_duration().as_secs().max(1));
+        fields.extend(seconds.map(|seconds| ("for_seconds".to_owned(), seconds.into())));
+    }
+    let path = format!("/v1/pools/{}/backends/{}", change.pool, change.backend);
+    match change.at.ask("PATCH", &path, &what.to_string())? {
+        (200, body) => super::print(&table(&serde_json::from_str(&body)?)),
+        (_, why) => anyhow::bail!("{}", why.trim_end()),
+    }
+}
+
+fn show(list: &List) -> anyhow::Result<()> {
+    let (_, body) = list.at.ask("GET", "/v1/pools", "")?;
+    let mut pools: Vec<Value> = serde_json::from_str(&body).context("not understood")?;
+    if let Some(name) = &list.pool {
+        pools.retain(|pool| pool["pool"] == name.as_str());
+        anyhow::ensure!(!pools.is_empty(), "no pool is called `{name}`");
+    }
+    let text = match list.format {
+        Form::Json => serde_json::to_string_pretty(&pools)? + "\n",
+        Form::Text => pools.iter().map(table).collect::<Vec<_>>().join("\n"),
+    };
+    super::print(&text)
+}
+
+/// A pool as a table.
+fn table(pool: &Value) -> String {
+    let text = |value: &Value| match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let mut out = format!(
+        "pool {} ({}), {} active",
+        text(&pool["pool"]),
+        text(&pool["algorithm"]),
+        text(&pool["active"])
+    );
+    if let Some(why) = pool["idle"].as_str() {
+        out.push_str(&format!(": nobody takes traffic, {why}"));
+    }
+    if pool["panic"] == true {
+        out.push_str("; too few are healthy: health is overlooked");
+    }
+    if pool["backup"] == true {
+        out.push_str("; the backups are in use");
+    }
+    out.push_str("\n  BACKEND                  STATE      WEIGHT  IN FLIGHT  LATENCY MS  NOTE\n");
+    for backend in pool["backends"].as_array().into_iter().flatten() {
+        let latency =
+            backend["latency_ms"].as_f64().map_or("-".to_owned(), |ms| format!("{ms:.1}"));
+        // Writing to a string cannot fail.
+        let line = write!(
+            out,
+            "  {:<24} {:<10} {:>6}  {:>9}  {latency:>10}  {}",
+            text(&backend["backend"]),
+            text(&backend["state"]),
+            text(&backend["weight"]),
+            text(&backend["in_flight"]),
+            note(backend)
+        );
+        debug_assert!(line.is_ok(), "a string takes everything");
+        out.truncate(out.trim_end().len());
+        out.push('\n');
+    }
+    out
+}
+
+fn note(backend: &Value) -> String {
+    let mut notes = Vec::new();
+    if backend["backup"] == true {
+        notes.push("backup".to_owned());
+    }
+    let set = &backend["override"];
+    if let Some(owner) = set["owner"].as_str() {
+        let reason = set["reason"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
+        let left =
+            set["seconds_left"].as_u64().map(|s| format!(", {s} s left")).unwrap_or_default();
+        notes.push(format!("set by {owner}{reason}{left}"));
+    }
+    notes.join("; ")
+}

@@ -1,0 +1,116 @@
+//! Status: what there is to tell of pools and their backends.
+
+use super::{Plan, Pools};
+use crate::data::pool::Idle;
+use crate::types::moment::Moment;
+use serde::Serialize;
+
+/// A pool, as it is.
+#[derive(Clone, Debug, Serialize)]
+pub struct PoolStatus {
+    /// Its name.
+    pub pool: String,
+    /// How it chooses.
+    pub algorithm: &'static str,
+    /// Backends that new traffic is spread over.
+    pub active: usize,
+    /// Why there are none, if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<&'static str>,
+    /// Whether too few are healthy, so that health is overlooked.
+    pub panic: bool,
+    /// Whether the backups are in use.
+    pub backup: bool,
+    /// Requests that wait for a place.
+    pub queued: usize,
+    /// Its backends.
+    pub backends: Vec<BackendStatus>,
+}
+
+/// A backend, as it is.
+#[derive(Clone, Debug, Serialize)]
+pub struct BackendStatus {
+    /// Its name: its address.
+    pub backend: String,
+    /// `up`, or why it takes no new traffic.
+    pub state: &'static str,
+    /// Its weight.
+    pub weight: u32,
+    /// Requests it is working on.
+    pub in_flight: u32,
+    /// How many it may work on at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_requests: Option<u32>,
+    /// How fast it answers, in milliseconds (peak EWMA), if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<f32>,
+    /// It is used when none of the others can be.
+    pub backup: bool,
+    /// What an operator said of it.
+    #[serde(rename = "override", skip_serializing_if = "Option::is_none")]
+    pub set: Option<OverrideStatus>,
+}
+
+/// What an operator said of a backend.
+#[derive(Clone, Debug, Serialize)]
+pub struct OverrideStatus {
+    /// Who.
+    pub owner: String,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// For how long still.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<u64>,
+}
+
+impl Pools {
+    /// All pools, as they are at `now`.
+    #[must_use]
+    pub fn status(&self, now: Moment) -> Vec<PoolStatus> {
+        self.plans.values().map(|plan| self.pool_status(plan, now)).collect()
+    }
+
+    fn pool_status(&self, plan: &Plan, now: Moment) -> PoolStatus {
+        let members = plan.live.members();
+        let idle = match members.idle {
+            _ if !members.active.is_empty() => None,
+            Idle::Empty => Some("empty"),
+            Idle::Withdrawn => Some("withdrawn"),
+            Idle::Unhealthy => Some("unhealthy"),
+            Idle::NoWeight => Some("no_weight"),
+        };
+        PoolStatus {
+            pool: plan.id.to_string(),
+            algorithm: plan.algorithm.name,
+            active: members.active.len(),
+            idle,
+            panic: members.is_panic(),
+            backup: members.is_backup,
+            queued: plan.live.queue.len(),
+            backends: plan
+                .listed
+                .iter()
+                .map(|listed| {
+                    let state = &listed.backend.state;
+                    let key = (plan.id.clone(), listed.backend.address);
+                    let left = |until: Moment| until.since(now).as_secs();
+                    BackendStatus {
+                        backend: listed.backend.name.to_string(),
+                        state: state.why_out().map_or("up", |why| why.as_str()),
+                        weight: listed.overridden.unwrap_or(listed.weight),
+                        in_flight: state.in_flight(),
+                        max_requests: (listed.limit < u32::MAX).then_some(listed.limit),
+                        latency_ms: state.latency.known(now).map(|known| known.seconds * 1000.0),
+                        backup: listed.is_backup,
+                        set: self.overrides.get(&key).map(|set| OverrideStatus {
+                            owner: set.owner.clone(),
+                            reason: set.reason.clone(),
+                            seconds_left: set.until.map(left),
+                        }),
+                    }
+                })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Stickiness of an exchange: the backend that its client had, and what the client is told.
+
+use super::Exchange;
+use crate::data::pool::{Out, Place, Pool};
+use std::sync::Arc;
+
+/// What the client's own backend has for it.
+pub(super) enum Own {
+    /// A place.
+    Place(Place),
+    /// No place, and the client is not to go elsewhere.
+    Full,
+    /// There is no such backend, or it is not to be used.
+    None,
+}
+
+impl Exchange {
+    /// A place in the backend that the client had, if the request was not there yet.
+    pub(super) fn own_place(&self, pool: &Arc<Pool>) -> Own {
+        let token = self.seen.and_then(|seen| seen.token);
+        let (Some(sticky), Some(token), true) = (&pool.sticky, token, self.tried.is_empty()) else {
+            return Own::None;
+        };
+        let members = pool.live.members();
+        let Some(member) = members.by_tag(token.tag).filter(|m| members.keeps_clients(m)) else {
+            return Own::None;
+        };
+        let is_draining = member.backend.state.out() & Out::Drain as u8 != 0;
+        if is_draining && !sticky.keeps_draining {
+            return Own::None;
+        }
+        match pool.live.enter(member) {
+            Some(place) => Own::Place(place),
+            None if sticky.refuses_full => Own::Full,
+            None => Own::None,
+        }
+    }
+
+    /// Tells the client which backend it has from now on, where that is new.
+    pub(super) fn stick(&mut self) {
+        let (Some(pool), Some(seen)) = (&self.pool, self.seen) else { return };
+        let (Some(sticky), Some(attempt)) = (&pool.sticky, self.attempts.last()) else { return };
+        let (tag, now, is_https) = (attempt.backend.tag, self.started_wall, self.is_https());
+        sticky.write(seen, tag, now, &mut self.response_edits, is_https);
+    }
+
+    /// Names its session: the client's token, or else its connection.
+    #[must_use]
+    pub fn session(&self) -> u64 {
+        let token = self.seen.and_then(|seen| seen.token);
+        token.map_or(self.client.session, |token| token.session)
+    }
+}
