@@ -19,7 +19,8 @@ use vanne::config::{
     FieldEdits, FieldValue, FixedAnswer, Format, Hash, Http2, Listener, ListenerProtocol,
     ListenerTimeouts, LoadFactor, Log, LogLevel, PassiveHealth, PathPrefix, Pool, PoolHttp2,
     PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, Probe, Process, Redirect, RetryOn,
-    Rewrite, Route, RouteHeaders, RouteMatch, RouteTimeouts, Scheme, Source, ValueMatch, ValueRule,
+    Rewrite, Route, RouteHeaders, RouteMatch, RouteMirror, RouteTimeouts, Scheme, Source,
+    ValueMatch, ValueRule,
 };
 use vanne::types::units::{Percent, Period};
 use vanne_filters::SecurityHeaders;
@@ -333,6 +334,7 @@ struct Sketch {
     timeouts: RouteTimeouts,
     target: Target,
     edits: (FieldEdits, FieldEdits, Option<Rewrite>),
+    mirror: Option<(Index, u16)>,
     headers: Option<Index>,
 }
 
@@ -340,13 +342,15 @@ fn route() -> impl Strategy<Value = Sketch> {
     let timeouts =
         (period(), period()).prop_map(|(total, tunnel_idle)| RouteTimeouts { total, tunnel_idle });
     let edits = (field_edits(), field_edits(), option::of(rewrite()));
-    (name(), matches(), timeouts, target(), edits, any::<Option<Index>>()).prop_map(
-        |(name, matches, timeouts, target, edits, headers)| Sketch {
+    let mirror = option::of((any::<Index>(), 0_u16..=100));
+    (name(), matches(), timeouts, target(), edits, mirror, any::<Option<Index>>()).prop_map(
+        |(name, matches, timeouts, target, edits, mirror, headers)| Sketch {
             name,
             matches,
             timeouts,
             target,
             edits,
+            mirror,
             headers,
         },
     )
@@ -409,6 +413,12 @@ prop_compose! {
                     },
                     response: sketch.edits.1,
                 },
+                mirror: sketch
+                    .mirror
+                    .filter(|_| matches!(sketch.target, Target::Pool(_)))
+                    .map(|(index, share)| (index.get(&pool_names), Percent::from_whole(share)))
+                    .filter(|(name, _)| pools[**name].protocol == PoolProtocol::Http1)
+                    .map(|(name, share)| RouteMirror { pool: name.parse().unwrap(), share }),
                 rewrite: sketch.edits.2.filter(|_| matches!(sketch.target, Target::Pool(_))),
                 matches: sketch.matches,
                 pool: match &sketch.target {

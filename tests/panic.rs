@@ -81,6 +81,7 @@ fn snapshot(config: &config::Config, means: &mut Means<'_>) -> Snapshot {
         target: target::Target::Pool(Arc::clone(pool)),
         chain: Chain::new(vec![Arc::new(Panics)]),
         edits: plain.edits.clone(),
+        mirror: None,
         total: plain.total,
         tunnel_idle: plain.tunnel_idle,
         metrics: RouteMetrics {

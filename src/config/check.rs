@@ -200,7 +200,10 @@ fn check_unused(root: &Node, problems: &mut Vec<Problem>) {
             let names = |node: &Node, key: &str| {
                 node.get(key).and_then(Node::text) == Some(entry.key.as_str())
             };
-            let is_used = routes.iter().any(|route| names(route, kind))
+            let mirrors = |route: &Node| {
+                kind == "pool" && route.get("mirror").is_some_and(|mirror| names(mirror, "pool"))
+            };
+            let is_used = routes.iter().any(|route| names(route, kind) || mirrors(route))
                 || (kind == "pool" && pools.iter().any(|pool| names(&pool.node, "backup_pool")));
             if !is_used {
                 let key = format!("{kind}.{}", entry.key);

@@ -45,11 +45,14 @@ pub(super) fn check(route: &Node, key: &str, problems: &mut Vec<Problem>) {
             problems.push(nobody_gets(&key, edits));
         }
     }
+    for name in ["rewrite", "mirror"] {
+        let is_passed_on = route.get("redirect").or(route.get("answer")).is_none();
+        if let (Some(node), false) = (route.get(name), is_passed_on) {
+            problems.push(nobody_gets(&join(key, name), node));
+        }
+    }
     let Some(rewrite) = route.get("rewrite") else { return };
     let key = join(key, "rewrite");
-    if route.get("redirect").or(route.get("answer")).is_some() {
-        problems.push(nobody_gets(&key, rewrite));
-    }
     check_rewrite(route, rewrite, &key, problems);
 }
 

@@ -34,6 +34,9 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
         if let Some(answer) = route.get("answer") {
             check_answer(answer, &join(&key, "answer"), problems);
         }
+        if let Some(mirror) = route.get("mirror") {
+            check_mirror(root, mirror, &join(&key, "mirror"), problems);
+        }
         check_edits::check(route, &key, problems);
         if let Some(matches) = route.get("match") {
             check_match(matches, &join(&key, "match"), problems);
@@ -128,6 +131,20 @@ fn check_answer(answer: &Node, key: &str, problems: &mut Vec<Problem>) {
     for field in answer.get("headers").map(Node::entries).unwrap_or_default() {
         let place = Field { name: &field.key, table: &join(key, "headers"), span: &field.key_span };
         check_edits::check_field(place, &instead, problems);
+    }
+}
+
+/// Copies are sent by HTTP/1.1.
+fn check_mirror(root: &Node, mirror: &Node, key: &str, problems: &mut Vec<Problem>) {
+    check_reference(root, mirror, key, "pool", problems);
+    let Some(node) = mirror.get("pool") else { return };
+    let pool = node.text().and_then(|name| root.get("pool")?.get(name));
+    if pool.and_then(|pool| pool.get("protocol")?.text()) == Some("h2") {
+        let message = "copies are sent by HTTP/1.1, and this pool speaks only HTTP/2";
+        problems.push(
+            Problem::new(&join(key, "pool"), node.span.clone(), message)
+                .accepts("a pool whose `protocol` is \"http/1.1\" or \"auto\""),
+        );
     }
 }
 

@@ -56,7 +56,7 @@ pub use pool::{
 };
 pub use probe::Probe;
 pub use process::Process;
-pub use route::{Host, PathPrefix, Route, RouteTimeouts};
+pub use route::{Host, PathPrefix, Route, RouteMirror, RouteTimeouts};
 pub use secret::Secret;
 pub use tls::{ListenerTls, TlsVersion};
 pub use tree::Format;

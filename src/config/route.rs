@@ -5,7 +5,7 @@ use super::edits::{Rewrite, RouteHeaders};
 use super::matching::RouteMatch;
 use crate::types::ids::{FilterId, PoolId, RouteId};
 use crate::types::text::{TextValue, text_value};
-use crate::types::units::Period;
+use crate::types::units::{Percent, Period};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -53,6 +53,14 @@ pub struct Route {
     /// `X-Forwarded-Host` tells the backend its host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<Rewrite>,
+    /// Another pool that gets a copy of a share of the requests. Its answers are dropped; it
+    /// never delays or fails a request. The copy is what the route's own backend gets, edits
+    /// included, with the field `X-Vanne-Mirror: ROUTE`. It is sent by HTTP/1.1, in plain text
+    /// or by TLS, once the whole request is here. Not copied: a body over 64 KiB, a WebSocket,
+    /// and what comes while 256 copies of the route are under way. `vanne_mirrored_total` counts
+    /// what came of the copies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<RouteMirror>,
     /// The `[security_headers.NAME]` for its answers. Without it: the preset, which is what
     /// that table's defaults say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,6 +68,21 @@ pub struct Route {
     /// Time limits of a request as a whole.
     #[serde(default)]
     pub timeouts: RouteTimeouts,
+}
+
+/// A pool that gets copies of requests.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteMirror {
+    /// The pool that the copies go to. It speaks HTTP/1.1 (`protocol`).
+    pub pool: PoolId,
+    /// The share of the requests that are copied.
+    #[serde(default = "all")]
+    pub share: Percent,
+}
+
+fn all() -> Percent {
+    Percent::from_whole(100)
 }
 
 /// Time limits of a request as a whole.

@@ -26,8 +26,9 @@ pub mod edits;
 // 6 which backend
 pub mod balance;
 pub mod pool;
-// 8 the attempt and its outcome
+// 8 the attempt and its outcome; a copy of it for the mirror
 pub mod grpc;
+pub mod mirror;
 pub mod outcome;
 pub mod upstream;
 // when we answer ourselves

@@ -7,6 +7,7 @@
 use super::chain::Chain;
 use super::edits::RouteEdits;
 use super::generation::Generation;
+use super::mirror::Mirror;
 use super::route::RouteTable;
 use super::target::Target;
 use crate::observe::metrics::Series;
@@ -38,6 +39,8 @@ pub struct Route {
     pub chain: Chain,
     /// What it changes on the way.
     pub edits: RouteEdits,
+    /// Who gets copies of its requests.
+    pub mirror: Option<Arc<Mirror>>,
     /// The longest a request may take, from its first byte to the answer's last.
     pub total: Duration,
     /// The longest a tunnel may be silent.
@@ -206,6 +209,7 @@ pub(crate) mod tests {
             target: Target::Pool(Arc::new(pool)),
             chain: Chain::default(),
             edits: RouteEdits::default(),
+            mirror: None,
             total: Duration::from_secs(100),
             tunnel_idle: Duration::from_secs(50),
             generation: Generation::new(1),

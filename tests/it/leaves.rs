@@ -158,6 +158,8 @@ const LEAVES: &[(&str, &str)] = &[
     ("route[].match.query.*.present", "values_of_headers_parameters_and_cookies_choose_a_route"),
     ("route[].match.query.*.regex", "values_of_headers_parameters_and_cookies_choose_a_route"),
     ("route[].match.query.*.suffix", "values_of_headers_parameters_and_cookies_choose_a_route"),
+    ("route[].mirror.pool", "a_copy_of_each_request_goes_to_the_mirror"),
+    ("route[].mirror.share", "only_the_share_is_copied"),
     ("route[].name", "a_line_tells_the_whole_story_of_a_request"),
     ("route[].pool", "a_path_matches_by_whole_segments_and_the_longest_wins"),
     ("route[].redirect.host", "a_redirect_changes_the_parts_it_names"),

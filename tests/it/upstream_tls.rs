@@ -2,7 +2,7 @@
 
 use crate::harness::authority::Authority;
 use crate::harness::origin2::Origin2;
-use crate::harness::{Settings, Vanne};
+use crate::harness::{Origin, Settings, Vanne};
 use http::Response;
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -123,4 +123,25 @@ async fn auto_speaks_http2_to_those_that_agree_and_http1_to_others() {
     let old = http1(lab.authority.acceptor(&["127.0.0.1"], &["http/1.1"], false)).await;
     let vanne = Vanne::with(&[old], settings).await;
     assert_eq!(vanne.get("/").await.text(), "none");
+}
+
+#[tokio::test]
+async fn copies_for_a_mirror_go_over_tls_to_a_backend_that_proves_its_name() {
+    let lab = Lab::new();
+    let origin = Origin::fixed("ok").await;
+    for (name, outcome) in [("api.internal", "answered"), ("other.internal", "failed")] {
+        let shadow =
+            http1(lab.authority.acceptor(&["api.internal"], &["h2", "http/1.1"], false)).await;
+        let more = format!(
+            "[pool.shadow]\nbackends = [\"{shadow}\"]\nprotocol = \"auto\"\n\
+             tls = {{ ca_file = \"{}\", server_name = \"{name}\" }}\n",
+            lab.file("ca.pem").display()
+        );
+        let route = "mirror = { pool = \"shadow\" }";
+        let settings = Settings { route, more: &more, ..Settings::default() };
+        let vanne = Vanne::with(&[origin.address], settings).await;
+        assert_eq!(vanne.get("/").await.text(), "ok");
+        let labels = [("route", "all"), ("pool", "shadow"), ("outcome", outcome)];
+        vanne.metric_is("vanne_mirrored_total", &labels, 1.0).await;
+    }
 }

@@ -4,10 +4,11 @@ use super::{CompileError, Means, Pools, dangling, edits, matching};
 use crate::config::{self, Config, FieldValue, FilePath, Scheme};
 use crate::data::chain::Chain;
 use crate::data::generation::Generation;
+use crate::data::mirror::{Mirror, Mirrored};
 use crate::data::route::RouteTable;
 use crate::data::snapshot::{Route, RouteMetrics, Snapshot};
 use crate::data::target::{FixedAnswer, Redirect, RedirectParts, RedirectTo, Target};
-use crate::observe::metrics::{Metrics, REQUEST_DURATION, REQUESTS};
+use crate::observe::metrics::{MIRRORED, Metrics, REQUEST_DURATION, REQUESTS};
 use crate::types::ids::{FilterId, PoolId};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
@@ -38,6 +39,7 @@ pub(super) fn compile(
                 named => chain(named.as_ref(), config)?,
             },
             edits: edits::compile(route),
+            mirror: mirror(route, pools, means.metrics)?,
             total: route.timeouts.total.as_duration(),
             tunnel_idle: route.timeouts.tunnel_idle.as_duration(),
             metrics: route_metrics(route, means.metrics)?,
@@ -59,6 +61,25 @@ fn target(route: &config::Route, index: usize, pools: &Pools) -> Result<Target, 
         (None, None, Some(answer)) => fixed(answer, index).map(Target::Answer),
         (None, None, None) => Err(dangling("the target of route", &route.name)),
     }
+}
+
+/// Who gets copies of the requests of `route`.
+fn mirror(
+    route: &config::Route,
+    pools: &Pools,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Arc<Mirror>>, CompileError> {
+    let Some(config) = &route.mirror else { return Ok(None) };
+    let pool = pools.get(&config.pool).ok_or_else(|| dangling("pool", &config.pool))?;
+    let labels = |one: Mirrored| [route.name.as_str(), config.pool.as_str(), one.as_str()];
+    let [a, b, c, d, e] = Mirrored::ALL.map(|one| metrics.counter(&MIRRORED, &labels(one)));
+    Ok(Some(Arc::new(Mirror {
+        pool: Arc::clone(pool),
+        share_basis_points: config.share.as_basis_points(),
+        outcomes: [a?, b?, c?, d?, e?],
+        held: Mirrored::ALL.map(|one| metrics.hold(&MIRRORED, &labels(one))).to_vec(),
+        under_way: Arc::default(),
+    })))
 }
 
 fn redirect(config: &config::Redirect) -> Redirect {

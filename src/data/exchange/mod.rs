@@ -37,6 +37,7 @@ use crate::types::moment::Moment;
 use crate::types::request_id::RequestId;
 use http::HeaderValue;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime};
 use vanne_filters::{FieldList, HeadEdits, RequestHead, ResponseHead, Version};
 
@@ -151,6 +152,8 @@ pub struct Exchange {
     /// Its place in the queue, while it waits there.
     ticket: Option<Arc<Ticket>>,
     is_websocket: bool,
+    /// A copy went to the route's mirror.
+    is_mirrored: AtomicBool,
     request_done: bool,
     /// What came of the request is kept and can be sent once more.
     is_kept: bool,
@@ -203,6 +206,7 @@ impl Exchange {
             seen: None,
             ticket: None,
             is_websocket: false,
+            is_mirrored: AtomicBool::new(false),
             request_done: false,
             is_kept: true,
             status: None,

@@ -1,10 +1,12 @@
 //! What others may look at in an exchange.
 
 use super::{Exchange, Facts, Phase};
+use crate::data::mirror::Mirror;
 use crate::data::pool::Pool;
 use crate::data::refusal::Refusal;
 use crate::data::snapshot::Route;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use vanne_filters::HeadEdits;
 
 impl Exchange {
@@ -24,6 +26,20 @@ impl Exchange {
     #[must_use]
     pub fn facts(&self) -> Option<&Facts> {
         self.facts.as_ref()
+    }
+
+    /// The mirror that gets a copy of the request, unless it has one already. A tunnel has none.
+    #[must_use]
+    pub fn mirror(&self) -> Option<&Arc<Mirror>> {
+        let mirror = self.route.as_ref()?.mirror.as_ref()?;
+        let is_due = !self.is_websocket && !self.is_mirrored.load(Ordering::Relaxed);
+        (is_due && mirror.takes(self.id.as_random())).then_some(mirror)
+    }
+
+    /// Notes that a copy is being sent; `false` if that was noted before.
+    #[must_use]
+    pub fn claim_mirror(&self) -> bool {
+        !self.is_mirrored.swap(true, Ordering::Relaxed)
     }
 
     /// The route taken, if any.

@@ -105,6 +105,13 @@ pub const GENERATIONS_ALIVE: Metric = metric(
     &["held_by"],
     "Configs still alive, by what holds them: current, requests under way, open tunnels.",
 );
+/// Copies of requests for mirrors.
+pub const MIRRORED: Metric = metric(
+    "vanne_mirrored_total",
+    Kind::Counter,
+    &["route", "pool", "outcome"],
+    "Copies of requests for a mirror's pool: answered, failed, no_backend; not made: too_large, too_many.",
+);
 /// Panics caught.
 pub const PANICS: Metric = metric(
     "vanne_panics_total",
@@ -195,6 +202,7 @@ pub const METRICS: &[Metric] = &[
     CONNECTIONS_OPEN,
     EJECTIONS,
     GENERATIONS_ALIVE,
+    MIRRORED,
     PANICS,
     POOL_ACTIVE,
     POOL_PANIC,

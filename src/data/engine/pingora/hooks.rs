@@ -7,15 +7,17 @@
 
 use super::faults::fault_of;
 use super::heads::{Fields, edit_request, edit_response, request_head, response_head};
+use super::mirror::{Copying, Mirrors};
+use super::peer::peer_of;
 use crate::data::effects::{self, Effect};
 use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::lifecycle::Lifecycle;
 use crate::data::listener::carrier::{Carrier, is_ending};
-use crate::data::upstream::{Attempt, Fault, Protocol};
+use crate::data::upstream::{Attempt, Fault};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Version, header};
-use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -31,6 +33,7 @@ tokio::task_local! {
 /// The hooks of one worker.
 pub struct Hooks {
     lifecycle: Arc<Lifecycle>,
+    mirrors: Arc<Mirrors>,
 }
 
 /// What belongs to one request.
@@ -39,6 +42,8 @@ pub struct Context {
     carrier: Option<Arc<dyn Carrier>>,
     next: Option<Next>,
     has_body: bool,
+    /// The copy for the route's mirror, while it is made.
+    copying: Option<Copying>,
 }
 
 /// What the machine wants before Pingora may connect.
@@ -84,6 +89,17 @@ impl Context {
         Ok(())
     }
 
+    /// Sends the copy of the request, which is whole: once, however often it is tried.
+    fn send_copy(&mut self, mirrors: &Arc<Mirrors>) {
+        let Some(copying) = self.copying.take() else { return };
+        let claim = |carrier: &Arc<dyn Carrier>| {
+            carrier.cell().with_exchange(Exchange::claim_mirror).unwrap_or(false)
+        };
+        if self.carrier.as_ref().is_some_and(claim) {
+            mirrors.send(copying);
+        }
+    }
+
     /// Reports a failure. Another attempt is another engine's.
     fn failed(&mut self, error: &Error) {
         let Some(carrier) = self.carrier.as_ref().filter(|c| !c.cell().is_settled()) else {
@@ -107,38 +123,8 @@ impl Hooks {
     /// Hooks that look at `lifecycle` for whether connections are kept.
     #[must_use]
     pub fn new(lifecycle: Arc<Lifecycle>) -> Self {
-        Self { lifecycle }
+        Self { lifecycle, mirrors: Arc::default() }
     }
-}
-
-fn peer_of(attempt: &Attempt) -> Box<HttpPeer> {
-    let (address, wire) = (attempt.backend.address, &attempt.wire);
-    let mut peer = match &wire.tls {
-        None => HttpPeer::new(address, false, String::new()),
-        Some(tls) => {
-            // Pingora verifies nothing if there is no name: there always is one.
-            let name = tls.server_name.clone().unwrap_or_else(|| address.ip().to_string());
-            let mut peer = HttpPeer::new(address, true, name);
-            peer.options.verify_cert = tls.is_verified;
-            peer.options.verify_hostname = tls.is_verified;
-            peer.options.ca.clone_from(&tls.authorities);
-            peer.client_cert_key.clone_from(&tls.identity);
-            peer
-        }
-    };
-    match wire.protocol {
-        Protocol::Http1 => peer.options.set_http_version(1, 1),
-        Protocol::Http2 => peer.options.set_http_version(2, 2),
-        Protocol::Agreed => peer.options.set_http_version(2, 1),
-    }
-    peer.options.max_h2_streams = wire.http2_streams_max;
-    peer.group_key = wire.group;
-    peer.options.connection_timeout = Some(attempt.connect_timeout);
-    peer.options.total_connection_timeout = Some(attempt.connect_timeout);
-    peer.options.idle_timeout = Some(attempt.idle_timeout);
-    // What is forwarded is decided by the machine, for every engine alike.
-    peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
-    Box::new(peer)
 }
 
 #[async_trait]
@@ -209,19 +195,36 @@ impl ProxyHttp for Hooks {
         request: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        ctx.carrier()?
+        let mirror = ctx
+            .carrier()?
             .cell()
-            .with_exchange(|exchange| edit_request(exchange.request_edits(), request))
-            .unwrap_or_else(|| Err(stopped()))
+            .with_exchange(|exchange| {
+                edit_request(exchange.request_edits(), request)?;
+                Ok(exchange.mirror().cloned().zip(exchange.route().map(|route| route.id.clone())))
+            })
+            .unwrap_or_else(|| Err(stopped()))?;
+        // Whatever is wrong with a copy is not the request's matter.
+        ctx.copying =
+            mirror.and_then(|(mirror, route)| Copying::begin(mirror, &route, request).ok());
+        if !ctx.has_body {
+            ctx.send_copy(&self.mirrors);
+        }
+        Ok(())
     }
 
     async fn request_body_filter(
         &self,
         _: &mut Session,
-        _: &mut Option<Bytes>,
+        part: &mut Option<Bytes>,
         is_last: bool,
         ctx: &mut Context,
     ) -> Result<()> {
+        if let (Some(copying), Some(part)) = (&mut ctx.copying, part) {
+            copying.push(part);
+        }
+        if is_last {
+            ctx.send_copy(&self.mirrors);
+        }
         let is_kept = ctx.carrier()?.is_kept();
         ctx.go_on(Event::RequestBody { is_last, is_kept }).map(drop)
     }

@@ -7,6 +7,8 @@
 pub mod faults;
 pub mod heads;
 pub mod hooks;
+mod mirror;
+mod peer;
 pub mod stream;
 mod stream_session;
 
