@@ -425,6 +425,7 @@ prop_compose! {
                     Target::Pool(index) => Some(index.get(&pool_names).parse().unwrap()),
                     _ => None,
                 },
+                split: None,
                 redirect: match &sketch.target {
                     Target::Redirect(redirect) => Some(redirect.clone()),
                     _ => None,

@@ -203,7 +203,12 @@ fn check_unused(root: &Node, problems: &mut Vec<Problem>) {
             let mirrors = |route: &Node| {
                 kind == "pool" && route.get("mirror").is_some_and(|mirror| names(mirror, "pool"))
             };
-            let is_used = routes.iter().any(|route| names(route, kind) || mirrors(route))
+            let splits = |route: &Node| {
+                let pools = route.get("split").and_then(|split| split.get("pools"));
+                kind == "pool" && pools.is_some_and(|pools| pools.get(&entry.key).is_some())
+            };
+            let uses = |route: &Node| names(route, kind) || mirrors(route) || splits(route);
+            let is_used = routes.iter().any(uses)
                 || (kind == "pool" && pools.iter().any(|pool| names(&pool.node, "backup_pool")));
             if !is_used {
                 let key = format!("{kind}.{}", entry.key);

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 const PATHS: [&str; 3] = ["path", "path_exact", "path_regex"];
 
 /// Keys of a route of which exactly one is given: where its requests go.
-const TARGETS: [&str; 3] = ["pool", "redirect", "answer"];
+const TARGETS: [&str; 4] = ["pool", "split", "redirect", "answer"];
 /// Parts of a redirect's address.
 const PARTS: [&str; 4] = ["scheme", "host", "port", "path"];
 /// What to say of a date.
@@ -28,6 +28,9 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
         check_reference(root, route, &key, "security_headers", problems);
         check_name(route, index, &mut names, problems);
         check_target(route, &key, problems);
+        if let Some(split) = route.get("split") {
+            check_split(root, split, &join(&key, "split"), problems);
+        }
         if let Some(redirect) = route.get("redirect") {
             check_redirect(redirect, &join(&key, "redirect"), problems);
         }
@@ -86,6 +89,28 @@ fn check_target(route: &Node, key: &str, problems: &mut Vec<Problem>) {
                 );
             }
         }
+    }
+}
+
+/// A split is between pools that there are, and somebody has to get something.
+fn check_split(root: &Node, split: &Node, key: &str, problems: &mut Vec<Problem>) {
+    let Some(pools) = split.get("pools") else { return };
+    let defined: Vec<&str> =
+        root.get("pool").map(Node::entries).unwrap_or_default().iter().map(|e| &*e.key).collect();
+    for entry in pools.entries().iter().filter(|entry| !defined.contains(&&*entry.key)) {
+        let key = join(&join(key, "pools"), &entry.key);
+        let message = format!("no pool is called `{}`", entry.key);
+        problems.push(
+            Problem::new(&key, entry.key_span.clone(), message)
+                .accepts(format!("one of {}", defined.join(", ")))
+                .suggests(&entry.key, defined.clone()),
+        );
+    }
+    if pools.entries().iter().all(|entry| entry.node.to_json() == json!(0)) {
+        problems.push(
+            Problem::new(&join(key, "pools"), pools.span.clone(), "no pool gets anything")
+                .accepts("at least one with a weight above 0, like { stable = 90, canary = 10 }"),
+        );
     }
 }
 

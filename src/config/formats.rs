@@ -14,6 +14,7 @@ use super::observe::{AccessLogTarget, FilePath};
 use super::pool::{BackendEntry, HashSource, LoadFactor};
 use super::route::{Host, PathPrefix};
 use super::secret::Secret;
+use super::split::SplitBy;
 use crate::types::ids::RouteId;
 use crate::types::pattern::Pattern;
 use crate::types::template::Template;
@@ -67,6 +68,7 @@ pub const FORMATS: &[FormatRow] = &[
     row::<Pattern>(),
     row::<Secret>(),
     row::<Address>(),
+    row::<SplitBy>(),
     row::<StatusSet>(),
 ];
 

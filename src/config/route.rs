@@ -3,6 +3,7 @@
 use super::answer::{FixedAnswer, Redirect};
 use super::edits::{Rewrite, RouteHeaders};
 use super::matching::RouteMatch;
+use super::split::Split;
 use crate::types::ids::{FilterId, PoolId, RouteId};
 use crate::types::text::{TextValue, text_value};
 use crate::types::units::{Percent, Period};
@@ -32,10 +33,13 @@ pub struct Route {
     ///    are best told apart by host and path.
     #[serde(default, rename = "match")]
     pub matches: RouteMatch,
-    /// The pool that its requests go to. A route has exactly one of `pool`, `redirect` and
-    /// `answer`.
+    /// The pool that its requests go to. A route has exactly one of `pool`, `split`, `redirect`
+    /// and `answer`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<PoolId>,
+    /// The pools that share its requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
     /// Where clients are sent instead. A gRPC call, which knows no redirects, gets its status 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirect: Option<Redirect>,

@@ -92,6 +92,7 @@ pub fn snapshot(
     generation: &Arc<Generation>,
     means: &mut Means<'_>,
 ) -> Result<Compiled, CompileError> {
+    means.kept.begin();
     let pools::Compiled { pools, plans } = pools::compile(config, means)?;
     let snapshot = routes::compile(config, &pools, generation, means)?;
     Ok(Compiled { snapshot, pools: plans })

@@ -7,10 +7,11 @@ use super::compile::CompileError;
 use crate::data::listener::Counts;
 use crate::data::pool::sticky::tag_of;
 use crate::data::pool::{Backend, BackendState, Live};
+use crate::data::split::SplitLive;
 use crate::observe::metrics::{
     BACKEND_IN_FLIGHT, CONNECTIONS_ACCEPTED, CONNECTIONS_OPEN, MetricError, Metrics,
 };
-use crate::types::ids::{ListenerId, PoolId};
+use crate::types::ids::{ListenerId, PoolId, RouteId};
 use crate::types::moment::Moment;
 use aws_lc_rs::error::Unspecified;
 use std::collections::HashMap;
@@ -27,6 +28,9 @@ const GRACE: Duration = Duration::from_secs(60);
 pub struct Kept {
     backends: HashMap<(PoolId, SocketAddr), Record>,
     lives: HashMap<PoolId, Arc<Live>>,
+    splits: HashMap<RouteId, Arc<SplitLive>>,
+    /// Weights of splits in the config that was compiled last.
+    weights: Vec<(Arc<SplitLive>, Vec<(PoolId, u32)>)>,
     counts: HashMap<ListenerId, Arc<Counts>>,
     changed: Arc<Notify>,
     /// What signs tokens of pools that name no key.
@@ -89,6 +93,26 @@ impl Kept {
         Ok(key)
     }
 
+    /// What is shared about the split of a route, as it was or new. The weights count when
+    /// the config is in use.
+    pub fn split(&mut self, route: &RouteId, weights: Vec<(PoolId, u32)>) -> Arc<SplitLive> {
+        let live = Arc::clone(self.splits.entry(route.clone()).or_default());
+        self.weights.push((Arc::clone(&live), weights));
+        live
+    }
+
+    /// A config is compiled anew: what the last one wanted does not count.
+    pub fn begin(&mut self) {
+        self.weights.clear();
+    }
+
+    /// The config that was compiled last is in use from now on.
+    pub fn commit(&mut self) {
+        for (live, weights) in self.weights.drain(..) {
+            live.set(weights);
+        }
+    }
+
     /// Told when something happens to a backend of any pool.
     #[must_use]
     pub fn changed(&self) -> Arc<Notify> {
@@ -130,6 +154,7 @@ impl Kept {
             now.duration_since(record.seen) < GRACE
         });
         self.lives.retain(|_, live| Arc::strong_count(live) > 1);
+        self.splits.retain(|_, live| Arc::strong_count(live) > 1);
         self.counts.retain(|_, counts| Arc::strong_count(counts) > 1);
     }
 }

@@ -271,6 +271,7 @@ impl Reloader {
         self.number = generation.number;
         self.generations.add(&generation);
         self.pools.apply(compiled.pools, &mut means);
+        self.kept.commit();
         self.publisher.publish(compiled.snapshot);
         let workers = self.workers.as_deref();
         self.listeners.apply(prepared, &config, workers, &self.metrics)?;

@@ -23,6 +23,8 @@ pub mod target;
 // 3 the route's filters and edits; 9 the same on the answer
 pub mod chain;
 pub mod edits;
+// 5 which pool
+pub mod split;
 // 6 which backend
 pub mod balance;
 pub mod pool;

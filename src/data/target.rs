@@ -5,6 +5,7 @@
 
 use super::pool::Pool;
 use super::refusal::Refusal;
+use super::split::Split;
 use crate::wire::request::is_host_byte;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
@@ -15,6 +16,8 @@ use vanne_filters::RequestHead;
 pub enum Target {
     /// To a backend of this pool.
     Pool(Arc<Pool>),
+    /// To a backend of one of these pools.
+    Split(Split),
     /// Back, to be asked elsewhere.
     Redirect(Redirect),
     /// Back, with this answer.
@@ -27,7 +30,7 @@ impl Target {
     pub fn pool(&self) -> Option<&Arc<Pool>> {
         match self {
             Self::Pool(pool) => Some(pool),
-            Self::Redirect(_) | Self::Answer(_) => None,
+            Self::Split(_) | Self::Redirect(_) | Self::Answer(_) => None,
         }
     }
 }

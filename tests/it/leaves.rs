@@ -174,6 +174,8 @@ const LEAVES: &[(&str, &str)] = &[
     ("route[].rewrite.path_prefix", "a_path_is_rewritten_on_its_way_and_not_in_the_log"),
     ("route[].rewrite.path_regex", "a_path_is_rewritten_on_its_way_and_not_in_the_log"),
     ("route[].security_headers", "a_route_uses_the_security_headers_it_names"),
+    ("route[].split.by", "a_client_stays_on_its_side"),
+    ("route[].split.pools.*", "requests_are_shared_by_weight_and_weights_move_with_a_reload"),
     ("route[].timeouts.total", "a_request_longer_than_its_total_gives_504_before_the_head"),
     ("route[].timeouts.tunnel_idle", "a_silent_tunnel_is_closed_after_its_idle_limit"),
     ("security_headers.*.content_security_policy", "a_route_uses_the_security_headers_it_names"),

@@ -39,6 +39,7 @@ mod retries;
 mod rewriting;
 mod routing;
 mod settings;
+mod split;
 mod sticky;
 mod streaming;
 mod targets;

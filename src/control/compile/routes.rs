@@ -1,14 +1,17 @@
 //! Routes: the config's list of routes → the table that requests look theirs up in.
 
 use super::{CompileError, Means, Pools, dangling, edits, matching};
-use crate::config::{self, Config, FieldValue, FilePath, Scheme};
+use crate::config::{self, Config, FieldValue, FilePath, Scheme, SplitBy};
 use crate::data::chain::Chain;
 use crate::data::generation::Generation;
 use crate::data::mirror::{Mirror, Mirrored};
+use crate::data::pool::HashOn;
 use crate::data::route::RouteTable;
 use crate::data::snapshot::{Route, RouteMetrics, Snapshot};
+use crate::data::split::{By, Split};
 use crate::data::target::{FixedAnswer, Redirect, RedirectParts, RedirectTo, Target};
 use crate::observe::metrics::{MIRRORED, Metrics, REQUEST_DURATION, REQUESTS};
+use crate::types::hash::stable;
 use crate::types::ids::{FilterId, PoolId};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
@@ -26,14 +29,14 @@ pub(super) fn compile(
     config: &Config,
     pools: &Pools,
     generation: &Arc<Generation>,
-    means: &Means<'_>,
+    means: &mut Means<'_>,
 ) -> Result<Snapshot, CompileError> {
     let default_chain = chain(None, config)?;
     let mut routes = RouteTable::default();
     for (index, route) in config.route.iter().enumerate() {
         let compiled = Route {
             id: route.name.clone(),
-            target: target(route, index, pools)?,
+            target: target(route, index, pools, means)?,
             chain: match &route.security_headers {
                 None => default_chain.clone(),
                 named => chain(named.as_ref(), config)?,
@@ -51,7 +54,15 @@ pub(super) fn compile(
 }
 
 /// Where the requests of `route`, which is at `index`, go.
-fn target(route: &config::Route, index: usize, pools: &Pools) -> Result<Target, CompileError> {
+fn target(
+    route: &config::Route,
+    index: usize,
+    pools: &Pools,
+    means: &mut Means<'_>,
+) -> Result<Target, CompileError> {
+    if let Some(config) = &route.split {
+        return split(route, config, pools, means).map(Target::Split);
+    }
     match (&route.pool, &route.redirect, &route.answer) {
         (Some(id), ..) => {
             let pool = pools.get(id).ok_or_else(|| dangling("pool", id))?;
@@ -61,6 +72,29 @@ fn target(route: &config::Route, index: usize, pools: &Pools) -> Result<Target, 
         (None, None, Some(answer)) => fixed(answer, index).map(Target::Answer),
         (None, None, None) => Err(dangling("the target of route", &route.name)),
     }
+}
+
+/// The pools that share the requests of `route`.
+fn split(
+    route: &config::Route,
+    config: &config::Split,
+    pools: &Pools,
+    means: &mut Means<'_>,
+) -> Result<Split, CompileError> {
+    let mut shares = Vec::with_capacity(config.pools.len());
+    for id in config.pools.keys() {
+        let pool = pools.get(id).ok_or_else(|| dangling("pool", id))?;
+        shares.push((Arc::clone(pool), stable(id.as_str().as_bytes())));
+    }
+    let weights = config.pools.iter().map(|(id, weight)| (id.clone(), (*weight).into()));
+    let live = means.kept.split(&route.name, weights.collect());
+    let by = match &config.by {
+        SplitBy::Request => By::Request,
+        SplitBy::Ip => By::Client(HashOn::Address),
+        SplitBy::Cookie(name) => By::Cookie(name.as_str().into()),
+        SplitBy::Header(name) => By::Client(HashOn::Header(name.as_str().into())),
+    };
+    Ok(Split { pools: shares, by, live })
 }
 
 /// Who gets copies of the requests of `route`.
@@ -154,7 +188,7 @@ fn route_metrics(
     route: &config::Route,
     metrics: &Arc<Metrics>,
 ) -> Result<RouteMetrics, CompileError> {
-    // No pool is called so.
+    // No pool is called so; which of a split it was says `vanne_attempts_total`.
     let pool = route.pool.as_ref().map_or("-", PoolId::as_str);
     let labels = |class| [route.name.as_str(), pool, class];
     let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];

@@ -8,6 +8,7 @@ use crate::data::listener::{admit, client, redirect};
 use crate::data::pool::Pool;
 use crate::data::pool::sticky::Seen;
 use crate::data::refusal::Refusal;
+use crate::data::split::Split;
 use crate::data::target::Target;
 use crate::data::upstream::{Protocol, forward};
 use std::net::IpAddr;
@@ -42,8 +43,10 @@ impl Exchange {
             return self.refuse(Refusal::NoRoute, now);
         };
         self.snapshot = None;
-        if let Some(pool) = route.target.pool() {
-            self.prepare(head, pool);
+        match &route.target {
+            Target::Pool(pool) => self.prepare(head, pool),
+            Target::Split(split) => self.prepare_split(head, split),
+            Target::Redirect(_) | Target::Answer(_) => {}
         }
         let verdict = route.chain.on_request(head, &mut self.request_edits);
         let values = Values { client: sender, host: head.host(), id: &self.id_value };
@@ -51,11 +54,22 @@ impl Exchange {
         self.route = Some(Arc::clone(&route));
         match (verdict, &route.target) {
             (Verdict::Reject(rejection), _) => self.refuse(Refusal::Filter(rejection), now),
-            (Verdict::Continue, Target::Pool(_)) => self.first_attempt(now),
+            (Verdict::Continue, Target::Split(_)) if self.pool.is_none() => {
+                self.refuse(Refusal::NoWeight, now)
+            }
+            (Verdict::Continue, Target::Pool(_) | Target::Split(_)) => self.first_attempt(now),
             (Verdict::Continue, Target::Redirect(redirect)) => {
                 self.redirect_by(redirect, head, now)
             }
             (Verdict::Continue, Target::Answer(fixed)) => self.answer_by(fixed, now),
+        }
+    }
+
+    /// Chooses the pool of a split and gets ready for it.
+    fn prepare_split(&mut self, head: &RequestHead<'_>, split: &Split) {
+        if let Some(chosen) = split.choose(head, self.sender(), self.id.as_random()) {
+            self.prepare(head, &chosen.pool);
+            self.cookie = chosen.cookie;
         }
     }
 

@@ -149,6 +149,8 @@ pub struct Exchange {
     key: u64,
     /// What it says of its session, where clients are sticky.
     seen: Option<Seen>,
+    /// A cookie that its client is to get.
+    cookie: Option<HeaderValue>,
     /// Its place in the queue, while it waits there.
     ticket: Option<Arc<Ticket>>,
     is_websocket: bool,
@@ -204,6 +206,7 @@ impl Exchange {
             pool: None,
             key: 0,
             seen: None,
+            cookie: None,
             ticket: None,
             is_websocket: false,
             is_mirrored: AtomicBool::new(false),

@@ -2,6 +2,7 @@
 
 use super::Exchange;
 use crate::data::pool::{Out, Place, Pool};
+use http::header;
 use std::sync::Arc;
 
 /// What the client's own backend has for it.
@@ -36,8 +37,12 @@ impl Exchange {
         }
     }
 
-    /// Tells the client which backend it has from now on, where that is new.
+    /// Tells the client which backend it has from now on, and which side of a split, where that
+    /// is new.
     pub(super) fn stick(&mut self) {
+        if let Some(cookie) = self.cookie.take() {
+            self.response_edits.add(header::SET_COOKIE, cookie);
+        }
         let (Some(pool), Some(seen)) = (&self.pool, self.seen) else { return };
         let (Some(sticky), Some(attempt)) = (&pool.sticky, self.attempts.last()) else { return };
         let (tag, now, is_https) = (attempt.backend.tag, self.started_wall, self.is_https());
