@@ -15,6 +15,9 @@ pub(super) fn resolve(config: &mut Config, folder: &Path) {
             *path = folder.join(&path);
         }
     }
+    for FilePath(path) in config.pool.values_mut().filter_map(|pool| pool.backends_file.as_mut()) {
+        *path = folder.join(&path);
+    }
     for sticky in config.pool.values_mut().filter_map(|pool| pool.sticky.as_mut()) {
         if let Some(FilePath(path)) = &mut sticky.key_file {
             *path = folder.join(&path);

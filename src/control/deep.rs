@@ -2,8 +2,9 @@
 
 use super::certs::Keeper;
 use super::compile::routes;
+use super::discovery;
 use super::wire;
-use crate::config::Config;
+use crate::config::{Config, FilePath};
 use crate::types::clock;
 
 /// All that is wrong: the key that names the file, and what is wrong with it.
@@ -20,10 +21,15 @@ pub fn problems(config: &Config) -> Vec<(String, String)> {
         Ok(_) => None,
         Err(error) => Some((error.key().unwrap_or("pool").to_owned(), error.to_string())),
     });
+    let files =
+        config.pool.iter().filter_map(|(id, pool)| Some((id, pool.backends_file.as_ref()?)));
+    let of_files = files.filter_map(|(id, FilePath(path))| {
+        Some((format!("pool.{id}.backends_file"), discovery::file::read(path).err()?))
+    });
     let answers = config.route.iter().enumerate();
     let of_answers = answers.filter_map(|(index, route)| {
         let error = routes::fixed(route.answer.as_ref()?, index).err()?;
         Some((error.key().unwrap_or("route").to_owned(), error.to_string()))
     });
-    of_listeners.chain(of_pools).chain(of_answers).collect()
+    of_listeners.chain(of_pools).chain(of_files).chain(of_answers).collect()
 }

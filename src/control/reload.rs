@@ -5,6 +5,8 @@
 //! about a backend or a listener that stays is carried over ([`Kept`]).
 
 use super::compile::{self, Means};
+use super::discovery::Pushed;
+use super::health::Finding;
 use super::kept::Kept;
 use super::listeners::Listeners;
 use super::pools::Pools;
@@ -268,7 +270,7 @@ impl Reloader {
         let prepared = self.listeners.prepare(&config, &mut means, wall)?;
         self.number = generation.number;
         self.generations.add(&generation);
-        self.pools.apply(compiled.pools, Moment::of(now));
+        self.pools.apply(compiled.pools, &mut means);
         self.publisher.publish(compiled.snapshot);
         let workers = self.workers.as_deref();
         self.listeners.apply(prepared, &config, workers, &self.metrics)?;
@@ -321,6 +323,20 @@ impl Reloader {
     #[must_use]
     pub fn changed(&self) -> Arc<Notify> {
         self.kept.changed()
+    }
+
+    /// Takes in what a source found.
+    pub fn found(&mut self, pushed: Pushed) {
+        let mut means = Means { metrics: &self.metrics, kept: &mut self.kept, now: clock::now() };
+        self.pools.found(pushed, &mut means);
+    }
+
+    /// Takes in what probes found.
+    pub fn checked(&mut self, findings: impl Iterator<Item = Finding>) {
+        let now = Moment::of(clock::now());
+        for finding in findings {
+            self.pools.checked(&finding, now);
+        }
     }
 
     /// What has to be done now and then: certificates are looked at, old records forgotten.

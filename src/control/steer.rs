@@ -41,6 +41,7 @@ pub async fn steer(
     let mut ticks = 0;
     let changed = reloader.changed();
     let mut pools_due = None;
+    let mut told = reloader.pools.run(fastrand::Rng::new());
     loop {
         if is_watching {
             watch.over(&reloader.files());
@@ -53,13 +54,18 @@ pub async fn steer(
             _ = hangups.recv() => reloader.reload("SIGHUP").map(drop),
             () = watch.changed(), if is_watching => reloader.reload_if_changed().map(drop),
             () = pools_call(&changed, pools_due) => Ok(()),
+            Some(pushed) = told.found.recv() => {
+                reloader.found(pushed);
+                Ok(())
+            }
+            Some(finding) = told.checked.recv() => {
+                let more = std::iter::from_fn(|| told.checked.try_recv().ok());
+                reloader.checked(std::iter::once(finding).chain(more));
+                Ok(())
+            }
             _ = tend.tick() => {
-                reloader.tend();
                 ticks += 1;
-                match is_watching && ticks % LOOK_EVERY == 0 {
-                    true => look(&mut reloader),
-                    false => Ok(()),
-                }
+                tick(&mut reloader, is_watching && ticks % LOOK_EVERY == 0)
             }
         };
         pools_due = reloader.pools.tend(Moment::of(clock::now()));
@@ -97,6 +103,12 @@ async fn pools_call(changed: &Notify, due: Option<Moment>) {
         () = changed.notified() => {}
         () = time => {}
     }
+}
+
+/// Does what is to be done now and then.
+fn tick(reloader: &mut Reloader, looks: bool) -> Result<(), MetricError> {
+    reloader.tend();
+    if looks { look(reloader) } else { Ok(()) }
 }
 
 /// Looks at the files, and at what was refused, without having been told of a change.

@@ -22,6 +22,7 @@ mod draining;
 mod edge;
 mod grpc;
 mod headers;
+mod health;
 mod http2;
 mod leaves;
 mod matching;

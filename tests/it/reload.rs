@@ -83,7 +83,10 @@ async fn vanne_reload_prints_what_came_of_it() {
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("did you mean `address`?"), "{}", said(&output));
     assert!(said(&output).contains("refused: generation 2 is in use"), "{}", said(&output));
-    assert!(vanne.process_log().contains("the old one stays in use"));
+    eventually("it is in the log", || {
+        vanne.process_log().contains("the old one stays in use").then_some(())
+    })
+    .await;
     vanne.metric_is("vanne_config_reload_success", &[], 0.0).await;
     assert_eq!(get(vanne.http, "/").await.status(), 503, "the old one is in use");
     let nobody = Command::new(binary()).args(["reload", "--socket", "/nowhere"]).output().unwrap();

@@ -64,7 +64,8 @@ impl FromStr for BackendEntry {
     fn from_str(text: &str) -> Result<Self, InvalidEntry> {
         let mut words = text.split_ascii_whitespace();
         let address = words.next().ok_or(InvalidEntry::Empty)?;
-        let address = address.parse().map_err(|_no| InvalidEntry::Address(address.to_owned()))?;
+        let parsed = address.parse().ok().filter(|address: &SocketAddr| address.port() != 0);
+        let address = parsed.ok_or_else(|| InvalidEntry::Address(address.to_owned()))?;
         let mut entry = Self::at(address);
         for word in words {
             entry.add(word).ok_or_else(|| InvalidEntry::Word(word.to_owned()))?;
@@ -108,6 +109,7 @@ mod tests {
             ("", "not a backend"),
             ("localhost:80", "`localhost:80` is not an address"),
             ("10.0.0.1", "`10.0.0.1` is not an address"),
+            ("10.0.0.1:0", "`10.0.0.1:0` is not an address"),
             ("10.0.0.1:80 weight=1001", "`weight=1001` is not known here"),
             ("10.0.0.1:80 max_requests=0", "`max_requests=0` is not known here"),
             ("10.0.0.1:80 Backup", "`Backup` is not known here"),

@@ -10,6 +10,8 @@ pub use rules::{
 };
 pub use sticky::{SameSiteName, Sticky, WhenDraining, WhenFull};
 
+use super::discovery::Dns;
+use super::health::HealthCheck;
 use super::observe::FilePath;
 use super::route::Host;
 use crate::types::ids::PoolId;
@@ -30,6 +32,17 @@ pub struct Pool {
     /// (used when none of the others can be). An empty list is allowed: requests then get 503
     /// `no_backend`.
     pub backends: Vec<BackendEntry>,
+    /// A file of more backends, one a line, written as above; `#` begins a comment. It is
+    /// watched: a change counts at once, and one with a mistake changes nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backends_file: Option<FilePath>,
+    /// More backends, which a name in DNS stands for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Dns>,
+    /// Active health: backends are asked whether they are well, and left out while they are
+    /// not. One that was not asked yet counts as well. Without it: nobody asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthCheck>,
     /// Another pool, for requests that nobody here takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup_pool: Option<PoolId>,
@@ -70,6 +83,9 @@ impl Default for Pool {
             algorithm: AlgorithmName::RoundRobin,
             hash: Hash::default(),
             backends: Vec::new(),
+            backends_file: None,
+            dns: None,
+            health: None,
             backup_pool: None,
             max_requests: None,
             queue: PoolQueue::default(),

@@ -78,9 +78,6 @@ fn parse(text: &str) -> Result<Vec<Found>, (usize, String)> {
         let entry = line.parse::<BackendEntry>();
         let entry = entry.map_err(|error| (number, error.to_string()))?;
         let address = entry.address;
-        if address.port() == 0 {
-            return Err((number, format!("{address} has no port: expected one above 0")));
-        }
         if let Some(first) = lines.insert(address, number) {
             let why = format!("{address} is on line {first}, too: expected each once");
             return Err((number, why));
@@ -140,7 +137,7 @@ mod tests {
             ("# none\n\n", 0, "holds no backend"),
             ("10.0.0.1:80\nlocalhost:80", 2, "`localhost:80` is not an address: expected an IP"),
             ("10.0.0.1", 1, "`10.0.0.1` is not an address"),
-            ("10.0.0.1:0", 1, "10.0.0.1:0 has no port"),
+            ("10.0.0.1:0", 1, "`10.0.0.1:0` is not an address"),
             ("10.0.0.1:80 weight=1001", 1, "`weight=1001` is not known here: expected weight=0"),
             ("10.0.0.1:80 Backup", 1, "`Backup` is not known here"),
             ("10.0.0.1:80\n\n10.0.0.1:80 backup", 3, "10.0.0.1:80 is on line 1, too"),

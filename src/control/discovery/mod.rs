@@ -1,4 +1,4 @@
-//! Discovery: where the backends of a pool come from.
+//! Discovery: where backends of a pool come from that its config does not name.
 //!
 //! A source is started with what its pool says and pushes the whole list whenever the answer
 //! changes: nobody polls it, and nothing is lost when two changes become one. Nothing that it
@@ -12,7 +12,6 @@
 
 mod dns;
 pub mod file;
-mod fixed;
 
 use super::task::Task;
 use crate::config;
@@ -77,8 +76,6 @@ pub enum State {
 /// What a pool says about where its backends come from.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Origin {
-    /// Its `backends`.
-    pub backends: Vec<Found>,
     /// Its `backends_file`.
     pub backends_file: Option<PathBuf>,
     /// Its `dns`.
@@ -95,11 +92,8 @@ pub struct SourceRow {
 }
 
 /// All kinds of sources, in alphabetical order.
-pub const SOURCES: &[SourceRow] = &[
-    SourceRow { name: "dns", run: dns::run },
-    SourceRow { name: "file", run: file::run },
-    SourceRow { name: "fixed", run: fixed::run },
-];
+pub const SOURCES: &[SourceRow] =
+    &[SourceRow { name: "dns", run: dns::run }, SourceRow { name: "file", run: file::run }];
 
 /// Tells sources apart: a late push of one that was dropped is not of the one that came after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -259,26 +253,21 @@ mod tests {
         let dns =
             serde_json::json!({ "name": name_text(&name), "port": 80, "servers": ["127.0.0.1:1"] });
         let origin = Origin {
-            backends: vec![Found::at("10.0.0.1:80".parse().unwrap())],
             backends_file: Some(folder.path().join("none")),
             dns: Some(serde_json::from_value(dns).unwrap()),
         };
         let (to, mut pushed) = mpsc::channel(8);
         let sources = start(&origin, &to);
         drop(to);
-        assert_eq!(
-            sources.iter().map(|source| source.name).collect::<Vec<_>>(),
-            ["dns", "file", "fixed"]
-        );
+        assert_eq!(sources.iter().map(|source| source.name).collect::<Vec<_>>(), ["dns", "file"]);
         let mut said = Vec::new();
         for _ in &sources {
             said.push(pushed.recv().await.unwrap());
         }
         for source in &sources {
             let update = &said.iter().find(|one| one.source == source.id).unwrap().update;
-            let is_fixed = source.name == "fixed";
-            assert_eq!(update.state == State::Fresh, is_fixed, "{} {update:?}", source.name);
-            assert_eq!(update.backends.len(), usize::from(is_fixed));
+            assert_ne!(update.state, State::Fresh, "{} {update:?}", source.name);
+            assert!(update.backends.is_empty(), "{} {update:?}", source.name);
         }
         drop(sources);
         assert_eq!(pushed.recv().await, None, "a source has not ended");

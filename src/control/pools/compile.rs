@@ -1,8 +1,12 @@
 //! A pool's rules and members, from its config.
 
 use super::members::{Listed, Plan};
-use crate::config::{self, FilePath, HashSource, RetryOn, SameSiteName, WhenDraining, WhenFull};
+use crate::config::{
+    self, BackendEntry, FilePath, HashSource, RetryOn, SameSiteName, WhenDraining, WhenFull,
+};
 use crate::control::compile::{CompileError, Means, dangling};
+use crate::control::discovery::Origin;
+use crate::control::health::Check;
 use crate::control::wire;
 use crate::data::balance;
 use crate::data::outcome::Outcome;
@@ -14,7 +18,7 @@ use crate::observe::metrics::{
 };
 use crate::types::ids::PoolId;
 use http::HeaderName;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// Characters of a key that signs tokens, at least.
@@ -86,25 +90,21 @@ impl Compiled {
 
 fn plan(id: &PoolId, config: &config::Pool, means: &mut Means<'_>) -> Result<Plan, CompileError> {
     let metrics = means.metrics;
-    let mut listed = Vec::with_capacity(config.backends.len());
-    for entry in &config.backends {
-        let labels = [id.as_str(), &entry.address.to_string()];
-        listed.push(Listed {
-            backend: means.kept.backend(id, entry.address, metrics, means.now)?,
-            weight: entry.weight.into(),
-            overridden: None,
-            limit: entry.max_requests.or(config.max_requests).unwrap_or(u32::MAX),
-            is_backup: entry.is_backup,
-            up: metrics.gauge(&BACKEND_UP, &labels)?,
-            held: metrics.hold(&BACKEND_UP, &labels),
-        });
-    }
     let name = config.algorithm.as_str();
     let labels = [id.as_str()];
+    let limit = config.max_requests.unwrap_or(u32::MAX);
+    let check = config.health.as_ref().map(|health| Check::compile(id, health, config));
     Ok(Plan {
         id: id.clone(),
+        listed: listed(id, &config.backends, limit, means)?,
         live: means.kept.live(id),
-        listed,
+        fixed: config.backends.clone(),
+        limit,
+        origin: Origin {
+            backends_file: config.backends_file.as_ref().map(|FilePath(path)| path.clone()),
+            dns: config.dns.clone(),
+        },
+        check: check.transpose()?.map(Arc::new),
         algorithm: balance::by_name(name).ok_or_else(|| dangling("algorithm", &name))?,
         load_max: config.hash.load_max.map(|factor| factor.0),
         slow_start: config.slow_start.map(|period| period.as_duration()),
@@ -113,6 +113,34 @@ fn plan(id: &PoolId, config: &config::Pool, means: &mut Means<'_>) -> Result<Pla
         panic: metrics.gauge(&POOL_PANIC, &labels)?,
         held: vec![metrics.hold(&POOL_ACTIVE, &labels), metrics.hold(&POOL_PANIC, &labels)],
     })
+}
+
+/// The backends of `entries` in the pool `id`, as they are known or new; of two with one
+/// address the first.
+///
+/// # Errors
+/// When a metric cannot be made.
+pub(super) fn listed(
+    id: &PoolId,
+    entries: &[BackendEntry],
+    limit: u32,
+    means: &mut Means<'_>,
+) -> Result<Vec<Listed>, MetricError> {
+    let mut seen = HashSet::with_capacity(entries.len());
+    let mut listed = Vec::with_capacity(entries.len());
+    for entry in entries.iter().filter(|entry| seen.insert(entry.address)) {
+        let labels = [id.as_str(), &entry.address.to_string()];
+        listed.push(Listed {
+            backend: means.kept.backend(id, entry.address, means.metrics, means.now)?,
+            weight: entry.weight.into(),
+            overridden: None,
+            limit: entry.max_requests.unwrap_or(limit),
+            is_backup: entry.is_backup,
+            up: means.metrics.gauge(&BACKEND_UP, &labels)?,
+            held: means.metrics.hold(&BACKEND_UP, &labels),
+        });
+    }
+    Ok(listed)
 }
 
 fn hash_on(source: &HashSource) -> HashOn {

@@ -4,6 +4,9 @@
 //! have a weight; the backups; with a panic threshold that is not reached, all that no
 //! operator took out; nobody, for a reason that is named.
 
+use crate::config::BackendEntry;
+use crate::control::discovery::Origin;
+use crate::control::health::{Check, Finding, Verdict};
 use crate::data::balance::Algorithm;
 use crate::data::pool::{Backend, Idle, Live, Member, Members, Out};
 use crate::observe::metrics::Series;
@@ -41,8 +44,16 @@ pub struct Plan {
     pub id: PoolId,
     /// Where its members are published.
     pub live: Arc<Live>,
-    /// Who is listed, in that order.
+    /// Who is listed, in that order: what the config names, then what sources found.
     pub listed: Vec<Listed>,
+    /// What the config names.
+    pub fixed: Vec<BackendEntry>,
+    /// Requests that a backend may work on at once if nothing else is said.
+    pub limit: u32,
+    /// Where others come from.
+    pub origin: Origin,
+    /// How they are checked, if they are.
+    pub check: Option<Arc<Check>>,
     /// How it chooses.
     pub algorithm: &'static Algorithm,
     /// The most load that one may have, in hundredths of the mean.
@@ -110,6 +121,27 @@ impl Plan {
             }
         }
         next
+    }
+
+    /// Takes in what a probe found.
+    pub fn judge(&self, finding: &Finding, now: Moment) {
+        let is_down = finding.verdict == Verdict::Down;
+        let backends = self.listed.iter().map(|listed| &listed.backend);
+        for backend in backends.filter(|backend| backend.address == finding.address) {
+            let (pool, reason) = (&self.id, &finding.reason);
+            if !backend.state.mark(Out::Unhealthy, is_down) {
+                continue;
+            }
+            if is_down {
+                tracing::warn!(%pool, backend = %backend.name, %reason, "backend is down");
+            } else {
+                tracing::info!(%pool, backend = %backend.name, %reason, "backend is up");
+                // What live traffic held against it is over too.
+                self.live.readmit(backend, true, now);
+                backend.state.begin(now);
+            }
+            self.live.touch();
+        }
     }
 
     /// Whether some backend comes up to its weight just now.
@@ -220,6 +252,10 @@ mod tests {
             id: "a".parse().unwrap(),
             live: Arc::new(Live::new(Arc::default())),
             listed: weights.iter().enumerate().map(listed).collect(),
+            fixed: Vec::new(),
+            limit: u32::MAX,
+            origin: Origin::default(),
+            check: None,
             algorithm: by_name("weighted").unwrap(),
             load_max: None,
             slow_start: Some(Duration::from_secs(10)),

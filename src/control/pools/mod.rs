@@ -8,13 +8,20 @@
 mod compile;
 mod members;
 mod overrides;
+mod producers;
 mod status;
 
 pub use compile::{Compiled, compile};
 pub use members::{Listed, Plan, members};
 pub use overrides::{Change, ChangeError, Override, Standing};
+pub use producers::{Producers, Told};
 pub use status::PoolStatus;
 
+use super::compile::Means;
+use super::discovery::Pushed;
+use super::health::{Finding, Verdict};
+use crate::config::BackendEntry;
+use crate::data::pool::Out;
 use crate::types::ids::PoolId;
 use crate::types::moment::Moment;
 use std::collections::BTreeMap;
@@ -30,16 +37,87 @@ pub struct Pools {
     plans: BTreeMap<PoolId, Plan>,
     /// What operators said of backends.
     overrides: BTreeMap<(PoolId, SocketAddr), Override>,
+    /// Who tells of backends, once the process runs.
+    producers: Option<Producers>,
     /// When slow starts are looked at again.
     next_step: Moment,
 }
 
 impl Pools {
+    /// Has sources and probes run from now on, on this runtime. Gives what they tell.
+    pub fn run(&mut self, rng: fastrand::Rng) -> Told {
+        let (producers, told) = Producers::new(rng);
+        let producers = self.producers.insert(producers);
+        producers.source(self.plans.values());
+        producers.check(self.plans.values());
+        told
+    }
+
     /// Uses `plans` from now on: publishes the members of each.
-    pub fn apply(&mut self, plans: Vec<Plan>, now: Moment) {
+    pub fn apply(&mut self, plans: Vec<Plan>, means: &mut Means<'_>) {
         self.plans = plans.into_iter().map(|plan| (plan.id.clone(), plan)).collect();
+        if let Some(producers) = &mut self.producers {
+            producers.source(self.plans.values());
+        }
         for id in self.plans.keys().cloned().collect::<Vec<_>>() {
-            self.enforce(&id, now);
+            self.list(&id, means);
+            self.enforce(&id, Moment::of(means.now));
+        }
+        self.check();
+    }
+
+    /// Takes in what a source found.
+    pub fn found(&mut self, pushed: Pushed, means: &mut Means<'_>) {
+        let keep = |producers: &mut Producers| producers.keep(pushed);
+        let Some(id) = self.producers.as_mut().and_then(keep) else { return };
+        self.list(&id, means);
+        self.check();
+        self.enforce(&id, Moment::of(means.now));
+    }
+
+    /// Takes in what a probe found.
+    pub fn checked(&self, finding: &Finding, now: Moment) {
+        for plan in self.plans.values() {
+            if plan.check.as_ref().is_some_and(|check| check.id == finding.check) {
+                plan.judge(finding, now);
+            }
+        }
+    }
+
+    /// Lists what the config names and what sources found.
+    fn list(&mut self, id: &PoolId, means: &mut Means<'_>) {
+        let (Some(plan), Some(producers)) = (self.plans.get_mut(id), &self.producers) else {
+            return;
+        };
+        let mut entries = plan.fixed.clone();
+        entries.extend(producers.found(id).map(|found| BackendEntry {
+            address: found.address,
+            weight: found.weight.unwrap_or(1),
+            is_backup: found.is_backup,
+            max_requests: found.max_requests,
+        }));
+        match compile::listed(id, &entries, plan.limit, means) {
+            Ok(listed) => plan.listed = listed,
+            Err(error) => tracing::error!(pool = %id, %error, "backends not listed"),
+        }
+        for backend in plan.listed.iter().map(|listed| &listed.backend) {
+            // Until the first result of a new check the last one of the old stands.
+            let is_down = match &plan.check {
+                None => Some(false),
+                Some(check) => {
+                    producers.verdict(backend.address, check.id).map(|v| v == Verdict::Down)
+                }
+            };
+            if let Some(is_down) = is_down {
+                backend.state.mark(Out::Unhealthy, is_down);
+            }
+        }
+    }
+
+    /// Has the backends that are listed checked, and no others.
+    fn check(&mut self) {
+        if let Some(producers) = &mut self.producers {
+            producers.check(self.plans.values());
         }
     }
 
@@ -61,11 +139,6 @@ impl Pools {
             next = [next, due, step].into_iter().flatten().min();
         }
         next
-    }
-
-    /// The pools, by name.
-    pub fn plans(&self) -> impl Iterator<Item = &Plan> {
-        self.plans.values()
     }
 
     /// The pool called `id`.

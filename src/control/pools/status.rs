@@ -1,6 +1,7 @@
 //! Status: what there is to tell of pools and their backends.
 
-use super::{Plan, Pools};
+use super::producers::SourceReport;
+use super::{Listed, Plan, Pools};
 use crate::data::pool::Idle;
 use crate::types::moment::Moment;
 use serde::Serialize;
@@ -23,8 +24,23 @@ pub struct PoolStatus {
     pub backup: bool,
     /// Requests that wait for a place.
     pub queued: usize,
+    /// Where its backends come from, besides the config.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceStatus>,
     /// Its backends.
     pub backends: Vec<BackendStatus>,
+}
+
+/// A source of backends, as it is.
+#[derive(Clone, Debug, Serialize)]
+pub struct SourceStatus {
+    /// Its kind.
+    pub source: &'static str,
+    /// How many backends it knows.
+    pub backends: usize,
+    /// Why these are what it said last, and not what it says now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale: Option<String>,
 }
 
 /// A backend, as it is.
@@ -44,6 +60,9 @@ pub struct BackendStatus {
     /// How fast it answers, in milliseconds (peak EWMA), if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<f32>,
+    /// What its last check said, if it is checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
     /// It is used when none of the others can be.
     pub backup: bool,
     /// What an operator said of it.
@@ -71,6 +90,22 @@ impl Pools {
         self.plans.values().map(|plan| self.pool_status(plan, now)).collect()
     }
 
+    fn source_status(&self, plan: &Plan) -> Vec<SourceStatus> {
+        let status = |report: SourceReport| SourceStatus {
+            source: report.name,
+            backends: report.backends,
+            stale: report.stale,
+        };
+        self.producers.iter().flat_map(|all| all.sources(&plan.id)).map(status).collect()
+    }
+
+    /// What the last check of a backend said.
+    fn last_check(&self, plan: &Plan, listed: &Listed) -> Option<String> {
+        let check = plan.check.as_ref()?;
+        let report = self.producers.as_ref()?.report(listed.backend.address, check.id)?;
+        report.last.as_ref().map(|last| last.reason.clone())
+    }
+
     fn pool_status(&self, plan: &Plan, now: Moment) -> PoolStatus {
         let members = plan.live.members();
         let idle = match members.idle {
@@ -88,6 +123,7 @@ impl Pools {
             panic: members.is_panic(),
             backup: members.is_backup,
             queued: plan.live.queue.len(),
+            sources: self.source_status(plan),
             backends: plan
                 .listed
                 .iter()
@@ -102,6 +138,7 @@ impl Pools {
                         in_flight: state.in_flight(),
                         max_requests: (listed.limit < u32::MAX).then_some(listed.limit),
                         latency_ms: state.latency.known(now).map(|known| known.seconds * 1000.0),
+                        check: self.last_check(plan, listed),
                         backup: listed.is_backup,
                         set: self.overrides.get(&key).map(|set| OverrideStatus {
                             owner: set.owner.clone(),

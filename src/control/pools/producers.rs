@@ -1,0 +1,148 @@
+//! Producers: who tells of backends without being asked: sources and checks.
+//!
+//! Sources run for as long as what a pool says of them stays the same; probes for as long as
+//! some pool checks that address that way. What they said last is kept, so that a reload does
+//! not forget it.
+
+use super::members::Plan;
+use crate::control::discovery::{self, Found, Origin, Pushed, Source, State};
+use crate::control::health::{CheckId, Finding, Prober, Report, Target, Verdict};
+use crate::types::ids::PoolId;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// How much may be pushed and not yet looked at.
+const WAITING_MAX: usize = 1024;
+
+/// Sources and probes of the pools in use.
+pub struct Producers {
+    sources: BTreeMap<PoolId, Sources>,
+    prober: Prober,
+    pushing: mpsc::Sender<Pushed>,
+}
+
+/// What is told: to be read by who owns the pools.
+pub struct Told {
+    /// What sources found.
+    pub found: mpsc::Receiver<Pushed>,
+    /// What probes found.
+    pub checked: mpsc::Receiver<Finding>,
+}
+
+/// The sources of one pool.
+struct Sources {
+    origin: Origin,
+    running: Vec<Running>,
+}
+
+struct Running {
+    source: Source,
+    backends: Vec<Found>,
+    /// Why what is known may be old, if it may.
+    stale: Option<String>,
+}
+
+/// What there is to tell of a source.
+pub struct SourceReport {
+    /// Its kind.
+    pub name: &'static str,
+    /// How many backends it knows.
+    pub backends: usize,
+    /// Why what is known may be old, if it may.
+    pub stale: Option<String>,
+}
+
+impl Producers {
+    /// Nobody yet. To be called on the runtime that they are to run on.
+    #[must_use]
+    pub fn new(rng: fastrand::Rng) -> (Self, Told) {
+        let (pushing, found) = mpsc::channel(WAITING_MAX);
+        let (findings, checked) = mpsc::channel(WAITING_MAX);
+        let prober = Prober::new(findings, rng);
+        let producers = Self { sources: BTreeMap::new(), prober, pushing };
+        (producers, Told { found, checked })
+    }
+
+    /// Runs the sources that `plans` name, and no others.
+    pub fn source<'a>(&mut self, plans: impl Iterator<Item = &'a Plan>) {
+        let mut before = std::mem::take(&mut self.sources);
+        for plan in plans.filter(|plan| plan.origin != Origin::default()) {
+            let kept = before.remove(&plan.id).filter(|kept| kept.origin == plan.origin);
+            let sources = kept.unwrap_or_else(|| {
+                let start = |source| Running { source, backends: Vec::new(), stale: None };
+                let running = discovery::start(&plan.origin, &self.pushing);
+                Sources {
+                    origin: plan.origin.clone(),
+                    running: running.into_iter().map(start).collect(),
+                }
+            });
+            self.sources.insert(plan.id.clone(), sources);
+        }
+    }
+
+    /// Checks the backends that `plans` list, and no others.
+    pub fn check<'a>(&mut self, plans: impl Iterator<Item = &'a Plan> + Clone) {
+        let targets = plans.filter_map(|plan| Some((plan, plan.check.as_ref()?)));
+        let targets: Vec<Target> = targets
+            .flat_map(|(plan, check)| {
+                let target = |address| Target { address, check: Arc::clone(check) };
+                plan.listed.iter().map(move |listed| target(listed.backend.address))
+            })
+            .collect();
+        self.prober.set(targets);
+    }
+
+    /// Keeps what a source pushed. Gives its pool, if it is of one still.
+    pub fn keep(&mut self, pushed: Pushed) -> Option<PoolId> {
+        let Pushed { source, update } = pushed;
+        let of = |running: &&mut Running| running.source.id == source;
+        let (id, running) = self
+            .sources
+            .iter_mut()
+            .find_map(|(id, sources)| Some((id.clone(), sources.running.iter_mut().find(of)?)))?;
+        let (name, count) = (running.source.name, update.backends.len());
+        running.backends = update.backends;
+        running.stale = match update.state {
+            State::Fresh => {
+                tracing::info!(pool = %id, source = name, backends = count, "backends found");
+                None
+            }
+            State::Stale { reason, .. } => {
+                tracing::warn!(pool = %id, source = name, backends = count, %reason,
+                    "backends not found, the last ones stay");
+                Some(reason)
+            }
+        };
+        Some(id)
+    }
+
+    /// The verdict on a backend, if there is one.
+    #[must_use]
+    pub fn verdict(&self, address: SocketAddr, check: CheckId) -> Option<Verdict> {
+        self.prober.report(address, check)?.tally.verdict
+    }
+
+    /// What is known of a check, if it runs.
+    #[must_use]
+    pub fn report(&self, address: SocketAddr, check: CheckId) -> Option<Arc<Report>> {
+        self.prober.report(address, check)
+    }
+
+    /// What the sources of a pool found.
+    pub fn found(&self, id: &PoolId) -> impl Iterator<Item = &Found> {
+        let running = self.sources.get(id).map(|sources| sources.running.as_slice());
+        running.unwrap_or_default().iter().flat_map(|running| &running.backends)
+    }
+
+    /// What there is to tell of the sources of a pool.
+    pub fn sources(&self, id: &PoolId) -> impl Iterator<Item = SourceReport> {
+        let running = self.sources.get(id).map(|sources| sources.running.as_slice());
+        running.unwrap_or_default().iter().map(|running| SourceReport {
+            name: running.source.name,
+            backends: running.backends.len(),
+            stale: running.stale.clone(),
+        })
+    }
+}
