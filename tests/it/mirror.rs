@@ -38,6 +38,7 @@ async fn a_copy_of_each_request_goes_to_the_mirror() {
     for (index, request) in [chunked, length, none].into_iter().enumerate() {
         let answer = ask(vanne.http, request).await;
         assert_eq!((answer.status(), answer.text().as_str()), (200, "real"));
+        vanne.log_of(answer.id()).await;
         mirror.has_got(index + 1).await;
         let (real, copy) = (&origin.requests()[index], &mirror.requests()[index]);
         assert_eq!(copy.line, real.line);
