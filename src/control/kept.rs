@@ -7,7 +7,7 @@ use super::compile::CompileError;
 use crate::data::listener::Counts;
 use crate::data::pool::sticky::tag_of;
 use crate::data::pool::{Backend, BackendState, Live};
-use crate::data::split::SplitLive;
+use crate::data::split::{SplitLive, Weights};
 use crate::observe::metrics::{
     BACKEND_IN_FLIGHT, CONNECTIONS_ACCEPTED, CONNECTIONS_OPEN, MetricError, Metrics,
 };
@@ -30,7 +30,7 @@ pub struct Kept {
     lives: HashMap<PoolId, Arc<Live>>,
     splits: HashMap<RouteId, Arc<SplitLive>>,
     /// Weights of splits in the config that was compiled last.
-    weights: Vec<(Arc<SplitLive>, Vec<(PoolId, u32)>)>,
+    weights: Vec<(Arc<SplitLive>, Weights)>,
     counts: HashMap<ListenerId, Arc<Counts>>,
     changed: Arc<Notify>,
     /// What signs tokens of pools that name no key.
@@ -95,7 +95,7 @@ impl Kept {
 
     /// What is shared about the split of a route, as it was or new. The weights count when
     /// the config is in use.
-    pub fn split(&mut self, route: &RouteId, weights: Vec<(PoolId, u32)>) -> Arc<SplitLive> {
+    pub fn split(&mut self, route: &RouteId, weights: Weights) -> Arc<SplitLive> {
         let live = Arc::clone(self.splits.entry(route.clone()).or_default());
         self.weights.push((Arc::clone(&live), weights));
         live

@@ -44,11 +44,14 @@ pub enum By {
     Cookie(Box<str>),
 }
 
+/// The weights of pools.
+pub type Weights = Vec<(PoolId, u32)>;
+
 /// What outlives snapshots of a split.
 #[derive(Default)]
 pub struct SplitLive {
     turn: AtomicU64,
-    weights: ArcSwap<Vec<(PoolId, u32)>>,
+    weights: ArcSwap<Weights>,
 }
 
 /// Which pool it is.
@@ -61,7 +64,7 @@ pub struct Chosen {
 
 impl SplitLive {
     /// Sets the weights: they count from the next request on.
-    pub fn set(&self, weights: Vec<(PoolId, u32)>) {
+    pub fn set(&self, weights: Weights) {
         self.weights.store(Arc::new(weights));
     }
 }

@@ -13,7 +13,7 @@ const EXACT_MAX: usize = 64;
 /// Members looked at among more.
 const SAMPLES: u64 = 4;
 
-/// The least loaded member that admits the request; of equals, one by chance.
+/// The least loaded member that admits the request; of equals one by chance and weight.
 /// Cost: up to 64 members O(n), else O(1), and O(n) when the samples are full or out.
 pub(super) fn pick(_: &Live, members: &Members, choice: &Choice<'_>) -> Option<usize> {
     let count = members.active.len();
@@ -33,7 +33,7 @@ fn best(
     let mut best: Option<(usize, Load)> = None;
     for index in indices {
         let Some(member) = members.active_at(index) else { continue };
-        let load = Load::of(member);
+        let load = Load::of(member, mix(choice.random ^ !(index as u64)));
         if best.as_ref().is_none_or(|(_, least)| load.is_below(least))
             && members.admits(member, choice)
         {
@@ -43,12 +43,14 @@ fn best(
     best.map(|(index, _)| index)
 }
 
-/// Requests in flight for a weight: with the one that is to be placed.
+/// Requests in flight for a weight, and a part of one more by chance: so that of idle backends
+/// the heavy one is chosen more often, and not always.
 struct Load(u64, u64);
 
 impl Load {
-    fn of(member: &Member) -> Self {
-        Self(u64::from(member.backend.state.in_flight()) + 1, u64::from(member.pace))
+    fn of(member: &Member, random: u64) -> Self {
+        let whole = u64::from(member.backend.state.in_flight()) << 16;
+        Self(whole | (random & 0xffff), u64::from(member.pace))
     }
 
     fn is_below(&self, other: &Self) -> bool {

@@ -1,11 +1,12 @@
 //! Least response time: of two members taken at random, the one that will answer sooner.
 //!
-//! That is judged by peak EWMA × (requests in flight + 1) ÷ weight. Two at random instead of
+//! That is judged by peak EWMA × requests in flight ÷ weight. Two at random instead of
 //! the best of all: workers that decide at the same time do not all run to the same backend.
 //! A backend of which nothing is known, or nothing recent, counts as fast as the other one,
 //! so it is tried, and by its requests in flight it is not flooded.
 
 use super::{Choice, below, first_from};
+use crate::data::pool::latency::Known;
 use crate::data::pool::{Live, Member, Members};
 use crate::types::hash::mix;
 
@@ -45,16 +46,29 @@ fn is_sooner(a: &Member, b: &Member, choice: &Choice<'_>) -> bool {
         (None, None) => (1.0, 1.0),
         (Some(known), None) => (known.seconds, known.seconds),
         (None, Some(known)) => (known.seconds, known.seconds),
-        // What was long ago moves towards what the other one shows.
-        (Some(a), Some(b)) => (
-            b.seconds + (a.seconds - b.seconds) * a.weight,
-            a.seconds + (b.seconds - a.seconds) * b.weight,
-        ),
+        (Some(a), Some(b)) => faded(a, b),
     };
-    load(a) * seconds_a < load(b) * seconds_b
+    // Other numbers than those that chose the pair.
+    let (random_a, random_b) = (mix(choice.random.rotate_left(21)), mix(!choice.random));
+    load(a, random_a) * seconds_a < load(b, random_b) * seconds_b
 }
 
+/// What is known of two, as far as it still says something: the rest is what both show
+/// together, each for as much as it still says.
+fn faded(a: Known, b: Known) -> (f32, f32) {
+    let trust = a.weight + b.weight;
+    if trust < 1e-3 {
+        return (1.0, 1.0);
+    }
+    let common = (a.seconds * a.weight + b.seconds * b.weight) / trust;
+    let of = |known: Known| common + (known.seconds - common) * known.weight;
+    (of(a), of(b))
+}
+
+/// Requests in flight for a weight, and a part of one more by chance: so that the worse of two
+/// idle backends is chosen now and then, and shows when it has become the better.
 #[expect(clippy::cast_precision_loss, reason = "a rough comparison is all that is asked")]
-fn load(member: &Member) -> f32 {
-    (member.backend.state.in_flight() + 1) as f32 / member.pace.max(1) as f32
+fn load(member: &Member, random: u64) -> f32 {
+    let part = (random >> 40) as f32 / (1_u64 << 24) as f32;
+    (member.backend.state.in_flight() as f32 + part) / member.pace.max(1) as f32
 }

@@ -134,6 +134,19 @@ impl Ticket {
         .await;
     }
 
+    /// The same without waiting: `Err` while it is not its turn.
+    ///
+    /// # Errors
+    /// When it is not its turn yet.
+    #[expect(clippy::result_unit_err, reason = "there is nothing to tell but that it waits")]
+    pub fn take_or_wait(&self) -> Result<Option<Place>, ()> {
+        match *self.turn.state.lock() {
+            State::Waiting => return Err(()),
+            State::Granted(_) | State::Dismissed => {}
+        }
+        Ok(self.take())
+    }
+
     /// The place that it got, if it got one. To be asked once.
     #[must_use]
     pub fn take(&self) -> Option<Place> {
