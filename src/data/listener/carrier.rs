@@ -50,6 +50,9 @@ pub trait Carrier: Woken {
     /// Whether all that an engine has had of the request is kept.
     fn is_kept(&self) -> bool;
 
+    /// What is kept of the request goes: it will not be sent once more.
+    fn forget(&self);
+
     /// What is kept of the request is there to be read once more, by another engine.
     fn rewind(&self);
 

@@ -4,6 +4,7 @@
 //! is written is collected, so that a head and the first of its body leave in one call.
 //! Says whether it is the client that is waited for; decides nothing.
 
+use super::kept_bytes::KeptBytes;
 use super::transport::Transport;
 use crate::data::exchange::Waiting;
 use crate::data::finish::Traffic;
@@ -48,6 +49,8 @@ pub(super) struct ClientIo {
     taken: usize,
     /// How much of the request may be kept, head and all. `None`: something was not.
     keeps: Option<usize>,
+    /// The part of it that is of the body.
+    kept: KeptBytes,
     /// How long the request's head is.
     head_bytes: usize,
     pub(super) out: Vec<u8>,
@@ -71,6 +74,7 @@ impl ClientIo {
             ahead: Vec::new(),
             taken: 0,
             keeps: None,
+            kept: KeptBytes::default(),
             head_bytes: 0,
             out: Vec::new(),
             gate: Gate::Limited(0),
@@ -130,6 +134,7 @@ impl ClientIo {
     pub(super) fn rewind(&mut self) {
         self.traffic.bytes_in = self.traffic.bytes_in.saturating_sub(self.taken as u64);
         self.taken = 0;
+        self.kept.clear();
         self.out.clear();
         self.close_to_head();
     }
@@ -137,6 +142,7 @@ impl ClientIo {
     /// Forgets what was taken: it is not needed any more.
     pub(super) fn forget(&mut self) {
         self.keeps = None;
+        self.kept.clear();
         self.ahead.drain(..self.taken.min(self.ahead.len()));
         self.taken = 0;
         if self.ahead.is_empty() {
@@ -151,7 +157,16 @@ impl ClientIo {
         self.forget();
     }
 
-    /// Keeps no more than may be.
+    /// Takes `count` bytes of what was read, and keeps no more of it than may be.
+    fn take(&mut self, count: usize) {
+        let in_body = (self.taken + count).saturating_sub(self.taken.max(self.head_bytes));
+        self.taken += count;
+        if self.keeps.is_some() && in_body > 0 && !self.kept.grow(in_body) {
+            self.keeps = Some(0);
+        }
+        self.check_kept();
+    }
+
     fn check_kept(&mut self) {
         let is_too_much = self.keeps.is_some_and(|most| self.taken > most);
         if is_too_much || (self.keeps.is_none() && self.taken == self.ahead.len()) {
@@ -202,10 +217,11 @@ impl ClientIo {
             let read = part.filled().len();
             if self.keeps.is_some() {
                 self.ahead.extend_from_slice(part.filled());
-                self.taken += read;
-                self.check_kept();
+                buf.advance(read);
+                self.take(read);
+            } else {
+                buf.advance(read);
             }
-            buf.advance(read);
             read
         } else {
             self.take_ahead(room, buf)?
@@ -233,8 +249,7 @@ impl ClientIo {
         }
         buf.put_slice(bytes);
         let read = bytes.len();
-        self.taken += read;
-        self.check_kept();
+        self.take(read);
         Ok(read)
     }
 

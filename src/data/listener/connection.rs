@@ -86,11 +86,6 @@ impl Connection {
         self.io.lock().open_head(length, body);
     }
 
-    /// The request is over: what was kept of it goes.
-    pub fn forget(&self) {
-        self.io.lock().forget();
-    }
-
     /// Reads through the gate. At a closed gate this waits for the client to leave.
     ///
     /// # Errors
@@ -224,6 +219,10 @@ impl Carrier for Connection {
 
     fn is_kept(&self) -> bool {
         self.io.lock().is_kept()
+    }
+
+    fn forget(&self) {
+        self.io.lock().forget();
     }
 
     fn rewind(&self) {

@@ -9,6 +9,7 @@ pub mod carrier;
 pub mod client;
 mod client_io;
 pub mod connection;
+mod kept_bytes;
 pub mod redirect;
 pub mod registry;
 pub mod stream;

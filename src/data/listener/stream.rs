@@ -6,6 +6,7 @@
 
 use super::carrier::{Carrier, Cell};
 use super::connection::Connection;
+use super::kept_bytes::KeptBytes;
 use super::registry::Woken;
 use super::{Client, Slot};
 use crate::data::exchange::Waiting;
@@ -37,6 +38,7 @@ struct StreamIo {
     receive: RecvStream,
     /// Parts of the body that an engine has had, to be read once more.
     kept: Vec<Bytes>,
+    kept_bytes: KeptBytes,
     /// How many of them the present engine has had.
     replayed: usize,
     /// How much of the body may be kept. `None`: something was not.
@@ -73,6 +75,7 @@ impl Stream {
                 head: None,
                 receive,
                 kept: Vec::new(),
+                kept_bytes: KeptBytes::default(),
                 replayed: 0,
                 keeps: Some(usize::MAX),
                 respond,
@@ -259,18 +262,20 @@ impl StreamIo {
     fn keep_part(&mut self, data: &Bytes) {
         let Some(most) = self.keeps else { return };
         match most.checked_sub(data.len()) {
-            Some(left) => {
+            Some(left) if self.kept_bytes.grow(data.len()) => {
                 self.keeps = Some(left);
                 self.kept.push(data.clone());
                 self.replayed += 1;
             }
-            None => self.keep_nothing(),
+            _ => self.keep_nothing(),
         }
     }
 
     fn keep_nothing(&mut self) {
         self.keeps = None;
-        self.kept = Vec::new();
+        // What the present engine has not had yet is still to be read.
+        self.kept.drain(..self.replayed.min(self.kept.len()));
+        self.kept_bytes.clear();
         self.replayed = 0;
     }
 }
@@ -351,6 +356,10 @@ impl Carrier for Stream {
 
     fn is_kept(&self) -> bool {
         self.io.lock().keeps.is_some()
+    }
+
+    fn forget(&self) {
+        self.io.lock().keep_nothing();
     }
 
     fn rewind(&self) {

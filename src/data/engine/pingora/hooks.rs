@@ -257,6 +257,9 @@ impl ProxyHttp for Hooks {
         let ends_with_connection = session.req_header().version < Version::HTTP_11
             && !response.headers.contains_key(header::CONTENT_LENGTH);
         let is_final = !response.status.is_informational();
+        if is_final {
+            ctx.carrier()?.forget();
+        }
         let is_cut_short = is_final && !session.is_body_done();
         if ends_with_connection || is_cut_short || is_ending(&**ctx.carrier()?, &self.lifecycle) {
             session.set_keepalive(None);
