@@ -65,7 +65,7 @@ fn pool(algorithm: &str, size: usize) -> Arc<Live> {
 fn picks(live: &Arc<Live>, seed: u64, count: u64, now: Moment) {
     for number in 0..count {
         let random = mix(seed ^ number);
-        let choice = Choice { tried: &[], key: random, random, now };
+        let choice = Choice { key: random, random, now, ..Choice::default() };
         match black_box(live.pick(black_box(&choice))) {
             Picked::Backend(_) => {}
             other => panic!("{other:?}"),

@@ -186,7 +186,7 @@ impl World {
         if self.rng.u8(..) < 50 {
             return self.arrive_sticky();
         }
-        let choice = Choice { tried: &[], key, random, now: self.moment() };
+        let choice = Choice { key, random, now: self.moment(), ..Choice::default() };
         match live.pick(&choice) {
             Picked::Backend(place) => {
                 self.is_rightly_picked(&place);
@@ -364,7 +364,7 @@ impl World {
         let mut picked = HashSet::new();
         for _ in 0..400 * wanted.len() {
             let (key, random) = (self.rng.u64(..), self.rng.u64(..));
-            let choice = Choice { tried: &[], key, random, now: self.moment() };
+            let choice = Choice { key, random, now: self.moment(), ..Choice::default() };
             if let Picked::Backend(place) = live.pick(&choice) {
                 picked.insert(place.backend().address);
             }

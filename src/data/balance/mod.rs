@@ -28,6 +28,8 @@ use std::sync::Arc;
 pub struct Choice<'a> {
     /// Backends that this request has tried already: not to be chosen again.
     pub tried: &'a [Arc<Backend>],
+    /// Only those whose last attempt was good.
+    pub only_good: bool,
     /// What of the request is to meet the same backend again.
     pub key: u64,
     /// A random number of this choice.

@@ -1,7 +1,8 @@
 //! What every algorithm must keep, and what each promises.
 
 use super::*;
-use crate::data::pool::{Out, Picked, Place};
+use crate::data::outcome::{Category, Outcome};
+use crate::data::pool::{Ejection, Out, Picked, Place, Verdict};
 use crate::data::snapshot::tests::{members_of, pool_with};
 use crate::types::hash::mix;
 use std::collections::HashMap;
@@ -33,7 +34,7 @@ fn picks_only_what_is_admitted(algorithm: &Algorithm, size: usize) {
     let members = live.members();
     let backends: Vec<_> = members.all.iter().map(|m| Arc::clone(&m.backend)).collect();
     let choose = |tried: &[Arc<Backend>], number: u64| {
-        let choice = Choice { tried, key: number, random: mix(number), now: Moment::default() };
+        let choice = Choice { tried, key: number, random: mix(number), ..Choice::default() };
         (algorithm.pick)(&live, &members, &choice)
     };
     for number in 0..size as u64 * 2 {
@@ -60,6 +61,39 @@ fn contract_full_backends_are_left_out() {
             .collect();
         assert!(matches!(live.pick(&Choice::default()), Picked::Full), "{}", algorithm.name);
         drop(taken);
+    }
+}
+
+#[test]
+fn contract_another_attempt_goes_where_the_last_one_was_good() {
+    let refused = Outcome::Failure(Category::Connect);
+    let rules = Ejection {
+        failures: 5,
+        out_for: Duration::from_secs(10),
+        out_for_max: Duration::from_secs(10),
+        share_max: 50,
+    };
+    for algorithm in ALGORITHMS {
+        let live = pool_with(algorithm.name, &[1; 9]).live;
+        let backends: Vec<_> =
+            live.members().all.iter().map(|member| Arc::clone(&member.backend)).collect();
+        let fail = |backend: &Backend| live.note(backend, refused, &rules, Moment::default());
+        let picked = |tried: &[Arc<Backend>], number| {
+            let random = mix(number);
+            let choice = Choice { tried, key: number, random, ..Choice::default() };
+            match live.pick(&choice) {
+                Picked::Backend(place) => Arc::clone(place.backend()),
+                other => panic!("{}: {other:?}", algorithm.name),
+            }
+        };
+        let again = |number| picked(&backends[..1], number);
+        backends[..8].iter().for_each(|backend| assert_eq!(fail(backend), Verdict::Stays));
+        assert!((0..20).all(|n| Arc::ptr_eq(&again(n), &backends[8])), "{}", algorithm.name);
+        // A first attempt may go to whoever failed: else nobody would know that it is well again.
+        assert!((0..20).any(|n| !Arc::ptr_eq(&picked(&[], n), &backends[8])), "{}", algorithm.name);
+        // Nobody is good: another one is better than none.
+        fail(&backends[8]);
+        assert!((0..20).all(|n| !Arc::ptr_eq(&again(n), &backends[0])), "{}", algorithm.name);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::data::effects::Effect;
 use crate::data::exchange::Waiting;
 use crate::data::outcome::Outcome;
 use crate::data::pool::latency;
-use crate::data::pool::{Idle, Picked, Place, Pool, Queue, Verdict};
+use crate::data::pool::{Backend, Idle, Picked, Place, Pool, Queue, Verdict};
 use crate::data::refusal::Refusal;
 use crate::data::upstream::{Attempt, AttemptRecord, Fault, On};
 use crate::types::hash::mix;
@@ -47,6 +47,7 @@ impl Exchange {
         let number = self.attempts.len() as u64;
         let choice = Choice {
             tried: &self.tried,
+            only_good: false,
             key: self.key,
             random: mix(self.id.as_random() ^ number),
             now: Moment::of(now),
@@ -179,8 +180,12 @@ impl Exchange {
     /// Whether there is a backend that this request has not tried: who was too slow, or broke
     /// off, is not asked twice.
     fn is_other_left(&self) -> bool {
-        let active = self.pool.as_ref().map_or(0, |pool| pool.live.members().active.len());
-        self.tried.len() + 1 < active
+        let Some(pool) = &self.pool else { return false };
+        let is_asked = |backend: &Arc<Backend>| {
+            let last = self.attempts.last().map(|attempt| &attempt.backend);
+            last.into_iter().chain(&self.tried).any(|asked| Arc::ptr_eq(asked, backend))
+        };
+        pool.live.members().active.iter().any(|member| !is_asked(&member.backend))
     }
 
     /// Whether the whole request could be sent once more, and do no harm (RFC 9110 §9.2.2).
@@ -219,7 +224,7 @@ impl Exchange {
         self.response_edits.clear();
         let Some(pool) = &self.pool else { return self.refuse(Refusal::Internal, now) };
         let number = u32::try_from(self.tried.len()).unwrap_or(u32::MAX);
-        let is_other_left = self.tried.len() < pool.live.members().active.len();
+        let is_other_left = self.is_other_left();
         // The first retry goes to another backend: it need not wait. Where none is left, a
         // round is over, which has a pause of its own.
         if number == 1 || !is_other_left {

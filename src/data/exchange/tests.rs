@@ -1,7 +1,9 @@
 //! The machine on a virtual clock: what each event does in each phase.
 
 use super::*;
+use crate::data::balance;
 use crate::data::listener;
+use crate::data::pool::{Members, Out};
 use crate::data::route::{Match, RouteTable};
 use crate::data::snapshot::Snapshot;
 use crate::data::snapshot::tests::{pool_of, route_to};
@@ -171,6 +173,25 @@ fn a_fresh_connection_that_closed_or_an_unsafe_request_is_not_sent_again() {
     lab.request();
     lab.step(Event::Connected { is_reused: true });
     lab.step(Event::RequestBody { is_last: true, is_kept: false });
+    assert!(is_answer(&lab.fault(Fault::BackendClosed), 502, "backend_closed"));
+}
+
+#[test]
+fn who_was_not_asked_is_asked_though_others_left_meanwhile() {
+    let mut lab = Lab::new(2);
+    lab.request();
+    lab.connected();
+    let live = Arc::clone(&lab.exchange.pool().unwrap().live);
+    let asked = Arc::clone(&lab.exchange.attempts[0].backend);
+    asked.state.mark(Out::Unhealthy, true);
+    let all = live.members().all.clone();
+    let plan = Some((balance::by_name("round-robin").unwrap(), balance::Plan::Nothing));
+    let left = Members { active: all[1..].to_vec(), all, plan, ..Members::default() };
+    live.publish(left, Moment::default());
+    assert!(matches!(lab.fault(Fault::BackendClosed), Action::Attempt(_)));
+    assert!(!Arc::ptr_eq(&lab.exchange.attempts[1].backend, &asked));
+    // Nobody else is left now.
+    lab.connected();
     assert!(is_answer(&lab.fault(Fault::BackendClosed), 502, "backend_closed"));
 }
 

@@ -143,6 +143,12 @@ impl BackendState {
         (before & bit != 0) != holds
     }
 
+    /// Whether the last attempt there failed, as passive health counts.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) > 0
+    }
+
     /// Since when it takes traffic; `None`: since ever.
     #[must_use]
     pub fn since(&self) -> Option<Moment> {

@@ -112,6 +112,13 @@ impl Live {
         if members.is_limited && !self.queue.is_empty() && members.plan.is_some() {
             return Picked::Full;
         }
+        if !choice.is_first() {
+            // Another attempt goes where the last one was good, if there is such a place.
+            let good = Choice { only_good: true, ..*choice };
+            if let picked @ Picked::Backend(_) = self.pick_from(&members, &good) {
+                return picked;
+            }
+        }
         self.pick_from(&members, choice)
     }
 
@@ -151,7 +158,7 @@ impl Live {
         }
         let members = self.members.load_full();
         self.queue.serve(|key| {
-            let choice = Choice { tried: &[], key, random: key, now };
+            let choice = Choice { key, random: key, now, ..Choice::default() };
             match self.pick_from(&members, &choice) {
                 Picked::Backend(place) => Some(place),
                 _ => None,

@@ -72,6 +72,7 @@ impl Members {
     pub fn admits(&self, member: &Member, choice: &Choice<'_>) -> bool {
         self.is_open(member)
             && member.backend.state.in_flight() < member.limit
+            && !(choice.only_good && member.backend.state.is_failing())
             && !choice.tried.iter().any(|tried| Arc::ptr_eq(tried, &member.backend))
     }
 

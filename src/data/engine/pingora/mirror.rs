@@ -80,7 +80,7 @@ impl Mirrors {
         let pool = &mirror.pool;
         let now = Moment::of(clock::now());
         let random = fastrand::u64(..);
-        let choice = Choice { tried: &[], key: random, random, now };
+        let choice = Choice { key: random, random, now, ..Choice::default() };
         let Picked::Backend(place) = pool.live.pick(&choice) else { return Mirrored::NoBackend };
         let attempt = Attempt {
             backend: Arc::clone(place.backend()),
