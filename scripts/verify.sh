@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 set_up_build
 need_go
 say "simulation, ${SEEDS:=2000} seeds"
-SEEDS=$SEEDS cargo test --release --test sim
+SEEDS=$SEEDS cargo test --release --test sim --test pool_sim
 
 cargo +nightly --version >/dev/null 2>&1 ||
   die "fuzzing needs a nightly toolchain: rustup toolchain install nightly --profile minimal"
@@ -32,6 +32,11 @@ python3 tests/load/drain.py --vanne "$TARGET/release/vanne"
 python3 tests/load/certificates.py --vanne "$TARGET/release/vanne"
 python3 tests/load/reload.py --vanne "$TARGET/release/vanne"
 python3 tests/load/sse_delay.py --vanne "$TARGET/release/vanne"
+say "pools: balance, queues, retries, stickiness, splits; faults beside HAProxy and nginx"
+need_packages haproxy:haproxy nginx:nginx
+for script in balance overload retry_storm sticky split faults; do
+  python3 "tests/load/$script.py" --vanne "$TARGET/release/vanne"
+done
 python3 benches/peers/soak.py --vanne "$TARGET/release/vanne" --seconds "$SOAK_SECONDS"
 
 say "foreign tools: HTTP/2, gRPC, fairness of streams, TLS"

@@ -1,11 +1,16 @@
-"""What the scripts share that set a foreign tool on the proxy: its processes, ports, certificates, and the verdict.
+"""What the load scripts share: their processes, ports, certificates, and the verdict.
 
-Python 3 and its standard library, and the `openssl` command. Nothing here knows the tools.
+Python 3 and its standard library, and the `openssl` command. Nothing here knows the tools or what is asked of the
+proxy: `traffic.py` does.
 """
 
+import argparse
+import asyncio
 import contextlib
+import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -17,6 +22,26 @@ import time
 START_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 20
 NAME = "vanne.test"
+HERE = pathlib.Path(__file__).parent
+
+# What the scripts on pools ask of the process; pools and routes follow.
+CONFIG = """\
+[process]
+workers = {workers}
+drain_delay = "10ms"
+drain_deadline = "5s"
+watch_config = false
+[admin]
+socket = "admin.sock"
+[log]
+level = "warn"
+[access_log]
+to = "off"
+[probe]
+address = "127.0.0.1:{probe}"
+[listener.http]
+address = "127.0.0.1:{http}"
+"""
 
 
 class StageError(Exception):
@@ -32,11 +57,24 @@ def free_ports(count):
         return [one.getsockname()[1] for one in sockets]
 
 
+def lasting_ports(count):
+    """Free ports that the system gives to nobody by itself: they stay free while their process is down."""
+    found = []
+    for port in random.sample(range(10_000, 32_000), 2_000):
+        with contextlib.suppress(OSError), socket.socket() as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise StageError(f"there are no {count} free ports")
+
+
 def need(command):
     """Path of a command; an error that names it when it is missing."""
     path = shutil.which(command)
     if path is None:
-        raise StageError(f"`{command}` is missing: run `make conformance`, which installs it")
+        raise StageError(f"`{command}` is missing: `make conformance` and `make verify` install it")
     return os.path.abspath(path)
 
 
@@ -131,6 +169,58 @@ def backend(binary, scratch):
     command = [need(binary), "demo", "--backends-only", "--count", "1", "--base-port", str(port)]
     with running(command, scratch / "backend.log", [port]):
         yield port
+
+
+def origins(ports, scratch, name="origin"):
+    """One process of `origin.py` on these ports."""
+    return running([sys.executable, str(HERE / "origin.py"), *map(str, ports)], scratch / f"{name}.log", ports)
+
+
+def reload(binary, scratch, config, name="vanne"):
+    """Has Vanne use this config; an error when it does not."""
+    (scratch / f"{name}.toml").write_text(config)
+    command = [need(binary), "reload", "--socket", str(scratch / "admin.sock"), "--format", "json"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    report = json.loads(run.stdout or "{}")
+    if report.get("result") != "applied":
+        raise StageError(f"the config was not applied:\n{run.stdout}{run.stderr}")
+
+
+def rss_mib(child):
+    """Resident memory of a process."""
+    pages = int(pathlib.Path(f"/proc/{child.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+class Findings:
+    """What was found, line by line: printed at once, and what is wrong is kept."""
+
+    def __init__(self):
+        self.wrong = []
+
+    def note(self, is_met, text):
+        """One line: met or not."""
+        print(f"{'PASS' if is_met else 'FAIL'}  {text}", flush=True)
+        if not is_met:
+            self.wrong.append(text)
+
+
+def arguments(doc):
+    """A parser that knows what every script is told: where Vanne is."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vanne", default="target/release/vanne", help="path of the binary")
+    return parser
+
+
+def play(main, args):
+    """Runs `main(args, scratch, findings)`; the exit code says whether all is met."""
+    def whole():
+        findings = Findings()
+        with folder() as scratch:
+            asyncio.run(main(args, scratch, findings))
+        return findings.wrong
+
+    verdict(whole)
 
 
 def verdict(main):
