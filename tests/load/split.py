@@ -40,7 +40,7 @@ async def main(args, scratch, findings):
         head = stage.CONFIG.format(workers=WORKERS, http=http, probe=probe)
         return head + ROUTE.format(stable=stable, canary=canary, weights=weights)
 
-    print(f"Vanne with {WORKERS} workers:\n{ROUTE}")
+    print(f"Vanne with {WORKERS} workers:\n{ROUTE.replace('{{', '{').replace('}}', '}')}")
     with stage.origins([stable], scratch, "stable"), stage.origins([canary], scratch, "canary"):
         with stage.vanne(args.vanne, config((90, 10)), scratch, [http]), traffic.client(http) as client:
             sent = traffic.request()
@@ -65,8 +65,8 @@ async def main(args, scratch, findings):
             moved = [(a, b) for a, b in zip(first, after) if a != b]
             share = len(moved) / CLIENTS
             wrong = sum(pair != (stable, canary) for pair in moved)
-            findings.note(abs(share - 0.15) <= 0.01 and wrong == 0, f"moved to 75/25: {share:.1%} of the clients changed "
-                          f"sides, {wrong} of them the wrong way")
+            findings.note(abs(share - 0.15) <= 0.01 and wrong == 0, f"moved to 75/25: {share:.1%} of the clients "
+                          f"changed sides, {wrong} of them the wrong way")
 
 
 if __name__ == "__main__":

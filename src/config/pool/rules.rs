@@ -157,7 +157,8 @@ impl Default for PoolQueue {
     }
 }
 
-/// When a request is tried again, on another backend while there is one.
+/// When a request is tried again, on another backend while there is one; best on one where the
+/// last attempt was good.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PoolRetries {
