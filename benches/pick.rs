@@ -47,7 +47,7 @@ fn pool(algorithm: &str, size: usize) -> Arc<Live> {
     );
     let source = Source { name: "a", text: &text, format: Format::Toml, folder: Path::new(".") };
     let Ok(loaded) = config::parse(&source, &Nothing) else { panic!("the config is right") };
-    let Ok(metrics) = Metrics::new() else { panic!("metrics are right") };
+    let Ok(metrics) = Metrics::new(1) else { panic!("metrics are right") };
     let mut kept = Kept::default();
     let mut means = Means { metrics: &Arc::new(metrics), kept: &mut kept, now: clock::now() };
     let compiled = compile::snapshot(&loaded.config, &Generation::new(1), &mut means);

@@ -56,7 +56,7 @@ match = { method = ["GET"], any = [{ path = "/x" }, { not = { host = "a.example"
 fn snapshot() -> Snapshot {
     let source = Source { name: "a", text: ROUTES, format: Format::Toml, folder: Path::new(".") };
     let loaded = config::parse(&source, &Nothing).unwrap();
-    let metrics = Arc::new(Metrics::new().unwrap());
+    let metrics = Arc::new(Metrics::new(1).unwrap());
     let mut kept = Kept::default();
     let mut means = Means { metrics: &metrics, kept: &mut kept, now: clock::now() };
     compile::snapshot(&loaded.config, &Generation::new(1), &mut means).unwrap().snapshot

@@ -81,3 +81,16 @@ fn every_example_config_is_right() {
     }
     assert!(count >= 4, "only {count} examples");
 }
+
+#[test]
+fn every_metric_moves_in_a_test() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let folder = |name: &str| fs::read_dir(tests.join(name)).unwrap();
+    let files = folder("it").chain(folder("load")).map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.is_file()).chain([tests.join("panic.rs")]);
+    let text: String = files.map(|path| fs::read_to_string(path).unwrap_or_default()).collect();
+    let ends = ["\"", " ", "{", "_count", "_sum", "_bucket"];
+    let is_named = |name: &str| ends.iter().any(|end| text.contains(&format!("{name}{end}")));
+    let unnamed: Vec<_> = METRICS.iter().map(|row| row.name).filter(|it| !is_named(it)).collect();
+    assert!(unnamed.is_empty(), "no test looks at {unnamed:?}");
+}

@@ -15,8 +15,8 @@ use vanne::data::engine::worker::{Setup, Workers};
 use vanne::data::generation::Generation;
 use vanne::data::lifecycle::Stage;
 use vanne::data::listener::accept::ListeningSocket;
-use vanne::data::route::{Match, RouteTable};
-use vanne::data::snapshot::{Publisher, Route, RouteMetrics, Snapshot};
+use vanne::data::route::{Match, RouteMetrics, RouteTable};
+use vanne::data::snapshot::{Publisher, Route, Snapshot};
 use vanne::data::target;
 use vanne::observe::access_log::{AccessLog, Target};
 use vanne::observe::metrics::{ACCESS_LOG_DROPPED, Metrics};
@@ -76,19 +76,16 @@ fn snapshot(config: &config::Config, means: &mut Means<'_>) -> Snapshot {
     let head = RequestHead::new("GET", b"/", Version::Http11, &FieldSlice(&[]));
     let plain = compiled.snapshot.routes.find(&head, Ipv4Addr::LOCALHOST.into()).unwrap();
     let pool = plain.target.pool().unwrap();
+    let target = target::Target::Pool(Arc::clone(pool));
     let route = Route {
         id: plain.id.clone(),
-        target: target::Target::Pool(Arc::clone(pool)),
+        metrics: RouteMetrics::new(means.metrics, plain.id.as_str(), &target),
+        target,
         chain: Chain::new(vec![Arc::new(Panics)]),
         edits: plain.edits.clone(),
         mirror: None,
         total: plain.total,
         tunnel_idle: plain.tunnel_idle,
-        metrics: RouteMetrics {
-            requests: plain.metrics.requests.clone(),
-            duration: plain.metrics.duration.clone(),
-            held: Vec::new(),
-        },
         generation: Arc::clone(&generation),
     };
     let mut routes = RouteTable::default();
@@ -115,10 +112,10 @@ fn a_panic_costs_one_request() {
     );
     let source = Source { name: "test", text: &text, format: Format::Toml, folder: ".".as_ref() };
     let config = config::parse(&source, &config::ProcessEnvironment).unwrap().config;
-    let metrics = Arc::new(Metrics::new().unwrap());
+    let metrics = Arc::new(Metrics::new(1).unwrap());
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("access.log");
-    let dropped = metrics.counter(&ACCESS_LOG_DROPPED, &[]).unwrap();
+    let dropped = metrics.handle(&ACCESS_LOG_DROPPED, []);
     let access_log = Arc::new(AccessLog::start(&Target::File(log.clone()), 1, &dropped).unwrap());
     let mut kept = Kept::default();
     let mut means = Means { metrics: &metrics, kept: &mut kept, now: clock::now() };

@@ -113,7 +113,7 @@ impl World {
         let source =
             Source { name: "sim", text: &text, format: Format::Toml, folder: ".".as_ref() };
         let config = config::parse(&source, &config::ProcessEnvironment).unwrap().config;
-        let (metrics, mut kept) = (Arc::new(Metrics::new().unwrap()), Kept::default());
+        let (metrics, mut kept) = (Arc::new(Metrics::new(1).unwrap()), Kept::default());
         let now = clock::now();
         let mut means = Means { metrics: &metrics, kept: &mut kept, now };
         let compiled = compile::snapshot(&config, &Generation::new(1), &mut means).unwrap();

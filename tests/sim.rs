@@ -128,7 +128,7 @@ impl World {
         let source =
             Source { name: "sim", text: &text, format: Format::Toml, folder: ".".as_ref() };
         let config = config::parse(&source, &config::ProcessEnvironment).unwrap().config;
-        let metrics = Arc::new(Metrics::new().unwrap());
+        let metrics = Arc::new(Metrics::new(1).unwrap());
         let mut kept = Kept::default();
         let mut means = Means { metrics: &metrics, kept: &mut kept, now: clock::now() };
         let generation = Generation::new(1);

@@ -4,6 +4,7 @@ use crate::config::{self, AccessLogTarget, Config, FilePath, LogLevel};
 use crate::control::admin::{self, AdminSocket};
 use crate::control::drain::{Signals, Times, drain};
 use crate::control::probe::{self, Probed};
+use crate::control::process_gauges;
 use crate::control::reload::{Reloader, SetLevel};
 use crate::control::steer::steer;
 use crate::data::engine::worker::{Setup, Workers};
@@ -92,7 +93,7 @@ pub(crate) fn serve(
 ) -> anyhow::Result<()> {
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let metrics = Arc::new(Metrics::new()?);
+    let metrics = Arc::new(Metrics::new(worker_count(&config))?);
     let access_log = start_access_log(&config, &metrics)?.map(Arc::new);
     let mut reloader = Reloader::start(config, path, &metrics, set_level)?;
     let workers = Arc::new(start_workers(&reloader, &metrics, access_log.clone())?);
@@ -118,10 +119,10 @@ async fn control(
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .with_context(|| format!("probe.address: cannot listen on {address}"))?;
+    let shown = process_gauges::watch(&metrics, &reloader.generations());
     let probed = Arc::new(Probed {
         workers: Arc::clone(&workers),
-        metrics,
-        generations: reloader.generations(),
+        metrics: Arc::clone(&metrics),
         metrics_token: reloader.metrics_token(),
     });
     let (wishes, asked) = mpsc::channel(1);
@@ -155,6 +156,7 @@ async fn control(
     drop(reloader);
     drain(&workers, &mut signals, times).await;
     answering.abort();
+    drop(shown);
     Ok(())
 }
 
@@ -175,7 +177,7 @@ fn start_access_log(config: &Config, metrics: &Metrics) -> anyhow::Result<Option
         AccessLogTarget::Stdout => Target::Stdout,
         AccessLogTarget::File(path) => Target::File(path.clone()),
     };
-    let dropped = metrics.counter(&ACCESS_LOG_DROPPED, &[])?;
+    let dropped = metrics.handle(&ACCESS_LOG_DROPPED, []);
     AccessLog::start(&target, worker_count(config), &dropped)
         .map(Some)
         .with_context(|| format!("access_log.to: cannot write to {target:?}"))

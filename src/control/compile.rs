@@ -12,11 +12,11 @@ use super::kept::Kept;
 use super::pools;
 use crate::config::{self, Config, ListenerProtocol, TlsVersion};
 use crate::data::generation::Generation;
-use crate::data::listener::tls::{Terminator, Terms, TermsError};
+use crate::data::listener::tls::{Terminator, Terms};
 use crate::data::listener::{self, Listener, Protocols};
 use crate::data::pool::Pool;
 use crate::data::snapshot::Snapshot;
-use crate::observe::metrics::{MetricError, Metrics};
+use crate::observe::metrics::Metrics;
 use crate::types::ids::{ListenerId, PoolId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,10 +48,7 @@ pub enum CompileError {
     Random,
     /// TLS of a listener.
     #[error("TLS of a listener")]
-    Tls(#[from] TermsError),
-    /// A metric.
-    #[error("metric of the config")]
-    Metric(#[from] MetricError),
+    Tls(#[from] rustls::Error),
 }
 
 impl CompileError {
@@ -101,7 +98,7 @@ pub fn snapshot(
 /// Compiles a listener; `keeper` has its certificates, if it speaks TLS.
 ///
 /// # Errors
-/// When TLS cannot be set up, or a metric cannot be made.
+/// When TLS cannot be set up.
 pub fn listener(
     id: &ListenerId,
     config: &config::Listener,
@@ -140,7 +137,7 @@ pub fn listener(
         redirect_to: config.redirect_to_https.then_some(config.https_port),
         trusted_proxies: config.trusted_proxies.iter().map(|network| network.0).collect(),
         http2_streams_max: config.http2.max_streams,
-        counts: means.kept.counts(id, means.metrics)?,
+        counts: means.kept.counts(id, means.metrics),
     })
 }
 

@@ -3,20 +3,18 @@
 //! A backend is the same while its pool's name and its address are. One that leaves keeps its
 //! record for a while, so that it has it when it comes back.
 
-use super::compile::CompileError;
+use super::pools::BackendGauges;
 use crate::data::listener::Counts;
 use crate::data::pool::sticky::tag_of;
-use crate::data::pool::{Backend, BackendState, Live};
+use crate::data::pool::{Backend, BackendMetrics, BackendState, Live};
 use crate::data::split::{SplitLive, Weights};
-use crate::observe::metrics::{
-    BACKEND_IN_FLIGHT, CONNECTIONS_ACCEPTED, CONNECTIONS_OPEN, MetricError, Metrics,
-};
+use crate::observe::metrics::{BACKEND_IN_FLIGHT, Metrics, Watched};
 use crate::types::ids::{ListenerId, PoolId, RouteId};
 use crate::types::moment::Moment;
 use aws_lc_rs::error::Unspecified;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -39,38 +37,52 @@ pub struct Kept {
 
 struct Record {
     backend: Arc<Backend>,
+    /// What is shown of it while it is listed.
+    gauges: Weak<BackendGauges>,
+    /// `vanne_backend_requests_in_flight`: also of one that has left, and ends what it has.
+    _in_flight: Option<Watched>,
     /// When it was last used.
     seen: Instant,
 }
 
 impl Kept {
-    /// A backend, as it was or new. A new one in a pool that is there already starts slowly.
-    ///
-    /// # Errors
-    /// When its metric cannot be made.
+    /// A backend, as it was or new, and its gauges. A new one in a pool that is there already
+    /// starts slowly.
     pub fn backend(
         &mut self,
         pool: &PoolId,
         address: SocketAddr,
         metrics: &Arc<Metrics>,
         now: Instant,
-    ) -> Result<Arc<Backend>, MetricError> {
+    ) -> (Arc<Backend>, Arc<BackendGauges>) {
         if let Some(record) = self.backends.get_mut(&(pool.clone(), address)) {
             record.seen = now;
-            return Ok(Arc::clone(&record.backend));
+            let gauges = record
+                .gauges
+                .upgrade()
+                .unwrap_or_else(|| Arc::new(BackendGauges::new(metrics, pool, &record.backend)));
+            record.gauges = Arc::downgrade(&gauges);
+            return (Arc::clone(&record.backend), gauges);
         }
         let name: Box<str> = address.to_string().into();
-        let labels = [pool.as_str(), &name];
-        let held = metrics.hold(&BACKEND_IN_FLIGHT, &labels);
-        let gauge = metrics.gauge(&BACKEND_IN_FLIGHT, &labels)?;
-        let state = BackendState::new(gauge, Some(held));
+        let state = BackendState::new(BackendMetrics::new(metrics, pool.as_str(), &name));
         if self.lives.contains_key(pool) {
             state.begin(Moment::of(now));
         }
         let backend = Arc::new(Backend { address, tag: tag_of(pool.as_str(), &name), name, state });
-        let record = Record { backend: Arc::clone(&backend), seen: now };
+        let gauges = Arc::new(BackendGauges::new(metrics, pool, &backend));
+        let shown = Arc::downgrade(&gauges);
+        let weak = Arc::downgrade(&backend);
+        let in_flight = move || Some(f64::from(weak.upgrade()?.state.in_flight()));
+        let labels = [pool.as_str(), &*backend.name];
+        let record = Record {
+            backend: Arc::clone(&backend),
+            gauges: shown,
+            _in_flight: metrics.watch(&BACKEND_IN_FLIGHT, labels, in_flight),
+            seen: now,
+        };
         self.backends.insert((pool.clone(), address), record);
-        Ok(backend)
+        (backend, gauges)
     }
 
     /// What is shared about a pool, as it was or new.
@@ -120,39 +132,27 @@ impl Kept {
     }
 
     /// The counts of a listener, as they were or new.
-    ///
-    /// # Errors
-    /// When a metric cannot be made.
-    pub fn counts(
-        &mut self,
-        listener: &ListenerId,
-        metrics: &Arc<Metrics>,
-    ) -> Result<Arc<Counts>, CompileError> {
+    pub fn counts(&mut self, listener: &ListenerId, metrics: &Metrics) -> Arc<Counts> {
         if let Some(counts) = self.counts.get(listener) {
-            return Ok(Arc::clone(counts));
+            return Arc::clone(counts);
         }
-        let labels = [listener.as_str()];
-        let counts = Arc::new(Counts::new(
-            metrics.gauge(&CONNECTIONS_OPEN, &labels)?,
-            metrics.counter(&CONNECTIONS_ACCEPTED, &labels)?,
-            vec![
-                metrics.hold(&CONNECTIONS_OPEN, &labels),
-                metrics.hold(&CONNECTIONS_ACCEPTED, &labels),
-            ],
-        ));
+        let counts = Arc::new(Counts::new(metrics, listener.as_str()));
         self.counts.insert(listener.clone(), Arc::clone(&counts));
-        Ok(counts)
+        counts
     }
 
     /// Forgets what nobody has used for a while. To be called now and then: what is used when
     /// this is called counts as used until then.
     pub fn forget(&mut self, now: Instant) {
         self.backends.retain(|_, record| {
+            // Its gauges hold it too: who is listed has them.
             if Arc::strong_count(&record.backend) > 1 {
                 record.seen = now;
             }
             now.duration_since(record.seen) < GRACE
         });
+        // A table that was large once need not stay so.
+        self.backends.shrink_to(self.backends.len() * 2);
         self.lives.retain(|_, live| Arc::strong_count(live) > 1);
         self.splits.retain(|_, live| Arc::strong_count(live) > 1);
         self.counts.retain(|_, counts| Arc::strong_count(counts) > 1);
@@ -165,25 +165,25 @@ mod tests {
 
     #[test]
     fn a_backend_that_comes_back_in_time_has_its_record() {
-        let metrics = Arc::new(Metrics::new().unwrap());
+        let metrics = Arc::new(Metrics::new(1).unwrap());
         let (pool, address) = ("app".parse().unwrap(), ([127, 0, 0, 1], 9000).into());
         let mut kept = Kept::default();
         let begin = crate::types::clock::now();
         let at = |seconds| begin + Duration::from_secs(seconds);
-        let first = kept.backend(&pool, address, &metrics, begin).unwrap();
-        let known = Arc::downgrade(&first);
+        let first = kept.backend(&pool, address, &metrics, begin);
+        let known = Arc::downgrade(&first.0);
         // However long it was there, the time counts from when it left.
         kept.forget(at(1000));
         drop(first);
         kept.forget(at(1059));
-        let again = kept.backend(&pool, address, &metrics, at(1059)).unwrap();
-        assert!(known.ptr_eq(&Arc::downgrade(&again)));
+        let again = kept.backend(&pool, address, &metrics, at(1059));
+        assert!(known.ptr_eq(&Arc::downgrade(&again.0)));
         kept.forget(at(1059));
         drop(again);
         let shown = || String::from_utf8(metrics.render().unwrap()).unwrap();
-        assert!(shown().contains("vanne_backend_requests_in_flight{"));
+        assert!(shown().contains("vanne_backend_requests_total{"));
         kept.forget(at(1119));
         assert!(known.upgrade().is_none());
-        assert!(!shown().contains("vanne_backend_requests_in_flight{"));
+        assert!(!shown().contains("vanne_backend_requests_total{"));
     }
 }

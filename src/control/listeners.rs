@@ -11,7 +11,7 @@ use crate::config::{Config, ListenerTls};
 use crate::data::engine::worker::Workers;
 use crate::data::listener::Listener;
 use crate::data::listener::accept::ListeningSocket;
-use crate::observe::metrics::{MetricError, Metrics};
+use crate::observe::metrics::Metrics;
 use crate::types::ids::ListenerId;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -107,16 +107,13 @@ impl Listeners {
     }
 
     /// Makes it so. `workers` are told, if they run already.
-    ///
-    /// # Errors
-    /// When a metric cannot be made.
     pub fn apply(
         &mut self,
         prepared: Prepared,
         config: &Config,
         workers: Option<&Workers>,
-        metrics: &Arc<Metrics>,
-    ) -> Result<(), MetricError> {
+        metrics: &Metrics,
+    ) {
         let mut kept: Vec<SocketAddr> = prepared.opened.keys().copied().collect();
         for rules in prepared.rules {
             kept.push(rules.address);
@@ -141,7 +138,9 @@ impl Listeners {
         }
         self.keepers.extend(prepared.keepers);
         self.keepers.retain(|id, _| config.listener.get(id).is_some_and(|l| l.tls.is_some()));
-        self.keepers.values_mut().try_for_each(|(_, keeper)| keeper.show(metrics))
+        for (_, keeper) in self.keepers.values_mut() {
+            keeper.show(metrics);
+        }
     }
 
     /// All sockets, for workers that start.
@@ -151,12 +150,10 @@ impl Listeners {
     }
 
     /// Looks whether certificates or ticket keys have changed, and uses what they say now.
-    pub fn refresh(&mut self, metrics: &Arc<Metrics>, now: Instant, wall: SystemTime) {
+    pub fn refresh(&mut self, metrics: &Metrics, now: Instant, wall: SystemTime) {
         for (id, (_, keeper)) in &mut self.keepers {
-            match keeper.refresh(metrics, now, wall) {
-                Ok(false) => {}
-                Ok(true) => tracing::info!(listener = %id, "certificates read again"),
-                Err(error) => tracing::error!(%error, "certificates not shown"),
+            if keeper.refresh(metrics, now, wall) {
+                tracing::info!(listener = %id, "certificates read again");
             }
         }
     }

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod certs;
 pub mod compile;
+pub mod config_gauges;
 pub mod deep;
 pub mod discovery;
 pub mod drain;
@@ -14,6 +15,7 @@ pub mod kept;
 pub mod listeners;
 pub mod pools;
 pub mod probe;
+pub mod process_gauges;
 pub mod reload;
 pub mod steer;
 mod task;

@@ -7,11 +7,8 @@
 use super::reload::MetricsToken;
 use crate::config::Secret;
 use crate::data::engine::worker::Workers;
-use crate::data::generation::Generations;
 use crate::data::lifecycle::Stage;
-use crate::observe::metrics::{ACTIVE_SESSIONS, GENERATIONS_ALIVE, MetricError, Metrics};
-use crate::types::clock;
-use crate::types::moment::Moment;
+use crate::observe::metrics::Metrics;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -26,8 +23,6 @@ pub struct Probed {
     pub workers: Arc<Workers>,
     /// All metrics.
     pub metrics: Arc<Metrics>,
-    /// The configs that may be alive.
-    pub generations: Arc<Generations>,
     /// The token that `/metrics` asks for, if any.
     pub metrics_token: MetricsToken,
 }
@@ -77,28 +72,11 @@ async fn metrics(State(probed): State<Arc<Probed>>, headers: HeaderMap) -> Respo
         let ask = [(header::WWW_AUTHENTICATE, "Bearer")];
         return (StatusCode::UNAUTHORIZED, ask, "a bearer token is needed\n").into_response();
     }
-    if let Err(error) = show_what_is_counted_now(&probed) {
-        tracing::error!(%error, "not all metrics shown");
-    }
     match probed.metrics.render() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
             .into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
-}
-
-/// What is only counted when somebody asks.
-fn show_what_is_counted_now(probed: &Probed) -> Result<(), MetricError> {
-    let sessions = probed.metrics.sessions.count(Moment::of(clock::now()));
-    let sessions = i64::try_from(sessions).unwrap_or(i64::MAX);
-    probed.metrics.gauge(&ACTIVE_SESSIONS, &[])?.set(sessions);
-    let alive = probed.generations.alive();
-    let rows =
-        [("current", alive.current), ("requests", alive.requests), ("tunnels", alive.tunnels)];
-    for (held_by, count) in rows {
-        probed.metrics.gauge(&GENERATIONS_ALIVE, &[held_by])?.set(count);
-    }
-    Ok(())
 }
 
 fn is_allowed(token: Option<&str>, headers: &HeaderMap) -> bool {

@@ -5,19 +5,19 @@
 //! about a backend or a listener that stays is carried over ([`Kept`]).
 
 use super::compile::{self, Means};
+use super::config_gauges::ConfigGauges;
 use super::discovery::Pushed;
 use super::health::Finding;
 use super::kept::Kept;
 use super::listeners::Listeners;
-use super::pools::Pools;
+use super::pools::{Pools, Told};
 use crate::config::{self, Config, Diagnostics, Loaded, LogLevel, ProcessEnvironment, Secret};
 use crate::data::engine::worker::Workers;
 use crate::data::generation::{Generation, Generations};
 use crate::data::snapshot::{Publisher, Snapshot};
-use crate::observe::metrics::{
-    CONFIG_APPLIED, CONFIG_GENERATION, CONFIG_RELOAD_SUCCESS, MetricError, Metrics, RELOADS,
-};
+use crate::observe::metrics::Metrics;
 use crate::types::clock;
+use crate::types::hash::mix;
 use crate::types::moment::Moment;
 use arc_swap::ArcSwapOption;
 use serde::Serialize;
@@ -25,7 +25,6 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 use tokio::sync::Notify;
 
 /// What came of a reload.
@@ -41,7 +40,12 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    fn as_str(self) -> &'static str {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Applied, Self::Unchanged, Self::Refused];
+
+    /// The label in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Applied => "applied",
             Self::Unchanged => "unchanged",
@@ -96,6 +100,7 @@ pub struct Reloader {
     pub listeners: Listeners,
     publisher: Publisher,
     metrics: Arc<Metrics>,
+    gauges: ConfigGauges,
     generations: Arc<Generations>,
     workers: Option<Arc<Workers>>,
     metrics_token: MetricsToken,
@@ -146,13 +151,14 @@ impl Reloader {
             listeners: Listeners::default(),
             publisher: Publisher::new(Snapshot::default()),
             metrics: Arc::clone(metrics),
+            gauges: ConfigGauges::new(metrics),
             generations: Arc::default(),
             workers: None,
             metrics_token: MetricsToken::default(),
             set_level,
         };
         reloader.apply(config)?;
-        reloader.note(Verdict::Applied)?;
+        reloader.note(Verdict::Applied);
         Ok(reloader)
     }
 
@@ -186,35 +192,22 @@ impl Reloader {
     }
 
     /// Reloads if the files are not as they were when they were read last.
-    ///
-    /// # Errors
-    /// When a metric cannot be made.
-    pub fn reload_if_changed(&mut self) -> Result<Option<Report>, MetricError> {
-        match content_of(self.path.as_ref(), &self.named) == self.content {
-            true => Ok(None),
-            false => self.reload("its files have changed").map(Some),
-        }
+    pub fn reload_if_changed(&mut self) -> Option<Report> {
+        let is_changed = content_of(self.path.as_ref(), &self.named) != self.content;
+        is_changed.then(|| self.reload("its files have changed"))
     }
 
     /// Tries a config again that was refused: what was in its way, an address in use or a file
     /// that it names, may be gone. The same reason is not told twice.
-    ///
-    /// # Errors
-    /// When a metric cannot be made.
-    pub fn retry(&mut self) -> Result<Option<Report>, MetricError> {
-        let Some(refusal) = self.refusal.clone() else { return Ok(None) };
+    pub fn retry(&mut self) -> Option<Report> {
+        let refusal = self.refusal.clone()?;
         let outcome = self.attempt();
-        match outcome.result == Verdict::Refused && outcome.message == refusal {
-            true => Ok(None),
-            false => self.report(outcome).map(Some),
-        }
+        let is_same = outcome.result == Verdict::Refused && outcome.message == refusal;
+        (!is_same).then(|| self.report(outcome))
     }
 
     /// Reads the config again and uses it, or says why not.
-    ///
-    /// # Errors
-    /// When a metric cannot be made.
-    pub fn reload(&mut self, why: &str) -> Result<Report, MetricError> {
+    pub fn reload(&mut self, why: &str) -> Report {
         let file = self.path.as_deref().unwrap_or(Path::new("-"));
         tracing::info!(why, file = %file.display(), "reading the config again");
         let outcome = self.attempt();
@@ -274,7 +267,7 @@ impl Reloader {
         self.kept.commit();
         self.publisher.publish(compiled.snapshot);
         let workers = self.workers.as_deref();
-        self.listeners.apply(prepared, &config, workers, &self.metrics)?;
+        self.listeners.apply(prepared, &config, workers, &self.metrics);
         if let Some(workers) = workers {
             workers.look();
         }
@@ -288,9 +281,9 @@ impl Reloader {
         Ok(())
     }
 
-    fn report(&mut self, outcome: Outcome) -> Result<Report, MetricError> {
+    fn report(&mut self, outcome: Outcome) -> Report {
         let Outcome { result, restart_needed, message } = outcome;
-        self.note(result)?;
+        self.note(result);
         let generation = self.number;
         match result {
             Verdict::Refused => {
@@ -305,19 +298,17 @@ impl Reloader {
         for key in &restart_needed {
             tracing::warn!(key, "changed, but counts only after a restart");
         }
-        Ok(Report { result, generation, restart_needed, message })
+        Report { result, generation, restart_needed, message }
     }
 
-    fn note(&self, result: Verdict) -> Result<(), MetricError> {
-        self.metrics.counter(&RELOADS, &[result.as_str()])?.inc();
-        let is_good = i64::from(result != Verdict::Refused);
-        self.metrics.gauge(&CONFIG_RELOAD_SUCCESS, &[])?.set(is_good);
-        self.metrics.gauge(&CONFIG_GENERATION, &[])?.set(self.number.cast_signed());
-        if result == Verdict::Applied {
-            let since = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
-            self.metrics.gauge(&CONFIG_APPLIED, &[])?.set(since.as_secs().cast_signed());
-        }
-        Ok(())
+    fn note(&mut self, result: Verdict) {
+        let hash = mix(self.content.own ^ mix(self.content.named));
+        self.gauges.note(result, self.number, hash);
+    }
+
+    /// Has sources and probes run from now on, on this runtime. Gives what they tell.
+    pub fn run(&mut self) -> Told {
+        self.pools.run(fastrand::Rng::new(), &self.metrics)
     }
 
     /// Told when something happens to a backend.
@@ -384,7 +375,7 @@ mod tests {
 
     fn reloader(path: &Path) -> Reloader {
         let loaded = config::load(path, &ProcessEnvironment).unwrap();
-        let metrics = Arc::new(Metrics::new().unwrap());
+        let metrics = Arc::new(Metrics::new(1).unwrap());
         Reloader::start(loaded.config, Some(path.to_owned()), &metrics, Box::new(|_| ())).unwrap()
     }
 
@@ -401,14 +392,14 @@ mod tests {
         let path = folder.path().join("vanne.toml");
         write(&path, "");
         let mut reloader = reloader(&path);
-        assert!(reloader.reload_if_changed().unwrap().is_none());
+        assert!(reloader.reload_if_changed().is_none());
         // A change between the look and the reading is seen at the next look.
         let before = reloader.content;
         write(&path, "log.level = \"warn\"");
-        let report = reloader.reload_if_changed().unwrap().unwrap();
+        let report = reloader.reload_if_changed().unwrap();
         assert_eq!((report.result, report.generation), (Verdict::Applied, 2));
         assert_ne!(reloader.content, before);
-        assert!(reloader.reload_if_changed().unwrap().is_none());
+        assert!(reloader.reload_if_changed().is_none());
     }
 
     #[test]
@@ -418,12 +409,12 @@ mod tests {
         write(&path, "");
         let mut reloader = reloader(&path);
         write(&path, "probe.metrics_token_file = \"token\"");
-        assert_eq!(reloader.reload("").unwrap().result, Verdict::Refused);
-        assert!(reloader.retry().unwrap().is_none());
+        assert_eq!(reloader.reload("").result, Verdict::Refused);
+        assert!(reloader.retry().is_none());
         std::fs::write(folder.path().join("token"), "s3cret").unwrap();
-        assert_eq!(reloader.retry().unwrap().unwrap().result, Verdict::Applied);
+        assert_eq!(reloader.retry().unwrap().result, Verdict::Applied);
         assert_eq!(reloader.metrics_token.load().as_deref().map(Secret::expose), Some("s3cret"));
-        assert!(reloader.retry().unwrap().is_none());
+        assert!(reloader.retry().is_none());
     }
 
     #[test]
@@ -434,9 +425,9 @@ mod tests {
         let mut reloader = reloader(&path);
         for more in ["process.workers = 7", "process.workers = 7\nlog.level = \"warn\""] {
             write(&path, more);
-            assert_eq!(reloader.reload("").unwrap().restart_needed, ["process.workers"]);
+            assert_eq!(reloader.reload("").restart_needed, ["process.workers"]);
         }
         write(&path, "");
-        assert!(reloader.reload("").unwrap().restart_needed.is_empty());
+        assert!(reloader.reload("").restart_needed.is_empty());
     }
 }

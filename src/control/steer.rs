@@ -5,7 +5,6 @@
 use super::pools::{Change, ChangeError, PoolStatus};
 use super::reload::{Reloader, Report};
 use super::watch::Watch;
-use crate::observe::metrics::MetricError;
 use crate::types::clock;
 use crate::types::moment::Moment;
 use std::time::Duration;
@@ -41,45 +40,38 @@ pub async fn steer(
     let mut ticks = 0;
     let changed = reloader.changed();
     let mut pools_due = None;
-    let mut told = reloader.pools.run(fastrand::Rng::new());
+    let mut told = reloader.run();
     loop {
         if is_watching {
             watch.over(&reloader.files());
         }
-        let result = tokio::select! {
+        tokio::select! {
             wish = wishes.recv() => match wish {
                 None => return reloader,
                 Some(wish) => fulfil(&mut reloader, wish),
             },
-            _ = hangups.recv() => reloader.reload("SIGHUP").map(drop),
-            () = watch.changed(), if is_watching => reloader.reload_if_changed().map(drop),
-            () = pools_call(&changed, pools_due) => Ok(()),
-            Some(pushed) = told.found.recv() => {
-                reloader.found(pushed);
-                Ok(())
-            }
+            _ = hangups.recv() => drop(reloader.reload("SIGHUP")),
+            () = watch.changed(), if is_watching => drop(reloader.reload_if_changed()),
+            () = pools_call(&changed, pools_due) => {}
+            Some(pushed) = told.found.recv() => reloader.found(pushed),
             Some(finding) = told.checked.recv() => {
                 let more = std::iter::from_fn(|| told.checked.try_recv().ok());
                 reloader.checked(std::iter::once(finding).chain(more));
-                Ok(())
             }
             _ = tend.tick() => {
                 ticks += 1;
-                tick(&mut reloader, is_watching && ticks % LOOK_EVERY == 0)
+                tick(&mut reloader, is_watching && ticks % LOOK_EVERY == 0);
             }
-        };
-        pools_due = reloader.pools.tend(Moment::of(clock::now()));
-        if let Err(error) = result {
-            tracing::error!(%error, "reload not counted");
         }
+        pools_due = reloader.pools.tend(Moment::of(clock::now()));
     }
 }
 
 /// Does what is asked. Who asked may have left: then nobody is told.
-fn fulfil(reloader: &mut Reloader, wish: Wish) -> Result<(), MetricError> {
+fn fulfil(reloader: &mut Reloader, wish: Wish) {
     let now = Moment::of(clock::now());
     match wish {
-        Wish::Reload(answer) => drop(answer.send(reloader.reload("asked to")?)),
+        Wish::Reload(answer) => drop(answer.send(reloader.reload("asked to"))),
         Wish::Pools(answer) => drop(answer.send(reloader.pools.status(now))),
         Wish::Change(pool, backend, change, answer) => {
             let changed = reloader.pools.change(&pool, &backend, &change, now);
@@ -88,7 +80,6 @@ fn fulfil(reloader: &mut Reloader, wish: Wish) -> Result<(), MetricError> {
             drop(answer.send(changed.map(of_pool)));
         }
     }
-    Ok(())
 }
 
 /// Waits until something happened to a backend, or is due at one.
@@ -106,15 +97,16 @@ async fn pools_call(changed: &Notify, due: Option<Moment>) {
 }
 
 /// Does what is to be done now and then.
-fn tick(reloader: &mut Reloader, looks: bool) -> Result<(), MetricError> {
+fn tick(reloader: &mut Reloader, looks: bool) {
     reloader.tend();
-    if looks { look(reloader) } else { Ok(()) }
+    if looks {
+        look(reloader);
+    }
 }
 
 /// Looks at the files, and at what was refused, without having been told of a change.
-fn look(reloader: &mut Reloader) -> Result<(), MetricError> {
-    match reloader.reload_if_changed()? {
-        Some(_) => Ok(()),
-        None => reloader.retry().map(drop),
+fn look(reloader: &mut Reloader) {
+    if reloader.reload_if_changed().is_none() {
+        drop(reloader.retry());
     }
 }

@@ -5,12 +5,15 @@
 
 use super::exchange::Exchange;
 use super::grpc;
+use super::route::{Ended, RouteMetrics};
 use super::upstream::AttemptRecord;
 use crate::observe::access_log::LogRing;
-use crate::observe::metrics::{Metrics, REFUSALS};
+use crate::observe::metrics::{Counter, Metrics, REFUSALS};
 use crate::types::moment::Moment;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Bytes on the client's connection that belong to this request, heads included.
@@ -65,29 +68,72 @@ struct Times {
     first_byte: Option<f64>,
 }
 
+/// What one worker's requests are counted by, besides handles of routes, pools and backends.
+pub struct RequestMetrics {
+    metrics: Arc<Metrics>,
+    unrouted: RouteMetrics,
+    /// `vanne_refusals_total` by reason, of reasons that there were.
+    refusals: Mutex<Vec<(&'static str, Counter)>>,
+}
+
+impl RequestMetrics {
+    /// Resolves all of them.
+    #[must_use]
+    pub fn new(metrics: &Arc<Metrics>) -> Self {
+        Self {
+            refusals: Mutex::default(),
+            unrouted: RouteMetrics::unrouted(metrics),
+            metrics: Arc::clone(metrics),
+        }
+    }
+
+    /// Counts a request that ended.
+    fn count(&self, exchange: &Exchange, traffic: Traffic, now: Instant) {
+        self.metrics.sessions.note(exchange.session(), Moment::of(now));
+        let call_status = exchange.call_status().map(grpc::to_http);
+        let ended = Ended {
+            status: call_status.or(exchange.status()).unwrap_or(500),
+            received: traffic.bytes_in,
+            sent: traffic.bytes_out,
+            time: now.duration_since(exchange.started),
+        };
+        match exchange.route() {
+            Some(route) => route.metrics.count(exchange.pool().map(|pool| &pool.id), &ended),
+            None => self.unrouted.count(None, &ended),
+        }
+        exchange.listener.counts.count_request(exchange.facts().map(|facts| facts.version));
+        if let Some(attempt) = exchange.attempts.last() {
+            let metrics = &attempt.backend.state.metrics;
+            metrics.count_request(ended.status, ended.received, ended.sent);
+        }
+        if let Some(refusal) = exchange.refusal() {
+            self.count_refusal(refusal.reason());
+        }
+    }
+
+    /// Counts a refusal. The lock is this worker's alone.
+    fn count_refusal(&self, reason: &'static str) {
+        let mut refusals = self.refusals.lock();
+        if let Some((_, counter)) = refusals.iter().find(|(one, _)| *one == reason) {
+            return counter.inc();
+        }
+        let counter = self.metrics.handle(&REFUSALS, [reason]);
+        counter.inc();
+        refusals.push((reason, counter));
+    }
+}
+
 /// Records the end of `exchange`: metrics, the log of faults, and the access log if
 /// there is one.
 pub fn finish(
     exchange: &Exchange,
     traffic: Traffic,
-    metrics: &Metrics,
+    metrics: &RequestMetrics,
     log: Option<&LogRing>,
     now: Instant,
 ) {
-    metrics.sessions.note(exchange.session(), Moment::of(now));
-    if let Some(route) = exchange.route() {
-        let call_status = exchange.call_status().map(grpc::to_http);
-        let class = call_status.or(exchange.status()).map_or(5, |status| status / 100).clamp(1, 5);
-        if let Some(counter) = route.metrics.requests.get(usize::from(class) - 1) {
-            counter.inc();
-        }
-        route.metrics.duration.observe(now.duration_since(exchange.started).as_secs_f64());
-    }
+    metrics.count(exchange, traffic, now);
     if let Some(refusal) = exchange.refusal() {
-        match metrics.counter(&REFUSALS, &[refusal.reason()]) {
-            Ok(counter) => counter.inc(),
-            Err(error) => tracing::error!(%error, "refusal not counted"),
-        }
         report(exchange, refusal);
     }
     if let Some(ring) = log {

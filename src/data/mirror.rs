@@ -5,10 +5,9 @@
 //! has no other effect.
 
 use super::pool::Pool;
-use crate::observe::metrics::Series;
+use crate::observe::metrics::Counter;
 use crate::types::hash::mix;
 use http::HeaderName;
-use prometheus::IntCounter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -31,9 +30,7 @@ pub struct Mirror {
     /// The share of requests that are copied, in ten-thousandths.
     pub share_basis_points: u16,
     /// `vanne_mirrored_total`, in the order of [`Mirrored::ALL`].
-    pub outcomes: [IntCounter; Mirrored::ALL.len()],
-    /// The series above, as long as there is the mirror.
-    pub held: Vec<Arc<Series>>,
+    pub outcomes: [Counter; Mirrored::ALL.len()],
     /// Copies under way.
     pub under_way: Arc<AtomicUsize>,
 }
@@ -114,8 +111,7 @@ mod tests {
         Mirror {
             pool: Arc::new(pool_of(0)),
             share_basis_points,
-            outcomes: std::array::from_fn(|_| IntCounter::new("c", "c").unwrap()),
-            held: Vec::new(),
+            outcomes: Default::default(),
             under_way: Arc::default(),
         }
     }

@@ -82,6 +82,16 @@ impl Outcome {
         }
     }
 
+    /// Where it is in [`Outcome::ALL`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        match self {
+            Self::Success => 0,
+            Self::Failure(category) => 1 + category as usize,
+            Self::ClientError => Self::ALL.len() - 1,
+        }
+    }
+
     /// All outcomes, for resolving handles ahead.
     pub const ALL: [Self; 9] = [
         Self::Success,
@@ -104,6 +114,13 @@ mod tests {
     fn a_client_that_leaves_says_nothing_of_the_backend() {
         for refusal in [Refusal::ClientGone, Refusal::ClientStalled, Refusal::TotalTimeout] {
             assert_eq!(Outcome::of_refusal(refusal), Outcome::ClientError);
+        }
+    }
+
+    #[test]
+    fn each_knows_its_place() {
+        for (place, outcome) in Outcome::ALL.into_iter().enumerate() {
+            assert_eq!(outcome.index(), place, "{outcome:?}");
         }
     }
 

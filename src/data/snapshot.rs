@@ -8,13 +8,11 @@ use super::chain::Chain;
 use super::edits::RouteEdits;
 use super::generation::Generation;
 use super::mirror::Mirror;
-use super::route::RouteTable;
+use super::route::{RouteMetrics, RouteTable};
 use super::target::Target;
-use crate::observe::metrics::Series;
 use crate::types::ids::RouteId;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use prometheus::{Histogram, IntCounter};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,16 +47,6 @@ pub struct Route {
     pub metrics: RouteMetrics,
     /// The config that it is of.
     pub generation: Arc<Generation>,
-}
-
-/// Handles of a route's metrics.
-pub struct RouteMetrics {
-    /// `vanne_requests_total` by status class, 1xx to 5xx.
-    pub requests: [IntCounter; 5],
-    /// `vanne_request_duration_seconds`.
-    pub duration: Histogram,
-    /// The series above, as long as there is the route.
-    pub held: Vec<Arc<Series>>,
 }
 
 /// Control's end: publishes snapshots.
@@ -118,22 +106,17 @@ pub(crate) mod tests {
     };
     use crate::data::upstream::{On, Retries};
     use crate::types::moment::Moment;
-    use prometheus::{HistogramOpts, IntGauge};
     use std::net::SocketAddr;
 
     fn numbered(number: u64) -> Snapshot {
         Snapshot { generation: Generation::new(number), ..Default::default() }
     }
 
-    fn counter() -> IntCounter {
-        IntCounter::new("c", "c").unwrap()
-    }
-
     /// A backend on port 9000 and `index`.
     pub(crate) fn backend(index: usize) -> Arc<Backend> {
         let port = u16::try_from(9000 + index).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let state = BackendState::new(IntGauge::new("g", "g").unwrap(), None);
+        let state = BackendState::default();
         Arc::new(Backend { address, name: address.to_string().into(), tag: index as u64, state })
     }
 
@@ -181,12 +164,7 @@ pub(crate) mod tests {
                 idle: Duration::from_secs(60),
             },
             wire: Arc::default(),
-            metrics: PoolMetrics {
-                attempts: std::array::from_fn(|_| counter()),
-                retries: [counter(), counter()],
-                ejections: [counter(), counter()],
-                held: Vec::new(),
-            },
+            metrics: PoolMetrics::default(),
         }
     }
 
@@ -213,11 +191,7 @@ pub(crate) mod tests {
             total: Duration::from_secs(100),
             tunnel_idle: Duration::from_secs(50),
             generation: Generation::new(1),
-            metrics: RouteMetrics {
-                requests: std::array::from_fn(|_| counter()),
-                duration: Histogram::with_opts(HistogramOpts::new("h", "h")).unwrap(),
-                held: Vec::new(),
-            },
+            metrics: RouteMetrics::default(),
         })
     }
 

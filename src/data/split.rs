@@ -9,6 +9,7 @@
 
 use super::pool::Pool;
 use super::pool::hash_key::{HashOn, cookie};
+use crate::observe::metrics::Watched;
 use crate::types::hash::{mix, stable};
 use crate::types::ids::PoolId;
 use arc_swap::ArcSwap;
@@ -31,6 +32,8 @@ pub struct Split {
     pub by: By,
     /// Weights, and what outlives the snapshot.
     pub live: Arc<SplitLive>,
+    /// `vanne_split_share` of each pool.
+    pub shown: Vec<Watched>,
 }
 
 /// What is shared between pools.
@@ -66,6 +69,15 @@ impl SplitLive {
     /// Sets the weights: they count from the next request on.
     pub fn set(&self, weights: Weights) {
         self.weights.store(Arc::new(weights));
+    }
+
+    /// The share that the pool is to get: 0 to 1.
+    #[must_use]
+    pub fn share(&self, pool: &PoolId) -> Option<f64> {
+        let weights = self.weights.load();
+        let total: f64 = weights.iter().map(|(_, weight)| f64::from(*weight)).sum();
+        let (_, own) = weights.iter().find(|(id, _)| id == pool)?;
+        Some(if total > 0.0 { f64::from(*own) / total } else { 0.0 })
     }
 }
 
@@ -157,6 +169,7 @@ mod tests {
             pools: weights.iter().map(|(name, _)| pool(name)).collect(),
             by,
             live: Arc::default(),
+            shown: Vec::new(),
         };
         set(&split, weights);
         split

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
-use prometheus::IntCounter;
+use super::metrics::Counter;
 
 /// Lines a worker may be ahead of the writer. At it, lines are dropped and counted.
 const RING_LINES: usize = 8192;
@@ -34,7 +34,7 @@ pub enum Target {
 pub struct LogRing {
     lines: Arc<ArrayQueue<Vec<u8>>>,
     wake: Arc<Wake>,
-    dropped: IntCounter,
+    dropped: Counter,
 }
 
 struct Wake {
@@ -70,7 +70,7 @@ impl AccessLog {
     ///
     /// # Errors
     /// When the file cannot be opened or the thread not be started.
-    pub fn start(target: &Target, workers: usize, dropped: &IntCounter) -> io::Result<Self> {
+    pub fn start(target: &Target, workers: usize, dropped: &Counter) -> io::Result<Self> {
         let sink = open(target)?;
         let queues: Vec<_> = (0..workers).map(|_| Arc::new(ArrayQueue::new(RING_LINES))).collect();
         let stop = Arc::new(AtomicBool::new(false));
@@ -152,8 +152,8 @@ fn write_until_stopped(
 mod tests {
     use super::*;
 
-    fn counter() -> IntCounter {
-        IntCounter::new("dropped", "dropped").unwrap()
+    fn counter() -> Counter {
+        Counter::default()
     }
 
     #[test]

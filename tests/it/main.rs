@@ -27,6 +27,7 @@ mod http2;
 mod leaves;
 mod matching;
 mod messages;
+mod metrics;
 mod mirror;
 mod pools;
 mod probe;

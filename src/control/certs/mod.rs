@@ -10,9 +10,7 @@ mod read;
 use crate::config::{FilePath, ListenerTls};
 use crate::data::listener::tls::certificates::{CertificateStore, Resolver};
 use crate::data::listener::tls::tickets::{KEY_BYTES, TicketKeys};
-use crate::observe::metrics::{
-    CERTIFICATE_ERRORS, CERTIFICATE_NOT_AFTER, MetricError, Metrics, Series,
-};
+use crate::observe::metrics::{CERTIFICATE_ERRORS, CERTIFICATE_NOT_AFTER, Counter, Gauge, Metrics};
 use read::{Certificate, Fault};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -56,9 +54,9 @@ pub struct Keeper {
     /// Problems that no metric shows yet.
     uncounted: u64,
     /// The series of this listener's certificates.
-    shown: BTreeMap<PathBuf, Arc<Series>>,
+    shown: BTreeMap<PathBuf, Gauge>,
     /// That of its errors.
-    errors: Option<Arc<Series>>,
+    errors: Option<Counter>,
     /// Which certificate a client gets.
     pub resolver: Arc<Resolver>,
     /// The keys of tickets.
@@ -146,45 +144,32 @@ impl Keeper {
     }
 
     /// Looks whether files have changed, and uses what they say now. Whether they had.
-    ///
-    /// # Errors
-    /// When a metric cannot be made.
-    pub fn refresh(
-        &mut self,
-        metrics: &Arc<Metrics>,
-        now: Instant,
-        wall: SystemTime,
-    ) -> Result<bool, MetricError> {
+    pub fn refresh(&mut self, metrics: &Metrics, now: Instant, wall: SystemTime) -> bool {
         self.rotate(now);
         let signs = self.look();
         if signs == self.signs && self.retry.is_none_or(|valid| wall < valid) {
-            return Ok(false);
+            return false;
         }
         self.signs = signs;
         for problem in self.read(wall) {
             tracing::error!(%problem, listener = self.listener, "what was there stays in use");
         }
-        self.show(metrics)?;
-        Ok(true)
+        self.show(metrics);
+        true
     }
 
     /// Shows in metrics until when each certificate is valid, and how many could not be used.
-    ///
-    /// # Errors
-    /// When a metric cannot be made.
-    pub fn show(&mut self, metrics: &Arc<Metrics>) -> Result<(), MetricError> {
+    pub fn show(&mut self, metrics: &Metrics) {
         let labels = [self.listener.as_str()];
-        self.errors.get_or_insert_with(|| metrics.hold(&CERTIFICATE_ERRORS, &labels));
-        let errors = metrics.counter(&CERTIFICATE_ERRORS, &labels)?;
+        let errors = self.errors.get_or_insert_with(|| metrics.handle(&CERTIFICATE_ERRORS, labels));
         errors.inc_by(std::mem::take(&mut self.uncounted));
         self.shown.retain(|path, _| self.certificates.contains_key(path));
         for (path, certificate) in &self.certificates {
-            let labels = [self.listener.as_str(), &path.to_string_lossy()];
-            let held = || metrics.hold(&CERTIFICATE_NOT_AFTER, &labels);
-            self.shown.entry(path.clone()).or_insert_with(held);
-            metrics.gauge(&CERTIFICATE_NOT_AFTER, &labels)?.set(certificate.not_after);
+            let file = path.to_string_lossy();
+            let gauge = || metrics.handle(&CERTIFICATE_NOT_AFTER, [&self.listener, &*file]);
+            let gauge = self.shown.entry(path.clone()).or_insert_with(gauge);
+            gauge.set(certificate.not_after);
         }
-        Ok(())
     }
 
     /// The files that the patterns find now, in order.

@@ -6,11 +6,12 @@ use crate::data::chain::Chain;
 use crate::data::generation::Generation;
 use crate::data::mirror::{Mirror, Mirrored};
 use crate::data::pool::HashOn;
+use crate::data::route::RouteMetrics;
 use crate::data::route::RouteTable;
-use crate::data::snapshot::{Route, RouteMetrics, Snapshot};
-use crate::data::split::{By, Split};
+use crate::data::snapshot::{Route, Snapshot};
+use crate::data::split::{By, Split, SplitLive};
 use crate::data::target::{FixedAnswer, Redirect, RedirectParts, RedirectTo, Target};
-use crate::observe::metrics::{MIRRORED, Metrics, REQUEST_DURATION, REQUESTS};
+use crate::observe::metrics::{MIRRORED, Metrics, SPLIT_SHARE, Watched};
 use crate::types::hash::stable;
 use crate::types::ids::{FilterId, PoolId};
 use bytes::Bytes;
@@ -34,9 +35,11 @@ pub(super) fn compile(
     let default_chain = chain(None, config)?;
     let mut routes = RouteTable::default();
     for (index, route) in config.route.iter().enumerate() {
+        let target = target(route, index, pools, means)?;
         let compiled = Route {
             id: route.name.clone(),
-            target: target(route, index, pools, means)?,
+            metrics: RouteMetrics::new(means.metrics, route.name.as_str(), &target),
+            target,
             chain: match &route.security_headers {
                 None => default_chain.clone(),
                 named => chain(named.as_ref(), config)?,
@@ -45,7 +48,6 @@ pub(super) fn compile(
             mirror: mirror(route, pools, means.metrics)?,
             total: route.timeouts.total.as_duration(),
             tunnel_idle: route.timeouts.tunnel_idle.as_duration(),
-            metrics: route_metrics(route, means.metrics)?,
             generation: Arc::clone(generation),
         };
         routes.add(matching::compile(&route.matches), Arc::new(compiled));
@@ -94,24 +96,36 @@ fn split(
         SplitBy::Cookie(name) => By::Cookie(name.as_str().into()),
         SplitBy::Header(name) => By::Client(HashOn::Header(name.as_str().into())),
     };
-    Ok(Split { pools: shares, by, live })
+    let shown = shares.iter().filter_map(|(pool, _)| share(route, &pool.id, &live, means.metrics));
+    Ok(Split { shown: shown.collect(), pools: shares, by, live })
+}
+
+/// Shows the share of a pool of the route's split.
+fn share(
+    route: &config::Route,
+    pool: &PoolId,
+    live: &Arc<SplitLive>,
+    metrics: &Metrics,
+) -> Option<Watched> {
+    let (labels, live, id) =
+        ([route.name.as_str(), pool.as_str()], Arc::downgrade(live), pool.clone());
+    metrics.watch(&SPLIT_SHARE, labels, move || live.upgrade()?.share(&id))
 }
 
 /// Who gets copies of the requests of `route`.
 fn mirror(
     route: &config::Route,
     pools: &Pools,
-    metrics: &Arc<Metrics>,
+    metrics: &Metrics,
 ) -> Result<Option<Arc<Mirror>>, CompileError> {
     let Some(config) = &route.mirror else { return Ok(None) };
     let pool = pools.get(&config.pool).ok_or_else(|| dangling("pool", &config.pool))?;
     let labels = |one: Mirrored| [route.name.as_str(), config.pool.as_str(), one.as_str()];
-    let [a, b, c, d, e] = Mirrored::ALL.map(|one| metrics.counter(&MIRRORED, &labels(one)));
+    let mut group = metrics.group();
     Ok(Some(Arc::new(Mirror {
         pool: Arc::clone(pool),
         share_basis_points: config.share.as_basis_points(),
-        outcomes: [a?, b?, c?, d?, e?],
-        held: Mirrored::ALL.map(|one| metrics.hold(&MIRRORED, &labels(one))).to_vec(),
+        outcomes: Mirrored::ALL.map(|one| group.handle(&MIRRORED, labels(one))),
         under_way: Arc::default(),
     })))
 }
@@ -182,24 +196,4 @@ fn chain(named: Option<&FilterId>, config: &Config) -> Result<Chain, CompileErro
     let filters: Vec<Arc<dyn Filter>> =
         vanne_filters::build(&FilterConfig::SecurityHeaders(headers)).into_iter().collect();
     Ok(Chain::new(filters))
-}
-
-fn route_metrics(
-    route: &config::Route,
-    metrics: &Arc<Metrics>,
-) -> Result<RouteMetrics, CompileError> {
-    // No pool is called so; which of a split it was says `vanne_attempts_total`.
-    let pool = route.pool.as_ref().map_or("-", PoolId::as_str);
-    let labels = |class| [route.name.as_str(), pool, class];
-    let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-    let [a, b, c, d, e] = classes.map(|class| metrics.counter(&REQUESTS, &labels(class)));
-    let duration = [route.name.as_str()];
-    let mut held: Vec<_> =
-        classes.iter().map(|&class| metrics.hold(&REQUESTS, &labels(class))).collect();
-    held.push(metrics.hold(&REQUEST_DURATION, &duration));
-    Ok(RouteMetrics {
-        requests: [a?, b?, c?, d?, e?],
-        duration: metrics.histogram(&REQUEST_DURATION, &duration)?,
-        held,
-    })
 }

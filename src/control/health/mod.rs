@@ -29,6 +29,7 @@ pub use check::{Check, CheckId};
 pub use tally::Tally;
 
 use super::task::Task;
+use crate::observe::metrics::{CHECKS, Metrics};
 use ::http::HeaderValue;
 use arc_swap::ArcSwap;
 use connect::{Failure, Stage, Stream};
@@ -142,6 +143,7 @@ pub struct Prober {
     findings: mpsc::Sender<Finding>,
     turns: Arc<Semaphore>,
     rng: fastrand::Rng,
+    metrics: Arc<Metrics>,
 }
 
 struct Running {
@@ -153,9 +155,13 @@ struct Running {
 impl Prober {
     /// A prober without targets. `rng` spreads the checks.
     #[must_use]
-    pub fn new(findings: mpsc::Sender<Finding>, rng: fastrand::Rng) -> Self {
+    pub fn new(
+        findings: mpsc::Sender<Finding>,
+        rng: fastrand::Rng,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
         let turns = Arc::new(Semaphore::new(AT_ONCE));
-        Self { running: BTreeMap::new(), findings, turns, rng }
+        Self { running: BTreeMap::new(), findings, turns, rng, metrics: Arc::clone(metrics) }
     }
 
     /// Makes the set of running probes equal to `targets`. One that runs already runs on, with
@@ -172,6 +178,7 @@ impl Prober {
         for (key, check) in wanted {
             let first = cadence::first(count, check.interval, &mut self.rng);
             let report = Arc::new(ArcSwap::default());
+            let (name, mut group) = (key.0.to_string(), self.metrics.group());
             let probe = run::Probe {
                 backend: key.0,
                 check,
@@ -179,6 +186,7 @@ impl Prober {
                 findings: self.findings.clone(),
                 turns: Arc::clone(&self.turns),
                 rng: self.rng.fork(),
+                results: ["passed", "failed"].map(|one| group.handle(&CHECKS, [&name, one])),
             };
             let task = Task::spawn(probe.run(first));
             self.running.insert(key, Running { report, task });

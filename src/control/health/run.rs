@@ -3,6 +3,7 @@
 use super::check::Check;
 use super::connect::{Failure, Stage, connect};
 use super::{Asked, Closing, Finding, Passed, Report, Seen, cadence};
+use crate::observe::metrics::Counter;
 use crate::types::clock;
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
@@ -22,6 +23,8 @@ pub(super) struct Probe {
     pub(super) findings: mpsc::Sender<Finding>,
     pub(super) turns: Arc<Semaphore>,
     pub(super) rng: fastrand::Rng,
+    /// `vanne_checks_total`: passed and failed.
+    pub(super) results: [Counter; 2],
 }
 
 impl Probe {
@@ -52,6 +55,10 @@ impl Probe {
         let is_new = before.last.as_ref().is_none_or(|last| last.reason != seen.reason);
         if seen.is_pass.is_none() && is_new {
             tracing::warn!(backend = %self.backend, why = seen.reason, "health not checked");
+        }
+        let [passed, failed] = &self.results;
+        if let Some(is_pass) = seen.is_pass {
+            if is_pass { passed.inc() } else { failed.inc() }
         }
         let turned = seen.is_pass.and_then(|is_pass| tally.count(is_pass, rise, fall));
         let finding = turned.map(|verdict| Finding {

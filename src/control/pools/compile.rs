@@ -1,5 +1,6 @@
 //! A pool's rules and members, from its config.
 
+use super::gauges::PoolGauges;
 use super::members::{Listed, Plan};
 use crate::config::{
     self, BackendEntry, FilePath, HashSource, RetryOn, SameSiteName, WhenDraining, WhenFull,
@@ -9,13 +10,9 @@ use crate::control::discovery::Origin;
 use crate::control::health::Check;
 use crate::control::wire;
 use crate::data::balance;
-use crate::data::outcome::Outcome;
 use crate::data::pool::sticky::{Carrier, Key, SameSite};
 use crate::data::pool::{Ejection, HashOn, Pool, PoolMetrics, QueueRules, Sticky, Timeouts};
 use crate::data::upstream::{On, Retries};
-use crate::observe::metrics::{
-    ATTEMPTS, BACKEND_UP, EJECTIONS, MetricError, Metrics, POOL_ACTIVE, POOL_PANIC, RETRIES,
-};
 use crate::types::ids::PoolId;
 use http::HeaderName;
 use std::collections::{BTreeMap, HashSet};
@@ -80,7 +77,7 @@ impl Compiled {
                 idle: own.timeouts.idle.as_duration(),
             },
             wire: Arc::new(wire::compile(id, own)?),
-            metrics: pool_metrics(id, means.metrics)?,
+            metrics: PoolMetrics::new(means.metrics, id.as_str()),
         });
         self.plans.push(plan);
         self.pools.insert(id.clone(), Arc::clone(&pool));
@@ -89,15 +86,15 @@ impl Compiled {
 }
 
 fn plan(id: &PoolId, config: &config::Pool, means: &mut Means<'_>) -> Result<Plan, CompileError> {
-    let metrics = means.metrics;
     let name = config.algorithm.as_str();
-    let labels = [id.as_str()];
     let limit = config.max_requests.unwrap_or(u32::MAX);
     let check = config.health.as_ref().map(|health| Check::compile(id, health, config));
+    // Before the pool is there: who is in it from the start does not start slowly.
+    let listed = listed(id, &config.backends, limit, means);
+    let live = means.kept.live(id);
     Ok(Plan {
         id: id.clone(),
-        listed: listed(id, &config.backends, limit, means)?,
-        live: means.kept.live(id),
+        listed,
         fixed: config.backends.clone(),
         limit,
         origin: Origin {
@@ -109,38 +106,33 @@ fn plan(id: &PoolId, config: &config::Pool, means: &mut Means<'_>) -> Result<Pla
         load_max: config.hash.load_max.map(|factor| factor.0),
         slow_start: config.slow_start.map(|period| period.as_duration()),
         panic_below: config.panic_threshold.as_basis_points(),
-        active: metrics.gauge(&POOL_ACTIVE, &labels)?,
-        panic: metrics.gauge(&POOL_PANIC, &labels)?,
-        held: vec![metrics.hold(&POOL_ACTIVE, &labels), metrics.hold(&POOL_PANIC, &labels)],
+        gauges: PoolGauges::new(means.metrics, id, &live),
+        live,
     })
 }
 
 /// The backends of `entries` in the pool `id`, as they are known or new; of two with one
 /// address the first.
-///
-/// # Errors
-/// When a metric cannot be made.
 pub(super) fn listed(
     id: &PoolId,
     entries: &[BackendEntry],
     limit: u32,
     means: &mut Means<'_>,
-) -> Result<Vec<Listed>, MetricError> {
+) -> Vec<Listed> {
     let mut seen = HashSet::with_capacity(entries.len());
     let mut listed = Vec::with_capacity(entries.len());
     for entry in entries.iter().filter(|entry| seen.insert(entry.address)) {
-        let labels = [id.as_str(), &entry.address.to_string()];
+        let (backend, gauges) = means.kept.backend(id, entry.address, means.metrics, means.now);
         listed.push(Listed {
-            backend: means.kept.backend(id, entry.address, means.metrics, means.now)?,
+            backend,
+            gauges,
             weight: entry.weight.into(),
             overridden: None,
             limit: entry.max_requests.unwrap_or(limit),
             is_backup: entry.is_backup,
-            up: means.metrics.gauge(&BACKEND_UP, &labels)?,
-            held: means.metrics.hold(&BACKEND_UP, &labels),
         });
     }
-    Ok(listed)
+    listed
 }
 
 fn hash_on(source: &HashSource) -> HashOn {
@@ -241,23 +233,4 @@ fn ejection(config: &config::PassiveHealth) -> Option<Ejection> {
 fn queue(config: &config::PoolQueue) -> Option<QueueRules> {
     let size = usize::try_from(config.size).unwrap_or(usize::MAX);
     (size > 0).then(|| QueueRules { size, timeout: config.timeout.as_duration() })
-}
-
-fn pool_metrics(id: &PoolId, metrics: &Arc<Metrics>) -> Result<PoolMetrics, MetricError> {
-    let id = id.as_str();
-    let attempts = |outcome: Outcome| metrics.counter(&ATTEMPTS, &[id, outcome.as_str()]);
-    let [a, b, c, d, e, f, g, h, i] = Outcome::ALL.map(attempts);
-    let retries = |result| metrics.counter(&RETRIES, &[id, result]);
-    let ejections = |result| metrics.counter(&EJECTIONS, &[id, result]);
-    let mut held: Vec<_> =
-        Outcome::ALL.map(|outcome| metrics.hold(&ATTEMPTS, &[id, outcome.as_str()])).to_vec();
-    for (row, results) in [(&RETRIES, ["done", "no_budget"]), (&EJECTIONS, ["done", "guarded"])] {
-        held.extend(results.map(|result| metrics.hold(row, &[id, result])));
-    }
-    Ok(PoolMetrics {
-        attempts: [a?, b?, c?, d?, e?, f?, g?, h?, i?],
-        retries: [retries("done")?, retries("no_budget")?],
-        ejections: [ejections("done")?, ejections("guarded")?],
-        held,
-    })
 }

@@ -4,15 +4,14 @@
 //! have a weight; the backups; with a panic threshold that is not reached, all that no
 //! operator took out; nobody, for a reason that is named.
 
+use super::gauges::{BackendGauges, PoolGauges};
 use crate::config::BackendEntry;
 use crate::control::discovery::Origin;
 use crate::control::health::{Check, Finding, Verdict};
 use crate::data::balance::Algorithm;
 use crate::data::pool::{Backend, Idle, Live, Member, Members, Out};
-use crate::observe::metrics::Series;
 use crate::types::ids::PoolId;
 use crate::types::moment::Moment;
-use prometheus::IntGauge;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use std::time::Duration;
 const STEPS: u32 = 10;
 
 /// A backend as it is listed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Listed {
     /// The backend.
     pub backend: Arc<Backend>,
@@ -32,10 +31,16 @@ pub struct Listed {
     pub limit: u32,
     /// It is used when none of the others can be.
     pub is_backup: bool,
-    /// Whether it takes new traffic: `vanne_backend_up`.
-    pub up: IntGauge,
-    /// Its series, as long as it is listed.
-    pub held: Arc<Series>,
+    /// What is shown of how it is.
+    pub gauges: Arc<BackendGauges>,
+}
+
+impl Listed {
+    /// Its share of new traffic: an operator's word, or else its weight.
+    #[must_use]
+    pub fn weight(&self) -> u32 {
+        self.overridden.unwrap_or(self.weight)
+    }
 }
 
 /// What a pool's members are compiled from.
@@ -62,12 +67,8 @@ pub struct Plan {
     pub slow_start: Option<Duration>,
     /// The smallest share that has to be healthy, in ten-thousandths.
     pub panic_below: u16,
-    /// Members that take new traffic: `vanne_pool_backends_active`.
-    pub active: IntGauge,
-    /// Whether health is overlooked: `vanne_pool_panic`.
-    pub panic: IntGauge,
-    /// The series of these.
-    pub held: Vec<Arc<Series>>,
+    /// What is shown of how it is.
+    pub gauges: PoolGauges,
 }
 
 impl Plan {
@@ -83,12 +84,9 @@ impl Plan {
     /// Says in log and metrics what has changed.
     fn report(&self, before: &Members, next: &Members) {
         for listed in &self.listed {
-            listed.up.set(i64::from(
-                listed.backend.state.out() == 0 && listed.overridden.unwrap_or(listed.weight) > 0,
-            ));
+            listed.gauges.show(listed.weight());
         }
-        self.active.set(i64::try_from(next.active.len()).unwrap_or(i64::MAX));
-        self.panic.set(i64::from(next.is_panic()));
+        self.gauges.show(next);
         let (pool, active, of) = (&self.id, next.active.len(), next.all.len());
         if next.is_panic() && !before.is_panic() {
             tracing::warn!(%pool, active, "too few backends are healthy: health is overlooked");
@@ -156,7 +154,7 @@ impl Plan {
 pub fn members(plan: &Plan, version: u64, now: Moment) -> Members {
     let is_starting = plan.is_starting(now);
     let member = |listed: &Listed| {
-        let weight = listed.overridden.unwrap_or(listed.weight);
+        let weight = listed.weight();
         let step = if is_starting { step(&listed.backend, plan.slow_start, now) } else { 1 };
         Member {
             backend: Arc::clone(&listed.backend),
@@ -234,23 +232,20 @@ mod tests {
     use super::*;
     use crate::data::balance::by_name;
     use crate::data::snapshot::tests::backend;
-    use crate::observe::metrics::{BACKEND_UP, Metrics};
+    use crate::observe::metrics::Metrics;
 
     fn plan(weights: &[(u32, bool)], panic_below: u16) -> Plan {
-        let gauge = || IntGauge::new("g", "g").unwrap();
-        let held = Arc::new(Metrics::new().unwrap()).hold(&BACKEND_UP, &["p", "b"]);
+        let metrics = Arc::new(Metrics::new(1).unwrap());
+        let (id, live): (PoolId, _) = ("a".parse().unwrap(), Arc::new(Live::new(Arc::default())));
         let listed = |(index, &(weight, is_backup)): (usize, &(u32, bool))| Listed {
+            gauges: Arc::new(BackendGauges::new(&metrics, &id, &backend(index))),
             backend: backend(index),
             weight,
             overridden: None,
             limit: u32::MAX,
             is_backup,
-            up: gauge(),
-            held: Arc::clone(&held),
         };
         Plan {
-            id: "a".parse().unwrap(),
-            live: Arc::new(Live::new(Arc::default())),
             listed: weights.iter().enumerate().map(listed).collect(),
             fixed: Vec::new(),
             limit: u32::MAX,
@@ -260,9 +255,9 @@ mod tests {
             load_max: None,
             slow_start: Some(Duration::from_secs(10)),
             panic_below,
-            active: gauge(),
-            panic: gauge(),
-            held: Vec::new(),
+            gauges: PoolGauges::new(&metrics, &id, &live),
+            id,
+            live,
         }
     }
 

@@ -6,12 +6,14 @@
 //! runs beside itself.
 
 mod compile;
+mod gauges;
 mod members;
 mod overrides;
 mod producers;
 mod status;
 
 pub use compile::{Compiled, compile};
+pub use gauges::BackendGauges;
 pub use members::{Listed, Plan, members};
 pub use overrides::{Change, ChangeError, Override, Standing};
 pub use producers::{Producers, Told};
@@ -22,10 +24,12 @@ use super::discovery::Pushed;
 use super::health::{Finding, Verdict};
 use crate::config::BackendEntry;
 use crate::data::pool::Out;
+use crate::observe::metrics::Metrics;
 use crate::types::ids::PoolId;
 use crate::types::moment::Moment;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often members that start slowly get more.
@@ -45,8 +49,8 @@ pub struct Pools {
 
 impl Pools {
     /// Has sources and probes run from now on, on this runtime. Gives what they tell.
-    pub fn run(&mut self, rng: fastrand::Rng) -> Told {
-        let (producers, told) = Producers::new(rng);
+    pub fn run(&mut self, rng: fastrand::Rng, metrics: &Arc<Metrics>) -> Told {
+        let (producers, told) = Producers::new(rng, metrics);
         let producers = self.producers.insert(producers);
         producers.source(self.plans.values());
         producers.check(self.plans.values());
@@ -96,10 +100,7 @@ impl Pools {
             is_backup: found.is_backup,
             max_requests: found.max_requests,
         }));
-        match compile::listed(id, &entries, plan.limit, means) {
-            Ok(listed) => plan.listed = listed,
-            Err(error) => tracing::error!(pool = %id, %error, "backends not listed"),
-        }
+        plan.listed = compile::listed(id, &entries, plan.limit, means);
         for backend in plan.listed.iter().map(|listed| &listed.backend) {
             // Until the first result of a new check the last one of the old stands.
             let is_down = match &plan.check {

@@ -7,6 +7,7 @@
 use super::members::Plan;
 use crate::control::discovery::{self, Found, Origin, Pushed, Source, State};
 use crate::control::health::{CheckId, Finding, Prober, Report, Target, Verdict};
+use crate::observe::metrics::{Gauge, Metrics, SOURCE_BACKENDS, SOURCE_STALE};
 use crate::types::ids::PoolId;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ pub struct Producers {
     sources: BTreeMap<PoolId, Sources>,
     prober: Prober,
     pushing: mpsc::Sender<Pushed>,
+    metrics: Arc<Metrics>,
 }
 
 /// What is told: to be read by who owns the pools.
@@ -42,6 +44,24 @@ struct Running {
     backends: Vec<Found>,
     /// Why what is known may be old, if it may.
     stale: Option<String>,
+    /// `vanne_source_backends`.
+    known: Gauge,
+    /// `vanne_source_stale`.
+    is_stale: Gauge,
+}
+
+impl Running {
+    /// A source of `pool` that has not told anything yet.
+    fn new(pool: &PoolId, source: Source, metrics: &Metrics) -> Self {
+        let (labels, mut group) = ([pool.as_str(), source.name], metrics.group());
+        Self {
+            known: group.handle(&SOURCE_BACKENDS, labels),
+            is_stale: group.handle(&SOURCE_STALE, labels),
+            source,
+            backends: Vec::new(),
+            stale: None,
+        }
+    }
 }
 
 /// What there is to tell of a source.
@@ -57,11 +77,12 @@ pub struct SourceReport {
 impl Producers {
     /// Nobody yet. To be called on the runtime that they are to run on.
     #[must_use]
-    pub fn new(rng: fastrand::Rng) -> (Self, Told) {
+    pub fn new(rng: fastrand::Rng, metrics: &Arc<Metrics>) -> (Self, Told) {
         let (pushing, found) = mpsc::channel(WAITING_MAX);
         let (findings, checked) = mpsc::channel(WAITING_MAX);
-        let prober = Prober::new(findings, rng);
-        let producers = Self { sources: BTreeMap::new(), prober, pushing };
+        let prober = Prober::new(findings, rng, metrics);
+        let sources = BTreeMap::new();
+        let producers = Self { sources, prober, pushing, metrics: Arc::clone(metrics) };
         (producers, Told { found, checked })
     }
 
@@ -71,7 +92,7 @@ impl Producers {
         for plan in plans.filter(|plan| plan.origin != Origin::default()) {
             let kept = before.remove(&plan.id).filter(|kept| kept.origin == plan.origin);
             let sources = kept.unwrap_or_else(|| {
-                let start = |source| Running { source, backends: Vec::new(), stale: None };
+                let start = |source| Running::new(&plan.id, source, &self.metrics);
                 let running = discovery::start(&plan.origin, &self.pushing);
                 Sources {
                     origin: plan.origin.clone(),
@@ -115,6 +136,8 @@ impl Producers {
                 Some(reason)
             }
         };
+        running.known.set(i64::try_from(count).unwrap_or(i64::MAX));
+        running.is_stale.set(running.stale.is_some().into());
         Some(id)
     }
 

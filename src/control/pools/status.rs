@@ -1,5 +1,6 @@
 //! Status: what there is to tell of pools and their backends.
 
+use super::gauges::UP;
 use super::producers::SourceReport;
 use super::{Listed, Plan, Pools};
 use crate::data::pool::Idle;
@@ -60,6 +61,14 @@ pub struct BackendStatus {
     /// How fast it answers, in milliseconds (peak EWMA), if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<f32>,
+    /// Attempts that ended in the last minute, but for those that say nothing of it.
+    pub attempts: f64,
+    /// The share of these that failed, if there were any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_rate: Option<f64>,
+    /// Times to the answer that 50, 95 and 99 of a hundred of these did not exceed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percentiles_ms: Option<Percentiles>,
     /// What its last check said, if it is checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<String>,
@@ -68,6 +77,17 @@ pub struct BackendStatus {
     /// What an operator said of it.
     #[serde(rename = "override", skip_serializing_if = "Option::is_none")]
     pub set: Option<OverrideStatus>,
+}
+
+/// Times in milliseconds, within 3 %.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Percentiles {
+    /// Half of all took no longer.
+    pub p50: f64,
+    /// 95 of a hundred took no longer.
+    pub p95: f64,
+    /// 99 of a hundred took no longer.
+    pub p99: f64,
 }
 
 /// What an operator said of a backend.
@@ -124,30 +144,40 @@ impl Pools {
             backup: members.is_backup,
             queued: plan.live.queue.len(),
             sources: self.source_status(plan),
-            backends: plan
-                .listed
-                .iter()
-                .map(|listed| {
-                    let state = &listed.backend.state;
-                    let key = (plan.id.clone(), listed.backend.address);
-                    let left = |until: Moment| until.since(now).as_secs();
-                    BackendStatus {
-                        backend: listed.backend.name.to_string(),
-                        state: state.why_out().map_or("up", |why| why.as_str()),
-                        weight: listed.overridden.unwrap_or(listed.weight),
-                        in_flight: state.in_flight(),
-                        max_requests: (listed.limit < u32::MAX).then_some(listed.limit),
-                        latency_ms: state.latency.known(now).map(|known| known.seconds * 1000.0),
-                        check: self.last_check(plan, listed),
-                        backup: listed.is_backup,
-                        set: self.overrides.get(&key).map(|set| OverrideStatus {
-                            owner: set.owner.clone(),
-                            reason: set.reason.clone(),
-                            seconds_left: set.until.map(left),
-                        }),
-                    }
-                })
-                .collect(),
+            backends: plan.listed.iter().map(|one| self.backend_status(plan, one, now)).collect(),
         }
     }
+
+    fn backend_status(&self, plan: &Plan, listed: &Listed, now: Moment) -> BackendStatus {
+        let state = &listed.backend.state;
+        let key = (plan.id.clone(), listed.backend.address);
+        let left = |until: Moment| until.since(now).as_secs();
+        let last_minute = state.window.summary(now);
+        BackendStatus {
+            backend: listed.backend.name.to_string(),
+            state: state.why_out().map_or(UP, |why| why.as_str()),
+            weight: listed.weight(),
+            in_flight: state.in_flight(),
+            max_requests: (listed.limit < u32::MAX).then_some(listed.limit),
+            latency_ms: state.latency.known(now).map(|known| known.seconds * 1000.0),
+            attempts: last_minute.map_or(0.0, |it| rounded(it.attempts)),
+            error_rate: last_minute.map(|it| rounded(it.errors / it.attempts)),
+            percentiles_ms: last_minute.map(|it| {
+                let [p50, p95, p99] = it.quantiles.map(|seconds| rounded(seconds * 1000.0));
+                Percentiles { p50, p95, p99 }
+            }),
+            check: self.last_check(plan, listed),
+            backup: listed.is_backup,
+            set: self.overrides.get(&key).map(|set| OverrideStatus {
+                owner: set.owner.clone(),
+                reason: set.reason.clone(),
+                seconds_left: set.until.map(left),
+            }),
+        }
+    }
+}
+
+/// To three digits behind the point: more say nothing.
+fn rounded(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
 }

@@ -38,6 +38,7 @@ pub(super) fn take(
             spawn(worker, engine, Arc::new(connection), None);
         }
         (None, false) => {
+            rules.counts.too_many.inc();
             let place = Place::beyond(slot);
             let connection = Connection::new(Transport::Plain(socket), client, place);
             spawn(worker, engine, Arc::new(connection), Some(Refusal::TooManyConnections));
@@ -45,6 +46,7 @@ pub(super) fn take(
         (Some(place), true) => open_tls(worker, engine, socket, client, place),
         // A handshake only to say no would cost more than the request.
         (None, true) => {
+            rules.counts.too_many.inc();
             if let Some(tls) = &rules.tls {
                 tls.count(Failure::TooManyConnections);
             }

@@ -7,17 +7,19 @@
 use super::accepting::{Accepting, start_accepting, stop_accepting};
 use super::open::take;
 use super::pingora::Engine;
+use crate::data::finish::RequestMetrics;
 use crate::data::lifecycle::{Lifecycle, Stage};
 use crate::data::listener::Slot;
 use crate::data::listener::accept::ListeningSocket;
 use crate::data::listener::registry::{Entry, Registry, Woken};
 use crate::data::snapshot::{Publisher, Reader};
 use crate::observe::access_log::{AccessLog, LogRing};
-use crate::observe::metrics::{MetricError, Metrics, PANICS, REQUESTS_IN_FLIGHT};
+use crate::observe::metrics::{
+    Counter, Gauge, Metrics, PANICS, REQUESTS_IN_FLIGHT, TASKS, Watched, count_as_worker,
+};
 use crate::types::request_id::RequestId;
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
-use prometheus::{IntCounter, IntGauge};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -27,6 +29,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::runtime::RuntimeMetrics;
 use tokio::sync::mpsc;
 
 /// How long it is waited for workers to close a socket.
@@ -38,12 +41,14 @@ pub struct Worker {
     pub snapshots: Reader,
     /// The process' stage.
     pub lifecycle: Arc<Lifecycle>,
-    /// All metrics, for those that are rare.
-    pub metrics: Arc<Metrics>,
+    /// What its requests are counted by.
+    pub metrics: RequestMetrics,
     /// `vanne_requests_in_flight`.
-    pub in_flight: IntGauge,
+    pub in_flight: Gauge,
     /// `vanne_panics_total`.
-    pub panics: IntCounter,
+    pub panics: Counter,
+    /// `vanne_tasks` of its runtime.
+    _tasks: Option<Watched>,
     /// The worker's end of the access log, if there is one.
     pub log: Option<LogRing>,
     registry: Arc<Registry>,
@@ -101,23 +106,12 @@ pub struct Workers {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Why workers could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A thread or a runtime.
-    #[error("worker cannot be started")]
-    Io(#[from] io::Error),
-    /// A metric.
-    #[error("metric of a worker")]
-    Metric(#[from] MetricError),
-}
-
 impl Workers {
     /// Starts all workers; they accept when this returns.
     ///
     /// # Errors
-    /// When a thread, a runtime or a metric cannot be made.
-    pub fn start(setup: Setup) -> Result<Self, StartError> {
+    /// When a thread or a runtime cannot be made.
+    pub fn start(setup: Setup) -> io::Result<Self> {
         let lifecycle = Arc::new(Lifecycle::default());
         let (mailboxes, inboxes): (Vec<_>, Vec<_>) = (0..setup.workers)
             .map(|_| {
@@ -130,12 +124,15 @@ impl Workers {
         let mut threads = Vec::with_capacity(setup.workers);
         let (report, reports) = std::sync::mpsc::channel();
         for (index, inbox) in inboxes.into_iter().enumerate() {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let name = format!("worker-{index}");
             let worker = Arc::new(Worker {
                 snapshots: setup.publisher.reader(),
                 lifecycle: Arc::clone(&lifecycle),
-                metrics: Arc::clone(&setup.metrics),
-                in_flight: setup.metrics.gauge(&REQUESTS_IN_FLIGHT, &[])?,
-                panics: setup.metrics.counter(&PANICS, &[])?,
+                metrics: RequestMetrics::new(&setup.metrics),
+                in_flight: setup.metrics.handle(&REQUESTS_IN_FLIGHT, []),
+                panics: setup.metrics.handle(&PANICS, []),
+                _tasks: watch_tasks(&setup.metrics, &name, runtime.handle().metrics()),
                 log: setup.access_log.as_ref().and_then(|log| log.ring(index)),
                 registry: Arc::default(),
                 rng: Mutex::new(fastrand::Rng::new()),
@@ -143,9 +140,8 @@ impl Workers {
                 index,
             });
             let (setup, report) = (Arc::clone(&setup), report.clone());
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let name = format!("worker-{index}");
             threads.push(std::thread::Builder::new().name(name).spawn(move || {
+                count_as_worker(index);
                 runtime.block_on(run(worker, inbox, setup, report));
             })?);
         }
@@ -217,6 +213,12 @@ impl Workers {
             }
         }
     }
+}
+
+/// Shows the tasks alive in a runtime.
+fn watch_tasks(metrics: &Metrics, name: &str, runtime: RuntimeMetrics) -> Option<Watched> {
+    let alive = move || u32::try_from(runtime.num_alive_tasks()).map(f64::from).ok();
+    metrics.watch(&TASKS, [name], alive)
 }
 
 async fn run(

@@ -7,7 +7,7 @@ use crate::data::effects::Effect;
 use crate::data::exchange::Waiting;
 use crate::data::outcome::Outcome;
 use crate::data::pool::latency;
-use crate::data::pool::{Backend, Idle, Picked, Place, Pool, Queue, Verdict};
+use crate::data::pool::{Backend, Idle, Picked, Place, Pool, Queue, Ticket, Verdict};
 use crate::data::refusal::Refusal;
 use crate::data::upstream::{Attempt, AttemptRecord, Fault, On};
 use crate::types::hash::mix;
@@ -36,7 +36,7 @@ impl Exchange {
     /// Picks a backend and asks for a connection to it.
     pub(super) fn attempt(&mut self, now: Instant) -> Action {
         let Some(pool) = self.pool.clone() else { return self.refuse(Refusal::Internal, now) };
-        if let Some(place) = self.ticket.take().and_then(|ticket| ticket.take()) {
+        if let Some(place) = self.leave_queue(now).and_then(|ticket| ticket.take()) {
             return self.begin_attempt(&pool, place, now);
         }
         match self.own_place(&pool) {
@@ -86,6 +86,15 @@ impl Exchange {
         Action::Wait(Effect::Turn(ticket))
     }
 
+    /// Takes the request's place in the queue, if it has one: it waits no longer.
+    pub(super) fn leave_queue(&mut self, now: Instant) -> Option<Arc<Ticket>> {
+        let ticket = self.ticket.take()?;
+        if let Some(pool) = &self.pool {
+            pool.metrics.queue.observe(now.duration_since(self.progress));
+        }
+        Some(ticket)
+    }
+
     /// There are backends, but none for this request: all were tried, or dropped out just now.
     fn wait_for_change(&mut self, pool: &Pool, now: Instant) -> Action {
         self.phase = Phase::Suspended;
@@ -113,9 +122,10 @@ impl Exchange {
     }
 
     pub(super) fn on_connected(&mut self, is_reused: bool, now: Instant) -> Action {
-        if let Some(attempt) = self.attempts.last_mut() {
+        if let (Some(attempt), Some(pool)) = (self.attempts.last_mut(), &self.pool) {
             attempt.connected = Some(now);
             attempt.is_reused = is_reused;
+            pool.metrics.count_connection(is_reused, now.duration_since(attempt.began));
         }
         self.phase = Phase::Streaming;
         self.waiting = Waiting::Backend;
@@ -259,9 +269,14 @@ impl Exchange {
             return;
         }
         let Some(pool) = &self.pool else { return };
-        pool.metrics.count(outcome);
         let (backend, at) = (&attempt.backend, Moment::of(now));
-        if matches!(outcome, Outcome::Failure(_)) {
+        backend.state.metrics.count_attempt(outcome);
+        let is_failure = matches!(outcome, Outcome::Failure(_));
+        if outcome != Outcome::ClientError {
+            let until = attempt.first_byte.unwrap_or(now);
+            backend.state.window.note(until.duration_since(attempt.began), is_failure, at);
+        }
+        if is_failure {
             let time = now.duration_since(attempt.began).max(latency::FAILURE);
             backend.state.latency.observe(time, at);
         }

@@ -298,6 +298,9 @@ impl Exchange {
             attempt.first_byte = Some(now);
             let time = now.duration_since(attempt.began);
             attempt.backend.state.latency.observe(time, Moment::of(now));
+            if let Some(pool) = &self.pool {
+                pool.metrics.first_byte.observe(time);
+            }
         }
         self.stick();
         if is_switch {
@@ -325,7 +328,7 @@ impl Exchange {
     fn refuse(&mut self, refusal: Refusal, now: Instant) -> Action {
         self.end_attempt(Outcome::of_refusal(refusal), Some(refusal), now);
         self.refusal = Some(refusal);
-        self.ticket = None;
+        drop(self.leave_queue(now));
         let status = self.status.filter(|_| self.is_head_sent).unwrap_or(refusal.row().status);
         let is_cut = self.is_head_sent || refusal == Refusal::ClientGone;
         self.end_with(status, now);

@@ -1,7 +1,7 @@
 //! Stickiness of an exchange: the backend that its client had, and what the client is told.
 
 use super::Exchange;
-use crate::data::pool::{Out, Place, Pool};
+use crate::data::pool::{Out, Place, Pool, Stuck};
 use http::header;
 use std::sync::Arc;
 
@@ -45,6 +45,11 @@ impl Exchange {
         }
         let (Some(pool), Some(seen)) = (&self.pool, self.seen) else { return };
         let (Some(sticky), Some(attempt)) = (&pool.sticky, self.attempts.last()) else { return };
+        pool.metrics.count_sticky(match seen.token {
+            None => Stuck::New,
+            Some(token) if token.tag == attempt.backend.tag => Stuck::Hit,
+            Some(_) => Stuck::Moved,
+        });
         let (tag, now, is_https) = (attempt.backend.tag, self.started_wall, self.is_https());
         sticky.write(seen, tag, now, &mut self.response_edits, is_https);
     }

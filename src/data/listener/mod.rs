@@ -18,18 +18,21 @@ pub mod stream_head;
 pub mod tls;
 pub mod transport;
 
-use crate::observe::metrics::Series;
+use crate::observe::metrics::{
+    CONNECTIONS_ACCEPTED, CONNECTIONS_OPEN, CONNECTIONS_REFUSED, Counter, Gauge, LISTENER_REQUESTS,
+    Metrics,
+};
 use crate::types::ids::ListenerId;
 use arc_swap::ArcSwap;
 pub use client::Client;
 
 use ipnet::IpNet;
-use prometheus::{IntCounter, IntGauge};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tls::Terminator;
+use vanne_filters::Version;
 
 /// Time limits on the client's side. All are set; none is infinite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,22 +89,46 @@ pub struct Listener {
 }
 
 /// What is counted about a listener, shared by all workers.
+#[derive(Default)]
 pub struct Counts {
     /// Connections open now.
     open: AtomicUsize,
     /// `vanne_connections_open`.
-    open_gauge: IntGauge,
+    open_gauge: Gauge,
     /// `vanne_connections_accepted_total`.
-    pub accepted: IntCounter,
-    /// The series above, as long as there is the listener.
-    _held: Vec<Arc<Series>>,
+    pub accepted: Counter,
+    /// `vanne_connections_refused_total`: more than `max_connections`.
+    pub too_many: Counter,
+    /// `vanne_listener_requests_total`, in the order of [`PROTOCOLS`].
+    requests: [Counter; PROTOCOLS.len()],
 }
 
+/// How requests come, as metrics name it; the last if it cannot be known.
+const PROTOCOLS: [&str; 4] = ["http/1.0", "http/1.1", "http/2", "unknown"];
+
 impl Counts {
-    /// Nothing so far; these show it, and are of the series that are held.
+    /// Nothing so far, for the listener called `name`.
     #[must_use]
-    pub fn new(open_gauge: IntGauge, accepted: IntCounter, held: Vec<Arc<Series>>) -> Self {
-        Self { open: AtomicUsize::new(0), open_gauge, accepted, _held: held }
+    pub fn new(metrics: &Metrics, name: &str) -> Self {
+        let mut group = metrics.group();
+        Self {
+            open: AtomicUsize::new(0),
+            open_gauge: group.handle(&CONNECTIONS_OPEN, [name]),
+            accepted: group.handle(&CONNECTIONS_ACCEPTED, [name]),
+            too_many: group.handle(&CONNECTIONS_REFUSED, [name, "too_many_connections"]),
+            requests: PROTOCOLS.map(|one| group.handle(&LISTENER_REQUESTS, [name, one])),
+        }
+    }
+
+    /// Counts a request that came by this version of HTTP.
+    pub fn count_request(&self, version: Option<Version>) {
+        let [http10, http11, http2, unknown] = &self.requests;
+        match version {
+            Some(Version::Http10) => http10.inc(),
+            Some(Version::Http11) => http11.inc(),
+            Some(Version::Http2) => http2.inc(),
+            None => unknown.inc(),
+        }
     }
 }
 

@@ -3,11 +3,10 @@
 //! Data and control write them, both read them. Nothing here decides.
 
 use super::latency::Latency;
-use crate::observe::metrics::Series;
+use super::metrics::BackendMetrics;
+use super::window::Window;
 use crate::types::moment::Moment;
-use prometheus::IntGauge;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// Why a backend takes no new traffic. Several may hold at once.
@@ -57,7 +56,7 @@ pub struct Backend {
 }
 
 /// What is known of a backend; shared by all workers, kept over reloads.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct BackendState {
     in_flight: AtomicU32,
     out: AtomicU8,
@@ -72,27 +71,17 @@ pub struct BackendState {
     since: AtomicU64,
     /// How fast it answers.
     pub latency: Latency,
-    gauge: IntGauge,
-    /// The gauge's series, as long as there is the backend.
-    _held: Option<Arc<Series>>,
+    /// How fast and how well it answered in the last minute.
+    pub window: Window,
+    /// Handles of its metrics.
+    pub metrics: BackendMetrics,
 }
 
 impl BackendState {
-    /// A backend that nobody uses yet; `gauge` shows its requests in flight, and is of the
-    /// series that is held.
+    /// A backend that nobody uses yet.
     #[must_use]
-    pub fn new(gauge: IntGauge, held: Option<Arc<Series>>) -> Self {
-        Self {
-            in_flight: AtomicU32::new(0),
-            out: AtomicU8::new(0),
-            failures: AtomicU32::new(0),
-            ejections: AtomicU32::new(0),
-            ejected_until: AtomicU64::new(0),
-            since: AtomicU64::new(0),
-            latency: Latency::default(),
-            gauge,
-            _held: held,
-        }
+    pub fn new(metrics: BackendMetrics) -> Self {
+        Self { metrics, ..Self::default() }
     }
 
     /// Requests it is working on, over all workers.
@@ -105,19 +94,13 @@ impl BackendState {
     /// Takes a place unless `limit` are taken: exact over all workers.
     pub(super) fn enter(&self, limit: u32) -> bool {
         let more = |count: u32| (count < limit).then(|| count + 1);
-        let entered =
-            self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more).is_ok();
-        if entered {
-            self.gauge.inc();
-        }
-        entered
+        self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more).is_ok()
     }
 
     /// Gives a place back.
     pub(super) fn leave(&self) {
         let before = self.in_flight.fetch_sub(1, Ordering::AcqRel);
         debug_assert!(before > 0, "a place that was never taken");
-        self.gauge.dec();
     }
 
     /// Why it takes no new traffic: bits of [`Out`]. Zero: it does.
@@ -177,22 +160,18 @@ impl BackendState {
 mod tests {
     use super::*;
 
-    fn state() -> BackendState {
-        BackendState::new(IntGauge::new("g", "g").unwrap(), None)
-    }
-
     #[test]
     fn places_are_limited_and_given_back() {
-        let state = state();
+        let state = BackendState::default();
         assert!(state.enter(2) && state.enter(2) && !state.enter(2));
-        assert_eq!((state.in_flight(), state.gauge.get()), (2, 2));
+        assert_eq!(state.in_flight(), 2);
         state.leave();
         assert!(state.enter(2));
     }
 
     #[test]
     fn reasons_add_up_and_the_most_telling_is_named() {
-        let state = state();
+        let state = BackendState::default();
         assert!(state.mark(Out::Ejected, true) && !state.mark(Out::Ejected, true));
         assert!(state.mark(Out::Drain, true));
         assert_eq!(state.why_out(), Some(Out::Drain));

@@ -9,22 +9,23 @@ pub mod hash_key;
 pub mod latency;
 pub mod live;
 pub mod members;
+pub mod metrics;
 pub mod queue;
 pub mod sticky;
+pub mod window;
 
 pub use backend::{Backend, BackendState, Out};
 pub use ejection::{Ejection, Verdict};
 pub use hash_key::HashOn;
 pub use live::{Live, Picked, Place};
 pub use members::{Idle, Member, Members};
+pub use metrics::{BackendMetrics, PoolMetrics, Stuck};
 pub use queue::{Queue, Ticket};
 pub use sticky::Sticky;
+pub use window::Window;
 
-use super::outcome::Outcome;
 use super::upstream::{Retries, Wire};
-use crate::observe::metrics::Series;
 use crate::types::ids::PoolId;
-use prometheus::IntCounter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,26 +75,4 @@ pub struct Pool {
     pub wire: Arc<Wire>,
     /// Handles of its metrics.
     pub metrics: PoolMetrics,
-}
-
-/// Handles of a pool's metrics.
-pub struct PoolMetrics {
-    /// `vanne_attempts_total`, in the order of [`Outcome::ALL`].
-    pub attempts: [IntCounter; Outcome::ALL.len()],
-    /// `vanne_retries_total`: tried again, and not for want of budget.
-    pub retries: [IntCounter; 2],
-    /// `vanne_ejections_total`: ejected, and not because of the guard.
-    pub ejections: [IntCounter; 2],
-    /// The series above, as long as there is the pool.
-    pub held: Vec<Arc<Series>>,
-}
-
-impl PoolMetrics {
-    /// Counts an attempt's outcome.
-    pub fn count(&self, outcome: Outcome) {
-        let index = Outcome::ALL.iter().position(|&o| o == outcome);
-        if let Some(counter) = index.and_then(|i| self.attempts.get(i)) {
-            counter.inc();
-        }
-    }
 }

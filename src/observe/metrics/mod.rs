@@ -1,22 +1,28 @@
 //! Metrics: one table says which there are; handles are resolved from it.
 //!
-//! A metric is a row of [`METRICS`]: name, help, kind, labels. Label values are
-//! bounded: names from the config, status classes, reasons; never a path, an address
-//! of a client or a user. Handles are resolved when a snapshot is compiled, so a
-//! request only increments. To add one: a constant, its row, and the code that sets it.
+//! A metric is a row of [`METRICS`]: name, kind, labels, help. Label values are bounded:
+//! names from the config, addresses of backends, status classes, reasons; never a path, an
+//! address of a client or a user. Handles are resolved when a snapshot is compiled, so a
+//! request only adds to them, each worker in memory of its own (`cells`). A series is there
+//! while somebody holds its handle (`family`). To add a metric: its row in `table`, and the
+//! code that moves it.
 
+mod cells;
+mod family;
+mod process;
 mod table;
 
+pub use cells::{Counter, Gauge, Histogram, count_as_worker};
 pub use table::*;
 
 use super::sessions::Sessions;
-use parking_lot::Mutex;
-use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
-};
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Weak};
+use cells::{LINE_CELLS, Line, Place};
+use family::{Family, Read, Shown};
+use prometheus::core::{Collector, Desc};
+use prometheus::{Encoder, Registry, TextEncoder, proto};
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// What a metric measures, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,134 +48,129 @@ pub struct Metric {
     pub labels: &'static [&'static str],
 }
 
-/// Upper bounds of the duration buckets, in seconds: 1 ms to one minute.
-const DURATION_BUCKETS_SECONDS: [f64; 14] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
-
-enum Family {
-    Counter(IntCounterVec),
-    Gauge(IntGaugeVec),
-    Histogram(HistogramVec),
+/// A row whose series have handles of type `H` and `N` labels.
+pub struct Row<H, const N: usize> {
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str; N],
+    handle: PhantomData<fn() -> H>,
 }
 
-/// Why a metric could not be used: a name or label that the table does not have.
+impl<H: Handle, const N: usize> Row<H, N> {
+    /// The row as one of [`METRICS`].
+    #[must_use]
+    pub const fn metric(&self) -> Metric {
+        Metric { name: self.name, help: self.help, kind: H::KIND, labels: self.labels }
+    }
+}
+
+/// A handle of a series.
+pub trait Handle: sealed::At {
+    /// What it counts.
+    const KIND: Kind;
+}
+
+mod sealed {
+    /// Is made for a place among the cells.
+    pub trait At: Sized {
+        /// Numbers that it needs.
+        const CELLS: usize;
+        /// The handle of what is counted there.
+        fn at(place: super::cells::Place) -> Self;
+    }
+}
+
+macro_rules! handles {
+    ($($handle:ident: $cells:expr;)*) => {$(
+        impl Handle for $handle {
+            const KIND: Kind = Kind::$handle;
+        }
+        impl sealed::At for $handle {
+            const CELLS: usize = $cells;
+            fn at(place: Place) -> Self {
+                Self(place)
+            }
+        }
+    )*};
+}
+
+handles! {
+    Counter: 1;
+    Gauge: 1;
+    Histogram: LINE_CELLS;
+}
+
+/// Why metrics could not be set up, or not be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum MetricError {
-    /// The registry or the labels refused it.
+    /// The registry refused a row, or a family could not be written.
     #[error("metric refused")]
     Prometheus(#[from] prometheus::Error),
-    /// It is of another kind, or has no row.
-    #[error("{0} has no row of that kind in METRICS")]
-    Kind(&'static str),
 }
 
-/// All families of [`METRICS`], registered.
+/// All families of [`METRICS`], by name.
+type Families = BTreeMap<&'static str, Arc<Family>>;
+
+/// All metrics of the process.
 pub struct Metrics {
     /// Sessions that were active of late.
     pub sessions: Sessions,
     registry: Registry,
-    families: BTreeMap<&'static str, Family>,
-    /// Series that go when nobody holds them any more.
-    held: Mutex<HashMap<SeriesKey, Weak<Series>>>,
+    families: Arc<Families>,
+    workers: usize,
 }
 
-/// A metric's name and the values of its labels.
-type SeriesKey = (&'static str, Vec<String>);
-
-/// A series of a metric that is removed when the last that holds it is dropped.
-pub struct Series {
-    metrics: Arc<Metrics>,
-    key: SeriesKey,
-}
-
-impl std::fmt::Debug for Series {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Series({:?})", self.key)
-    }
-}
-
-impl Drop for Series {
-    fn drop(&mut self) {
-        let mut held = self.metrics.held.lock();
-        // Somebody may have taken it up again meanwhile.
-        if held.get(&self.key).is_some_and(|series| series.strong_count() == 0) {
-            held.remove(&self.key);
-            let labels: Vec<&str> = self.key.1.iter().map(String::as_str).collect();
-            self.metrics.remove(self.key.0, &labels);
-        }
-    }
+/// A series that shows what somebody else counts, as long as this is held.
+pub struct Watched {
+    _read: Arc<Read>,
+    // Dropped last: it looks whether the other is gone.
+    _shown: Shown,
 }
 
 impl Metrics {
-    /// Registers every row of [`METRICS`].
+    /// Registers every row of [`METRICS`], to be counted by so many workers.
     ///
     /// # Errors
     /// When two rows share a name or a name is not valid.
-    pub fn new() -> Result<Self, MetricError> {
-        let registry = Registry::new();
-        let mut families = BTreeMap::new();
+    pub fn new(workers: usize) -> Result<Self, MetricError> {
+        let mut families = Families::new();
         for row in METRICS {
-            families.insert(row.name, register(&registry, row)?);
+            families.insert(row.name, Arc::new(Family::new(*row)?));
         }
-        Ok(Self { sessions: Sessions::default(), registry, families, held: Mutex::default() })
+        let families = Arc::new(families);
+        let registry = Registry::new();
+        registry.register(Box::new(Table(Arc::clone(&families))))?;
+        process::register(&registry)?;
+        Ok(Self { sessions: Sessions::default(), registry, families, workers })
     }
 
-    /// The counter of `row` with these label values.
-    ///
-    /// # Errors
-    /// When the row is of another kind or takes other labels.
-    pub fn counter(&self, row: &Metric, labels: &[&str]) -> Result<IntCounter, MetricError> {
-        match self.families.get(row.name) {
-            Some(Family::Counter(vec)) => Ok(vec.get_metric_with_label_values(labels)?),
-            _ => Err(MetricError::Kind(row.name)),
-        }
+    /// The handle of one series; as many as belong together are better a [`Group`].
+    pub fn handle<H: Handle, const N: usize>(&self, row: &Row<H, N>, labels: [&str; N]) -> H {
+        self.group().handle(row, labels)
     }
 
-    /// The gauge of `row` with these label values.
-    ///
-    /// # Errors
-    /// When the row is of another kind or takes other labels.
-    pub fn gauge(&self, row: &Metric, labels: &[&str]) -> Result<IntGauge, MetricError> {
-        match self.families.get(row.name) {
-            Some(Family::Gauge(vec)) => Ok(vec.get_metric_with_label_values(labels)?),
-            _ => Err(MetricError::Kind(row.name)),
-        }
+    /// Handles of one owner: they lie beside each other.
+    #[must_use]
+    pub fn group(&self) -> Group<'_> {
+        Group { metrics: self, line: None, used: 0 }
     }
 
-    /// The histogram of `row` with these label values.
-    ///
-    /// # Errors
-    /// When the row is of another kind or takes other labels.
-    pub fn histogram(&self, row: &Metric, labels: &[&str]) -> Result<Histogram, MetricError> {
-        match self.families.get(row.name) {
-            Some(Family::Histogram(vec)) => Ok(vec.get_metric_with_label_values(labels)?),
-            _ => Err(MetricError::Kind(row.name)),
-        }
+    /// Shows what `read` gives, whenever somebody asks, as long as what is returned is held.
+    pub fn watch<const N: usize>(
+        &self,
+        row: &Row<Gauge, N>,
+        labels: [&str; N],
+        read: impl Fn() -> Option<f64> + Send + Sync + 'static,
+    ) -> Option<Watched> {
+        let read: Arc<Read> = Arc::new(read);
+        let shown = self.family(row.name)?.watch(&labels, &read);
+        Some(Watched { _read: read, _shown: shown })
     }
 
-    /// Holds the series of `row` with these label values: it stays as long as what is
-    /// returned.
-    pub fn hold(self: &Arc<Self>, row: &Metric, labels: &[&str]) -> Arc<Series> {
-        let key = (row.name, labels.iter().map(|&label| label.to_owned()).collect::<Vec<_>>());
-        let mut held = self.held.lock();
-        if let Some(series) = held.get(&key).and_then(Weak::upgrade) {
-            return series;
-        }
-        let series = Arc::new(Series { metrics: Arc::clone(self), key: key.clone() });
-        held.insert(key, Arc::downgrade(&series));
-        series
-    }
-
-    /// Removes the series of `name` with these label values; whoever still has its handle
-    /// counts into nothing.
-    pub fn remove(&self, name: &str, labels: &[&str]) {
-        // Not there is what was wanted.
-        match self.families.get(name) {
-            Some(Family::Counter(vec)) => drop(vec.remove_label_values(labels)),
-            Some(Family::Gauge(vec)) => drop(vec.remove_label_values(labels)),
-            Some(Family::Histogram(vec)) => drop(vec.remove_label_values(labels)),
-            None => {}
-        }
+    fn family(&self, name: &str) -> Option<&Arc<Family>> {
+        let family = self.families.get(name);
+        debug_assert!(family.is_some(), "{name} is not in METRICS");
+        family
     }
 
     /// All metrics in Prometheus' text format.
@@ -183,44 +184,53 @@ impl Metrics {
     }
 }
 
-fn register(registry: &Registry, row: &Metric) -> Result<Family, MetricError> {
-    let family = match row.kind {
-        Kind::Counter => {
-            Family::Counter(IntCounterVec::new(Opts::new(row.name, row.help), row.labels)?)
+/// Makes handles that lie beside each other.
+pub struct Group<'a> {
+    metrics: &'a Metrics,
+    line: Option<Arc<Line>>,
+    used: usize,
+}
+
+impl Group<'_> {
+    /// The handle of a series, as it was if somebody has one still.
+    pub fn handle<H: Handle, const N: usize>(&mut self, row: &Row<H, N>, labels: [&str; N]) -> H {
+        let Some(family) = self.metrics.family(row.name) else { return H::at(Place::default()) };
+        if let Some(place) = family.find(&labels) {
+            return H::at(place);
         }
-        Kind::Gauge => Family::Gauge(IntGaugeVec::new(Opts::new(row.name, row.help), row.labels)?),
-        Kind::Histogram => {
-            let options =
-                HistogramOpts::new(row.name, row.help).buckets(DURATION_BUCKETS_SECONDS.to_vec());
-            Family::Histogram(HistogramVec::new(options, row.labels)?)
-        }
-    };
-    match &family {
-        Family::Counter(vec) => registry.register(Box::new(vec.clone()))?,
-        Family::Gauge(vec) => registry.register(Box::new(vec.clone()))?,
-        Family::Histogram(vec) => registry.register(Box::new(vec.clone()))?,
+        let mut place = self.place(H::CELLS);
+        family.show(&labels, &mut place);
+        H::at(place)
     }
-    Ok(family)
+
+    /// Room for so many numbers.
+    fn place(&mut self, cells: usize) -> Place {
+        if self.used + cells > LINE_CELLS {
+            self.line = None;
+        }
+        if self.line.is_none() {
+            self.used = 0;
+        }
+        let line = self.line.get_or_insert_with(|| Line::new(self.metrics.workers));
+        let place = Place { line: Arc::clone(line), at: self.used, shown: None };
+        self.used += cells;
+        place
+    }
+}
+
+/// The families, as the registry asks for them.
+struct Table(Arc<Families>);
+
+impl Collector for Table {
+    fn desc(&self) -> Vec<&Desc> {
+        self.0.values().map(|family| &family.desc).collect()
+    }
+
+    fn collect(&self) -> Vec<proto::MetricFamily> {
+        let families = self.0.values().map(|family| family.collect());
+        families.filter(|family| !family.get_metric().is_empty()).collect()
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_row_is_registered_and_named_by_convention() {
-        let metrics = Metrics::new().unwrap();
-        assert_eq!(metrics.families.len(), METRICS.len());
-        for row in METRICS {
-            assert!(row.name.starts_with("vanne_"), "{}", row.name);
-            assert_eq!(row.name.ends_with("_total"), row.kind == Kind::Counter, "{}", row.name);
-        }
-    }
-
-    #[test]
-    fn a_handle_of_the_wrong_kind_is_refused() {
-        let metrics = Metrics::new().unwrap();
-        assert!(metrics.gauge(&PANICS, &[]).is_err());
-        assert!(metrics.counter(&REFUSALS, &[]).is_err());
-    }
-}
+mod tests;

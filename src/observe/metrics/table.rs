@@ -1,217 +1,126 @@
-//! The table of all metrics.
+//! The table of all metrics, in alphabetical order of name.
 
-use super::{Kind, Metric};
+use super::{Counter, Gauge, Histogram, Metric, Row};
+use std::marker::PhantomData;
 
-const fn metric(
-    name: &'static str,
-    kind: Kind,
-    labels: &'static [&'static str],
-    help: &'static str,
-) -> Metric {
-    Metric { name, help, kind, labels }
+macro_rules! table {
+    ($($row:ident: $handle:ty = $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $row: Row<$handle, { <[&str]>::len(&[$($label),*]) }> =
+                Row { name: $name, help: $help, labels: &[$($label),*], handle: PhantomData };
+        )*
+
+        /// All metrics there are, in alphabetical order of name.
+        pub const METRICS: &[Metric] = &[$($row.metric()),*];
+    };
 }
 
-/// Lines of the access log that were dropped because its writer was behind.
-pub const ACCESS_LOG_DROPPED: Metric = metric(
-    "vanne_access_log_dropped_total",
-    Kind::Counter,
-    &[],
-    "Access log lines dropped because the writer was behind.",
-);
-/// Sessions that were active in the last five minutes.
-pub const ACTIVE_SESSIONS: Metric = metric(
-    "vanne_active_sessions",
-    Kind::Gauge,
-    &[],
-    "Sessions active in the last five minutes: of sticky clients, else connections. Within 2 %.",
-);
-/// Attempts by outcome.
-pub const ATTEMPTS: Metric = metric(
-    "vanne_attempts_total",
-    Kind::Counter,
-    &["pool", "outcome"],
-    "Attempts at a backend of the pool, by outcome.",
-);
-/// Requests a backend is working on.
-pub const BACKEND_IN_FLIGHT: Metric = metric(
-    "vanne_backend_requests_in_flight",
-    Kind::Gauge,
-    &["pool", "backend"],
-    "Requests the backend is working on now.",
-);
-/// Whether a backend takes new traffic.
-pub const BACKEND_UP: Metric = metric(
-    "vanne_backend_up",
-    Kind::Gauge,
-    &["pool", "backend"],
-    "Whether the backend takes new traffic: 1, or 0 if it is out for whatever reason.",
-);
-/// Files of certificates or ticket keys that could not be used.
-pub const CERTIFICATE_ERRORS: Metric = metric(
-    "vanne_certificate_errors_total",
-    Kind::Counter,
-    &["listener"],
-    "Changed files of certificates or ticket keys that could not be used.",
-);
-/// Until when certificates are valid.
-pub const CERTIFICATE_NOT_AFTER: Metric = metric(
-    "vanne_certificate_not_after_seconds",
-    Kind::Gauge,
-    &["listener", "certificate"],
-    "Until when the certificate in use is valid, in Unix time; by file.",
-);
-/// When a config was applied last.
-pub const CONFIG_APPLIED: Metric = metric(
-    "vanne_config_applied_timestamp_seconds",
-    Kind::Gauge,
-    &[],
-    "When the config in use was applied, in Unix time.",
-);
-/// Which config is in use.
-pub const CONFIG_GENERATION: Metric = metric(
-    "vanne_config_generation",
-    Kind::Gauge,
-    &[],
-    "Number of the config in use: 1 at the start, one more with each that was applied.",
-);
-/// Whether the last reload was good.
-pub const CONFIG_RELOAD_SUCCESS: Metric = metric(
-    "vanne_config_reload_success",
-    Kind::Gauge,
-    &[],
-    "1 if the config file as it was read last is in use, 0 if it was refused.",
-);
-/// Connections accepted.
-pub const CONNECTIONS_ACCEPTED: Metric = metric(
-    "vanne_connections_accepted_total",
-    Kind::Counter,
-    &["listener"],
-    "Client connections accepted.",
-);
-/// Connections open.
-pub const CONNECTIONS_OPEN: Metric =
-    metric("vanne_connections_open", Kind::Gauge, &["listener"], "Client connections open now.");
-/// Ejections by passive health, and those that the guard kept back.
-pub const EJECTIONS: Metric = metric(
-    "vanne_ejections_total",
-    Kind::Counter,
-    &["pool", "result"],
-    "Backends left out by passive health: done, or guarded: too many of the pool are out.",
-);
-/// Configs that are alive.
-pub const GENERATIONS_ALIVE: Metric = metric(
-    "vanne_generations_alive",
-    Kind::Gauge,
-    &["held_by"],
-    "Configs still alive, by what holds them: current, requests under way, open tunnels.",
-);
-/// Copies of requests for mirrors.
-pub const MIRRORED: Metric = metric(
-    "vanne_mirrored_total",
-    Kind::Counter,
-    &["route", "pool", "outcome"],
-    "Copies of requests for a mirror's pool: answered, failed, no_backend; not made: too_large, too_many.",
-);
-/// Panics caught.
-pub const PANICS: Metric = metric(
-    "vanne_panics_total",
-    Kind::Counter,
-    &[],
-    "Panics caught while serving a request; each cost one request.",
-);
-/// Backends that new traffic is spread over.
-pub const POOL_ACTIVE: Metric = metric(
-    "vanne_pool_backends_active",
-    Kind::Gauge,
-    &["pool"],
-    "Backends that new traffic is spread over.",
-);
-/// Whether health is overlooked.
-pub const POOL_PANIC: Metric = metric(
-    "vanne_pool_panic",
-    Kind::Gauge,
-    &["pool"],
-    "Whether too few backends are healthy, so that health is overlooked (panic_threshold).",
-);
-/// Refusals by reason.
-pub const REFUSALS: Metric = metric(
-    "vanne_refusals_total",
-    Kind::Counter,
-    &["reason"],
-    "Requests that Vanne answered or cut itself, by reason.",
-);
-/// Duration of whole requests.
-pub const REQUEST_DURATION: Metric = metric(
-    "vanne_request_duration_seconds",
-    Kind::Histogram,
-    &["route"],
-    "Time from a request's first byte to its answer's last.",
-);
-/// Reloads by result.
-pub const RELOADS: Metric = metric(
-    "vanne_reloads_total",
-    Kind::Counter,
-    &["result"],
-    "Reloads of the config: applied, unchanged or refused.",
-);
-/// Requests that were tried again.
-pub const RETRIES: Metric = metric(
-    "vanne_retries_total",
-    Kind::Counter,
-    &["pool", "result"],
-    "Attempts after a failed one: done, or no_budget: the pool's budget was used up.",
-);
-/// Requests by route, pool and status class.
-pub const REQUESTS: Metric = metric(
-    "vanne_requests_total",
-    Kind::Counter,
-    &["route", "pool", "class"],
-    "Requests ended, by route, pool (`-` if the route has none) and status class.",
-);
-/// Requests in flight.
-pub const REQUESTS_IN_FLIGHT: Metric =
-    metric("vanne_requests_in_flight", Kind::Gauge, &[], "Requests being served now.");
-/// TLS handshakes that failed.
-pub const TLS_HANDSHAKE_FAILURES: Metric = metric(
-    "vanne_tls_handshake_failures_total",
-    Kind::Counter,
-    &["listener", "reason"],
-    "TLS handshakes with clients that came to nothing, by reason.",
-);
-/// TLS handshakes.
-pub const TLS_HANDSHAKES: Metric = metric(
-    "vanne_tls_handshakes_total",
-    Kind::Counter,
-    &["listener", "kind"],
-    "TLS handshakes with clients: full, or resumed by a ticket.",
-);
-
-/// All metrics there are, in alphabetical order of name.
-pub const METRICS: &[Metric] = &[
-    ACCESS_LOG_DROPPED,
-    ACTIVE_SESSIONS,
-    ATTEMPTS,
-    BACKEND_IN_FLIGHT,
-    BACKEND_UP,
-    CERTIFICATE_ERRORS,
-    CERTIFICATE_NOT_AFTER,
-    CONFIG_APPLIED,
-    CONFIG_GENERATION,
-    CONFIG_RELOAD_SUCCESS,
-    CONNECTIONS_ACCEPTED,
-    CONNECTIONS_OPEN,
-    EJECTIONS,
-    GENERATIONS_ALIVE,
-    MIRRORED,
-    PANICS,
-    POOL_ACTIVE,
-    POOL_PANIC,
-    REFUSALS,
-    RELOADS,
-    REQUEST_DURATION,
-    REQUESTS_IN_FLIGHT,
-    REQUESTS,
-    RETRIES,
-    TLS_HANDSHAKE_FAILURES,
-    TLS_HANDSHAKES,
-];
+table! {
+    ACCESS_LOG_DROPPED: Counter = "vanne_access_log_dropped_total" []
+        "Access log lines dropped because the writer was behind.";
+    ACTIVE_SESSIONS: Gauge = "vanne_active_sessions" []
+        "Sessions active in the last five minutes: of sticky clients, else connections. Within 2 %.";
+    ALLOCATOR_BYTES: Gauge = "vanne_allocator_bytes" ["kind"]
+        "Memory of the allocator: allocated by Vanne, active and resident in whole pages, retained from the system.";
+    ATTEMPTS: Counter = "vanne_attempts_total" ["pool", "backend", "outcome"]
+        "Attempts at the backend that ended, by outcome. A request has more than one if it was tried again.";
+    BACKEND_LAST_CHANGE: Gauge = "vanne_backend_last_change_timestamp_seconds" ["pool", "backend"]
+        "When the backend's state changed last, in Unix time.";
+    BACKEND_LATENCY: Gauge = "vanne_backend_latency_seconds" ["pool", "backend", "quantile"]
+        "Time from an attempt's start to its answer's head, over the last minute: quantiles, within 3 %.";
+    BACKEND_RECEIVED_BYTES: Counter = "vanne_backend_received_bytes_total" ["pool", "backend"]
+        "Bytes that clients got of requests whose last attempt was at the backend, heads included.";
+    BACKEND_IN_FLIGHT: Gauge = "vanne_backend_requests_in_flight" ["pool", "backend"]
+        "Requests the backend is working on now.";
+    BACKEND_REQUESTS: Counter = "vanne_backend_requests_total" ["pool", "backend", "class"]
+        "Requests ended whose last attempt was at the backend, by status class.";
+    BACKEND_SENT_BYTES: Counter = "vanne_backend_sent_bytes_total" ["pool", "backend"]
+        "Bytes that clients sent of requests whose last attempt was at the backend, heads included.";
+    BACKEND_STATE: Gauge = "vanne_backend_state" ["pool", "backend", "state"]
+        "1 for the state that the backend is in: up, or why it takes no new traffic.";
+    BACKEND_UP: Gauge = "vanne_backend_up" ["pool", "backend"]
+        "Whether the backend takes new traffic: 1, or 0 if it is out for whatever reason.";
+    BACKEND_WEIGHT: Gauge = "vanne_backend_weight" ["pool", "backend"]
+        "The backend's weight: the config's, a source's or an operator's.";
+    BUILD_INFO: Gauge = "vanne_build_info" ["version"]
+        "1, for the version that runs.";
+    CERTIFICATE_ERRORS: Counter = "vanne_certificate_errors_total" ["listener"]
+        "Changed files of certificates or ticket keys that could not be used.";
+    CERTIFICATE_NOT_AFTER: Gauge = "vanne_certificate_not_after_seconds" ["listener", "certificate"]
+        "Until when the certificate in use is valid, in Unix time; by file.";
+    CHECKS: Counter = "vanne_checks_total" ["backend", "result"]
+        "Active checks of the backend, whatever pools it is in: passed or failed.";
+    CONFIG_APPLIED: Gauge = "vanne_config_applied_timestamp_seconds" []
+        "When the config in use was applied, in Unix time.";
+    CONFIG_GENERATION: Gauge = "vanne_config_generation" []
+        "Number of the config in use: 1 at the start, one more with each that was applied.";
+    CONFIG_INFO: Gauge = "vanne_config_info" ["hash"]
+        "1, for the config in use: the same hash where its files are the same.";
+    CONFIG_RELOAD_SUCCESS: Gauge = "vanne_config_reload_success" []
+        "1 if the config file as it was read last is in use, 0 if it was refused.";
+    CONNECTIONS_ACCEPTED: Counter = "vanne_connections_accepted_total" ["listener"]
+        "Client connections accepted.";
+    CONNECTIONS_OPEN: Gauge = "vanne_connections_open" ["listener"]
+        "Client connections open now.";
+    CONNECTIONS_REFUSED: Counter = "vanne_connections_refused_total" ["listener", "reason"]
+        "Client connections refused: too_many_connections. Failed handshakes have a metric of their own.";
+    EJECTIONS: Counter = "vanne_ejections_total" ["pool", "result"]
+        "Backends left out by passive health: done, or guarded: too many of the pool are out.";
+    GENERATIONS_ALIVE: Gauge = "vanne_generations_alive" ["held_by"]
+        "Configs still alive, by what holds them: current, requests under way, open tunnels.";
+    LISTENER_REQUESTS: Counter = "vanne_listener_requests_total" ["listener", "protocol"]
+        "Requests ended, by where they came in and how: http/1.0, http/1.1, http/2; unknown if the head was no head.";
+    MIRRORED: Counter = "vanne_mirrored_total" ["route", "pool", "outcome"]
+        "Copies of requests for a mirror's pool: answered, failed, no_backend; not made: too_large, too_many.";
+    PANICS: Counter = "vanne_panics_total" []
+        "Panics caught while serving a request; each cost one request.";
+    POOL_BACKENDS: Gauge = "vanne_pool_backends" ["pool"]
+        "Backends that are listed.";
+    POOL_ACTIVE: Gauge = "vanne_pool_backends_active" ["pool"]
+        "Backends that new traffic is spread over.";
+    POOL_CONNECT_DURATION: Histogram = "vanne_pool_connect_seconds" ["pool"]
+        "Time to a new connection to a backend, its TLS handshake included.";
+    POOL_CONNECTIONS: Counter = "vanne_pool_connections_total" ["pool", "kind"]
+        "Connections to backends that attempts had: new, or reused.";
+    POOL_FIRST_BYTE_DURATION: Histogram = "vanne_pool_first_byte_seconds" ["pool"]
+        "Time from an attempt's start to its answer's head.";
+    POOL_PANIC: Gauge = "vanne_pool_panic" ["pool"]
+        "Whether too few backends are healthy, so that health is overlooked (panic_threshold).";
+    POOL_QUEUE_LENGTH: Gauge = "vanne_pool_queue_length" ["pool"]
+        "Requests that wait for a place in a backend now.";
+    POOL_QUEUE_DURATION: Histogram = "vanne_pool_queue_seconds" ["pool"]
+        "Time that requests waited for a place in a backend, whether they got one or not.";
+    RECEIVED_BYTES: Counter = "vanne_received_bytes_total" ["route"]
+        "Bytes of requests from clients, with their heads unless these were refused; route `-`: of those without one.";
+    REFUSALS: Counter = "vanne_refusals_total" ["reason"]
+        "Requests that Vanne answered or cut itself, by reason.";
+    RELOADS: Counter = "vanne_reloads_total" ["result"]
+        "Reloads of the config: applied, unchanged or refused.";
+    REQUEST_DURATION: Histogram = "vanne_request_duration_seconds" ["route"]
+        "Time from a request's first byte to its answer's last; route `-`: of requests without one.";
+    REQUESTS_IN_FLIGHT: Gauge = "vanne_requests_in_flight" []
+        "Requests being served now.";
+    REQUESTS: Counter = "vanne_requests_total" ["route", "pool", "class"]
+        "Requests ended, by route, pool and status class; `-` where there is none.";
+    RETRIES: Counter = "vanne_retries_total" ["pool", "result"]
+        "Attempts after a failed one: done, or no_budget: the pool's budget was used up.";
+    RETRY_BUDGET: Gauge = "vanne_retry_budget" ["pool"]
+        "Retries that requests have saved up; a small floor per second comes on top.";
+    SENT_BYTES: Counter = "vanne_sent_bytes_total" ["route"]
+        "Bytes sent to clients, heads included; route `-`: of requests without one.";
+    SOURCE_BACKENDS: Gauge = "vanne_source_backends" ["pool", "source"]
+        "Backends that the source knows.";
+    SOURCE_STALE: Gauge = "vanne_source_stale" ["pool", "source"]
+        "Whether the source fails: its backends are what it said last.";
+    SPLIT_SHARE: Gauge = "vanne_split_share" ["route", "pool"]
+        "Share of the route's requests that the pool is to get: 0 to 1.";
+    STICKY: Counter = "vanne_sticky_total" ["pool", "result"]
+        "Answered requests of a sticky pool: hit: by the client's own backend; new: it had none; moved: by another one.";
+    TASKS: Gauge = "vanne_tasks" ["runtime"]
+        "Tasks alive in the runtime of a worker, or of control.";
+    TLS_HANDSHAKE_FAILURES: Counter = "vanne_tls_handshake_failures_total" ["listener", "reason"]
+        "TLS handshakes with clients that came to nothing, by reason.";
+    TLS_HANDSHAKES: Counter = "vanne_tls_handshakes_total" ["listener", "kind"]
+        "TLS handshakes with clients: full, or resumed by a ticket.";
+}

@@ -3,6 +3,7 @@
 use super::backends::{Act, Backend, Refusing, answer};
 use super::{PATIENCE, compile, eventually};
 use crate::control::health::{Check, Finding, Prober, Target, Verdict};
+use crate::observe::metrics::Metrics;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +18,8 @@ const QUICK: &str = "interval = '20ms'\ntimeout = '20ms'\n";
 
 fn prober() -> (Prober, mpsc::Receiver<Finding>) {
     let (to, findings) = mpsc::channel(64);
-    (Prober::new(to, fastrand::Rng::with_seed(7)), findings)
+    let metrics = Arc::new(Metrics::new(1).unwrap());
+    (Prober::new(to, fastrand::Rng::with_seed(7), &metrics), findings)
 }
 
 fn target(address: SocketAddr, check: &Arc<Check>) -> Target {

@@ -9,11 +9,8 @@ pub mod certificates;
 pub mod tickets;
 
 use super::Protocols;
-use crate::observe::metrics::{
-    MetricError, Metrics, Series, TLS_HANDSHAKE_FAILURES, TLS_HANDSHAKES,
-};
+use crate::observe::metrics::{Counter, Metrics, TLS_HANDSHAKE_FAILURES, TLS_HANDSHAKES};
 use certificates::Resolver;
-use prometheus::IntCounter;
 use rustls::server::{Acceptor, NoServerSessionStorage};
 use rustls::{Error, HandshakeKind, ServerConfig, SupportedProtocolVersion};
 use std::sync::Arc;
@@ -47,11 +44,9 @@ pub struct Terminator {
     config: Arc<ServerConfig>,
     resolver: Arc<Resolver>,
     deadline: Duration,
-    full: IntCounter,
-    resumed: IntCounter,
-    failures: [IntCounter; Failure::ALL.len()],
-    /// The series above, as long as there is the listener.
-    _held: Vec<Arc<Series>>,
+    full: Counter,
+    resumed: Counter,
+    failures: [Counter; Failure::ALL.len()],
 }
 
 /// Why a handshake came to nothing.
@@ -109,23 +104,12 @@ impl Failure {
     }
 }
 
-/// Why TLS cannot be spoken as the config says.
-#[derive(Debug, thiserror::Error)]
-pub enum TermsError {
-    /// The crypto provider cannot do it.
-    #[error("TLS cannot be set up")]
-    Tls(#[from] Error),
-    /// A metric.
-    #[error("metric of TLS")]
-    Metric(#[from] MetricError),
-}
-
 impl Terminator {
     /// The terminator of the listener called `name`.
     ///
     /// # Errors
-    /// When the process has no crypto provider, or a metric cannot be made.
-    pub fn new(terms: Terms, name: &str, metrics: &Arc<Metrics>) -> Result<Self, TermsError> {
+    /// When the process has no crypto provider that can do it.
+    pub fn new(terms: Terms, name: &str, metrics: &Metrics) -> Result<Self, Error> {
         static TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
         static TLS12: &[&SupportedProtocolVersion] =
             &[&rustls::version::TLS13, &rustls::version::TLS12];
@@ -137,20 +121,15 @@ impl Terminator {
         config.ticketer = terms.tickets;
         // All that a client needs to come back is in its ticket: any worker can read it.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        let of_kinds = ["full", "resumed"].map(|kind| metrics.hold(&TLS_HANDSHAKES, &[name, kind]));
-        let of_failures =
-            Failure::ALL.map(|why| metrics.hold(&TLS_HANDSHAKE_FAILURES, &[name, why.as_str()]));
-        let failure =
-            |why: Failure| metrics.counter(&TLS_HANDSHAKE_FAILURES, &[name, why.as_str()]);
-        let [a, b, c, d, e, f] = Failure::ALL.map(failure);
+        let mut group = metrics.group();
         Ok(Self {
             config: Arc::new(config),
             resolver: terms.resolver,
             deadline: terms.deadline,
-            full: metrics.counter(&TLS_HANDSHAKES, &[name, "full"])?,
-            resumed: metrics.counter(&TLS_HANDSHAKES, &[name, "resumed"])?,
-            _held: of_kinds.into_iter().chain(of_failures).collect(),
-            failures: [a?, b?, c?, d?, e?, f?],
+            full: group.handle(&TLS_HANDSHAKES, [name, "full"]),
+            resumed: group.handle(&TLS_HANDSHAKES, [name, "resumed"]),
+            failures: Failure::ALL
+                .map(|why| group.handle(&TLS_HANDSHAKE_FAILURES, [name, why.as_str()])),
         })
     }
 
