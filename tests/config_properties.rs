@@ -91,6 +91,7 @@ fn listener() -> impl Strategy<Value = Listener> {
             http2: Http2 { max_streams },
             redirect_to_https: max_streams % 2 == 0,
             https_port: 443,
+            explain_to: Vec::new(),
             trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
             timeouts,
         },
@@ -391,6 +392,7 @@ prop_compose! {
                 http2: Http2::default(),
                 redirect_to_https: false,
                 https_port: 443,
+                explain_to: Vec::new(),
                 trusted_proxies: Vec::new(),
                 timeouts: ListenerTimeouts::default(),
             };

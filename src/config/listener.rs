@@ -59,6 +59,12 @@ pub struct Listener {
     /// and other `X-Forwarded-` fields are never passed on.
     #[serde(default)]
     pub trusted_proxies: Vec<Network>,
+    /// Networks of clients that may be told why they got their answer, like `["10.0.0.0/8"]`. One
+    /// that sends a field `Vanne-Why` gets one with the answer: route, filters, pool, attempts
+    /// with backend, outcome and time, who was left out, and how it ended. It names backends and
+    /// their state, so not for everybody. The client is who `trusted_proxies` say.
+    #[serde(default)]
+    pub explain_to: Vec<Network>,
     /// Time limits on the client's side.
     #[serde(default)]
     pub timeouts: ListenerTimeouts,

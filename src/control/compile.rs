@@ -136,6 +136,7 @@ pub fn listener(
         tls,
         redirect_to: config.redirect_to_https.then_some(config.https_port),
         trusted_proxies: config.trusted_proxies.iter().map(|network| network.0).collect(),
+        explain_to: config.explain_to.iter().map(|network| network.0).collect(),
         http2_streams_max: config.http2.max_streams,
         counts: means.kept.counts(id, means.metrics),
     })

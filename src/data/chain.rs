@@ -17,6 +17,11 @@ impl Chain {
         Self(filters)
     }
 
+    /// The kinds of its filters, in order.
+    pub fn kinds(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|filter| filter.kind())
+    }
+
     /// Runs the request's filters; the first rejection ends it.
     pub fn on_request(&self, head: &RequestHead<'_>, edits: &mut HeadEdits) -> Verdict {
         self.0

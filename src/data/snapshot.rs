@@ -143,6 +143,7 @@ pub(crate) mod tests {
         Pool {
             id: "pool".parse().unwrap(),
             live,
+            algorithm: balance::by_name(algorithm).unwrap().name,
             hash_on: HashOn::Address,
             retries: Retries {
                 attempts: 1,

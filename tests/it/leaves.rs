@@ -14,6 +14,7 @@ const LEAVES: &[(&str, &str)] = &[
     ("access_log.to", "the_log_goes_to_the_file_that_is_named"),
     ("admin.socket", "vanne_reload_prints_what_came_of_it"),
     ("listener.*.address", "each_listener_has_its_address_and_its_name_in_the_log"),
+    ("listener.*.explain_to[]", "clients_that_may_know_are_told_why_they_got_their_answer"),
     ("listener.*.http2.max_streams", "no_more_streams_are_open_than_max_streams"),
     ("listener.*.https_port", "the_port_of_https_may_be_another"),
     ("listener.*.max_connections", "a_connection_beyond_max_connections_gets_503_and_is_closed"),

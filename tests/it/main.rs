@@ -48,3 +48,4 @@ mod time_limits;
 mod tls;
 mod upstream_tls;
 mod websocket;
+mod why;

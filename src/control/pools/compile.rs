@@ -64,6 +64,7 @@ impl Compiled {
         let pool = Arc::new(Pool {
             id: id.clone(),
             live: Arc::clone(&plan.live),
+            algorithm: plan.algorithm.name,
             hash_on: hash_on(&own.hash.on),
             retries: retries(&own.retries),
             ejection: ejection(&own.passive_health),

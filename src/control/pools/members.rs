@@ -18,6 +18,9 @@ use std::time::Duration;
 /// Steps in which a backend that starts slowly comes up to its weight.
 const STEPS: u32 = 10;
 
+/// Backends that are left out, of which it is told; more are counted.
+const LEFT_OUT_NAMED: usize = 8;
+
 /// A backend as it is listed.
 #[derive(Clone)]
 pub struct Listed {
@@ -173,6 +176,7 @@ pub fn members(plan: &Plan, version: u64, now: Moment) -> Members {
     let mut tags: Vec<_> = (0..).zip(&all).map(|(at, m)| (m.backend.tag, at)).collect();
     tags.sort_unstable();
     next.tags = tags.into();
+    next.left_out = left_out(&all, &next);
     next.all = all;
     if !next.active.is_empty() {
         let work = (plan.algorithm.plan)(&next.active, plan.load_max);
@@ -212,6 +216,26 @@ fn choose(all: &[Member], panic_below: u16) -> Members {
         () => Idle::Unhealthy,
     };
     Members { idle, ..Members::default() }
+}
+
+/// Who of `all` is not active, and why; `None` if all are.
+fn left_out(all: &[Member], next: &Members) -> Option<Arc<str>> {
+    let why = |member: &Member| match member.backend.state.why_out() {
+        Some(_) if next.is_open(member) => None,
+        Some(why) => Some(why.as_str()),
+        None if member.weight == 0 => Some("weight_0"),
+        None => None,
+    };
+    let is_due = |member: &&Member| next.is_backup || !member.is_backup;
+    let mut out = all.iter().filter(is_due).filter_map(|member| Some((member, why(member)?)));
+    let named = out.by_ref().take(LEFT_OUT_NAMED);
+    let mut text =
+        named.map(|(m, why)| format!("{} {why}", m.backend.name)).collect::<Vec<_>>().join(", ");
+    match out.count() {
+        0 => {}
+        more => text.push_str(&format!(", {more} more")),
+    }
+    (!text.is_empty()).then(|| text.into())
 }
 
 /// How far a backend has come up to its weight, of [`STEPS`].

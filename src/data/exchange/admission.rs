@@ -34,6 +34,7 @@ impl Exchange {
         if client::is_trusted(peer, &self.listener.trusted_proxies) {
             self.claim = Some(client::claim(peer, head.fields, &self.listener.trusted_proxies));
         }
+        self.note_curiosity(head);
         if let Some(answer) = self.redirect(head, now) {
             return answer;
         }

@@ -37,10 +37,10 @@ impl Exchange {
     pub(super) fn attempt(&mut self, now: Instant) -> Action {
         let Some(pool) = self.pool.clone() else { return self.refuse(Refusal::Internal, now) };
         if let Some(place) = self.leave_queue(now).and_then(|ticket| ticket.take()) {
-            return self.begin_attempt(&pool, place, now);
+            return self.begin_attempt(&pool, place, "queue", now);
         }
         match self.own_place(&pool) {
-            Own::Place(place) => return self.begin_attempt(&pool, place, now),
+            Own::Place(place) => return self.begin_attempt(&pool, place, "sticky", now),
             Own::Full => return self.refuse(Refusal::BackendsFull, now),
             Own::None => {}
         }
@@ -53,14 +53,21 @@ impl Exchange {
             now: Moment::of(now),
         };
         match pool.live.pick(&choice) {
-            Picked::Backend(place) => self.begin_attempt(&pool, place, now),
+            Picked::Backend(place) => self.begin_attempt(&pool, place, pool.algorithm, now),
             Picked::Full => self.wait_in_queue(&pool, now),
             Picked::Exhausted => self.wait_for_change(&pool, now),
             Picked::Nobody(idle) => self.nobody(&pool, idle, now),
         }
     }
 
-    fn begin_attempt(&mut self, pool: &Arc<Pool>, place: Place, now: Instant) -> Action {
+    /// Begins an attempt at a backend that was chosen by `by`.
+    fn begin_attempt(
+        &mut self,
+        pool: &Pool,
+        place: Place,
+        by: &'static str,
+        now: Instant,
+    ) -> Action {
         let attempt = Attempt {
             backend: Arc::clone(place.backend()),
             connect_timeout: pool.timeouts.connect,
@@ -68,7 +75,8 @@ impl Exchange {
             wire: Arc::clone(&pool.wire),
             body_max: if pool.retries.attempts > 0 { pool.retries.body_max } else { 0 },
         };
-        self.attempts.push(AttemptRecord::begin(place, now));
+        self.left_out.clone_from(&pool.live.members().left_out);
+        self.attempts.push(AttemptRecord::begin(place, by, now));
         self.phase = Phase::Connecting;
         Action::Attempt(attempt)
     }
@@ -111,6 +119,7 @@ impl Exchange {
 
     /// Nobody in the pool takes the request: its backup does, if there is one.
     fn nobody(&mut self, pool: &Pool, idle: Idle, now: Instant) -> Action {
+        self.left_out.clone_from(&pool.live.members().left_out);
         if let Some(backup) = &pool.backup {
             self.pool = Some(Arc::clone(backup));
             self.tried.clear();

@@ -17,6 +17,7 @@ mod facts;
 mod own;
 mod stickiness;
 mod view;
+mod why;
 
 pub use answer::Answer;
 pub use deadline::Waiting;
@@ -153,6 +154,10 @@ pub struct Exchange {
     cookie: Option<HeaderValue>,
     /// Its place in the queue, while it waits there.
     ticket: Option<Arc<Ticket>>,
+    /// Backends that could not take the last attempt, with the reasons.
+    left_out: Option<Arc<str>>,
+    /// The client is told why it gets its answer.
+    explains: bool,
     is_websocket: bool,
     /// A copy went to the route's mirror.
     is_mirrored: AtomicBool,
@@ -208,6 +213,8 @@ impl Exchange {
             seen: None,
             cookie: None,
             ticket: None,
+            left_out: None,
+            explains: false,
             is_websocket: false,
             is_mirrored: AtomicBool::new(false),
             request_done: false,
@@ -303,6 +310,9 @@ impl Exchange {
             }
         }
         self.stick();
+        let mut edits = std::mem::take(&mut self.response_edits);
+        self.explain(&mut edits, now);
+        self.response_edits = edits;
         if is_switch {
             self.phase = Phase::Tunnel;
             self.tunnel = self.route.as_ref().map(|route| Tunnel::begin(&route.generation));
@@ -335,7 +345,7 @@ impl Exchange {
         if is_cut {
             return Action::Cut;
         }
-        let answer = Answer::build(refusal, self.id, &self.own_edits(status));
+        let answer = Answer::build(refusal, self.id, &self.own_edits(status, now));
         match self.facts.as_mut().and_then(|facts| facts.call.as_mut()) {
             None => Action::Answer(answer),
             Some(call) => {

@@ -33,7 +33,7 @@ impl Exchange {
     /// Answers with `fixed`; a call gets what its status means in gRPC.
     pub(super) fn answer_by(&mut self, fixed: &FixedAnswer, now: Instant) -> Action {
         self.end_with(fixed.status, now);
-        let edits = self.own_edits(fixed.status);
+        let edits = self.own_edits(fixed.status, now);
         let Some(call) = self.facts.as_mut().and_then(|facts| facts.call.as_mut()) else {
             return Action::Answer(Answer::of(fixed, &edits));
         };
@@ -46,10 +46,11 @@ impl Exchange {
     }
 
     /// What is added to an answer of ours with this status.
-    pub(super) fn own_edits(&self, status: u16) -> HeadEdits {
+    pub(super) fn own_edits(&self, status: u16, now: Instant) -> HeadEdits {
         let mut edits = HeadEdits::new();
         edits.set(REQUEST_ID, self.id_value.clone());
         self.edit_answer(&ResponseHead { status, fields: &NoFields }, &mut edits);
+        self.explain(&mut edits, now);
         edits
     }
 

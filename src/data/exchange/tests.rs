@@ -28,6 +28,7 @@ fn listener() -> Arc<Listener> {
         tls: None,
         redirect_to: None,
         trusted_proxies: Vec::new(),
+        explain_to: Vec::new(),
         http2_streams_max: 100,
         counts: Arc::default(),
     })

@@ -82,6 +82,8 @@ pub struct Listener {
     pub redirect_to: Option<u16>,
     /// Networks whose word about the client is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Networks of clients that are told why they got their answer, if they ask.
+    pub explain_to: Vec<IpNet>,
     /// Streams that an HTTP/2 connection may have open at once.
     pub http2_streams_max: u32,
     /// What is counted about it; the same over reloads.

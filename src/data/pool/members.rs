@@ -56,6 +56,8 @@ pub struct Members {
     pub overlooked: u8,
     /// The backup is in use.
     pub is_backup: bool,
+    /// Who is not active, and why, in words; `None` if all are.
+    pub left_out: Option<Arc<str>>,
     /// Some member has a limit.
     pub is_limited: bool,
 }

@@ -57,6 +57,8 @@ pub struct Pool {
     pub id: PoolId,
     /// Its members, and what outlives this snapshot.
     pub live: Arc<Live>,
+    /// The name of its algorithm.
+    pub algorithm: &'static str,
     /// What of a request chooses its backend, where that matters.
     pub hash_on: HashOn,
     /// When requests are tried again.

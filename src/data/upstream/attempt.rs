@@ -49,6 +49,8 @@ pub enum Fault {
 pub struct AttemptRecord {
     /// The backend that was tried.
     pub backend: Arc<Backend>,
+    /// What chose it: an algorithm, `sticky` or `queue`.
+    pub by: &'static str,
     /// When it began.
     pub began: Instant,
     /// When there was a connection.
@@ -69,9 +71,10 @@ pub struct AttemptRecord {
 impl AttemptRecord {
     /// An attempt that begins now and has its place in a backend until it ends.
     #[must_use]
-    pub fn begin(place: Place, now: Instant) -> Self {
+    pub fn begin(place: Place, by: &'static str, now: Instant) -> Self {
         Self {
             backend: Arc::clone(place.backend()),
+            by,
             began: now,
             connected: None,
             first_byte: None,
