@@ -44,7 +44,7 @@ pub struct Worker {
     pub in_flight: IntGauge,
     /// `vanne_panics_total`.
     pub panics: IntCounter,
-    /// The worker's end of the access log, if there is one.
+    /// The worker's end of the access log.
     pub log: Option<LogRing>,
     registry: Arc<Registry>,
     rng: Mutex<fastrand::Rng>,
@@ -90,8 +90,8 @@ pub struct Setup {
     pub publisher: Publisher,
     /// All metrics.
     pub metrics: Arc<Metrics>,
-    /// The access log, if there is one.
-    pub access_log: Option<Arc<AccessLog>>,
+    /// The access log, with a ring for each.
+    pub access_log: Arc<AccessLog>,
 }
 
 /// The running workers.
@@ -136,7 +136,7 @@ impl Workers {
                 metrics: Arc::clone(&setup.metrics),
                 in_flight: setup.metrics.gauge(&REQUESTS_IN_FLIGHT, &[])?,
                 panics: setup.metrics.counter(&PANICS, &[])?,
-                log: setup.access_log.as_ref().and_then(|log| log.ring(index)),
+                log: setup.access_log.ring(index),
                 registry: Arc::default(),
                 rng: Mutex::new(fastrand::Rng::new()),
                 peers: Arc::clone(&mailboxes),

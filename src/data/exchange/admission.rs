@@ -24,7 +24,7 @@ impl Exchange {
         has_body: bool,
         now: Instant,
     ) -> Action {
-        self.facts = Some(Facts::of(head));
+        self.facts = Some(Facts::of(head, self.log_plan(), now));
         self.request_done = !has_body;
         self.progress = now;
         if let Err(refusal) = admit::admit(head) {

@@ -103,6 +103,12 @@ impl Counts {
     pub fn new(open_gauge: IntGauge, accepted: IntCounter, held: Vec<Arc<Series>>) -> Self {
         Self { open: AtomicUsize::new(0), open_gauge, accepted, _held: held }
     }
+
+    /// Connections open now.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
 }
 
 /// An address that is listened on, with the rules that hold for it now.

@@ -1,0 +1,125 @@
+//! Dates: the wall clock's time as text, made anew only when the second changes.
+
+use std::cell::Cell;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A second, and its texts.
+#[derive(Clone, Copy)]
+struct Dated {
+    second: u64,
+    /// `2025-11-21T13:04:05`
+    iso: [u8; 19],
+    /// `21/Nov/2025:13:04:05`
+    clf: [u8; 20],
+}
+
+thread_local! {
+    /// What this thread wrote last.
+    static LAST: Cell<Option<Dated>> = const { Cell::new(None) };
+}
+
+/// RFC 3339, UTC, microseconds.
+pub(super) fn rfc3339(wall: SystemTime, out: &mut Vec<u8>) {
+    let (dated, micros) = of(wall);
+    out.extend_from_slice(&dated.iso);
+    out.push(b'.');
+    digits(micros, 100_000, out);
+    out.push(b'Z');
+}
+
+/// As in the Common Log Format, UTC.
+pub(super) fn clf(wall: SystemTime, out: &mut Vec<u8>) {
+    out.extend_from_slice(&of(wall).0.clf);
+    out.extend_from_slice(b" +0000");
+}
+
+/// As HAProxy writes it, with milliseconds; UTC.
+pub(super) fn haproxy(wall: SystemTime, out: &mut Vec<u8>) {
+    let (dated, micros) = of(wall);
+    out.extend_from_slice(&dated.clf);
+    out.push(b'.');
+    digits(micros / 1000, 100, out);
+}
+
+/// `number` in as many digits as `place` has.
+pub(super) fn digits(number: u32, mut place: u32, out: &mut Vec<u8>) {
+    while place > 0 {
+        out.push(b'0' + u8::try_from(number / place % 10).unwrap_or(0));
+        place /= 10;
+    }
+}
+
+/// The texts of the second of `wall`, and its microseconds. What is before 1970 is 1970.
+fn of(wall: SystemTime) -> (Dated, u32) {
+    let since = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let last = LAST.get().filter(|dated| dated.second == since.as_secs());
+    let dated = last.unwrap_or_else(|| {
+        let dated = write(since.as_secs());
+        LAST.set(Some(dated));
+        dated
+    });
+    (dated, since.subsec_micros())
+}
+
+fn write(second: u64) -> Dated {
+    const MONTHS: [&[u8; 3]; 12] = [
+        b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov",
+        b"Dec",
+    ];
+    let time = jiff::Timestamp::from_second(second.cast_signed()).unwrap_or(jiff::Timestamp::MAX);
+    let date = jiff::tz::Offset::UTC.to_datetime(time);
+    let number = |number: i8| u32::from(number.unsigned_abs());
+    let year = u32::from(date.year().unsigned_abs());
+    let month =
+        MONTHS.get(usize::from(date.month().unsigned_abs()).wrapping_sub(1)).unwrap_or(&b"Jan");
+    let (mut iso, mut clf) = (Vec::with_capacity(19), Vec::with_capacity(20));
+    let clock = |out: &mut Vec<u8>, first: u8| {
+        for (before, part) in [(first, date.hour()), (b':', date.minute()), (b':', date.second())] {
+            out.push(before);
+            digits(number(part), 10, out);
+        }
+    };
+    digits(year, 1000, &mut iso);
+    for part in [date.month(), date.day()] {
+        iso.push(b'-');
+        digits(number(part), 10, &mut iso);
+    }
+    clock(&mut iso, b'T');
+    digits(number(date.day()), 10, &mut clf);
+    clf.push(b'/');
+    clf.extend_from_slice(*month);
+    clf.push(b'/');
+    digits(year, 1000, &mut clf);
+    clock(&mut clf, b':');
+    let fixed = |text: Vec<u8>| text.try_into().ok();
+    Dated {
+        second,
+        iso: fixed(iso).unwrap_or([b'-'; 19]),
+        clf: clf.try_into().unwrap_or([b'-'; 20]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn text(write: fn(SystemTime, &mut Vec<u8>), micros: u64) -> String {
+        let mut out = Vec::new();
+        write(UNIX_EPOCH + Duration::from_micros(micros), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn forms_of_a_date() {
+        // In a year with a 29th of February, the day after it.
+        let micros = 1_709_251_200_000_000 + 3_723_004_005;
+        assert_eq!(text(rfc3339, micros), "2024-03-01T01:02:03.004005Z");
+        assert_eq!(text(clf, micros), "01/Mar/2024:01:02:03 +0000");
+        assert_eq!(text(haproxy, micros), "01/Mar/2024:01:02:03.004");
+        assert_eq!(text(rfc3339, 0), "1970-01-01T00:00:00.000000Z");
+        // The same second again, and another one.
+        assert_eq!(text(rfc3339, 999_999), "1970-01-01T00:00:00.999999Z");
+        assert_eq!(text(rfc3339, 1_000_000), "1970-01-01T00:00:01.000000Z");
+    }
+}
