@@ -189,12 +189,13 @@ async fn has_line(vanne: &mut Vanne, count: usize) -> String {
 #[tokio::test]
 async fn a_line_looks_as_the_format_says_and_a_reload_changes_it() {
     let origin = Origin::fixed("ok").await;
-    let text =
-        "format = '{client_ip} \"{method} {target} {version}\" {status} {end} {attempts} {by}'";
+    let text = "format = '{client_ip} \"{method} {target} {version}\" {status} {end} {attempts} {by} \"{request_header:x-a}\"'\n\
+                headers.request.x-a = \"9B\"";
     let mut vanne = Vanne::start(&logging(origin.address, text)).await;
-    vanne.get("/a\"b").await;
+    ask(vanne.http, "GET /a HTTP/1.1\r\nHost: a\r\nX-A: \"\\\u{e9}\r\nConnection: close\r\n\r\n")
+        .await;
     let line = has_line(&mut vanne, 1).await;
-    assert_eq!(line, "127.0.0.1 \"GET /a\\x22b HTTP/1.1\" 200 ok 1 -");
+    assert_eq!(line, r#"127.0.0.1 "GET /a HTTP/1.1" 200 ok 1 - "\x22\x5C\xC3\xA9""#);
     let report = vanne.reload(&logging(origin.address, "format = \"ecs\"")).await;
     assert_eq!(report["restart_needed"], Value::Array(vec![]));
     vanne.get("/c").await;

@@ -1,6 +1,7 @@
 //! Dates: the wall clock's time as text, made anew only when the second changes.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A second, and its texts.
@@ -68,34 +69,39 @@ fn write(second: u64) -> Dated {
     ];
     let time = jiff::Timestamp::from_second(second.cast_signed()).unwrap_or(jiff::Timestamp::MAX);
     let date = jiff::tz::Offset::UTC.to_datetime(time);
-    let number = |number: i8| u32::from(number.unsigned_abs());
     let year = u32::from(date.year().unsigned_abs());
-    let month =
-        MONTHS.get(usize::from(date.month().unsigned_abs()).wrapping_sub(1)).unwrap_or(&b"Jan");
-    let (mut iso, mut clf) = (Vec::with_capacity(19), Vec::with_capacity(20));
-    let clock = |out: &mut Vec<u8>, first: u8| {
-        for (before, part) in [(first, date.hour()), (b':', date.minute()), (b':', date.second())] {
-            out.push(before);
-            digits(number(part), 10, out);
-        }
-    };
-    digits(year, 1000, &mut iso);
-    for part in [date.month(), date.day()] {
-        iso.push(b'-');
-        digits(number(part), 10, &mut iso);
+    let [month, day, hour, minute, second_of] =
+        [date.month(), date.day(), date.hour(), date.minute(), date.second()]
+            .map(|part| u32::from(part.unsigned_abs()));
+    let mut iso = *b"0000-00-00T00:00:00";
+    let mut clf = *b"00/Jan/0000:00:00:00";
+    for (at, digits, number) in [
+        (0, 4, year),
+        (5, 2, month),
+        (8, 2, day),
+        (11, 2, hour),
+        (14, 2, minute),
+        (17, 2, second_of),
+    ] {
+        put(&mut iso, at..at + digits, number);
     }
-    clock(&mut iso, b'T');
-    digits(number(date.day()), 10, &mut clf);
-    clf.push(b'/');
-    clf.extend_from_slice(*month);
-    clf.push(b'/');
-    digits(year, 1000, &mut clf);
-    clock(&mut clf, b':');
-    let fixed = |text: Vec<u8>| text.try_into().ok();
-    Dated {
-        second,
-        iso: fixed(iso).unwrap_or([b'-'; 19]),
-        clf: clf.try_into().unwrap_or([b'-'; 20]),
+    for (at, digits, number) in
+        [(0, 2, day), (7, 4, year), (12, 2, hour), (15, 2, minute), (18, 2, second_of)]
+    {
+        put(&mut clf, at..at + digits, number);
+    }
+    let name = MONTHS.get((month as usize).wrapping_sub(1)).copied().unwrap_or(b"Jan");
+    if let Some(place) = clf.get_mut(3..6) {
+        place.copy_from_slice(name);
+    }
+    Dated { second, iso, clf }
+}
+
+/// Writes the last digits of `number` at this place.
+fn put(text: &mut [u8], at: Range<usize>, mut number: u32) {
+    for digit in text.get_mut(at).unwrap_or_default().iter_mut().rev() {
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
     }
 }
 

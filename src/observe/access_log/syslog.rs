@@ -68,24 +68,26 @@ impl Syslog {
         batch: &[u8],
         patience: &mut Patience<'_>,
     ) -> Result<(), Failure> {
-        let mut failure: Option<Failure> = None;
         let time = jiff::Timestamp::try_from(clock::wall()).unwrap_or_default();
         let start = format!("<{PRIORITY}>1 {time:.6}{}", self.who);
-        let mut rest = batch;
+        let (mut rest, mut lines_lost, mut last) = (batch, 0, None);
         while let Some(end) = memchr::memchr(b'\n', rest) {
-            let (line, later) = (rest.get(..end).unwrap_or_default(), rest.get(end + 1..));
-            if let Err(error) = self.send(&start, line, patience) {
+            let (line, later) = rest.split_at_checked(end).unwrap_or_default();
+            match self.send(&start, line, patience) {
+                Ok(()) => {}
                 // Without a server the rest need not be tried.
-                if self.way.is_none() {
-                    let mut all = Failure::of(error, rest);
-                    all.lines_lost += failure.map_or(0, |before| before.lines_lost);
-                    return Err(all);
+                Err(error) if self.way.is_none() => {
+                    let rest = Failure::of(error, rest);
+                    return Err(Failure { lines_lost: lines_lost + rest.lines_lost, ..rest });
                 }
-                failure.get_or_insert(Failure { error, lines_lost: 0 }).lines_lost += 1;
+                Err(error) => {
+                    lines_lost += 1;
+                    last = Some(error);
+                }
             }
-            rest = later.unwrap_or_default();
+            rest = later.get(1..).unwrap_or_default();
         }
-        failure.map_or(Ok(()), Err)
+        last.map_or(Ok(()), |error| Err(Failure { error, lines_lost }))
     }
 
     /// Sends one message; a socket that turns out broken is made anew once.

@@ -38,6 +38,8 @@ pub(super) struct Writer {
     sink: Sink,
     dropped: IntCounter,
     batch: Vec<u8>,
+    /// Of each ring: what is to be written in this round.
+    left: Vec<usize>,
     /// The last batch could not be written: that is said once, not for each.
     is_failing: bool,
 }
@@ -51,7 +53,8 @@ impl Writer {
         dropped: IntCounter,
     ) -> Self {
         let batch = Vec::with_capacity(BATCH_BYTES);
-        Self { rings, wake, commands, sink, dropped, batch, is_failing: false }
+        let left = Vec::with_capacity(rings.len());
+        Self { rings, wake, commands, sink, dropped, batch, left, is_failing: false }
     }
 
     /// Writes until it is told to stop.
@@ -72,35 +75,37 @@ impl Writer {
                     self.wake.nap();
                     thread::park_timeout(NAP);
                 }
-                None => {
-                    self.wake.sleep();
-                    if self.rings.iter().all(|ring| ring.slots() == 0) {
-                        thread::park_timeout(SLEEP);
-                    }
-                }
+                None => self.sleep(),
             }
+        }
+    }
+
+    /// Waits for a line, unless one has come meanwhile.
+    fn sleep(&self) {
+        self.wake.sleep();
+        if self.rings.iter().all(|ring| ring.slots() == 0) {
+            thread::park_timeout(SLEEP);
         }
     }
 
     /// Writes what is in the rings now, and not what comes meanwhile. Whether there was any.
     fn drain(&mut self) -> bool {
-        let mut rings = std::mem::take(&mut self.rings);
         let mut patience = Patience::new(&self.wake);
         let mut has_written = false;
-        let mut left: Vec<usize> = rings.iter().map(Consumer::slots).collect();
-        while left.iter().any(|left| *left > 0) {
-            for (ring, left) in rings.iter_mut().zip(&mut left).filter(|(_, left)| **left > 0) {
+        self.left.clear();
+        self.left.extend(self.rings.iter().map(Consumer::slots));
+        while self.left.iter().any(|left| *left > 0) {
+            let rings = self.rings.iter_mut().zip(&mut self.left);
+            for (ring, left) in rings.filter(|(_, left)| **left > 0) {
                 self.batch.clear();
                 *left -= take(ring, *left, &mut self.batch);
-                let written = self.sink.write(&self.batch, &mut patience);
                 has_written = true;
-                if let Err(failure) = &written {
-                    self.dropped.inc_by(failure.lines_lost);
-                }
+                let written = self.sink.write(&self.batch, &mut patience);
+                let lines_lost = written.as_ref().map_or_else(|failure| failure.lines_lost, |()| 0);
+                self.dropped.inc_by(lines_lost);
                 note(&mut self.is_failing, written.map_err(|failure| failure.error));
             }
         }
-        self.rings = rings;
         has_written
     }
 
