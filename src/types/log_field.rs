@@ -63,6 +63,8 @@ pub enum LogField {
     ClientIp,
     /// The client's port.
     ClientPort,
+    /// The host asked for, without port.
+    HostName,
     /// Number of the client's version of HTTP.
     HttpVersion,
     /// Success or failure, in the words of ECS.
@@ -119,7 +121,7 @@ pub const FIELDS: &[Row] = &[
     row(F::Client, ("client", "client.address"), Line, "text", "who sent it: the address that a trusted proxy says, else address and port of the other end of the connection"),
     row(F::Peer, ("peer", "source.address"), LineIfKnown, "text", "the other end of the connection, if that is a trusted proxy which says that the client is another"),
     row(F::Method, ("method", "http.request.method"), Line, "text", "as received"),
-    row(F::Host, ("host", "url.domain"), Line, "text", "the host that was asked for, as received"),
+    row(F::Host, ("host", ""), Line, "text", "the host that was asked for, as received"),
     row(F::Target, ("target", "url.original"), Line, "text", "as received; values of parameters in `redact.parameters` are `***`"),
     row(F::Version, ("version", ""), Line, "text", "`HTTP/1.0`, `HTTP/1.1` or `HTTP/2`"),
     row(F::Status, ("status", "http.response.status_code"), Line, "number", "of the answer that was sent, or would have been"),
@@ -140,6 +142,7 @@ pub const FIELDS: &[Row] = &[
     row(F::ClfTime, ("clf_time", ""), OnlyFormats, "text", "`time` as in the Common Log Format: `21/Nov/2025:13:04:05 +0000`"),
     row(F::ClientIp, ("client_ip", "client.ip"), OnlyFormats, "text", "`client` without port"),
     row(F::ClientPort, ("client_port", "client.port"), OnlyFormats, "number", "the port of `client`, if it is known"),
+    row(F::HostName, ("host_name", "url.domain"), OnlyFormats, "text", "`host` without port"),
     row(F::HttpVersion, ("http_version", "http.version"), OnlyFormats, "text", "`1.0`, `1.1` or `2`"),
     row(F::Result, ("result", "event.outcome"), OnlyFormats, "text", "`failure` if Vanne ended it or the status is 500 or above, else `success`"),
     row(F::TerminationState, ("termination_state", ""), OnlyFormats, "text", "HAProxy's code for how it ended, like `SH--`"),

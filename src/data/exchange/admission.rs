@@ -42,7 +42,6 @@ impl Exchange {
         let Some(route) = found.cloned() else {
             return self.refuse(Refusal::NoRoute, now);
         };
-        self.snapshot = None;
         match &route.target {
             Target::Pool(pool) => self.prepare(head, pool),
             Target::Split(split) => self.prepare_split(head, split),
@@ -52,6 +51,8 @@ impl Exchange {
         let values = Values { client: sender, host: head.host(), id: &self.id_value };
         route.edits.on_request(head, values, &mut self.request_edits);
         self.route = Some(Arc::clone(&route));
+        // Only now: should a filter panic, its answer and its line are the snapshot's.
+        self.snapshot = None;
         match (verdict, &route.target) {
             (Verdict::Reject(rejection), _) => self.refuse(Refusal::Filter(rejection), now),
             (Verdict::Continue, Target::Split(_)) if self.pool.is_none() => {

@@ -90,7 +90,7 @@ fn ended(
         UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456),
     );
     let fields = Fields(vec![
-        ("host", b"a.test".to_vec()),
+        ("host", b"a.test:80".to_vec()),
         ("authorization", b"Bearer S3CRET".to_vec()),
         ("x-a", x_a.to_vec()),
     ]);
@@ -135,7 +135,7 @@ fn a_line_of_ours_has_every_field_of_the_table_and_no_other() {
     assert_eq!(
         text,
         format!(
-            r#"{{"time":"2023-11-14T22:13:20.123456Z","request_id":"{id}","listener":"http","client":"192.0.2.1:1000","method":"GET","host":"a.test","target":"/a?token=***&b=2","version":"HTTP/1.1","status":200,"route":"all","pool":"pool","backend":"127.0.0.1:9000","attempts":[{{"backend":"127.0.0.1:9000","outcome":"success","reason":null,"reused":false,"ms":30.000}}],"headers":{{"request":{{"authorization":"***","x-a":"x"}},"response":{{"server":"s"}}}},"end":"ok","by":null,"bytes_in":10,"bytes_out":20,"ms":{{"total":32.000,"connect":4.000,"first_byte":14.000}}}}"#
+            r#"{{"time":"2023-11-14T22:13:20.123456Z","request_id":"{id}","listener":"http","client":"192.0.2.1:1000","method":"GET","host":"a.test:80","target":"/a?token=***&b=2","version":"HTTP/1.1","status":200,"route":"all","pool":"pool","backend":"127.0.0.1:9000","attempts":[{{"backend":"127.0.0.1:9000","outcome":"success","reason":null,"reused":false,"ms":30.000}}],"headers":{{"request":{{"authorization":"***","x-a":"x"}},"response":{{"server":"s"}}}},"end":"ok","by":null,"bytes_in":10,"bytes_out":20,"ms":{{"total":32.000,"connect":4.000,"first_byte":14.000}}}}"#
         )
     );
     let mut of_table: BTreeSet<_> = FIELDS

@@ -11,6 +11,7 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 use vanne_filters::Version;
+use vanne_filters::head::without_port;
 
 /// A request that is over, as its line sees it.
 #[derive(Clone, Copy)]
@@ -79,9 +80,8 @@ impl<'a> View<'a> {
             F::ClientIp => Value::Ip(exchange.sender()),
             F::ClientPort => self.client_port().map_or(Value::None, Value::Number),
             F::Method => word(facts.map(|facts| facts.method.as_str())),
-            F::Host => {
-                facts.and_then(|facts| facts.host.as_deref()).map_or(Value::None, Value::Raw)
-            }
+            F::Host => raw(facts.and_then(|facts| facts.host.as_deref())),
+            F::HostName => raw(facts.and_then(|facts| facts.host.as_deref().map(without_port))),
             F::Target => facts.map_or(Value::None, |facts| Value::Target(&facts.target)),
             F::Version => word(facts.map(|facts| facts.version.as_str())),
             F::HttpVersion => word(facts.map(number_of)),
@@ -149,6 +149,10 @@ fn number_of(facts: &Facts) -> &'static str {
 
 fn word(text: Option<&str>) -> Value<'_> {
     text.map_or(Value::None, Value::Word)
+}
+
+fn raw(text: Option<&[u8]>) -> Value<'_> {
+    text.map_or(Value::None, Value::Raw)
 }
 
 fn number<'a>(number: Option<impl Into<u64>>) -> Value<'a> {

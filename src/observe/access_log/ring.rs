@@ -124,7 +124,9 @@ impl LogRing {
         if ring.push_entire_slice(line).is_err() {
             self.dropped.inc();
         }
-        let is_filling = ring.slots() < RING_BYTES / 2;
+        // What the writer has taken is looked up only when it matters.
+        let is_little = |slots| slots < RING_BYTES / 2;
+        let is_filling = is_little(ring.cached_slots()) && is_little(ring.slots());
         line.clear();
         line.shrink_to(LINE_BYTES_KEPT);
         drop(pen);

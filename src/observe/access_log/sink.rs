@@ -117,12 +117,13 @@ impl Sink {
         })
     }
 
-    /// Opens the file anew, if there is one.
-    pub(super) fn reopen(&mut self) -> io::Result<()> {
-        if let Self::File(_, Some(path)) | Self::Stream(_, Some(path)) = self {
-            *self = Self::open(&Target::File(path.clone()))?;
-        }
-        Ok(())
+    /// Opens the file anew; `false` if there is none.
+    pub(super) fn reopen(&mut self) -> io::Result<bool> {
+        let (Self::File(_, Some(path)) | Self::Stream(_, Some(path))) = self else {
+            return Ok(false);
+        };
+        *self = Self::open(&Target::File(path.clone()))?;
+        Ok(true)
     }
 
     /// Writes `batch`, which is whole lines.

@@ -114,12 +114,13 @@ impl Writer {
             Command::Reopen => self.sink.reopen(),
             Command::Switch(sink) => {
                 self.sink = sink;
-                Ok(())
+                Ok(true)
             }
             Command::Stop => return,
         };
         match outcome {
-            Ok(()) => tracing::info!("access log opened"),
+            Ok(true) => tracing::info!("access log opened"),
+            Ok(false) => tracing::info!("access log is no file that could be opened anew"),
             Err(error) => {
                 tracing::error!(%error, "access log cannot be opened, the old one stays in use");
             }

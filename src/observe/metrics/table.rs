@@ -11,12 +11,12 @@ const fn metric(
     Metric { name, help, kind, labels }
 }
 
-/// Lines of the access log that were dropped because its writer was behind.
+/// Lines of the access log that were dropped.
 pub const ACCESS_LOG_DROPPED: Metric = metric(
     "vanne_access_log_dropped_total",
     Kind::Counter,
     &[],
-    "Access log lines dropped because the writer was behind.",
+    "Access log lines that were not written: their writer was behind, or writing failed.",
 );
 /// Sessions that were active in the last five minutes.
 pub const ACTIVE_SESSIONS: Metric = metric(
