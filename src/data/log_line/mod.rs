@@ -1,8 +1,8 @@
 //! A request's line in the access log: whether it is written, and how it looks.
 //!
 //! A [`LogPlan`] is compiled from the config and belongs to the snapshot. What can stand in a
-//! line is the table `types::log_field::FIELDS`; [`value`] says what each field is for a
-//! request, and a format ([`json`], [`text`], [`httplog`]) how values look. Writing a line
+//! line is the table `types::log_field::FIELDS`; `value` says what each field is for a
+//! request, and a format (`json`, `text`, `httplog`) how values look. Writing a line
 //! allocates nothing: it goes into a buffer that the worker keeps.
 //!
 //! To add a format: a variant of `types::log_format::LogFormat` and of [`Style`], and its file.

@@ -174,11 +174,11 @@ fn a_line_of_ecs_has_its_names_and_nothing_unknown() {
 
 #[test]
 fn a_line_of_httplog_is_as_haproxy_writes_it() {
-    let whole = ended(plan(Style::HttpLog), b"/a\"#|?token=1", b"{a|b}", None);
+    let whole = ended(plan(Style::HttpLog), b"/a\"#|?token=1", b"{x|y}", None);
     assert_eq!(
         line(&whole),
         "192.0.2.1:1000 [14/Nov/2023:22:13:20.123] http pool/127.0.0.1:9000 2/0/4/10/32 200 20 - - \
-         ---- 0/0/0/0/0 0/0 {***|#7Ba#7Cb#7D} {s} \"GET /a#22#23|?token=*** HTTP/1.1\""
+         ---- 0/0/0/0/0 0/0 {***|#7Bx#7Cy#7D} {s} \"GET /a#22#23|?token=*** HTTP/1.1\""
     );
     let refused = ended(plan(Style::HttpLog), b"/a", b"", Some(Refusal::ConnectTimeout));
     assert_eq!(

@@ -1,7 +1,7 @@
 //! The access log: one line per request, never in the way of one.
 //!
-//! Each worker has a [`ring`] of its own and copies finished lines into it; one thread, the
-//! [`writer`], takes them out and gives them to a [`sink`]: a file, standard output, syslog. A
+//! Each worker has a `ring` of its own and copies finished lines into it; one thread, the
+//! `writer`, takes them out and gives them to a `sink`: a file, standard output, syslog. A
 //! ring that is full drops the line and counts it. Nothing here knows what a request is or how
 //! a line looks: lines come as bytes, and end with the only newline in them.
 //!

@@ -9,10 +9,11 @@ use super::ring::Wake;
 use super::syslog::Syslog;
 use crate::types::clock;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, Mode, OFlags};
-use std::fs::File;
+use rustix::fs::{FileType, OFlags};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -149,15 +150,16 @@ impl Sink {
 /// Opens a file to append to, or a named pipe: for reading too, which needs no other reader
 /// and does not break when that one leaves.
 fn open(path: &Path) -> io::Result<File> {
-    let is_pipe = std::fs::metadata(path).is_ok_and(|found| {
-        FileType::from_raw_mode(std::os::unix::fs::MetadataExt::mode(&found)) == FileType::Fifo
-    });
-    let flags = match is_pipe {
-        true => OFlags::RDWR | OFlags::NONBLOCK,
-        false => OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE,
+    let is_pipe = std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
+    let mut options = OpenOptions::new();
+    match is_pipe {
+        true => {
+            let flags = OFlags::NONBLOCK.bits().cast_signed();
+            options.read(true).write(true).custom_flags(flags)
+        }
+        false => options.append(true).create(true),
     };
-    let opened = rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::from(0o644));
-    Ok(opened.map(File::from)?)
+    options.open(path)
 }
 
 /// Writes all of `batch`; else why not, and how much was written.
