@@ -32,6 +32,8 @@ python3 tests/load/drain.py --vanne "$TARGET/release/vanne"
 python3 tests/load/certificates.py --vanne "$TARGET/release/vanne"
 python3 tests/load/reload.py --vanne "$TARGET/release/vanne"
 python3 tests/load/sse_delay.py --vanne "$TARGET/release/vanne"
+say "the access log into a slow pipe"
+python3 tests/load/slow_log.py --vanne "$TARGET/release/vanne"
 say "pools: balance, queues, retries, stickiness, splits; faults beside HAProxy and nginx"
 need_packages haproxy:haproxy nginx:nginx
 for script in balance overload retry_storm sticky split faults; do

@@ -4,19 +4,28 @@
 //! the whole process.
 #![cfg(test)]
 
+use vanne::observe::metrics::Counter;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
-use vanne::config::{self, Environment, Format, Source};
+use std::time::UNIX_EPOCH;
+use vanne::config::{self, Config, Environment, Format, Source};
 use vanne::control::compile::{self, Means};
 use vanne::control::kept::Kept;
+use vanne::data::exchange::{Event, Exchange};
+use vanne::data::finish::Traffic;
 use vanne::data::generation::Generation;
+use vanne::data::listener::Client;
+use vanne::data::log_line;
 use vanne::data::snapshot::Snapshot;
+use vanne::observe::access_log::{AccessLog, Target};
 use vanne::observe::metrics::Metrics;
 use vanne::types::clock;
-use vanne_filters::{FieldSlice, RequestHead, Version};
+use vanne::types::moment::Moment;
+use vanne::types::request_id::RequestId;
+use vanne_filters::{FieldSlice, RequestHead, ResponseHead, Version};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -53,18 +62,50 @@ pool = "a"
 match = { method = ["GET"], any = [{ path = "/x" }, { not = { host = "a.example" } }] }
 "#;
 
-fn snapshot() -> Snapshot {
-    let source = Source { name: "a", text: ROUTES, format: Format::Toml, folder: Path::new(".") };
+/// What `text` compiles to; its pools have their members.
+fn compiled(text: &str, look: impl FnOnce(&Config, &mut Means<'_>)) -> Snapshot {
+    let source = Source { name: "a", text, format: Format::Toml, folder: Path::new(".") };
     let loaded = config::parse(&source, &Nothing).unwrap();
     let metrics = Arc::new(Metrics::new(1).unwrap());
     let mut kept = Kept::default();
     let mut means = Means { metrics: &metrics, kept: &mut kept, now: clock::now() };
-    compile::snapshot(&loaded.config, &Generation::new(1), &mut means).unwrap().snapshot
+    let compiled = compile::snapshot(&loaded.config, &Generation::new(1), &mut means).unwrap();
+    for plan in &compiled.pools {
+        plan.publish(Moment::of(means.now));
+    }
+    look(&loaded.config, &mut means);
+    compiled.snapshot
 }
 
-#[test]
+/// A request that is over, as the access log of this config sees it.
+fn ended(access_log: &str) -> Exchange {
+    let mut listener = None;
+    let snapshot = compiled(&format!("{ROUTES}{access_log}"), |config, means| {
+        let (id, config) = config.listener.first_key_value().unwrap();
+        listener = Some(Arc::new(compile::listener(id, config, None, means).unwrap()));
+    });
+    let now = clock::now();
+    let mut exchange = Exchange::begin(
+        Arc::new(Arc::new(snapshot)),
+        listener.unwrap(),
+        Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80, false)),
+        RequestId::next(&mut fastrand::Rng::with_seed(1)),
+        now,
+        UNIX_EPOCH,
+    );
+    let fields = FieldSlice(&[("host", "a.test"), ("user-agent", "curl/8.0 \"x\"")]);
+    let head = RequestHead::new("GET", b"/x?a=1&token=S&%74oken=S", Version::Http11, &fields);
+    drop(exchange.step(Event::Request { head, has_body: false }, now));
+    drop(exchange.step(Event::Connected { is_reused: true }, now));
+    let fields = FieldSlice(&[("server", "s")]);
+    drop(exchange.step(Event::Response(ResponseHead { status: 200, fields: &fields }), now));
+    drop(exchange.step(Event::Ended, now));
+    assert_eq!(exchange.status(), Some(200));
+    exchange
+}
+
 fn finding_a_route_allocates_nothing() {
-    let snapshot = snapshot();
+    let snapshot = compiled(ROUTES, |_, _| ());
     let fields = FieldSlice(&[
         ("host", "WWW.Example.com"),
         ("cookie", "session=1; theme=dark"),
@@ -84,4 +125,33 @@ fn finding_a_route_allocates_nothing() {
         assert!(snapshot.routes.find(&head, Ipv4Addr::LOCALHOST.into()).is_some());
     }
     assert_eq!(region.change().allocations, 0);
+}
+
+fn writing_a_line_of_the_log_allocates_nothing() {
+    let dropped = Counter::default();
+    let log = AccessLog::start(&Target::Nothing, 1, &dropped).unwrap();
+    let ring = log.ring(0).unwrap();
+    let text = r#"format = '{client} {time} {request_id} {target} {ms.total} "{request_header:user-agent}"'"#;
+    for format in ["format = \"json\"", "format = \"ecs\"", "format = \"httplog\"", text] {
+        let keys = "sample = [{ share = \"100%\" }]\n\
+                    headers = { request = { user-agent = \"99B\" }, response = { server = \"9B\" } }";
+        let exchange = ended(&format!("[access_log]\n{format}\n{keys}\n"));
+        let traffic = Traffic { bytes_in: 100, bytes_out: 1000 };
+        let write = || log_line::write(&exchange, traffic, &ring, clock::now());
+        // The first time the buffer grows.
+        write();
+        let region = Region::new(ALLOCATOR);
+        for _ in 0..100 {
+            write();
+        }
+        assert_eq!(region.change().allocations, 0, "{format}");
+    }
+    log.stop();
+    assert_eq!(dropped.get(), 0);
+}
+
+#[test]
+fn what_every_request_does_without_allocating_stays_so() {
+    finding_a_route_allocates_nothing();
+    writing_a_line_of_the_log_allocates_nothing();
 }

@@ -15,12 +15,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Output};
 use vanne::config::{
-    self, AccessLog, AccessLogTarget, Address, AlgorithmName, BackendEntry, Config, Environment,
-    FieldEdits, FieldValue, FixedAnswer, Format, Hash, Http2, Listener, ListenerProtocol,
-    ListenerTimeouts, LoadFactor, Log, LogLevel, PassiveHealth, PathPrefix, Pool, PoolHttp2,
-    PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, Probe, Process, Redirect, RetryOn,
-    Rewrite, Route, RouteHeaders, RouteMatch, RouteMirror, RouteTimeouts, Scheme, Source,
-    ValueMatch, ValueRule,
+    self, AccessLog, AccessLogHeaders, AccessLogTarget, Address, AlgorithmName, BackendEntry,
+    Config, Environment, FieldEdits, FieldValue, FixedAnswer, Format, Hash, Http2, Listener,
+    ListenerProtocol, ListenerTimeouts, LoadFactor, Log, LogLevel, PassiveHealth, PathPrefix, Pool,
+    PoolHttp2, PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, Probe, Process, Redact,
+    Redirect, RetryOn, Rewrite, Route, RouteHeaders, RouteMatch, RouteMirror, RouteTimeouts,
+    SampleRule, Scheme, Source, ValueMatch, ValueRule,
 };
 use vanne::types::units::{Percent, Period};
 use vanne_filters::SecurityHeaders;
@@ -68,8 +68,37 @@ fn log_level() -> impl Strategy<Value = LogLevel> {
 
 fn access_log() -> impl Strategy<Value = AccessLog> {
     let file = "\\PC{0,12}/[^/]{1,12}".prop_map(|path| AccessLogTarget::File(path.into()));
-    let to = prop_oneof![Just(AccessLogTarget::Off), Just(AccessLogTarget::Stdout), file.boxed()];
-    to.prop_map(|to| AccessLog { to })
+    let server = (select(vec!["udp:a-b.c", "tcp:[::1]", "tcp:192.0.2.1"]), 1_u16..)
+        .prop_map(|(host, port)| format!("syslog:{host}:{port}").parse().unwrap());
+    let to = prop_oneof![
+        Just(AccessLogTarget::Off),
+        Just(AccessLogTarget::Stdout),
+        Just(AccessLogTarget::SyslogUnix("/dev/log".into())),
+        server.boxed(),
+        file.prop_filter("not syslog", |to| !to.to_string().starts_with("syslog:")).boxed(),
+    ];
+    let format = select(vec!["json", "ecs", "httplog", "{{ {client} \"{request_header:x-a}\" {"])
+        .prop_map(|format| format.parse().unwrap());
+    let captured = |name: &'static str| {
+        (1_u64..=4096).prop_map(move |bytes| {
+            [(name.parse().unwrap(), format!("{bytes}B").parse().unwrap())].into()
+        })
+    };
+    let headers = (captured("x-a"), captured("server"))
+        .prop_map(|(request, response)| AccessLogHeaders { request, response });
+    let redact = ("[a-z]{1,9}", "[A-Za-z%_]{1,9}").prop_map(|(header, parameter)| Redact {
+        headers: vec![header.parse().unwrap()],
+        parameters: vec![parameter.parse().unwrap()],
+    });
+    let status = option::of(select(vec!["200", "200-299,404"]));
+    let rule = (status, 0_u16..=100).prop_map(|(status, share)| SampleRule {
+        route: None,
+        status: status.map(|set| set.parse().unwrap()),
+        share: Percent::from_whole(share),
+    });
+    (to, format, headers, redact, vec(rule, 0..3)).prop_map(
+        |(to, format, headers, redact, sample)| AccessLog { to, format, headers, redact, sample },
+    )
 }
 
 fn listener() -> impl Strategy<Value = Listener> {

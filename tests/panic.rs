@@ -84,13 +84,14 @@ fn snapshot(config: &config::Config, means: &mut Means<'_>) -> Snapshot {
         chain: Chain::new(vec![Arc::new(Panics)]),
         edits: plain.edits.clone(),
         mirror: None,
+        log: Arc::clone(&plain.log),
         total: plain.total,
         tunnel_idle: plain.tunnel_idle,
         generation: Arc::clone(&generation),
     };
     let mut routes = RouteTable::default();
     routes.add(Match::prefix("/"), Arc::new(route));
-    Snapshot { routes, default_chain: Chain::default(), generation }
+    Snapshot { routes, generation, ..compiled.snapshot }
 }
 
 fn get(address: SocketAddr, target: &str) -> String {
@@ -127,7 +128,7 @@ fn a_panic_costs_one_request() {
         sockets: vec![Arc::new(ListeningSocket::bind(rules).unwrap())],
         publisher: Publisher::new(snapshot(&config, &mut means)),
         metrics: Arc::clone(&metrics),
-        access_log: Some(Arc::clone(&access_log)),
+        access_log: Arc::clone(&access_log),
     })
     .unwrap();
 
@@ -143,7 +144,7 @@ fn a_panic_costs_one_request() {
     assert!(text.contains("vanne_requests_in_flight 0"), "{text}");
     workers.advance(Stage::Closing);
     workers.join();
-    Arc::into_inner(access_log).unwrap().stop();
+    access_log.stop();
     let lines = std::fs::read_to_string(log).unwrap();
     assert_eq!(lines.matches("\"end\":\"panic\"").count(), 2, "{lines}");
     assert_eq!(lines.lines().count(), 4, "{lines}");

@@ -1,21 +1,21 @@
 //! `vanne run`: the proxy.
 
-use crate::config::{self, AccessLogTarget, Config, FilePath, LogLevel};
+use crate::config::{self, Config, FilePath, LogLevel};
 use crate::control::admin::{self, AdminSocket};
 use crate::control::drain::{Signals, Times, drain};
+use crate::control::log::{self, Log};
 use crate::control::probe::{self, Probed};
 use crate::control::process_gauges;
 use crate::control::reload::{Reloader, SetLevel};
-use crate::control::steer::steer;
+use crate::control::steer::{self, steer};
 use crate::data::engine::worker::{Setup, Workers};
-use crate::observe::access_log::{AccessLog, Target};
+use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::{ACCESS_LOG_DROPPED, Metrics};
 use anyhow::Context;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -94,14 +94,13 @@ pub(crate) fn serve(
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let metrics = Arc::new(Metrics::new(worker_count(&config))?);
-    let access_log = start_access_log(&config, &metrics)?.map(Arc::new);
+    let access_log = Arc::new(start_access_log(&config, &metrics)?);
     let mut reloader = Reloader::start(config, path, &metrics, set_level)?;
-    let workers = Arc::new(start_workers(&reloader, &metrics, access_log.clone())?);
+    reloader.log = Log::of(Arc::clone(&access_log));
+    let workers = Arc::new(start_workers(&reloader, &metrics, &access_log)?);
     reloader.work_with(&workers);
     runtime.block_on(control(reloader, workers, metrics, started))?;
-    if let Some(log) = access_log.and_then(Arc::into_inner) {
-        log.stop();
-    }
+    access_log.stop();
     Ok(())
 }
 
@@ -113,7 +112,7 @@ async fn control(
     started: impl FnOnce(),
 ) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
-    let hangups = signal(SignalKind::hangup())?;
+    let told_by = steer::Signals::listen()?;
     let config = &reloader.config;
     let (listeners, address) = (config.listener.len(), config.probe.address.0);
     let listener = tokio::net::TcpListener::bind(address)
@@ -136,7 +135,7 @@ async fn control(
         }
     };
     let answering = tokio::spawn(axum::serve(listener, probe::router(probed)).into_future());
-    let steering = tokio::spawn(steer(reloader, asked, hangups));
+    let steering = tokio::spawn(steer(reloader, asked, told_by));
     tracing::info!(listeners, probe = %address, "serving");
     started();
     let signal = signals.next().await;
@@ -171,22 +170,17 @@ fn raise_open_files() {
     }
 }
 
-fn start_access_log(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<AccessLog>> {
-    let target = match &config.access_log.to {
-        AccessLogTarget::Off => return Ok(None),
-        AccessLogTarget::Stdout => Target::Stdout,
-        AccessLogTarget::File(path) => Target::File(path.clone()),
-    };
+fn start_access_log(config: &Config, metrics: &Metrics) -> anyhow::Result<AccessLog> {
+    let to = &config.access_log.to;
     let dropped = metrics.handle(&ACCESS_LOG_DROPPED, []);
-    AccessLog::start(&target, worker_count(config), &dropped)
-        .map(Some)
-        .with_context(|| format!("access_log.to: cannot write to {target:?}"))
+    AccessLog::start(&log::target(to), worker_count(config), &dropped)
+        .with_context(|| format!("access_log.to: cannot write to {to}"))
 }
 
 fn start_workers(
     reloader: &Reloader,
     metrics: &Arc<Metrics>,
-    access_log: Option<Arc<AccessLog>>,
+    access_log: &Arc<AccessLog>,
 ) -> anyhow::Result<Workers> {
     let config = &reloader.config;
     let setup = Setup {
@@ -195,7 +189,7 @@ fn start_workers(
         sockets: reloader.listeners.sockets(),
         publisher: reloader.publisher(),
         metrics: Arc::clone(metrics),
-        access_log,
+        access_log: Arc::clone(access_log),
     };
     Ok(Workers::start(setup)?)
 }

@@ -3,6 +3,7 @@
 //! Works on the tree, so that it also runs when other parts of the file are wrong: all
 //! problems are found in one pass.
 
+use super::check_access_log;
 use super::check_routes::{self, check_reference_to};
 use super::diagnostics::Problem;
 use super::pool::BackendEntry;
@@ -41,6 +42,7 @@ pub fn check(root: &Node, problems: &mut Vec<Problem>) {
     check_drain(root, problems);
     check_pools(root, problems);
     check_routes::check(root, problems);
+    check_access_log::check(root, problems);
     check_unused(root, problems);
 }
 

@@ -3,6 +3,7 @@
 //! One row per kind of text value. The check uses the very parser of the type, so a
 //! string that passes here cannot fail later.
 
+use super::access_log::AccessLogTarget;
 use super::answer::RedirectTo;
 use super::discovery::{DnsName, NameServer};
 use super::edits::PathTemplate;
@@ -10,12 +11,13 @@ use super::health::{BodyRegex, BodyText, CheckPath, ServiceName, StatusSet};
 use super::listener::Address;
 use super::matching::{CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern};
 use super::network::Network;
-use super::observe::{AccessLogTarget, FilePath};
+use super::observe::FilePath;
 use super::pool::{BackendEntry, HashSource, LoadFactor};
 use super::route::{Host, PathPrefix};
 use super::secret::Secret;
 use super::split::SplitBy;
 use crate::types::ids::RouteId;
+use crate::types::log_format::{InvalidLogFormat, LogFormat};
 use crate::types::pattern::Pattern;
 use crate::types::template::Template;
 use crate::types::text::TextValue;
@@ -52,6 +54,7 @@ pub const FORMATS: &[FormatRow] = &[
     row::<Host>(),
     row::<HostPattern>(),
     row::<LoadFactor>(),
+    FormatRow { name: LogFormat::FORMAT, accepted: LogFormat::ACCEPTED, check: check_log_format },
     row::<AccessLogTarget>(),
     row::<MethodName>(),
     row::<RouteId>(),
@@ -82,6 +85,14 @@ fn check<T: TextValue>(text: &str) -> Option<String> {
 
 fn check_header_value(text: &str) -> Option<String> {
     http::HeaderValue::from_str(text).err().map(|_| "not the value of a header field".to_owned())
+}
+
+/// A field that does not exist is left to `check_access_log`: it says which one was meant.
+fn check_log_format(text: &str) -> Option<String> {
+    match text.parse::<LogFormat>() {
+        Ok(_) | Err(InvalidLogFormat::Field(_)) => None,
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 /// The row called `name`.

@@ -8,9 +8,11 @@
 //! To add a key: a field with its doc comment (it is the reference's text), its default,
 //! and the test that shows its effect.
 
+pub mod access_log;
 pub mod admin;
 pub mod answer;
 pub mod check;
+mod check_access_log;
 mod check_edits;
 mod check_routes;
 pub mod diagnostics;
@@ -37,19 +39,20 @@ pub mod tree;
 pub mod validate;
 pub mod value_match;
 
+pub use access_log::{AccessLog, AccessLogHeaders, AccessLogTarget, Redact, SampleRule};
 pub use admin::Admin;
 pub use answer::{FieldValue, FixedAnswer, Redirect, RedirectStatus, RedirectTo, Scheme};
 pub use diagnostics::{Diagnostics, Problem, Severity};
 pub use discovery::Dns;
 pub use edits::{FieldEdits, PathTemplate, Rewrite, RouteHeaders};
 pub use expand::{Environment, ProcessEnvironment};
-pub use health::HealthCheck;
+pub use health::{HealthCheck, StatusSet};
 pub use listener::{Address, Http2, Listener, ListenerProtocol, ListenerTimeouts};
 pub use matching::{
     CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern, RouteMatch,
 };
 pub use network::Network;
-pub use observe::{AccessLog, AccessLogTarget, FilePath, Log, LogLevel};
+pub use observe::{FilePath, Log, LogLevel};
 pub use pool::{
     AlgorithmName, BackendEntry, Hash, HashSource, LoadFactor, PassiveHealth, Pool, PoolHttp2,
     PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, RetryOn, SameSiteName, Sticky,
@@ -84,7 +87,7 @@ pub struct Config {
     /// The process log, on standard error.
     #[serde(default)]
     pub log: Log,
-    /// The access log: one JSON line per request.
+    /// The access log: one line per request.
     #[serde(default)]
     pub access_log: AccessLog,
     /// The port for orchestrators and Prometheus.

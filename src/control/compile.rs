@@ -4,6 +4,7 @@
 //! filters, metrics. Compiling has no effect; publishing is the caller's.
 
 mod edits;
+mod log;
 mod matching;
 pub(super) mod routes;
 

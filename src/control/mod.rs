@@ -13,6 +13,7 @@ pub mod drain;
 pub mod health;
 pub mod kept;
 pub mod listeners;
+pub mod log;
 pub mod pools;
 pub mod probe;
 pub mod process_gauges;

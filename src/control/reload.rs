@@ -10,6 +10,7 @@ use super::discovery::Pushed;
 use super::health::Finding;
 use super::kept::Kept;
 use super::listeners::Listeners;
+use super::log::Log;
 use super::pools::{Pools, Told};
 use crate::config::{self, Config, Diagnostics, Loaded, LogLevel, ProcessEnvironment, Secret};
 use crate::data::engine::worker::Workers;
@@ -98,6 +99,8 @@ pub struct Reloader {
     pub pools: Pools,
     /// The listeners that are there.
     pub listeners: Listeners,
+    /// Where the access log goes.
+    pub log: Log,
     publisher: Publisher,
     metrics: Arc<Metrics>,
     gauges: ConfigGauges,
@@ -149,6 +152,7 @@ impl Reloader {
             kept: Kept::default(),
             pools: Pools::default(),
             listeners: Listeners::default(),
+            log: Log::default(),
             publisher: Publisher::new(Snapshot::default()),
             metrics: Arc::clone(metrics),
             gauges: ConfigGauges::new(metrics),
@@ -260,11 +264,16 @@ impl Reloader {
         let generation = Generation::new(self.number + 1);
         let compiled = compile::snapshot(&config, &generation, &mut means)
             .map_err(|error| anyhow::anyhow!("{}: {error}", error.key().unwrap_or("config")))?;
+        let log = self
+            .log
+            .prepare(&self.config.access_log.to, &config.access_log.to)
+            .map_err(|error| anyhow::anyhow!("access_log.to: {}: {error}", config.access_log.to))?;
         let prepared = self.listeners.prepare(&config, &mut means, wall)?;
         self.number = generation.number;
         self.generations.add(&generation);
         self.pools.apply(compiled.pools, &mut means);
         self.kept.commit();
+        self.log.apply(log);
         self.publisher.publish(compiled.snapshot);
         let workers = self.workers.as_deref();
         self.listeners.apply(prepared, &config, workers, &self.metrics);
@@ -343,7 +352,6 @@ impl Reloader {
 fn restart_needed(started: &Config, new: &Config) -> Vec<&'static str> {
     let idle = |config: &Config| config.process.idle_upstream_connections;
     let rows = [
-        ("access_log.to", started.access_log == new.access_log),
         ("admin.socket", started.admin == new.admin),
         ("probe.address", started.probe.address == new.probe.address),
         ("process.idle_upstream_connections", idle(started) == idle(new)),

@@ -8,7 +8,7 @@ use super::watch::Watch;
 use crate::types::clock;
 use crate::types::moment::Moment;
 use std::time::Duration;
-use tokio::signal::unix::Signal;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -27,11 +27,30 @@ pub enum Wish {
     Change(String, String, Change, oneshot::Sender<Result<Vec<PoolStatus>, ChangeError>>),
 }
 
+/// Signals that the process is steered by.
+pub struct Signals {
+    /// Read the config again: SIGHUP.
+    pub reload: Signal,
+    /// Open the file of the access log anew: SIGUSR1.
+    pub reopen: Signal,
+}
+
+impl Signals {
+    /// Listens to both from now on.
+    ///
+    /// # Errors
+    /// When the system does not let us.
+    pub fn listen() -> std::io::Result<Self> {
+        let reload = signal(SignalKind::hangup())?;
+        Ok(Self { reload, reopen: signal(SignalKind::user_defined1())? })
+    }
+}
+
 /// Steers until the wishes end; gives the reloader back then.
 pub async fn steer(
     mut reloader: Reloader,
     mut wishes: mpsc::Receiver<Wish>,
-    mut hangups: Signal,
+    mut told_by: Signals,
 ) -> Reloader {
     let is_watching = reloader.config.process.watch_config;
     let mut watch = Watch::new();
@@ -50,7 +69,8 @@ pub async fn steer(
                 None => return reloader,
                 Some(wish) => fulfil(&mut reloader, wish),
             },
-            _ = hangups.recv() => drop(reloader.reload("SIGHUP")),
+            _ = told_by.reload.recv() => drop(reloader.reload("SIGHUP")),
+            _ = told_by.reopen.recv() => reloader.log.reopen(),
             () = watch.changed(), if is_watching => drop(reloader.reload_if_changed()),
             () = pools_call(&changed, pools_due) => {}
             Some(pushed) = told.found.recv() => reloader.found(pushed),

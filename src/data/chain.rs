@@ -8,23 +8,29 @@ use vanne_filters::{Asked, Filter, HeadEdits, RequestHead, ResponseHead, Verdict
 
 /// Filters in the order in which they run.
 #[derive(Clone, Default)]
-pub struct Chain(Vec<Arc<dyn Filter>>);
+pub struct Chain {
+    filters: Vec<Arc<dyn Filter>>,
+    /// Their kinds, in order, with blanks between them.
+    names: Arc<str>,
+}
 
 impl Chain {
     /// A chain of these.
     #[must_use]
     pub fn new(filters: Vec<Arc<dyn Filter>>) -> Self {
-        Self(filters)
+        let names: Vec<_> = filters.iter().map(|filter| filter.kind()).collect();
+        Self { names: names.join(" ").into(), filters }
     }
 
-    /// The kinds of its filters, in order.
-    pub fn kinds(&self) -> impl Iterator<Item = &'static str> {
-        self.0.iter().map(|filter| filter.kind())
+    /// The kinds of its filters, in order, with blanks between them; `None` if there are none.
+    #[must_use]
+    pub fn names(&self) -> Option<&str> {
+        (!self.names.is_empty()).then_some(&*self.names)
     }
 
     /// Runs the request's filters; the first rejection ends it.
     pub fn on_request(&self, head: &RequestHead<'_>, edits: &mut HeadEdits) -> Verdict {
-        self.0
+        self.filters
             .iter()
             .map(|filter| filter.on_request(head, edits))
             .find(|verdict| *verdict != Verdict::Continue)
@@ -33,7 +39,7 @@ impl Chain {
 
     /// Runs the answer's filters.
     pub fn on_response(&self, asked: Asked, head: &ResponseHead<'_>, edits: &mut HeadEdits) {
-        for filter in &self.0 {
+        for filter in &self.filters {
             filter.on_response(asked, head, edits);
         }
     }

@@ -37,5 +37,6 @@ pub mod upstream;
 pub mod refusal;
 // the end of every request
 pub mod finish;
+pub mod log_line;
 // who moves the bytes
 pub mod engine;

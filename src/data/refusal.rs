@@ -172,6 +172,44 @@ impl Refusal {
         }
     }
 
+    /// Every reason but those of filters.
+    pub const ALL: [Self; 34] = [
+        Self::BackendClosed,
+        Self::BackendCut,
+        Self::BackendMalformed,
+        Self::BackendStalled,
+        Self::BackendsFull,
+        Self::CallDeadline,
+        Self::ClientGone,
+        Self::ClientStalled,
+        Self::ConnectFailed,
+        Self::ConnectRefused,
+        Self::ConnectTimeout,
+        Self::DrainDeadline,
+        Self::FirstByteTimeout,
+        Self::HeadTimeout,
+        Self::HeadTooLarge,
+        Self::HttpsRedirect,
+        Self::Internal,
+        Self::MalformedBody,
+        Self::MalformedHead,
+        Self::MethodRefused,
+        Self::MissingHost,
+        Self::NoBackend,
+        Self::NoHealthyBackend,
+        Self::NoRoute,
+        Self::NoWeight,
+        Self::Panic,
+        Self::ProtocolRefused,
+        Self::QueueFull,
+        Self::QueueTimeout,
+        Self::TlsFailed,
+        Self::TooManyConnections,
+        Self::TotalTimeout,
+        Self::TunnelIdleTimeout,
+        Self::Withdrawn,
+    ];
+
     /// The reason when nobody of a pool takes requests.
     #[must_use]
     pub const fn of_idle(idle: Idle) -> Self {
@@ -206,6 +244,16 @@ mod tests {
             assert!(!refusal.row().is_retryable, "{refusal:?}");
         }
         assert!(Refusal::ConnectRefused.row().is_retryable);
+    }
+
+    #[test]
+    fn all_reasons_are_listed_once() {
+        let reasons: std::collections::BTreeSet<_> = Refusal::ALL.map(Refusal::reason).into();
+        assert_eq!(reasons.len(), Refusal::ALL.len());
+        // As many as there are rows above; that of filters has no reason of its own.
+        let rows = include_str!("refusal.rs").matches("=> row(\"").count()
+            + include_str!("refusal.rs").matches("=> retryable(row(\"").count();
+        assert_eq!(rows, Refusal::ALL.len());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use super::chain::Chain;
 use super::edits::RouteEdits;
 use super::generation::Generation;
+use super::log_line::LogPlan;
 use super::mirror::Mirror;
 use super::route::{RouteMetrics, RouteTable};
 use super::target::Target;
@@ -23,6 +24,8 @@ pub struct Snapshot {
     pub routes: RouteTable,
     /// Filters for answers to requests that have no route.
     pub default_chain: Chain,
+    /// What is logged of requests that have no route.
+    pub log: Arc<LogPlan>,
     /// Which config this is.
     pub generation: Arc<Generation>,
 }
@@ -43,6 +46,8 @@ pub struct Route {
     pub total: Duration,
     /// The longest a tunnel may be silent.
     pub tunnel_idle: Duration,
+    /// What is logged of its requests.
+    pub log: Arc<LogPlan>,
     /// Its metrics.
     pub metrics: RouteMetrics,
     /// The config that it is of.
@@ -191,6 +196,7 @@ pub(crate) mod tests {
             mirror: None,
             total: Duration::from_secs(100),
             tunnel_idle: Duration::from_secs(50),
+            log: Arc::default(),
             generation: Generation::new(1),
             metrics: RouteMetrics::default(),
         })

@@ -3,14 +3,14 @@
 //! Read [`life_of_a_request`] first. [`decisions`] says why things are as they are, and
 //! what was measured.
 
+#[doc = include_str!("access_log.md")]
+pub mod access_log {}
+
 #[doc = include_str!("decisions.md")]
 pub mod decisions {}
 
 #[doc = include_str!("life_of_a_request.md")]
 pub mod life_of_a_request {}
-
-#[doc = include_str!("log_lines.md")]
-pub mod log_lines {}
 
 #[doc = include_str!("reload.md")]
 pub mod reload {}

@@ -3,6 +3,8 @@
 pub mod clock;
 pub mod hash;
 pub mod ids;
+pub mod log_field;
+pub mod log_format;
 pub mod moment;
 pub mod pattern;
 pub mod request_id;

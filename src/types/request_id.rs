@@ -28,7 +28,9 @@ impl RequestId {
         self.0 as u64
     }
 
-    fn to_hex(self) -> [u8; 32] {
+    /// As text.
+    #[must_use]
+    pub fn to_hex(self) -> [u8; 32] {
         const DIGITS: [u8; 16] = *b"0123456789abcdef";
         let mut out = [0; 32];
         let mut rest = self.0;

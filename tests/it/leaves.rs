@@ -11,6 +11,14 @@ use std::process::Command;
 
 /// Key → the test that shows what it does.
 const LEAVES: &[(&str, &str)] = &[
+    ("access_log.format", "a_line_looks_as_the_format_says_and_a_reload_changes_it"),
+    ("access_log.headers.request.*", "header_fields_are_captured_cut_and_secrets_hidden"),
+    ("access_log.headers.response.*", "header_fields_are_captured_cut_and_secrets_hidden"),
+    ("access_log.redact.headers[]", "header_fields_are_captured_cut_and_secrets_hidden"),
+    ("access_log.redact.parameters[]", "secrets_in_targets_are_hidden"),
+    ("access_log.sample[].route", "some_requests_have_a_line_and_trouble_always_has"),
+    ("access_log.sample[].share", "some_requests_have_a_line_and_trouble_always_has"),
+    ("access_log.sample[].status", "some_requests_have_a_line_and_trouble_always_has"),
     ("access_log.to", "the_log_goes_to_the_file_that_is_named"),
     ("admin.socket", "vanne_reload_prints_what_came_of_it"),
     ("listener.*.address", "each_listener_has_its_address_and_its_name_in_the_log"),

@@ -13,6 +13,7 @@
 mod harness;
 
 mod access_log;
+mod access_log_targets;
 mod backend_faults;
 mod backend_verb;
 mod certificates;

@@ -24,6 +24,12 @@ impl StatusSet {
         Self([(first, last)].into())
     }
 
+    /// First and last code of each range, in order.
+    #[must_use]
+    pub fn ranges(&self) -> &[(u16, u16)] {
+        &self.0
+    }
+
     /// Whether `code` is in it.
     #[must_use]
     pub fn contains(&self, code: u16) -> bool {

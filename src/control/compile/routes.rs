@@ -1,6 +1,6 @@
 //! Routes: the config's list of routes → the table that requests look theirs up in.
 
-use super::{CompileError, Means, Pools, dangling, edits, matching};
+use super::{CompileError, Means, Pools, dangling, edits, log, matching};
 use crate::config::{self, Config, FieldValue, FilePath, Scheme, SplitBy};
 use crate::data::chain::Chain;
 use crate::data::generation::Generation;
@@ -33,6 +33,7 @@ pub(super) fn compile(
     means: &mut Means<'_>,
 ) -> Result<Snapshot, CompileError> {
     let default_chain = chain(None, config)?;
+    let log = Arc::new(log::compile(&config.access_log));
     let mut routes = RouteTable::default();
     for (index, route) in config.route.iter().enumerate() {
         let target = target(route, index, pools, means)?;
@@ -48,11 +49,12 @@ pub(super) fn compile(
             mirror: mirror(route, pools, means.metrics)?,
             total: route.timeouts.total.as_duration(),
             tunnel_idle: route.timeouts.tunnel_idle.as_duration(),
+            log: Arc::clone(&log),
             generation: Arc::clone(generation),
         };
         routes.add(matching::compile(&route.matches), Arc::new(compiled));
     }
-    Ok(Snapshot { routes, default_chain, generation: Arc::clone(generation) })
+    Ok(Snapshot { routes, default_chain, log, generation: Arc::clone(generation) })
 }
 
 /// Where the requests of `route`, which is at `index`, go.

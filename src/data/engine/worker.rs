@@ -49,7 +49,7 @@ pub struct Worker {
     pub panics: Counter,
     /// `vanne_tasks` of its runtime.
     _tasks: Option<Watched>,
-    /// The worker's end of the access log, if there is one.
+    /// The worker's end of the access log.
     pub log: Option<LogRing>,
     registry: Arc<Registry>,
     rng: Mutex<fastrand::Rng>,
@@ -95,8 +95,8 @@ pub struct Setup {
     pub publisher: Publisher,
     /// All metrics.
     pub metrics: Arc<Metrics>,
-    /// The access log, if there is one.
-    pub access_log: Option<Arc<AccessLog>>,
+    /// The access log, with a ring for each.
+    pub access_log: Arc<AccessLog>,
 }
 
 /// The running workers.
@@ -133,7 +133,7 @@ impl Workers {
                 in_flight: setup.metrics.handle(&REQUESTS_IN_FLIGHT, []),
                 panics: setup.metrics.handle(&PANICS, []),
                 _tasks: watch_tasks(&setup.metrics, &name, runtime.handle().metrics()),
-                log: setup.access_log.as_ref().and_then(|log| log.ring(index)),
+                log: setup.access_log.ring(index),
                 registry: Arc::default(),
                 rng: Mutex::new(fastrand::Rng::new()),
                 peers: Arc::clone(&mailboxes),

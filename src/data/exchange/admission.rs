@@ -24,7 +24,7 @@ impl Exchange {
         has_body: bool,
         now: Instant,
     ) -> Action {
-        self.facts = Some(Facts::of(head));
+        self.facts = Some(Facts::of(head, self.log_plan(), now));
         self.request_done = !has_body;
         self.progress = now;
         if let Err(refusal) = admit::admit(head) {
@@ -43,7 +43,6 @@ impl Exchange {
         let Some(route) = found.cloned() else {
             return self.refuse(Refusal::NoRoute, now);
         };
-        self.snapshot = None;
         match &route.target {
             Target::Pool(pool) => self.prepare(head, pool),
             Target::Split(split) => self.prepare_split(head, split),
@@ -53,6 +52,8 @@ impl Exchange {
         let values = Values { client: sender, host: head.host(), id: &self.id_value };
         route.edits.on_request(head, values, &mut self.request_edits);
         self.route = Some(Arc::clone(&route));
+        // Only now: should a filter panic, its answer and its line are the snapshot's.
+        self.snapshot = None;
         match (verdict, &route.target) {
             (Verdict::Reject(rejection), _) => self.refuse(Refusal::Filter(rejection), now),
             (Verdict::Continue, Target::Split(_)) if self.pool.is_none() => {

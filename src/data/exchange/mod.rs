@@ -301,6 +301,7 @@ impl Exchange {
         self.status = Some(head.status);
         self.is_head_sent = true;
         self.note_call_status(head.fields);
+        self.capture_answer(head.fields);
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.first_byte = Some(now);
             let time = now.duration_since(attempt.began);

@@ -67,7 +67,7 @@ impl Exchange {
         // Informational answers are no answers yet.
         if !(100..200).contains(&head.status) || head.status == 101 {
             let asked = self.facts.as_ref().and_then(|facts| facts.host.as_ref());
-            let host = asked.map(|authority| without_port(authority.as_bytes()));
+            let host = asked.map(|authority| without_port(authority));
             let values = Values { client: self.sender(), host, id: &self.id_value };
             route.edits.on_response(values, edits);
         }

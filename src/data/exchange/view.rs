@@ -1,6 +1,7 @@
 //! What others may look at in an exchange.
 
 use super::{Exchange, Facts, Phase};
+use crate::data::log_line::LogPlan;
 use crate::data::mirror::Mirror;
 use crate::data::pool::Pool;
 use crate::data::refusal::Refusal;
@@ -46,6 +47,13 @@ impl Exchange {
     #[must_use]
     pub fn route(&self) -> Option<&Arc<Route>> {
         self.route.as_ref()
+    }
+
+    /// What is written about it: by its route, or, while it has none, by the snapshot.
+    #[must_use]
+    pub fn log_plan(&self) -> Option<&LogPlan> {
+        let of_route = self.route.as_ref().map(|route| &*route.log);
+        of_route.or_else(|| self.snapshot.as_ref().map(|snapshot| &*snapshot.log))
     }
 
     /// The pool that its attempts went to last, if any.

@@ -56,7 +56,8 @@ impl Exchange {
         };
         if let Some(route) = &self.route {
             member("route", &quoted(route.id.as_str()));
-            let filters: Vec<_> = route.chain.kinds().map(quoted).collect();
+            let names = route.chain.names().unwrap_or_default();
+            let filters: Vec<_> = names.split_whitespace().map(quoted).collect();
             member("filters", &format!("({})", filters.join(" ")));
         }
         if let Some(pool) = &self.pool {

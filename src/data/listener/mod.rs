@@ -132,6 +132,12 @@ impl Counts {
             None => unknown.inc(),
         }
     }
+
+    /// Connections open now.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
 }
 
 /// An address that is listened on, with the rules that hold for it now.

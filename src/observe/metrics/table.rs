@@ -18,7 +18,7 @@ macro_rules! table {
 
 table! {
     ACCESS_LOG_DROPPED: Counter = "vanne_access_log_dropped_total" []
-        "Access log lines dropped because the writer was behind.";
+        "Access log lines that were not written: their writer was behind, or writing failed.";
     ACTIVE_SESSIONS: Gauge = "vanne_active_sessions" []
         "Sessions active in the last five minutes: of sticky clients, else connections. Within 2 %.";
     ALLOCATOR_BYTES: Gauge = "vanne_allocator_bytes" ["kind"]
