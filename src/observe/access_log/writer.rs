@@ -36,6 +36,7 @@ pub(super) struct Writer {
     wake: Arc<Wake>,
     commands: Receiver<Command>,
     sink: Sink,
+    patience: Patience,
     dropped: IntCounter,
     batch: Vec<u8>,
     /// Of each ring: what is to be written in this round.
@@ -54,7 +55,9 @@ impl Writer {
     ) -> Self {
         let batch = Vec::with_capacity(BATCH_BYTES);
         let left = Vec::with_capacity(rings.len());
-        Self { rings, wake, commands, sink, dropped, batch, left, is_failing: false }
+        let patience = Patience::new(Arc::clone(&wake));
+        let is_failing = false;
+        Self { rings, wake, commands, sink, patience, dropped, batch, left, is_failing }
     }
 
     /// Writes until it is told to stop.
@@ -69,6 +72,7 @@ impl Writer {
                 Some(command) => {
                     self.obey(command);
                     self.wake.is_fulfilled();
+                    self.patience.renew();
                 }
                 None if self.wake.is_expected() => {}
                 None if has_written => {
@@ -90,7 +94,6 @@ impl Writer {
 
     /// Writes what is in the rings now, and not what comes meanwhile. Whether there was any.
     fn drain(&mut self) -> bool {
-        let mut patience = Patience::new(&self.wake);
         let mut has_written = false;
         self.left.clear();
         self.left.extend(self.rings.iter().map(Consumer::slots));
@@ -100,7 +103,7 @@ impl Writer {
                 self.batch.clear();
                 *left -= take(ring, *left, &mut self.batch);
                 has_written = true;
-                let written = self.sink.write(&self.batch, &mut patience);
+                let written = self.sink.write(&self.batch, &mut self.patience);
                 let lines_lost = written.as_ref().map_or_else(|failure| failure.lines_lost, |()| 0);
                 self.dropped.inc_by(lines_lost);
                 note(&mut self.is_failing, written.map_err(|failure| failure.error));
