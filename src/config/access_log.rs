@@ -34,24 +34,22 @@ pub struct AccessLog {
     pub headers: AccessLogHeaders,
     /// What is shown as `***`.
     pub redact: Redact,
-    /// Which lines are written, where that is not all: the first rule that fits decides. A
-    /// line of a request that Vanne ended, or with a status of 500 or above, fits only rules
-    /// that name its status. What share is written stands in the line (`sampled`). The
-    /// request's id decides.
+    /// Which lines are written, where that is not all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sample: Vec<SampleRule>,
 }
 
-/// Header fields that are captured, each with the most that is kept of its value, up to
-/// `"4KiB"`: like `{ user-agent = "200B" }`. Several fields of one name are joined by commas.
+/// Header fields that are captured.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccessLogHeaders {
-    /// Of the request, as the client sent it.
+    /// Of the request, as the client sent it: each with the most that is kept of its value, from
+    /// `"1B"` to `"4KiB"`, like `{ user-agent = "200B" }`. Several of one name are joined by
+    /// commas.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = { "format": "field-name" }))]
     pub request: BTreeMap<FieldName, ByteSize>,
-    /// Of the answer, as the backend sent it; answers that Vanne gives itself have none.
+    /// The same of the answer, as the backend sent it; answers that Vanne gives itself have none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = { "format": "field-name" }))]
     pub response: BTreeMap<FieldName, ByteSize>,
@@ -100,7 +98,10 @@ impl Default for Redact {
     }
 }
 
-/// Which share of some requests has a line.
+/// Which share of some requests has a line: the first rule that fits decides; without one all
+/// have. A request that Vanne ended, or with a status of 500 or above, fits only rules that
+/// name its status. The share stands in the line (`sampled`). The request's id decides which
+/// ones they are.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SampleRule {

@@ -70,8 +70,8 @@ class Reader(threading.Thread):
             self.bytes += len(part)
             now = time.monotonic()
             # What was not read in time is not made up for.
-            owed = max(owed, now - 2 * TICK_SECONDS) + len(part) / SLOW_BYTES_A_SECOND
-            if self.is_slow and owed > now:
+            owed = max(owed, now - 2 * TICK_SECONDS) + len(part) / SLOW_BYTES_A_SECOND if self.is_slow else now
+            if owed > now:
                 time.sleep(owed - now)
             elif not part:
                 time.sleep(TICK_SECONDS)
@@ -143,7 +143,7 @@ async def main(args, scratch, findings):
     path = scratch / "vanne.toml"
     path.write_text(config)
     command = [stage.need(args.vanne), "run", "-c", str(path)]
-    with stage.running(command, scratch / "vanne.log", [http]) as child:
+    with stage.running(command, scratch / "vanne.log", [http, probe]) as child:
         reader = Reader(pipe)
         reader.start()
         scene = http, probe, reader

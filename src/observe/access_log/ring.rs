@@ -101,11 +101,23 @@ struct Pen {
     ring: Producer<u8>,
     /// The line that is being written; kept, so that the next one needs no new memory.
     line: Vec<u8>,
+    /// Bytes that went into the ring so far.
+    pushed: u64,
 }
 
 impl LogRing {
+<<<<<<< HEAD
     pub(super) fn new(ring: Producer<u8>, wake: Arc<Wake>, dropped: Counter) -> Self {
         Self { pen: Arc::new(Mutex::new(Pen { ring, line: Vec::new() })), wake, dropped }
+=======
+    pub(super) fn new(ring: Producer<u8>, wake: Arc<Wake>, dropped: IntCounter) -> Self {
+        Self { pen: Arc::new(Mutex::new(Pen { ring, line: Vec::new(), pushed: 0 })), wake, dropped }
+    }
+
+    /// Bytes that went into the ring so far.
+    pub(super) fn mark(&self) -> u64 {
+        self.pen.lock().pushed
+>>>>>>> accesslog
     }
 
     /// Has `build` append a line, without a newline in it, and hands it to the writer; drops
@@ -115,14 +127,15 @@ impl LogRing {
     /// line is longer than those before. A futex wake only if the writer sleeps.
     pub fn write(&self, build: impl FnOnce(&mut Vec<u8>)) {
         let mut pen = self.pen.lock();
-        let Pen { ring, line } = &mut *pen;
+        let Pen { ring, line, pushed } = &mut *pen;
         // What a panic may have left.
         line.clear();
         build(line);
         debug_assert!(!line.contains(&b'\n'), "a newline in {line:?}");
         line.push(b'\n');
-        if ring.push_entire_slice(line).is_err() {
-            self.dropped.inc();
+        match ring.push_entire_slice(line) {
+            Ok(()) => *pushed += line.len() as u64,
+            Err(_) => self.dropped.inc(),
         }
         // What the writer has taken is looked up only when it matters.
         let is_little = |slots| slots < RING_BYTES / 2;

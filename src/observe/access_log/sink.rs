@@ -15,6 +15,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What a pipe takes whole or not at all (`PIPE_BUF`).
@@ -41,16 +42,21 @@ impl Failure {
 }
 
 /// How long the writer waits for a reader: for ever, unless it is expected elsewhere.
-pub(super) struct Patience<'a> {
-    wake: &'a Wake,
+pub(super) struct Patience {
+    wake: Arc<Wake>,
     since: Option<Instant>,
     is_over: bool,
 }
 
-impl<'a> Patience<'a> {
+impl Patience {
     /// Patience until commands come by `wake`.
-    pub(super) fn new(wake: &'a Wake) -> Self {
+    pub(super) fn new(wake: Arc<Wake>) -> Self {
         Self { wake, since: None, is_over: false }
+    }
+
+    /// A command is fulfilled: all is as it was.
+    pub(super) fn renew(&mut self) {
+        (self.since, self.is_over) = (None, false);
     }
 
     /// Waits until `file` takes something, or fails.
@@ -128,11 +134,7 @@ impl Sink {
     }
 
     /// Writes `batch`, which is whole lines.
-    pub(super) fn write(
-        &mut self,
-        batch: &[u8],
-        patience: &mut Patience<'_>,
-    ) -> Result<(), Failure> {
+    pub(super) fn write(&mut self, batch: &[u8], patience: &mut Patience) -> Result<(), Failure> {
         match self {
             Self::Nothing => Ok(()),
             Self::File(file, path) => write_lines(file, batch).map_err(|(error, written)| {
@@ -190,7 +192,7 @@ fn cut_torn_line(file: &File, batch: &[u8], written: usize) {
 }
 
 /// Writes `batch` in pieces of whole lines, each when there is room for it.
-fn write_pieces(file: &File, batch: &[u8], patience: &mut Patience<'_>) -> Result<(), Failure> {
+fn write_pieces(file: &File, batch: &[u8], patience: &mut Patience) -> Result<(), Failure> {
     let mut rest = batch;
     while !rest.is_empty() {
         let most = rest.get(..PIECE_BYTES).unwrap_or(rest);
@@ -204,7 +206,7 @@ fn write_pieces(file: &File, batch: &[u8], patience: &mut Patience<'_>) -> Resul
     Ok(())
 }
 
-fn write_piece(mut file: &File, piece: &[u8], patience: &mut Patience<'_>) -> io::Result<()> {
+fn write_piece(mut file: &File, piece: &[u8], patience: &mut Patience) -> io::Result<()> {
     let mut rest = piece;
     while !rest.is_empty() {
         patience.wait(file.as_fd())?;
@@ -260,9 +262,10 @@ mod tests {
     #[test]
     fn a_device_that_is_full_fails_and_is_tried_again() {
         let mut sink = Sink::open(&Target::File("/dev/full".into())).unwrap();
-        let wake = Wake::of(std::thread::current());
+        let wake = Arc::new(Wake::of(std::thread::current()));
         for _ in 0..2 {
-            let failure = sink.write(b"one\ntwo\n", &mut Patience::new(&wake)).unwrap_err();
+            let failure =
+                sink.write(b"one\ntwo\n", &mut Patience::new(Arc::clone(&wake))).unwrap_err();
             assert_eq!(failure.lines_lost, 2);
         }
     }

@@ -63,11 +63,7 @@ impl Syslog {
     }
 
     /// Sends each line of `batch` as a message.
-    pub(super) fn write(
-        &mut self,
-        batch: &[u8],
-        patience: &mut Patience<'_>,
-    ) -> Result<(), Failure> {
+    pub(super) fn write(&mut self, batch: &[u8], patience: &mut Patience) -> Result<(), Failure> {
         let time = jiff::Timestamp::try_from(clock::wall()).unwrap_or_default();
         let start = format!("<{PRIORITY}>1 {time:.6}{}", self.who);
         let (mut rest, mut lines_lost, mut last) = (batch, 0, None);
@@ -91,7 +87,7 @@ impl Syslog {
     }
 
     /// Sends one message; a socket that turns out broken is made anew once.
-    fn send(&mut self, start: &str, line: &[u8], patience: &mut Patience<'_>) -> io::Result<()> {
+    fn send(&mut self, start: &str, line: &[u8], patience: &mut Patience) -> io::Result<()> {
         self.message.clear();
         if let Place::Tcp(_) = self.place {
             self.message.extend_from_slice(format!("{} ", start.len() + line.len()).as_bytes());
@@ -109,7 +105,7 @@ impl Syslog {
         }
     }
 
-    fn try_send(&mut self, patience: &mut Patience<'_>) -> io::Result<()> {
+    fn try_send(&mut self, patience: &mut Patience) -> io::Result<()> {
         let mut way = match self.way.take() {
             Some(way) => way,
             None => self.find()?,
@@ -174,7 +170,7 @@ fn resolve(place: &str) -> io::Result<SocketAddr> {
 }
 
 impl Way {
-    fn send(&mut self, message: &[u8], patience: &mut Patience<'_>) -> io::Result<()> {
+    fn send(&mut self, message: &[u8], patience: &mut Patience) -> io::Result<()> {
         let mut rest = message;
         loop {
             let sent = match self {
@@ -194,7 +190,7 @@ impl Way {
         }
     }
 
-    fn wait(&self, patience: &mut Patience<'_>) -> io::Result<()> {
+    fn wait(&self, patience: &mut Patience) -> io::Result<()> {
         match self {
             Self::Unix(socket) => patience.wait(socket.as_fd()),
             Self::Udp(socket) => patience.wait(socket.as_fd()),

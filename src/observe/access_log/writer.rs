@@ -30,16 +30,30 @@ pub(super) enum Command {
     Switch(Sink),
 }
 
+/// A command, and up to where each ring is to be written before it.
+pub(super) struct Order {
+    pub(super) command: Command,
+    /// Bytes that had gone into each ring when it was given.
+    pub(super) marks: Vec<u64>,
+}
+
 /// The thread's state.
 pub(super) struct Writer {
     rings: Vec<Consumer<u8>>,
     wake: Arc<Wake>,
-    commands: Receiver<Command>,
+    commands: Receiver<Order>,
     sink: Sink,
+<<<<<<< HEAD
     dropped: Counter,
+=======
+    patience: Patience,
+    dropped: IntCounter,
+>>>>>>> accesslog
     batch: Vec<u8>,
     /// Of each ring: what is to be written in this round.
     left: Vec<usize>,
+    /// Of each ring: bytes that were taken out of it so far.
+    taken: Vec<u64>,
     /// The last batch could not be written: that is said once, not for each.
     is_failing: bool,
 }
@@ -48,27 +62,37 @@ impl Writer {
     pub(super) fn new(
         rings: Vec<Consumer<u8>>,
         wake: Arc<Wake>,
-        commands: Receiver<Command>,
+        commands: Receiver<Order>,
         sink: Sink,
         dropped: Counter,
     ) -> Self {
         let batch = Vec::with_capacity(BATCH_BYTES);
-        let left = Vec::with_capacity(rings.len());
-        Self { rings, wake, commands, sink, dropped, batch, left, is_failing: false }
+        let (left, taken) = (Vec::with_capacity(rings.len()), vec![0; rings.len()]);
+        let patience = Patience::new(Arc::clone(&wake));
+        let is_failing = false;
+        Self { rings, wake, commands, sink, patience, dropped, batch, left, taken, is_failing }
     }
 
     /// Writes until it is told to stop.
     pub(super) fn run(mut self) {
         loop {
             self.wake.work();
-            // Taken before the rings are looked at: what was logged before it goes before it.
-            let command = self.commands.try_recv().ok();
+            // Looked at before the commands: what is there now came before those that follow.
+            self.left.clear();
+            self.left.extend(self.rings.iter().map(Consumer::slots));
+            let order = self.commands.try_recv().ok();
+            if let Some(order) = &order {
+                self.left.clear();
+                let marks = order.marks.iter().zip(&self.taken);
+                self.left.extend(marks.map(|(mark, taken)| bytes(mark.saturating_sub(*taken))));
+            }
             let has_written = self.drain();
-            match command {
+            match order.map(|order| order.command) {
                 Some(Command::Stop) => return,
                 Some(command) => {
                     self.obey(command);
                     self.wake.is_fulfilled();
+                    self.patience.renew();
                 }
                 None if self.wake.is_expected() => {}
                 None if has_written => {
@@ -88,19 +112,18 @@ impl Writer {
         }
     }
 
-    /// Writes what is in the rings now, and not what comes meanwhile. Whether there was any.
+    /// Writes what is left to be written, and not what comes meanwhile. Whether there was any.
     fn drain(&mut self) -> bool {
-        let mut patience = Patience::new(&self.wake);
         let mut has_written = false;
-        self.left.clear();
-        self.left.extend(self.rings.iter().map(Consumer::slots));
         while self.left.iter().any(|left| *left > 0) {
-            let rings = self.rings.iter_mut().zip(&mut self.left);
-            for (ring, left) in rings.filter(|(_, left)| **left > 0) {
+            let rings = self.rings.iter_mut().zip(&mut self.left).zip(&mut self.taken);
+            for ((ring, left), taken) in rings.filter(|((_, left), _)| **left > 0) {
                 self.batch.clear();
-                *left -= take(ring, *left, &mut self.batch);
+                let count = take(ring, *left, &mut self.batch);
+                *left -= count;
+                *taken += count as u64;
                 has_written = true;
-                let written = self.sink.write(&self.batch, &mut patience);
+                let written = self.sink.write(&self.batch, &mut self.patience);
                 let lines_lost = written.as_ref().map_or_else(|failure| failure.lines_lost, |()| 0);
                 self.dropped.inc_by(lines_lost);
                 note(&mut self.is_failing, written.map_err(|failure| failure.error));
@@ -136,6 +159,11 @@ fn note(is_failing: &mut bool, result: io::Result<()>) {
         _ => {}
     }
     *is_failing = result.is_err();
+}
+
+/// A number of bytes that are in memory.
+fn bytes(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 /// Moves whole lines from the first `available` bytes of `ring` to `batch`: as many as are a
