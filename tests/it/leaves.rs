@@ -12,7 +12,11 @@ use std::process::Command;
 /// Key → the test that shows what it does.
 const LEAVES: &[(&str, &str)] = &[
     ("access_log.to", "the_log_goes_to_the_file_that_is_named"),
+    ("admin.address", "a_loopback_address_without_tokens_lets_everybody_look_and_nobody_change"),
+    ("admin.audit_file", "every_change_and_every_refused_attempt_is_a_line_of_the_audit_log"),
+    ("admin.hosts[]", "what_a_web_page_makes_a_browser_send_is_refused"),
     ("admin.socket", "vanne_reload_prints_what_came_of_it"),
+    ("admin.tokens_file", "nothing_is_answered_without_a_token_or_with_a_bad_one"),
     ("listener.*.address", "each_listener_has_its_address_and_its_name_in_the_log"),
     ("listener.*.http2.max_streams", "no_more_streams_are_open_than_max_streams"),
     ("listener.*.https_port", "the_port_of_https_may_be_another"),

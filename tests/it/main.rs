@@ -13,6 +13,9 @@
 mod harness;
 
 mod access_log;
+mod admin;
+mod admin_access;
+mod admin_watch;
 mod backend_faults;
 mod backend_verb;
 mod certificates;

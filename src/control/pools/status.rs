@@ -1,13 +1,14 @@
 //! Status: what there is to tell of pools and their backends.
 
 use super::producers::SourceReport;
-use super::{Listed, Plan, Pools};
-use crate::data::pool::Idle;
+use super::{ChangeError, Listed, Plan, Pools};
+use crate::data::pool::{Idle, Members};
 use crate::types::moment::Moment;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A pool, as it is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PoolStatus {
     /// Its name.
     pub pool: String,
@@ -32,7 +33,7 @@ pub struct PoolStatus {
 }
 
 /// A source of backends, as it is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct SourceStatus {
     /// Its kind.
     pub source: &'static str,
@@ -44,7 +45,7 @@ pub struct SourceStatus {
 }
 
 /// A backend, as it is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct BackendStatus {
     /// Its name: its address.
     pub backend: String,
@@ -71,7 +72,7 @@ pub struct BackendStatus {
 }
 
 /// What an operator said of a backend.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct OverrideStatus {
     /// Who.
     pub owner: String,
@@ -90,7 +91,15 @@ impl Pools {
         self.plans.values().map(|plan| self.pool_status(plan, now)).collect()
     }
 
-    fn source_status(&self, plan: &Plan) -> Vec<SourceStatus> {
+    /// The pool called `name`, as it is at `now`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn status_of(&self, name: &str, now: Moment) -> Result<PoolStatus, ChangeError> {
+        Ok(self.pool_status(self.named(name)?, now))
+    }
+
+    pub(super) fn source_status(&self, plan: &Plan) -> Vec<SourceStatus> {
         let status = |report: SourceReport| SourceStatus {
             source: report.name,
             backends: report.backends,
@@ -100,7 +109,7 @@ impl Pools {
     }
 
     /// What the last check of a backend said.
-    fn last_check(&self, plan: &Plan, listed: &Listed) -> Option<String> {
+    pub(super) fn last_check(&self, plan: &Plan, listed: &Listed) -> Option<String> {
         let check = plan.check.as_ref()?;
         let report = self.producers.as_ref()?.report(listed.backend.address, check.id)?;
         report.last.as_ref().map(|last| last.reason.clone())
@@ -108,18 +117,11 @@ impl Pools {
 
     fn pool_status(&self, plan: &Plan, now: Moment) -> PoolStatus {
         let members = plan.live.members();
-        let idle = match members.idle {
-            _ if !members.active.is_empty() => None,
-            Idle::Empty => Some("empty"),
-            Idle::Withdrawn => Some("withdrawn"),
-            Idle::Unhealthy => Some("unhealthy"),
-            Idle::NoWeight => Some("no_weight"),
-        };
         PoolStatus {
             pool: plan.id.to_string(),
             algorithm: plan.algorithm.name,
             active: members.active.len(),
-            idle,
+            idle: idle(&members),
             panic: members.is_panic(),
             backup: members.is_backup,
             queued: plan.live.queue.len(),
@@ -149,5 +151,16 @@ impl Pools {
                 })
                 .collect(),
         }
+    }
+}
+
+/// Why nobody takes new traffic, if nobody does.
+pub(super) fn idle(members: &Members) -> Option<&'static str> {
+    match members.idle {
+        _ if !members.active.is_empty() => None,
+        Idle::Empty => Some("empty"),
+        Idle::Withdrawn => Some("withdrawn"),
+        Idle::Unhealthy => Some("unhealthy"),
+        Idle::NoWeight => Some("no_weight"),
     }
 }

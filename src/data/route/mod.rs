@@ -7,10 +7,12 @@
 //!
 //! Hosts are looked up here, paths in `paths`; what else may be asked for is `predicate`.
 
+mod order;
 mod paths;
 pub mod predicate;
 pub mod term;
 
+pub use order::Rank;
 pub use predicate::{Condition, Predicate};
 pub use term::{HostTerm, PathTerm, ValueTerm};
 

@@ -25,6 +25,20 @@ pub const ACTIVE_SESSIONS: Metric = metric(
     &[],
     "Sessions active in the last five minutes: of sticky clients, else connections. Within 2 %.",
 );
+/// Failed logins at the admin API.
+pub const ADMIN_LOGIN_FAILURES: Metric = metric(
+    "vanne_admin_login_failures_total",
+    Kind::Counter,
+    &["reason"],
+    "Requests to the admin API that were not let in: missing, wrong, or limited after too many wrong tokens.",
+);
+/// Requests to the admin API.
+pub const ADMIN_REQUESTS: Metric = metric(
+    "vanne_admin_requests_total",
+    Kind::Counter,
+    &["method", "code"],
+    "Requests to the admin API, by method and status.",
+);
 /// Attempts by outcome.
 pub const ATTEMPTS: Metric = metric(
     "vanne_attempts_total",
@@ -112,6 +126,13 @@ pub const MIRRORED: Metric = metric(
     &["route", "pool", "outcome"],
     "Copies of requests for a mirror's pool: answered, failed, no_backend; not made: too_large, too_many.",
 );
+/// What operators changed.
+pub const OVERRIDES_ACTIVE: Metric = metric(
+    "vanne_overrides_active",
+    Kind::Gauge,
+    &["kind"],
+    "What operators changed at run time and has not ended, by kind: backend, log_level.",
+);
 /// Panics caught.
 pub const PANICS: Metric = metric(
     "vanne_panics_total",
@@ -190,6 +211,8 @@ pub const TLS_HANDSHAKES: Metric = metric(
 pub const METRICS: &[Metric] = &[
     ACCESS_LOG_DROPPED,
     ACTIVE_SESSIONS,
+    ADMIN_LOGIN_FAILURES,
+    ADMIN_REQUESTS,
     ATTEMPTS,
     BACKEND_IN_FLIGHT,
     BACKEND_UP,
@@ -203,6 +226,7 @@ pub const METRICS: &[Metric] = &[
     EJECTIONS,
     GENERATIONS_ALIVE,
     MIRRORED,
+    OVERRIDES_ACTIVE,
     PANICS,
     POOL_ACTIVE,
     POOL_PANIC,
