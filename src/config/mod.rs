@@ -60,7 +60,7 @@ pub use probe::Probe;
 pub use process::Process;
 pub use route::{Host, PathPrefix, Route, RouteMirror, RouteTimeouts};
 pub use secret::Secret;
-pub use shown::shown;
+pub use shown::{hide, shown};
 pub use split::{Split, SplitBy};
 pub use tls::{ListenerTls, TlsVersion};
 pub use tree::Format;

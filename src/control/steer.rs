@@ -50,6 +50,7 @@ pub async fn steer(
     let mut pools_due = None;
     let mut told = reloader.pools.run(fastrand::Rng::new());
     let gauges = reloader.override_gauges();
+    let gauges = gauges.inspect_err(|error| tracing::error!(%error, "overrides not counted")).ok();
     loop {
         if is_watching {
             watch.over(&reloader.files());
@@ -79,9 +80,7 @@ pub async fn steer(
         let now = Moment::of(clock::now());
         let dues = [reloader.pools.tend(now), reloader.log.expire(now)];
         pools_due = dues.into_iter().flatten().min();
-        if let Ok(gauges) = &gauges {
-            reloader.count_overrides(gauges);
-        }
+        gauges.iter().for_each(|gauges| reloader.count_overrides(gauges));
         if let Err(error) = result {
             tracing::error!(%error, "reload not counted");
         }

@@ -52,7 +52,10 @@ async fn the_status_warns_of_what_is_not_as_it_should_be() {
     for part in ["the file was refused", "app: no backend takes traffic: withdrawn"] {
         assert!(warnings.contains(part), "{part}: {warnings}");
     }
-    assert_eq!(status["config"]["last_reload"]["result"], "refused");
+    let last = &status["config"]["last_reload"];
+    assert_eq!(last["result"], "refused");
+    assert!(last["message"].as_str().unwrap().starts_with("error: listener.http"), "{last}");
+    assert!(!last["message"].as_str().unwrap().contains('\n'));
     let set = &status["overrides"][0];
     assert_eq!(set["what"], format!("backend app/{backend}"));
     assert_eq!(

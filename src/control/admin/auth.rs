@@ -113,8 +113,16 @@ pub(super) fn who(
         }
         Peer::Address(client) => client,
     };
+    let refused = |failure, reason, detail: &str| {
+        (failure, Problem::new(StatusCode::UNAUTHORIZED, reason, detail))
+    };
     let Some(file) = &rules.tokens else {
-        return Ok(Actor { name: "anonymous".to_owned(), role: Role::Read });
+        if client.is_loopback() {
+            return Ok(Actor { name: "anonymous".to_owned(), role: Role::Read });
+        }
+        // A reload took the tokens away, and the address is still open until a restart.
+        let detail = "no token is known: set admin.tokens_file";
+        return Err(refused(LoginFailure::Missing, "no_token", detail));
     };
     if let Some(wait) = failures.lock().wait(client, now) {
         let seconds = wait.as_secs() + 1;
@@ -122,9 +130,6 @@ pub(super) fn who(
         let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", detail);
         return Err((LoginFailure::Limited, Problem { retry_after: Some(seconds), ..problem }));
     }
-    let refused = |failure, reason, detail: &str| {
-        (failure, Problem::new(StatusCode::UNAUTHORIZED, reason, detail))
-    };
     let Some(given) = headers.get(header::AUTHORIZATION) else {
         let detail = "a token is needed: `authorization: Bearer TOKEN`";
         return Err(refused(LoginFailure::Missing, "no_token", detail));
@@ -190,6 +195,18 @@ mod tests {
             assert_eq!(post(&[("content-type", kind)]), Err("content_type"), "{kind}");
         }
         assert_eq!(post(&[]), Err("content_type"));
+    }
+
+    #[test]
+    fn without_tokens_only_this_machine_may_look() {
+        let (headers, rules, failures) = (HeaderMap::new(), Rules::default(), Mutex::default());
+        let ask = |client: [u8; 4]| {
+            let peer = Peer::Address(client.into());
+            let who = who(&headers, peer, &rules, &failures, Moment::default());
+            who.map(|actor| actor.role).map_err(|(failure, problem)| (failure, problem.status))
+        };
+        assert_eq!(ask([127, 0, 0, 1]), Ok(Role::Read));
+        assert_eq!(ask([192, 0, 2, 1]), Err((LoginFailure::Missing, 401)));
     }
 
     #[test]

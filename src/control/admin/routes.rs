@@ -1,4 +1,4 @@
-//! `/v1/routes`: what the routes say, in the order in which they are matched.
+//! `/v1/routes`: what the routes say, in the order in which they are matched; secrets as ***.
 
 use super::call::{Call, Reply};
 use super::problem::Problem;
@@ -87,7 +87,11 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 pub(super) async fn list(call: Call) -> Result<Reply, Problem> {
-    Reply::json(call.look(|reloader, _| all(&reloader.config)).await?).await
+    let routes = call.look(|reloader, _| all(&reloader.config)).await?;
+    let shown = serde_json::to_value(routes);
+    let mut shown = shown.map_err(|error| Problem::internal(error.to_string()))?;
+    config::hide(&mut shown);
+    Reply::json(shown).await
 }
 
 /// All routes of `config`, in the order in which they are matched.

@@ -5,7 +5,7 @@ use super::problem::Problem;
 use crate::control::certs::CertificateStatus;
 use crate::control::pools::PoolSummary;
 use crate::control::reload::Reloader;
-use crate::control::report::Report;
+use crate::control::report::Verdict;
 use crate::data::lifecycle::Stage;
 use crate::observe::audit_log::AuditLine;
 use crate::observe::metrics::REQUESTS_IN_FLIGHT;
@@ -70,8 +70,13 @@ struct LastReload {
     /// When: RFC 3339, UTC.
     time: String,
     /// What came of it.
-    #[serde(flatten)]
-    report: Report,
+    result: Verdict,
+    /// Keys that changed and count only after a restart.
+    restart_needed: Vec<&'static str>,
+    /// The first line of why it was refused, if it was. The rest may quote the file: it is for
+    /// those who reload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
 }
 
 /// Something that an operator changed.
@@ -136,7 +141,9 @@ fn config_in_use(reloader: &Reloader) -> ConfigInUse {
         applied: AuditLine::timestamp(reloader.in_use.applied),
         last_reload: last.map(|(time, report)| LastReload {
             time: AuditLine::timestamp(*time),
-            report: report.clone(),
+            result: report.result,
+            restart_needed: report.restart_needed.clone(),
+            message: report.message.lines().next().map(str::to_owned),
         }),
     }
 }
