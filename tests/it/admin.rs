@@ -16,14 +16,14 @@ async fn the_status_tells_how_the_process_is() {
     }
     let status = eventually_async("requests are counted", async || {
         let status = lab.get("/v1/status").await;
-        (status["requests"] == 3).then_some(status)
+        (status["requests"] == 3 && status["requests_in_flight"] == 0).then_some(status)
     })
     .await;
     assert_eq!(
         (&status["version"], &status["stage"]),
         (&json!(env!("CARGO_PKG_VERSION")), &json!("serving"))
     );
-    assert_eq!((&status["workers"], &status["requests_in_flight"]), (&json!(2), &json!(0)));
+    assert_eq!(status["workers"], 2);
     let config = &status["config"];
     assert_eq!(config["generation"], 1);
     let file = lab.vanne.file("vanne.toml");
@@ -309,7 +309,7 @@ async fn a_reload_by_the_address_tells_what_came_of_it() {
     lab.vanne.replace_config(&config);
     assert_eq!(run(&["reload"], "admin").await.status.code(), Some(0));
     for (token, said) in
-        [("read", "read has the role read: expected admin"), ("", "--token-file, or the variable")]
+        [("read", "read has the role read, expected admin"), ("", "--token-file, or the variable")]
     {
         let output = run(&["reload"], token).await;
         let told = String::from_utf8(output.stderr).unwrap();

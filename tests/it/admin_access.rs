@@ -3,7 +3,7 @@
 use crate::harness::admin::{Asked, JSON, Lab, ask_at, line, problem};
 use crate::harness::ports::Port;
 use crate::harness::vanne::{Process, binary};
-use crate::harness::{Client, Origin, Vanne, eventually_async, ms};
+use crate::harness::{Client, Origin, Vanne, eventually_async, in_time, ms};
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -247,6 +247,22 @@ async fn every_change_and_every_refused_attempt_is_a_line_of_the_audit_log() {
     assert_eq!(lines[5]["after"]["level"], "debug");
     let log = lab.vanne.process_log();
     assert!(log.matches("asked to change something").count() == 6, "{log}");
+}
+
+#[tokio::test]
+async fn who_opens_connections_without_end_waits_at_their_own_door() {
+    let lab = Lab::start(&[], "", "").await;
+    let mut open = Vec::new();
+    for _ in 0..64 {
+        open.push(Client::connect(lab.address).await);
+    }
+    let look = lab.ask(Asked::new("GET /v1/log", "read"));
+    tokio::pin!(look);
+    let soon = tokio::time::timeout(ms(300), &mut look).await;
+    assert!(soon.is_err(), "there is no place left");
+    assert!(lab.prints(&["status"]).await.contains("serving"), "the socket is another door");
+    open.pop();
+    assert_eq!(in_time("a place", look).await.status(), 200);
 }
 
 #[tokio::test]

@@ -10,10 +10,13 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use parking_lot::Mutex;
 use std::net::IpAddr;
 
+/// The name of those who show no token where none is asked for.
+const ANONYMOUS: &str = "(anonymous)";
+
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Actor {
-    /// The name of their token, the user of their process, or `anonymous`.
+    /// The name of their token, the user of their process, or [`ANONYMOUS`].
     pub(super) name: String,
     /// What they may do.
     pub(super) role: Role,
@@ -118,7 +121,7 @@ pub(super) fn who(
     };
     let Some(file) = &rules.tokens else {
         if client.is_loopback() {
-            return Ok(Actor { name: "anonymous".to_owned(), role: Role::Read });
+            return Ok(Actor { name: ANONYMOUS.to_owned(), role: Role::Read });
         }
         // A reload took the tokens away, and the address is still open until a restart.
         let detail = "no token is known: set admin.tokens_file";
@@ -140,6 +143,19 @@ pub(super) fn who(
         return Err(refused(LoginFailure::Wrong, "bad_token", "this is no token that is known"));
     };
     Ok(Actor { name: token.name.as_str().to_owned(), role: token.role })
+}
+
+/// Whether `actor` may do what the role `needs` may.
+pub(super) fn may(actor: &Actor, needs: Role) -> Result<(), Problem> {
+    if actor.role >= needs {
+        return Ok(());
+    }
+    let hint = match actor.name == ANONYMOUS {
+        true => ": without admin.tokens_file only the socket lets somebody change something",
+        false => "",
+    };
+    let detail = format!("{} has the role {}, expected {needs}{hint}", actor.name, actor.role);
+    Err(Problem::new(StatusCode::FORBIDDEN, "role", detail))
 }
 
 /// What follows the word Bearer, which knows no case (RFC 9110 §11.1).

@@ -199,3 +199,28 @@ impl AsyncWrite for Connection {
         stream!(self, s => Pin::new(s).poll_shutdown(context))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_for_a_while_loses_the_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let (file, mut door) = SocketFile::bind(&path).unwrap();
+        let mut client = UnixStream::connect(&path).await.unwrap();
+        let (mut connection, peer) = door.accept().await;
+        assert_eq!(peer, Peer::Socket(Some(rustix::process::getuid().as_raw())));
+        assert_eq!(door.places.available_permits(), CONNECTIONS_MAX - 1);
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(connection.read_u8().await.unwrap(), b'x');
+        let error = connection.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(connection);
+        assert_eq!(door.places.available_permits(), CONNECTIONS_MAX);
+        drop(file);
+        assert!(!path.exists());
+    }
+}

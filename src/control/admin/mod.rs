@@ -104,11 +104,7 @@ impl Admin {
             Found::Operation(operation) => operation,
             Found::Methods(allow) => return Ok(Reply::methods(&allow)),
         };
-        if actor.role < operation.needs {
-            let detail =
-                format!("{} has the role {}: expected {}", actor.name, actor.role, operation.needs);
-            return Err(Problem::new(StatusCode::FORBIDDEN, "role", detail));
-        }
+        auth::may(&actor, operation.needs)?;
         auth::guard_change(&head.headers, &head.method)?;
         let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| {
             let detail = format!("the body is over {BODY_BYTES_MAX} bytes, or broke off: {error}");

@@ -146,7 +146,7 @@ impl Pools {
         })
     }
 
-    /// What operators said of backends that are there.
+    /// What operators said of backends, also of those that are gone and may come back.
     pub fn overrides(&self) -> impl Iterator<Item = (&PoolId, SocketAddr, &Override)> {
         self.overrides.iter().map(|((pool, address), set)| (pool, *address, set))
     }

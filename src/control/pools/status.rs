@@ -85,12 +85,6 @@ pub struct OverrideStatus {
 }
 
 impl Pools {
-    /// All pools, as they are at `now`.
-    #[must_use]
-    pub fn status(&self, now: Moment) -> Vec<PoolStatus> {
-        self.plans.values().map(|plan| self.pool_status(plan, now)).collect()
-    }
-
     /// The pool called `name`, as it is at `now`.
     ///
     /// # Errors

@@ -118,7 +118,7 @@ pub(crate) async fn ask_at(address: SocketAddr, asked: Asked<'_>) -> Answer {
     let Asked { line, token, fields, body } = asked;
     let token = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
     let is_there = fields.to_ascii_lowercase().contains("host:");
-    let host = (!is_there).then(|| format!("Host: {address}\r\n")).unwrap_or_default();
+    let host = if is_there { String::new() } else { format!("Host: {address}\r\n") };
     let request = format!(
         "{line} HTTP/1.1\r\n{host}{}{fields}Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
         token.unwrap_or_default(),
