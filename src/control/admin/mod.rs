@@ -1,9 +1,9 @@
 //! Admin: what operators ask of the running process, by a unix socket or an address.
 //!
-//! [`OPERATIONS`](operations::OPERATIONS) lists all that can be asked, with who may: to add
+//! [`OPERATIONS`] lists all that can be asked, with who may: to add
 //! something, a row there and a function in the file of its area. The OpenAPI document, the
 //! routes and the checks below all come from that table. What happens to a request, in order:
-//! [`Admin::serve`].
+//! `Admin::serve`.
 
 pub mod access;
 mod auth;
