@@ -4,7 +4,6 @@
 //! the whole process.
 #![cfg(test)]
 
-use vanne::observe::metrics::Counter;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::net::Ipv4Addr;
@@ -21,6 +20,7 @@ use vanne::data::listener::Client;
 use vanne::data::log_line;
 use vanne::data::snapshot::Snapshot;
 use vanne::observe::access_log::{AccessLog, Target};
+use vanne::observe::metrics::Counter;
 use vanne::observe::metrics::Metrics;
 use vanne::types::clock;
 use vanne::types::moment::Moment;

@@ -643,7 +643,7 @@ proptest! {
     }
 }
 
-/// `vanne check --format json` on a file with `text`.
+/// `vanne check --json` on a file with `text`.
 fn check(name: &str, text: Option<&str>) -> (Output, serde_json::Value) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(name);
@@ -651,7 +651,7 @@ fn check(name: &str, text: Option<&str>) -> (Output, serde_json::Value) {
         std::fs::write(&path, text).unwrap();
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_vanne"));
-    let output = command.arg("check").arg(&path).args(["--format", "json"]).output().unwrap();
+    let output = command.arg("check").arg(&path).args(["--json"]).output().unwrap();
     let report = serde_json::from_slice(&output.stdout).expect("JSON on standard output");
     (output, report)
 }

@@ -1,4 +1,4 @@
-//! Generated files: the reference and the schema are written here, and fail here when stale.
+//! Generated files: the reference, the schema and the OpenAPI document are written here, and fail here when stale.
 //!
 //! So that what is committed is always what the types say. `conf/*.toml` are written by hand;
 //! that they are right is checked here too. To add a generated file: a test that makes its text
@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use vanne::config::validate::Schema;
 use vanne::config::{self, Environment, reference};
+use vanne::control::admin::openapi;
 use vanne::observe::metrics::{Kind, METRICS};
 
 /// No variable is set: the examples have defaults where they use one.
@@ -63,6 +64,11 @@ fn the_reference_is_in_step() {
 #[test]
 fn the_schema_is_in_step() {
     ensure("schema.json", &format!("{:#}\n", Schema::of_config().root()));
+}
+
+#[test]
+fn the_openapi_document_is_in_step() {
+    ensure("openapi.json", &format!("{:#}\n", openapi::document()));
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! `vanne backend`: looks at the backends of a running proxy, and takes them out and in.
 
-use super::ask::{Form, Where};
-use anyhow::Context;
+use super::ask::{self, Failure, Output, Where};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -13,6 +12,8 @@ use std::process::ExitCode;
 /// What is said here outlives reloads, until it is taken back (`ready`), its time is over
 /// (`--for`) or the process ends.
 ///
+/// Exit code 0: done. 1: the proxy refused. 2: it was not reached.
+///
 /// Example: vanne backend drain api 10.0.0.21:8080 --for 30m --reason "new kernel" -c conf/vanne.toml
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
@@ -22,7 +23,7 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Verb {
-    /// Show the pools and their backends.
+    /// Show the pools and their backends, as `vanne backends` does.
     List(List),
     /// No new clients; sticky ones may come back, and what it has is finished.
     Drain(Change),
@@ -34,15 +35,19 @@ enum Verb {
     Weight(Weight),
 }
 
+/// Show the pools of a running proxy and their backends.
+///
+/// Exit code 0: shown. 1: the proxy refused. 2: it was not reached.
+///
+/// Example: vanne backends api -c conf/vanne.toml
 #[derive(clap::Args, Debug)]
-struct List {
+pub(crate) struct List {
     /// Only this pool.
     pool: Option<String>,
     #[command(flatten)]
     at: Where,
-    /// How it is shown.
-    #[arg(long, value_enum, default_value_t = Form::Text)]
-    format: Form,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(clap::Args, Debug)]
@@ -62,6 +67,8 @@ struct Change {
     owner: Option<String>,
     #[command(flatten)]
     at: Where,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(clap::Args, Debug)]
@@ -81,15 +88,20 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Verb::Ready(change) => set(change, json!({ "state": "ready" })),
         Verb::Weight(weight) => set(&weight.change, json!({ "weight": weight.to })),
     };
-    super::exit_code(result)
+    ask::exit_code(result)
 }
 
-fn set(change: &Change, mut what: Value) -> anyhow::Result<()> {
-    use crate::config::{Environment, ProcessEnvironment};
-    let user = || ProcessEnvironment.variable("USER");
+/// `vanne backends`.
+pub(crate) fn list(args: &List) -> ExitCode {
+    ask::exit_code(show(args))
+}
+
+fn set(change: &Change, mut what: Value) -> Result<(), Failure> {
     if let Some(fields) = what.as_object_mut() {
-        let texts =
-            [("reason", change.reason.clone()), ("owner", change.owner.clone().or_else(user))];
+        let texts = [
+            ("reason", change.reason.clone()),
+            ("owner", change.owner.clone().or_else(super::user)),
+        ];
         for (key, value) in texts {
             fields.extend(value.map(|value| (key.to_owned(), value.into())));
         }
@@ -97,24 +109,32 @@ fn set(change: &Change, mut what: Value) -> anyhow::Result<()> {
         fields.extend(seconds.map(|seconds| ("for_seconds".to_owned(), seconds.into())));
     }
     let path = format!("/v1/pools/{}/backends/{}", change.pool, change.backend);
-    match change.at.ask("PATCH", &path, &what.to_string())? {
-        (200, body) => super::print(&table(&serde_json::from_str(&body)?)),
-        (_, why) => anyhow::bail!("{}", why.trim_end()),
+    let backend: Value = change.at.ask("PATCH", &path, &what.to_string())?.read()?;
+    if change.output.json {
+        return Ok(super::print_json(&backend)?);
     }
+    let backend = &backend;
+    let note = Some(note(backend)).filter(|note| !note.is_empty());
+    let note = note.map(|note| format!("; {note}")).unwrap_or_default();
+    let state = backend["state"].as_str().unwrap_or("-");
+    let (pool, weight) = (&change.pool, &backend["weight"]);
+    Ok(super::print(&format!("{pool}/{}: {state}, weight {weight}{note}\n", change.backend))?)
 }
 
-fn show(list: &List) -> anyhow::Result<()> {
-    let (_, body) = list.at.ask("GET", "/v1/pools", "")?;
-    let mut pools: Vec<Value> = serde_json::from_str(&body).context("not understood")?;
-    if let Some(name) = &list.pool {
-        pools.retain(|pool| pool["pool"] == name.as_str());
-        anyhow::ensure!(!pools.is_empty(), "no pool is called `{name}`");
-    }
-    let text = match list.format {
-        Form::Json => serde_json::to_string_pretty(&pools)? + "\n",
-        Form::Text => pools.iter().map(table).collect::<Vec<_>>().join("\n"),
+fn show(list: &List) -> Result<(), Failure> {
+    let names = match &list.pool {
+        Some(name) => vec![name.clone()],
+        None => {
+            let pools: Vec<Value> = list.at.get("/v1/pools")?;
+            pools.iter().filter_map(|pool| pool["pool"].as_str().map(str::to_owned)).collect()
+        }
     };
-    super::print(&text)
+    let get = |name: &String| list.at.get(&format!("/v1/pools/{name}"));
+    let pools: Vec<Value> = names.iter().map(get).collect::<Result<_, _>>()?;
+    if list.output.json {
+        return Ok(super::print_json(&pools)?);
+    }
+    Ok(super::print(&pools.iter().map(table).collect::<Vec<_>>().join("\n"))?)
 }
 
 /// A pool as a table.

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 /// Exit code 0: it can be used (warnings may be shown). 1: it cannot. 2: it could not be
 /// read at all.
 ///
-/// Example: vanne check conf/vanne.toml --format json
+/// Example: vanne check conf/vanne.toml --json
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The config file: TOML, YAML or JSON, by its extension.
@@ -21,18 +21,10 @@ pub(crate) struct Args {
     /// Also read the files that the config names: certificates, keys, authorities.
     #[arg(long)]
     deep: bool,
-    /// How problems are shown.
-    #[arg(long, value_enum, default_value_t = Form::Text)]
-    format: Form,
-}
-
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    /// For people: the line with a caret.
-    Text,
-    /// For programs: `{"file", "errors": [{"line", "column", "key", "message", "accepted",
-    /// "suggestion"}], "warnings"}`.
-    Json,
+    /// Print JSON, for programs: `{"file", "errors": [{"line", "column", "key", "message",
+    /// "accepted", "suggestion"}], "warnings"}`.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
@@ -44,9 +36,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Ok(loaded) => (&loaded.warnings, Some(&loaded.config)),
         Err(diagnostics) => (&**diagnostics, None),
     };
-    let text = match args.format {
-        Form::Json => diagnostics.to_json().map(|json| json + "\n").unwrap_or_default(),
-        Form::Text => {
+    let text = match args.json {
+        true => diagnostics.to_json().map(|json| json + "\n").unwrap_or_default(),
+        false => {
             let colour = super::wants_colour(std::io::stdout().is_terminal());
             diagnostics.to_text(colour) + &summary(diagnostics, config)
         }

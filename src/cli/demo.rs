@@ -8,7 +8,9 @@
 mod backend;
 mod behaviour;
 
-use crate::config::{self, BackendEntry, Config, Diagnostics, Format, ProcessEnvironment, Source};
+use crate::config::{
+    self, BackendEntry, Config, Diagnostics, Format, Loaded, ProcessEnvironment, Source,
+};
 use crate::control::drain::Signals;
 use crate::types::ids::PoolId;
 use anyhow::Context;
@@ -52,13 +54,13 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         return super::exit_code(run_backends(args));
     }
     match load(args.config.as_deref()) {
-        Ok(config) => super::exit_code(run_all(args, config)),
+        Ok(loaded) => super::exit_code(run_all(args, loaded)),
         Err(diagnostics) => super::report(&diagnostics),
     }
 }
 
-fn load(path: Option<&Path>) -> Result<Config, Box<Diagnostics>> {
-    let loaded = match path {
+fn load(path: Option<&Path>) -> Result<Loaded, Box<Diagnostics>> {
+    match path {
         Some(path) => config::load(path, &ProcessEnvironment),
         None => {
             let name = "conf/demo.toml (built in)";
@@ -66,8 +68,7 @@ fn load(path: Option<&Path>) -> Result<Config, Box<Diagnostics>> {
             let source = Source { name, text: BUILT_IN, format: Format::Toml, folder };
             config::parse(&source, &ProcessEnvironment)
         }
-    };
-    Ok(loaded?.config)
+    }
 }
 
 fn run_backends(args: &Args) -> anyhow::Result<()> {
@@ -91,16 +92,17 @@ fn run_backends(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn run_all(args: &Args, mut config: Config) -> anyhow::Result<()> {
+fn run_all(args: &Args, mut loaded: Loaded) -> anyhow::Result<()> {
+    let config = &mut loaded.config;
     let id: PoolId = POOL.parse()?;
     let Some(pool) = config.pool.get_mut(&id) else {
         anyhow::bail!("the config has no pool.{POOL}: that is where the demo backends go");
     };
     let backends = start_backends(args)?;
     pool.backends = backends.iter().copied().map(BackendEntry::at).collect();
-    let text = introduction(&config, &backends)?;
-    let set_level = super::run::start_logging(&config)?;
-    super::run::serve(config, None, set_level, move || {
+    let text = introduction(config, &backends)?;
+    let set_level = super::run::start_logging(config)?;
+    super::run::serve(loaded, None, set_level, move || {
         if let Err(error) = super::print(&text) {
             tracing::warn!(%error, "introduction not printed");
         }

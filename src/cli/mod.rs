@@ -2,15 +2,23 @@
 
 mod ask;
 mod backend;
+mod certificates;
 mod check;
 mod demo;
+mod log_level;
 mod reload;
+mod routes;
 mod run;
 mod schema;
 mod show_config;
+mod status;
+mod table;
+mod token;
+mod watch;
 
 use crate::config::Diagnostics;
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -27,11 +35,17 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Verb {
     Run(run::Args),
-    Reload(reload::Args),
+    Status(status::Args),
+    Backends(backend::List),
+    Routes(routes::Args),
+    Certificates(certificates::Args),
     Backend(backend::Args),
+    LogLevel(log_level::Args),
+    Reload(reload::Args),
     Check(check::Args),
     ShowConfig(show_config::Args),
     Schema(schema::Args),
+    Token(token::Args),
     Demo(demo::Args),
 }
 
@@ -40,16 +54,22 @@ enum Verb {
 pub fn main() -> ExitCode {
     match Cli::parse().verb {
         Verb::Run(args) => run::run(&args),
-        Verb::Reload(args) => reload::run(&args),
+        Verb::Status(args) => status::run(&args),
+        Verb::Backends(args) => backend::list(&args),
+        Verb::Routes(args) => routes::run(&args),
+        Verb::Certificates(args) => certificates::run(&args),
         Verb::Backend(args) => backend::run(&args),
+        Verb::LogLevel(args) => log_level::run(&args),
+        Verb::Reload(args) => reload::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::ShowConfig(args) => show_config::run(&args),
         Verb::Schema(args) => schema::run(&args),
+        Verb::Token(args) => token::run(&args),
         Verb::Demo(args) => demo::run(&args),
     }
 }
 
-/// Exit code when a file could not be read at all.
+/// Exit code when a file could not be read at all, or a proxy not reached.
 const UNREADABLE: u8 = 2;
 
 /// Shows what is wrong with a config on standard error. Exit code 1, or 2 if the file could
@@ -75,6 +95,17 @@ fn print(text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result?),
     }
+}
+
+/// Writes `value` to standard output, as one text of JSON.
+fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    print(&(serde_json::to_string_pretty(value)? + "\n"))
+}
+
+/// Who runs this process, as the environment says.
+fn user() -> Option<String> {
+    use crate::config::{Environment, ProcessEnvironment};
+    ProcessEnvironment.variable("USER")
 }
 
 /// 0, or 1 with the error and its causes on standard error.

@@ -1,6 +1,6 @@
 //! `vanne reload`: tells a running proxy to read its config again, and what came of it.
 
-use super::ask::{Form, Where};
+use super::ask::{self, Failure, Output, Where};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::process::ExitCode;
@@ -15,29 +15,34 @@ use std::process::ExitCode;
 pub(crate) struct Args {
     #[command(flatten)]
     at: Where,
-    /// How the result is shown.
-    #[arg(long, value_enum, default_value_t = Form::Text)]
-    format: Form,
+    #[command(flatten)]
+    output: Output,
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let asked = args.at.ask("POST", "/v1/reload", "").and_then(|(_, body)| {
-        serde_json::from_str::<Report>(&body).with_context(|| format!("not understood: {body}"))
-    });
-    let report = match asked {
+    let report = match reload(args) {
         Ok(report) => report,
-        Err(error) => {
-            super::exit_code(Err(error));
-            return ExitCode::from(super::UNREADABLE);
-        }
+        Err(failure) => return ask::exit_code(Err(failure)),
     };
-    let shown = match args.format {
-        Form::Json => serde_json::to_string(&report).unwrap_or_default() + "\n",
-        Form::Text => text(&report),
+    let shown = match args.output.json {
+        true => super::print_json(&report),
+        false => super::print(&text(&report)),
     };
-    match (super::print(&shown), report.result.as_str()) {
+    match (shown, report.result.as_str()) {
         (Ok(()), "applied" | "unchanged") => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
+    }
+}
+
+fn reload(args: &Args) -> Result<Report, Failure> {
+    let answer = args.at.ask("POST", "/v1/reload", "")?;
+    // A config that is refused has a report too.
+    match serde_json::from_str(&answer.body) {
+        Ok(report) => Ok(report),
+        Err(error) => {
+            let body = answer.done()?;
+            Err(error).with_context(|| format!("not understood: {body}")).map_err(Failure::from)
+        }
     }
 }
 

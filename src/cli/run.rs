@@ -1,13 +1,15 @@
 //! `vanne run`: the proxy.
 
-use crate::config::{self, Config, FilePath, LogLevel};
-use crate::control::admin::{self, AdminSocket};
+use crate::config::{self, Address, Config, FilePath, Loaded, LogLevel};
+use crate::control::access_log::{self, Log};
+use crate::control::admin::Admin;
+use crate::control::admin::door::{Door, SocketFile};
 use crate::control::drain::{Signals, Times, drain};
-use crate::control::log::{self, Log};
+use crate::control::log_level::SetLevel;
 use crate::control::probe::{self, Probed};
 use crate::control::process_gauges;
-use crate::control::reload::{Reloader, SetLevel};
-use crate::control::steer::{self, steer};
+use crate::control::reload::Reloader;
+use crate::control::steer::{self, Wish, steer};
 use crate::data::engine::worker::{Setup, Workers};
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::{ACCESS_LOG_DROPPED, Metrics};
@@ -17,6 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -42,10 +45,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Ok(loaded) => loaded,
         Err(diagnostics) => return super::report(&diagnostics),
     };
-    let config = loaded.config;
     let path = Some(args.config.clone());
-    let started = |set_level| serve(config.clone(), path, set_level, || ());
-    super::exit_code(start_logging(&config).and_then(started))
+    let logging = start_logging(&loaded.config);
+    super::exit_code(logging.and_then(|set_level| serve(loaded, path, set_level, || ())))
 }
 
 /// Writes the process log to standard error, at the level of the config. What changes the
@@ -80,23 +82,23 @@ fn filter_of(level: LogLevel) -> Targets {
         .with_targets(libraries.into_iter().chain(pingoras).map(|name| (name, of_libraries)))
 }
 
-/// Serves `config`, which is from the file at `path` if it is from one, until a signal ends
+/// Serves what was loaded, which is from the file at `path` if it is from one, until a signal ends
 /// it; `started` is called once everything listens.
 ///
 /// # Errors
 /// When something cannot be started: an address that is in use, a log file.
 pub(crate) fn serve(
-    config: Config,
+    loaded: Loaded,
     path: Option<PathBuf>,
     set_level: SetLevel,
     started: impl FnOnce(),
 ) -> anyhow::Result<()> {
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let metrics = Arc::new(Metrics::new(worker_count(&config))?);
-    let access_log = Arc::new(start_access_log(&config, &metrics)?);
-    let mut reloader = Reloader::start(config, path, &metrics, set_level)?;
-    reloader.log = Log::of(Arc::clone(&access_log));
+    let metrics = Arc::new(Metrics::new(worker_count(&loaded.config))?);
+    let access_log = Arc::new(start_access_log(&loaded.config, &metrics)?);
+    let mut reloader = Reloader::start(loaded, path, &metrics, set_level)?;
+    reloader.access_log = Log::of(Arc::clone(&access_log));
     let workers = Arc::new(start_workers(&reloader, &metrics, &access_log)?);
     reloader.work_with(&workers);
     runtime.block_on(control(reloader, workers, metrics, started))?;
@@ -119,32 +121,26 @@ async fn control(
         .await
         .with_context(|| format!("probe.address: cannot listen on {address}"))?;
     let shown = process_gauges::watch(&metrics, &reloader.generations());
+    let (wishes, asked) = mpsc::channel(1);
+    let access = Arc::clone(&reloader.access);
+    let admin = Admin::new(wishes.clone(), access, Arc::clone(&workers), Arc::clone(&metrics));
+    let admin = open_admin(&admin, config).await?;
     let probed = Arc::new(Probed {
         workers: Arc::clone(&workers),
         metrics: Arc::clone(&metrics),
         metrics_token: reloader.metrics_token(),
     });
-    let (wishes, asked) = mpsc::channel(1);
-    let admin = match &config.admin.socket {
-        None => None,
-        Some(FilePath(path)) => {
-            let (socket, listener) = AdminSocket::bind(path)
-                .with_context(|| format!("admin.socket: cannot listen at {}", path.display()))?;
-            let router = admin::router(wishes.clone());
-            Some((socket, tokio::spawn(axum::serve(listener, router).into_future())))
-        }
-    };
     let answering = tokio::spawn(axum::serve(listener, probe::router(probed)).into_future());
     let steering = tokio::spawn(steer(reloader, asked, told_by));
     tracing::info!(listeners, probe = %address, "serving");
     started();
     let signal = signals.next().await;
     tracing::info!(signal, "told to end");
-    if let Some((socket, answering)) = admin {
-        answering.abort();
-        drop((answering.await, socket));
-    }
-    drop(wishes);
+    // Connections to it may stay open: they are answered that the process ends.
+    admin.answering.iter().for_each(JoinHandle::abort);
+    drop(admin);
+    // If nobody steers any more, that has ended too.
+    drop(wishes.send(Wish::End).await);
     let reloader = steering.await?;
     let process = &reloader.config.process;
     let times = Times {
@@ -157,6 +153,30 @@ async fn control(
     answering.abort();
     drop(shown);
     Ok(())
+}
+
+/// The open doors of the admin API.
+struct OpenAdmin {
+    answering: Vec<JoinHandle<()>>,
+    _socket: Option<SocketFile>,
+}
+
+/// Opens the doors of the admin API that the config names.
+async fn open_admin(admin: &Arc<Admin>, config: &Config) -> anyhow::Result<OpenAdmin> {
+    let mut open = OpenAdmin { answering: Vec::new(), _socket: None };
+    if let Some(FilePath(path)) = &config.admin.socket {
+        let (socket, door) = SocketFile::bind(path)
+            .with_context(|| format!("admin.socket: cannot listen at {}", path.display()))?;
+        open._socket = Some(socket);
+        open.answering.push(tokio::spawn(Arc::clone(admin).answer(door)));
+    }
+    if let Some(Address(address)) = config.admin.address {
+        let door = Door::bind(address)
+            .await
+            .with_context(|| format!("admin.address: cannot listen on {address}"))?;
+        open.answering.push(tokio::spawn(Arc::clone(admin).answer(door)));
+    }
+    Ok(open)
 }
 
 /// Takes as many open files as the system lets us: each connection is one, and the usual soft
@@ -173,7 +193,7 @@ fn raise_open_files() {
 fn start_access_log(config: &Config, metrics: &Metrics) -> anyhow::Result<AccessLog> {
     let to = &config.access_log.to;
     let dropped = metrics.handle(&ACCESS_LOG_DROPPED, []);
-    AccessLog::start(&log::target(to), worker_count(config), &dropped)
+    AccessLog::start(&access_log::target(to), worker_count(config), &dropped)
         .with_context(|| format!("access_log.to: cannot write to {to}"))
 }
 

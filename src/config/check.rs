@@ -40,6 +40,7 @@ pub fn check(root: &Node, problems: &mut Vec<Problem>) {
     check_addresses(root, problems);
     check_redirects(root, problems);
     check_drain(root, problems);
+    super::admin::check(root, problems);
     check_pools(root, problems);
     check_routes::check(root, problems);
     check_access_log::check(root, problems);
@@ -67,7 +68,10 @@ fn check_addresses(root: &Node, problems: &mut Vec<Problem>) {
     let named = listeners
         .iter()
         .filter_map(|e| Some((format!("listener.{}", e.key), e.node.get("address")?)));
-    for (owner, node) in named.chain(probe.map(|node| ("probe".to_owned(), node))) {
+    let admin = root.get("admin").and_then(|admin| admin.get("address"));
+    let own = [("probe", probe), ("admin", admin)];
+    let own = own.into_iter().filter_map(|(owner, node)| Some((owner.to_owned(), node?)));
+    for (owner, node) in named.chain(own) {
         let Some(address) = node.text().and_then(|text| text.parse().ok()) else { continue };
         if let Some((first, of)) = seen.iter().find(|(first, _)| collide(*first, address)) {
             let message = if *first == address {

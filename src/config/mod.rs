@@ -33,6 +33,7 @@ pub mod process;
 pub mod reference;
 pub mod route;
 pub mod secret;
+mod shown;
 pub mod split;
 pub mod tls;
 pub mod tree;
@@ -62,6 +63,7 @@ pub use probe::Probe;
 pub use process::Process;
 pub use route::{Host, PathPrefix, Route, RouteMirror, RouteTimeouts};
 pub use secret::Secret;
+pub use shown::{hide, shown};
 pub use split::{Split, SplitBy};
 pub use tls::{ListenerTls, TlsVersion};
 pub use tree::Format;
@@ -124,6 +126,8 @@ impl Config {
 pub struct Loaded {
     /// The config.
     pub config: Config,
+    /// What the file itself says, variables filled in; secrets are not hidden.
+    pub written: serde_json::Value,
     /// Warnings only.
     pub warnings: Diagnostics,
 }
@@ -183,21 +187,22 @@ pub fn format_of(path: &Path) -> Option<Format> {
     }
 }
 
-/// The `admin.socket` of the file at `path`, whatever else is wrong with it.
+/// The `socket` and `address` of `[admin]` in the file at `path`, whatever else is wrong with it.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn admin_socket(
-    path: &Path,
-    environment: &dyn Environment,
-) -> Result<Option<FilePath>, std::io::Error> {
+pub fn admin_places(path: &Path, environment: &dyn Environment) -> Result<Admin, std::io::Error> {
     let text = std::fs::read_to_string(path)?;
     let format = format_of(path).unwrap_or(Format::Toml);
-    let Ok(mut root) = tree::parse(&text, format) else { return Ok(None) };
+    let Ok(mut root) = tree::parse(&text, format) else { return Ok(Admin::default()) };
     expand::expand(&mut root, "", environment, &mut Vec::new());
     let folder = path.parent().unwrap_or(Path::new("."));
-    let socket = root.get("admin").and_then(|admin| admin.get("socket")).and_then(Node::text);
-    Ok(socket.map(|socket| FilePath(folder.join(socket))))
+    let named = |key| root.get("admin").and_then(|admin| admin.get(key)).and_then(Node::text);
+    Ok(Admin {
+        socket: named("socket").map(|socket| FilePath(folder.join(socket))),
+        address: named("address").and_then(|address| address.parse().ok()),
+        ..Admin::default()
+    })
 }
 
 /// Reads and checks a text.
@@ -230,13 +235,14 @@ pub fn parse(
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(Box::new(diagnostics(problems)));
     }
-    match serde_json::from_value::<Config>(root.to_json()) {
+    let written = root.to_json();
+    match Config::deserialize(&written) {
         Ok(mut config) => {
             paths::resolve(&mut config, source.folder);
             if token.is_some() {
                 config.probe.metrics_token = token;
             }
-            Ok(Loaded { config, warnings: diagnostics(problems) })
+            Ok(Loaded { config, written, warnings: diagnostics(problems) })
         }
         // The schema and the types are one, so this should not be; say it all the same.
         Err(error) => Err(Box::new(diagnostics(vec![Problem::new("", 0..0, error.to_string())]))),

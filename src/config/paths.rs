@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 /// Makes every path of `config` count from `folder`.
 pub(super) fn resolve(config: &mut Config, folder: &Path) {
-    let single = [&mut config.admin.socket, &mut config.probe.metrics_token_file];
-    for FilePath(path) in single.into_iter().flatten() {
+    let admin = &mut config.admin;
+    let admin = [&mut admin.socket, &mut admin.tokens_file, &mut admin.audit_file];
+    for FilePath(path) in admin.into_iter().chain([&mut config.probe.metrics_token_file]).flatten()
+    {
         *path = folder.join(&path);
     }
     for tls in config.listener.values_mut().filter_map(|listener| listener.tls.as_mut()) {

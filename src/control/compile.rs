@@ -16,12 +16,18 @@ use crate::data::generation::Generation;
 use crate::data::listener::tls::{Terminator, Terms};
 use crate::data::listener::{self, Listener, Protocols};
 use crate::data::pool::Pool;
+use crate::data::route::Rank;
 use crate::data::snapshot::Snapshot;
 use crate::observe::metrics::Metrics;
 use crate::types::ids::{ListenerId, PoolId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// Where a route with this match stands among others.
+pub(super) fn rank(matches: &config::RouteMatch) -> Rank {
+    matching::compile(matches).rank()
+}
 
 /// Why a config could not be compiled. A checked config gives none of these.
 #[derive(Debug, thiserror::Error)]

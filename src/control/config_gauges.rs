@@ -1,6 +1,6 @@
 //! What is shown of the config in use, and of attempts at a new one.
 
-use super::reload::Verdict;
+use super::report::Verdict;
 use crate::observe::metrics::{
     CONFIG_APPLIED, CONFIG_GENERATION, CONFIG_INFO, CONFIG_RELOAD_SUCCESS, Counter, Gauge, Metrics,
     RELOADS,
@@ -17,7 +17,7 @@ pub struct ConfigGauges {
     generation: Gauge,
     applied: Gauge,
     /// `vanne_config_info` of the config in use.
-    info: Option<(u64, Gauge)>,
+    info: Option<(String, Gauge)>,
 }
 
 impl ConfigGauges {
@@ -35,9 +35,9 @@ impl ConfigGauges {
         }
     }
 
-    /// Shows what came of a reload: this generation is in use, whose files have this hash if
-    /// they were not refused.
-    pub fn note(&mut self, verdict: Verdict, generation: u64, hash: u64) {
+    /// Shows what came of a reload: this generation is in use, whose file has this hash if it
+    /// was not refused.
+    pub fn note(&mut self, verdict: Verdict, generation: u64, hash: &str) {
         let counter = Verdict::ALL.into_iter().zip(&self.reloads).find(|(one, _)| *one == verdict);
         if let Some((_, counter)) = counter {
             counter.inc();
@@ -48,17 +48,11 @@ impl ConfigGauges {
             let since = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.applied.set(since.as_secs().cast_signed());
         }
-        let is_same = self.info.as_ref().is_some_and(|(before, _)| *before == hash);
+        let is_same = self.info.as_ref().is_some_and(|(before, _)| before == hash);
         if verdict != Verdict::Refused && !is_same {
-            let info = self.metrics.handle(&CONFIG_INFO, [&format!("{hash:016x}")]);
+            let info = self.metrics.handle(&CONFIG_INFO, [hash]);
             info.set(1);
-            self.info = Some((hash, info));
+            self.info = Some((hash.to_owned(), info));
         }
-    }
-
-    /// The hash of the config in use.
-    #[must_use]
-    pub fn hash(&self) -> Option<u64> {
-        self.info.as_ref().map(|(hash, _)| *hash)
     }
 }

@@ -1,5 +1,6 @@
 //! Deep check: what is wrong with the files that a config names, without starting anything.
 
+use super::admin::tokens::TokensFile;
 use super::certs::Keeper;
 use super::compile::routes;
 use super::discovery;
@@ -31,5 +32,9 @@ pub fn problems(config: &Config) -> Vec<(String, String)> {
         let error = routes::fixed(route.answer.as_ref()?, index).err()?;
         Some((error.key().unwrap_or("route").to_owned(), error.to_string()))
     });
-    of_listeners.chain(of_pools).chain(of_files).chain(of_answers).collect()
+    let tokens = config.admin.tokens_file.as_ref();
+    let of_tokens = tokens.and_then(|FilePath(path)| {
+        Some(("admin.tokens_file".to_owned(), TokensFile::open(path).err()?))
+    });
+    of_listeners.chain(of_tokens).chain(of_pools).chain(of_files).chain(of_answers).collect()
 }

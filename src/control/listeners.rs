@@ -5,7 +5,7 @@
 //! given to the workers, and those that are gone are taken from them. An address that moves
 //! to a listener of another name keeps its socket.
 
-use super::certs::{CertificateProblem, Keeper};
+use super::certs::{CertificateProblem, CertificateStatus, Keeper};
 use super::compile::{self, CompileError, Means};
 use crate::config::{Config, ListenerTls};
 use crate::data::engine::worker::Workers;
@@ -147,6 +147,12 @@ impl Listeners {
     #[must_use]
     pub fn sockets(&self) -> Vec<Arc<ListeningSocket>> {
         self.sockets.values().cloned().collect()
+    }
+
+    /// What there is to tell of certificates at the time `wall`.
+    #[must_use]
+    pub fn certificates(&self, wall: SystemTime) -> Vec<CertificateStatus> {
+        self.keepers.values().flat_map(|(_, keeper)| keeper.status(wall)).collect()
     }
 
     /// Looks whether certificates or ticket keys have changed, and uses what they say now.

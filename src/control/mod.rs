@@ -3,6 +3,7 @@
 //! It compiles the config into what the data plane reads, answers probes and scrapes,
 //! and ends the process. It may be slow or fail; traffic goes on.
 
+pub mod access_log;
 pub mod admin;
 pub mod certs;
 pub mod compile;
@@ -13,12 +14,14 @@ pub mod drain;
 pub mod health;
 pub mod kept;
 pub mod listeners;
-pub mod log;
+pub mod log_level;
 pub mod pools;
 pub mod probe;
 pub mod process_gauges;
 pub mod reload;
+pub mod report;
 pub mod steer;
 mod task;
+pub mod telling;
 pub mod watch;
 mod wire;

@@ -4,72 +4,32 @@
 //! so a refused config costs nothing. What a request has begun with it keeps; what is counted
 //! about a backend or a listener that stays is carried over ([`Kept`]).
 
+use super::access_log::Log;
+use super::admin::access::{Access, Rules};
 use super::compile::{self, Means};
 use super::config_gauges::ConfigGauges;
 use super::discovery::Pushed;
 use super::health::Finding;
 use super::kept::Kept;
 use super::listeners::Listeners;
-use super::log::Log;
+use super::log_level::{LogControl, SetLevel};
 use super::pools::{Pools, Told};
-use crate::config::{self, Config, Diagnostics, Loaded, LogLevel, ProcessEnvironment, Secret};
+use super::report::{Report, Verdict};
+use super::telling::InUse;
+use crate::config::{self, Config, Diagnostics, Loaded, ProcessEnvironment, Secret};
 use crate::data::engine::worker::Workers;
 use crate::data::generation::{Generation, Generations};
 use crate::data::snapshot::{Publisher, Snapshot};
 use crate::observe::metrics::Metrics;
 use crate::types::clock;
-use crate::types::hash::mix;
 use crate::types::moment::Moment;
 use arc_swap::ArcSwapOption;
-use serde::Serialize;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::sync::Notify;
-
-/// What came of a reload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// The config is in use.
-    Applied,
-    /// It says what is in use already.
-    Unchanged,
-    /// It cannot be used: the old one stays.
-    Refused,
-}
-
-impl Verdict {
-    /// All there are.
-    pub const ALL: [Self; 3] = [Self::Applied, Self::Unchanged, Self::Refused];
-
-    /// The label in metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Unchanged => "unchanged",
-            Self::Refused => "refused",
-        }
-    }
-}
-
-/// What is told about a reload.
-#[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    /// What came of it.
-    pub result: Verdict,
-    /// Number of the config in use.
-    pub generation: u64,
-    /// Keys that changed and count only after a restart.
-    pub restart_needed: Vec<&'static str>,
-    /// Why it was refused, or what is odd about it; for people.
-    pub message: String,
-}
-
-/// Changes the level of the process log.
-pub type SetLevel = Box<dyn Fn(LogLevel) + Send>;
 
 /// The token that `/metrics` asks for, if any; read at each scrape.
 pub type MetricsToken = Arc<ArcSwapOption<Secret>>;
@@ -83,6 +43,10 @@ pub struct Reloader {
     path: Option<PathBuf>,
     /// What is in use.
     pub config: Config,
+    /// What else there is to tell of it.
+    pub in_use: InUse,
+    /// What came of the last reload, and when.
+    pub last_report: Option<(SystemTime, Report)>,
     /// What the process was started with: some of it counts until a restart.
     started: Config,
     /// Other files that the config read last is made of.
@@ -100,14 +64,17 @@ pub struct Reloader {
     /// The listeners that are there.
     pub listeners: Listeners,
     /// Where the access log goes.
-    pub log: Log,
+    pub access_log: Log,
     publisher: Publisher,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     gauges: ConfigGauges,
     generations: Arc<Generations>,
     workers: Option<Arc<Workers>>,
     metrics_token: MetricsToken,
-    set_level: SetLevel,
+    /// Who may come in at the admin API.
+    pub access: Arc<Access>,
+    /// The level of the process log.
+    pub log: LogControl,
 }
 
 /// What was in the files of a config, as numbers.
@@ -133,14 +100,18 @@ impl Reloader {
     /// # Errors
     /// When it cannot be used.
     pub fn start(
-        config: Config,
+        loaded: Loaded,
         path: Option<PathBuf>,
         metrics: &Arc<Metrics>,
         set_level: SetLevel,
     ) -> anyhow::Result<Self> {
+        let in_use = InUse::of(&loaded, clock::wall());
+        let config = loaded.config;
         let named = config.files();
         let content = content_of(path.as_ref(), &named);
         let mut reloader = Self {
+            in_use: in_use.clone(),
+            last_report: None,
             content,
             applied: content.named,
             named,
@@ -152,18 +123,31 @@ impl Reloader {
             kept: Kept::default(),
             pools: Pools::default(),
             listeners: Listeners::default(),
-            log: Log::default(),
+            access_log: Log::default(),
             publisher: Publisher::new(Snapshot::default()),
             metrics: Arc::clone(metrics),
             gauges: ConfigGauges::new(metrics),
             generations: Arc::default(),
             workers: None,
             metrics_token: MetricsToken::default(),
-            set_level,
+            access: Arc::default(),
+            log: LogControl::new(set_level, config.log.level),
         };
-        reloader.apply(config)?;
+        reloader.apply(config, in_use)?;
         reloader.note(Verdict::Applied);
         Ok(reloader)
+    }
+
+    /// The file of the config, if it is from one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// The number of the config in use.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.number
     }
 
     /// Where snapshots are published.
@@ -214,6 +198,7 @@ impl Reloader {
     pub fn reload(&mut self, why: &str) -> Report {
         let file = self.path.as_deref().unwrap_or(Path::new("-"));
         tracing::info!(why, file = %file.display(), "reading the config again");
+        self.access.look();
         let outcome = self.attempt();
         self.report(outcome)
     }
@@ -230,10 +215,12 @@ impl Reloader {
         };
         let message = loaded.warnings.to_text(false);
         let restart_needed = restart_needed(&self.started, &loaded.config);
+        let in_use = InUse::of(&loaded, clock::wall());
         if loaded.config == self.config && self.content.named == self.applied {
+            self.in_use = InUse { applied: self.in_use.applied, ..in_use };
             return Outcome { result: Verdict::Unchanged, restart_needed, message };
         }
-        match self.apply(loaded.config) {
+        match self.apply(loaded.config, in_use) {
             Ok(()) => Outcome { result: Verdict::Applied, restart_needed, message },
             Err(error) => refused(format!("error: {error:#}\n")),
         }
@@ -258,22 +245,24 @@ impl Reloader {
     }
 
     /// Makes `config` the one in use. Nothing has changed if this fails.
-    fn apply(&mut self, config: Config) -> anyhow::Result<()> {
+    fn apply(&mut self, config: Config, in_use: InUse) -> anyhow::Result<()> {
         let (now, wall) = (clock::now(), clock::wall());
         let mut means = Means { metrics: &self.metrics, kept: &mut self.kept, now };
         let generation = Generation::new(self.number + 1);
         let compiled = compile::snapshot(&config, &generation, &mut means)
             .map_err(|error| anyhow::anyhow!("{}: {error}", error.key().unwrap_or("config")))?;
         let log = self
-            .log
+            .access_log
             .prepare(&self.config.access_log.to, &config.access_log.to)
             .map_err(|error| anyhow::anyhow!("access_log.to: {}: {error}", config.access_log.to))?;
         let prepared = self.listeners.prepare(&config, &mut means, wall)?;
+        let rules = Rules::of(&config.admin)
+            .map_err(|error| anyhow::anyhow!("admin.tokens_file: {error}"))?;
         self.number = generation.number;
         self.generations.add(&generation);
         self.pools.apply(compiled.pools, &mut means);
         self.kept.commit();
-        self.log.apply(log);
+        self.access_log.apply(log);
         self.publisher.publish(compiled.snapshot);
         let workers = self.workers.as_deref();
         self.listeners.apply(prepared, &config, workers, &self.metrics);
@@ -282,10 +271,9 @@ impl Reloader {
         }
         self.metrics_token.store(config.probe.metrics_token.clone().map(Arc::new));
         self.applied = self.content.named;
-        if config.log.level != self.config.log.level {
-            (self.set_level)(config.log.level);
-        }
-        self.config = config;
+        self.log.configure(config.log.level);
+        self.access.replace(rules);
+        (self.config, self.in_use) = (config, in_use);
         self.kept.forget(now);
         Ok(())
     }
@@ -307,12 +295,13 @@ impl Reloader {
         for key in &restart_needed {
             tracing::warn!(key, "changed, but counts only after a restart");
         }
-        Report { result, generation, restart_needed, message }
+        let report = Report { result, generation, restart_needed, message };
+        self.last_report = Some((clock::wall(), report.clone()));
+        report
     }
 
     fn note(&mut self, result: Verdict) {
-        let hash = mix(self.content.own ^ mix(self.content.named));
-        self.gauges.note(result, self.number, hash);
+        self.gauges.note(result, self.number, &self.in_use.sha256);
     }
 
     /// Has sources and probes run from now on, on this runtime. Gives what they tell.
@@ -344,6 +333,7 @@ impl Reloader {
     pub fn tend(&mut self) {
         let now = clock::now();
         self.listeners.refresh(&self.metrics, now, clock::wall());
+        self.access.look();
         self.kept.forget(now);
     }
 }
@@ -352,7 +342,8 @@ impl Reloader {
 fn restart_needed(started: &Config, new: &Config) -> Vec<&'static str> {
     let idle = |config: &Config| config.process.idle_upstream_connections;
     let rows = [
-        ("admin.socket", started.admin == new.admin),
+        ("admin.address", started.admin.address == new.admin.address),
+        ("admin.socket", started.admin.socket == new.admin.socket),
         ("probe.address", started.probe.address == new.probe.address),
         ("process.idle_upstream_connections", idle(started) == idle(new)),
         ("process.watch_config", started.process.watch_config == new.process.watch_config),
@@ -384,7 +375,7 @@ mod tests {
     fn reloader(path: &Path) -> Reloader {
         let loaded = config::load(path, &ProcessEnvironment).unwrap();
         let metrics = Arc::new(Metrics::new(1).unwrap());
-        Reloader::start(loaded.config, Some(path.to_owned()), &metrics, Box::new(|_| ())).unwrap()
+        Reloader::start(loaded, Some(path.to_owned()), &metrics, Box::new(|_| ())).unwrap()
     }
 
     /// A config without sockets of its own is none; this one's port is taken by the system.

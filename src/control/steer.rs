@@ -2,8 +2,8 @@
 //!
 //! One task has the [`Reloader`], so reloads never run beside each other.
 
-use super::pools::{Change, ChangeError, PoolStatus};
-use super::reload::{Reloader, Report};
+use super::reload::Reloader;
+use super::report::Report;
 use super::watch::Watch;
 use crate::types::clock;
 use crate::types::moment::Moment;
@@ -17,14 +17,21 @@ const TEND: Duration = Duration::from_millis(500);
 /// Of those, how many until the config's files are looked at too, where no event tells.
 const LOOK_EVERY: u32 = 20;
 
+/// Looks at what there is.
+pub type Look = Box<dyn FnOnce(&Reloader, Moment) + Send>;
+/// Changes something that is not config.
+pub type Change = Box<dyn FnOnce(&mut Reloader, Moment) + Send>;
+
 /// What is asked of the one who steers, and where the answer goes.
 pub enum Wish {
-    /// A reload.
-    Reload(oneshot::Sender<Report>),
-    /// The pools, as they are.
-    Pools(oneshot::Sender<Vec<PoolStatus>>),
-    /// A change of a backend: its pool, its name, what is to change.
-    Change(String, String, Change, oneshot::Sender<Result<Vec<PoolStatus>, ChangeError>>),
+    /// A reload, and who wants it.
+    Reload(String, oneshot::Sender<Report>),
+    /// A look at what there is.
+    Look(Look),
+    /// A change of something that is not config.
+    Change(Change),
+    /// No more wishes: the process ends, whoever still has connections to the admin API.
+    End,
 }
 
 /// Signals that the process is steered by.
@@ -46,7 +53,7 @@ impl Signals {
     }
 }
 
-/// Steers until the wishes end; gives the reloader back then.
+/// Steers until the wishes end, or one of them is [`Wish::End`]; gives the reloader back then.
 pub async fn steer(
     mut reloader: Reloader,
     mut wishes: mpsc::Receiver<Wish>,
@@ -60,17 +67,18 @@ pub async fn steer(
     let changed = reloader.changed();
     let mut pools_due = None;
     let mut told = reloader.run();
+    let gauges = reloader.override_gauges();
     loop {
         if is_watching {
             watch.over(&reloader.files());
         }
         tokio::select! {
             wish = wishes.recv() => match wish {
-                None => return reloader,
+                None | Some(Wish::End) => return reloader,
                 Some(wish) => fulfil(&mut reloader, wish),
             },
             _ = told_by.reload.recv() => drop(reloader.reload("SIGHUP")),
-            _ = told_by.reopen.recv() => reloader.log.reopen(),
+            _ = told_by.reopen.recv() => reloader.access_log.reopen(),
             () = watch.changed(), if is_watching => drop(reloader.reload_if_changed()),
             () = pools_call(&changed, pools_due) => {}
             Some(pushed) = told.found.recv() => reloader.found(pushed),
@@ -83,7 +91,10 @@ pub async fn steer(
                 tick(&mut reloader, is_watching && ticks % LOOK_EVERY == 0);
             }
         }
-        pools_due = reloader.pools.tend(Moment::of(clock::now()));
+        let now = Moment::of(clock::now());
+        let dues = [reloader.pools.tend(now), reloader.log.expire(now)];
+        pools_due = dues.into_iter().flatten().min();
+        reloader.count_overrides(&gauges);
     }
 }
 
@@ -91,14 +102,10 @@ pub async fn steer(
 fn fulfil(reloader: &mut Reloader, wish: Wish) {
     let now = Moment::of(clock::now());
     match wish {
-        Wish::Reload(answer) => drop(answer.send(reloader.reload("asked to"))),
-        Wish::Pools(answer) => drop(answer.send(reloader.pools.status(now))),
-        Wish::Change(pool, backend, change, answer) => {
-            let changed = reloader.pools.change(&pool, &backend, &change, now);
-            let status = || reloader.pools.status(now).into_iter();
-            let of_pool = |()| status().filter(|status| status.pool == pool).collect();
-            drop(answer.send(changed.map(of_pool)));
-        }
+        Wish::Reload(why, answer) => drop(answer.send(reloader.reload(&why))),
+        Wish::Look(look) => look(reloader, now),
+        Wish::Change(change) => change(reloader, now),
+        Wish::End => {}
     }
 }
 

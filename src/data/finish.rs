@@ -8,9 +8,8 @@ use super::grpc;
 use super::log_line;
 use super::route::{Ended, RouteMetrics};
 use crate::observe::access_log::LogRing;
-use crate::observe::metrics::{Counter, Metrics, REFUSALS};
+use crate::observe::metrics::{Counters, Metrics, REFUSALS};
 use crate::types::moment::Moment;
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,8 +26,8 @@ pub struct Traffic {
 pub struct RequestMetrics {
     metrics: Arc<Metrics>,
     unrouted: RouteMetrics,
-    /// `vanne_refusals_total` by reason, of reasons that there were.
-    refusals: Mutex<Vec<(&'static str, Counter)>>,
+    /// `vanne_refusals_total` by reason. Its lock is this worker's alone.
+    refusals: Counters<1>,
 }
 
 impl RequestMetrics {
@@ -36,7 +35,7 @@ impl RequestMetrics {
     #[must_use]
     pub fn new(metrics: &Arc<Metrics>) -> Self {
         Self {
-            refusals: Mutex::default(),
+            refusals: Counters::new(metrics, &REFUSALS),
             unrouted: RouteMetrics::unrouted(metrics),
             metrics: Arc::clone(metrics),
         }
@@ -62,19 +61,8 @@ impl RequestMetrics {
             metrics.count_request(ended.status, ended.received, ended.sent);
         }
         if let Some(refusal) = exchange.refusal() {
-            self.count_refusal(refusal.reason());
+            self.refusals.inc([refusal.reason()]);
         }
-    }
-
-    /// Counts a refusal. The lock is this worker's alone.
-    fn count_refusal(&self, reason: &'static str) {
-        let mut refusals = self.refusals.lock();
-        if let Some((_, counter)) = refusals.iter().find(|(one, _)| *one == reason) {
-            return counter.inc();
-        }
-        let counter = self.metrics.handle(&REFUSALS, [reason]);
-        counter.inc();
-        refusals.push((reason, counter));
     }
 }
 

@@ -1,8 +1,9 @@
-//! What an operator sees: metrics and the access log.
+//! What an operator sees: metrics and logs.
 //!
-//! Both are written by the data plane through handles that were resolved before the
-//! request came; neither ever blocks it.
+//! Metrics and the access log are written by the data plane through handles that were
+//! resolved before the request came; neither ever blocks it. The audit log is control's.
 
 pub mod access_log;
+pub mod audit_log;
 pub mod metrics;
 pub mod sessions;

@@ -29,8 +29,7 @@ async fn did(vanne: &Vanne, args: &[&str]) -> String {
 }
 
 async fn state(vanne: &Vanne, backend: &str) -> Value {
-    let pools: Vec<Value> =
-        serde_json::from_str(&did(vanne, &["list", "--format", "json"]).await).unwrap();
+    let pools: Vec<Value> = serde_json::from_str(&did(vanne, &["list", "--json"]).await).unwrap();
     let backends = pools[0]["backends"].as_array().unwrap();
     backends.iter().find(|one| one["backend"] == backend).unwrap().clone()
 }

@@ -22,7 +22,7 @@ fn pool(backends: &[SocketAddr], rules: &str) -> String {
 /// What there is to tell of the pool.
 async fn status(vanne: &Vanne) -> Value {
     let mut command = Command::new(binary());
-    command.args(["backend", "list", "--format", "json", "--socket"]).arg(vanne.file("admin.sock"));
+    command.args(["backend", "list", "--json", "--socket"]).arg(vanne.file("admin.sock"));
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let pools: Value = serde_json::from_slice(&output.stdout).unwrap();
     pools[0].clone()

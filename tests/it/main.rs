@@ -14,6 +14,9 @@ mod harness;
 
 mod access_log;
 mod access_log_targets;
+mod admin;
+mod admin_access;
+mod admin_watch;
 mod backend_faults;
 mod backend_verb;
 mod certificates;

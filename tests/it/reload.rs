@@ -71,7 +71,7 @@ async fn vanne_reload_prints_what_came_of_it() {
         (Some(0), "unchanged: generation 1 is in use")
     );
     rewrite(&vanne, &config(&[], "").replace("[process]\n", "[process]\nworkers = 3\n"));
-    let output = reload(&vanne, &["--format", "json"]);
+    let output = reload(&vanne, &["--json"]);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["result"], &report["generation"]), (&"applied".into(), &2.into()));
     assert_eq!(report["restart_needed"][0], "process.workers");
@@ -94,7 +94,11 @@ async fn vanne_reload_prints_what_came_of_it() {
     rewrite(&vanne, "[listener.http]\naddress = \"127.0.0.1:1\"\n");
     let output = reload(&vanne, &[]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(said(&output).contains("admin.socket is not set"), "{}", said(&output));
+    assert!(
+        said(&output).contains("admin.socket is not set, nor is admin.address"),
+        "{}",
+        said(&output)
+    );
 }
 
 #[tokio::test]

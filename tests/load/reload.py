@@ -115,7 +115,7 @@ class Process:
     async def reload(self, number):
         """Has config `number` used: what came of it."""
         self.write(number)
-        command = [self.args.vanne, "reload", "--socket", f"{self.folder}/admin.sock", "--format", "json"]
+        command = [self.args.vanne, "reload", "--socket", f"{self.folder}/admin.sock", "--json"]
         child = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
         out, _ = await child.communicate()
         return json.loads(out or "{}")

@@ -179,7 +179,7 @@ def origins(ports, scratch, name="origin"):
 def reload(binary, scratch, config, name="vanne"):
     """Has Vanne use this config; an error when it does not."""
     (scratch / f"{name}.toml").write_text(config)
-    command = [need(binary), "reload", "--socket", str(scratch / "admin.sock"), "--format", "json"]
+    command = [need(binary), "reload", "--socket", str(scratch / "admin.sock"), "--json"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     report = json.loads(run.stdout or "{}")
     if report.get("result") != "applied":

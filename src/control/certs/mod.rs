@@ -6,6 +6,9 @@
 //! there before stays. A certificate goes when its file does, unless it is the last one.
 
 mod read;
+mod status;
+
+pub use status::CertificateStatus;
 
 use crate::config::{FilePath, ListenerTls};
 use crate::data::listener::tls::certificates::{CertificateStore, Resolver};

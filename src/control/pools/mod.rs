@@ -11,13 +11,15 @@ mod members;
 mod overrides;
 mod producers;
 mod status;
+mod summary;
 
 pub use compile::{Compiled, compile};
 pub use gauges::BackendGauges;
 pub use members::{Listed, Plan, members};
 pub use overrides::{Change, ChangeError, Override, Standing};
 pub use producers::{Producers, Told};
-pub use status::PoolStatus;
+pub use status::{BackendStatus, OverrideStatus, PoolStatus, SourceStatus};
+pub use summary::{OutBackend, PoolSummary};
 
 use super::compile::Means;
 use super::discovery::Pushed;

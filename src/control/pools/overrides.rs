@@ -3,17 +3,23 @@
 //! Each has an owner, may have a reason and an end, and outlives reloads as long as the
 //! process. `ready` without a weight takes one away.
 
-use super::Pools;
+use super::{Plan, Pools};
 use crate::data::pool::{Backend, Out};
 use crate::types::ids::PoolId;
 use crate::types::moment::Moment;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long something that an operator says for a time may hold: a year.
+const SECONDS_MAX: u64 = 366 * 86_400;
+/// Names that an error lists.
+const NAMED_MAX: usize = 50;
+
 /// What an operator wants of a backend.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
     /// It takes new traffic, as far as its health lets it.
@@ -25,8 +31,20 @@ pub enum Standing {
     Maint,
 }
 
+impl Standing {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Drain => "drain",
+            Self::Maint => "maint",
+        }
+    }
+}
+
 /// A change of a backend.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
     /// Whether it takes traffic; unchanged, if `None`.
@@ -76,6 +94,9 @@ pub enum ChangeError {
     /// Too large a weight.
     #[error("weight {0} is out of range: expected 0 to 1000")]
     Weight(u16),
+    /// Too long a time, or none.
+    #[error("for_seconds {0} is out of range: expected 1 to 31622400")]
+    Seconds(u64),
 }
 
 impl Pools {
@@ -90,25 +111,44 @@ impl Pools {
         change: &Change,
         now: Moment,
     ) -> Result<(), ChangeError> {
-        let id = self.plans.keys().find(|id| id.as_str() == pool).cloned().ok_or_else(|| {
-            ChangeError::Pool(pool.into(), listing(self.plans.keys().map(PoolId::as_str)))
-        })?;
-        let found = self.plan(&id).and_then(|plan| {
-            plan.listed.iter().find(|l| *l.backend.name == *backend).map(|l| l.backend.address)
-        });
-        let address = found.ok_or_else(|| {
-            let listed = self.plan(&id).map(|plan| plan.listed.as_slice()).unwrap_or_default();
-            let names = listing(listed.iter().map(|listed| &*listed.backend.name));
-            ChangeError::Backend(pool.into(), backend.into(), names)
-        })?;
+        let address = self.find(pool, backend)?;
+        let id = self.named(pool)?.id.clone();
         if change.state.is_none() && change.weight.is_none() {
             return Err(ChangeError::Nothing);
         }
         if let Some(weight) = change.weight.filter(|weight| *weight > 1000) {
             return Err(ChangeError::Weight(weight));
         }
+        if let Some(seconds) = change.for_seconds.filter(|s| !(1..=SECONDS_MAX).contains(s)) {
+            return Err(ChangeError::Seconds(seconds));
+        }
         self.set(id, address, change, now);
         Ok(())
+    }
+
+    /// The pool called `name`.
+    pub(super) fn named(&self, name: &str) -> Result<&Plan, ChangeError> {
+        self.plans.values().find(|plan| plan.id.as_str() == name).ok_or_else(|| {
+            ChangeError::Pool(name.into(), listing(self.plans.keys().map(PoolId::as_str)))
+        })
+    }
+
+    /// The address of the backend of `pool` that is called `backend`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(&self, pool: &str, backend: &str) -> Result<SocketAddr, ChangeError> {
+        let listed = &self.named(pool)?.listed;
+        let found = listed.iter().find(|listed| *listed.backend.name == *backend);
+        found.map(|listed| listed.backend.address).ok_or_else(|| {
+            let names = listing(listed.iter().map(|listed| &*listed.backend.name));
+            ChangeError::Backend(pool.into(), backend.into(), names)
+        })
+    }
+
+    /// What operators said of backends, also of those that are gone and may come back.
+    pub fn overrides(&self) -> impl Iterator<Item = (&PoolId, SocketAddr, &Override)> {
+        self.overrides.iter().map(|((pool, address), set)| (pool, *address, set))
     }
 
     fn set(&mut self, id: PoolId, address: SocketAddr, change: &Change, now: Moment) {
@@ -167,6 +207,12 @@ fn stand(backend: &Arc<Backend>, standing: Standing, now: Moment) {
 }
 
 fn listing<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let names: Vec<&str> = names.collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    let mut names = names.peekable();
+    if names.peek().is_none() {
+        return "none".to_owned();
+    }
+    let first: Vec<&str> = names.by_ref().take(NAMED_MAX).collect();
+    let more = names.count();
+    let end = if more == 0 { String::new() } else { format!(" and {more} more") };
+    first.join(", ") + &end
 }

@@ -2,13 +2,14 @@
 
 use super::gauges::UP;
 use super::producers::SourceReport;
-use super::{Listed, Plan, Pools};
-use crate::data::pool::Idle;
+use super::{ChangeError, Listed, Plan, Pools};
+use crate::data::pool::{Idle, Members};
 use crate::types::moment::Moment;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A pool, as it is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PoolStatus {
     /// Its name.
     pub pool: String,
@@ -33,7 +34,7 @@ pub struct PoolStatus {
 }
 
 /// A source of backends, as it is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct SourceStatus {
     /// Its kind.
     pub source: &'static str,
@@ -45,7 +46,7 @@ pub struct SourceStatus {
 }
 
 /// A backend, as it is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct BackendStatus {
     /// Its name: its address.
     pub backend: String,
@@ -80,7 +81,7 @@ pub struct BackendStatus {
 }
 
 /// Times in milliseconds, within 3 %.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct Percentiles {
     /// Half of all took no longer.
     pub p50: f64,
@@ -91,7 +92,7 @@ pub struct Percentiles {
 }
 
 /// What an operator said of a backend.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct OverrideStatus {
     /// Who.
     pub owner: String,
@@ -104,13 +105,15 @@ pub struct OverrideStatus {
 }
 
 impl Pools {
-    /// All pools, as they are at `now`.
-    #[must_use]
-    pub fn status(&self, now: Moment) -> Vec<PoolStatus> {
-        self.plans.values().map(|plan| self.pool_status(plan, now)).collect()
+    /// The pool called `name`, as it is at `now`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn status_of(&self, name: &str, now: Moment) -> Result<PoolStatus, ChangeError> {
+        Ok(self.pool_status(self.named(name)?, now))
     }
 
-    fn source_status(&self, plan: &Plan) -> Vec<SourceStatus> {
+    pub(super) fn source_status(&self, plan: &Plan) -> Vec<SourceStatus> {
         let status = |report: SourceReport| SourceStatus {
             source: report.name,
             backends: report.backends,
@@ -120,7 +123,7 @@ impl Pools {
     }
 
     /// What the last check of a backend said.
-    fn last_check(&self, plan: &Plan, listed: &Listed) -> Option<String> {
+    pub(super) fn last_check(&self, plan: &Plan, listed: &Listed) -> Option<String> {
         let check = plan.check.as_ref()?;
         let report = self.producers.as_ref()?.report(listed.backend.address, check.id)?;
         report.last.as_ref().map(|last| last.reason.clone())
@@ -128,18 +131,11 @@ impl Pools {
 
     fn pool_status(&self, plan: &Plan, now: Moment) -> PoolStatus {
         let members = plan.live.members();
-        let idle = match members.idle {
-            _ if !members.active.is_empty() => None,
-            Idle::Empty => Some("empty"),
-            Idle::Withdrawn => Some("withdrawn"),
-            Idle::Unhealthy => Some("unhealthy"),
-            Idle::NoWeight => Some("no_weight"),
-        };
         PoolStatus {
             pool: plan.id.to_string(),
             algorithm: plan.algorithm.name,
             active: members.active.len(),
-            idle,
+            idle: idle(&members),
             panic: members.is_panic(),
             backup: members.is_backup,
             queued: plan.live.queue.len(),
@@ -180,4 +176,15 @@ impl Pools {
 /// To three digits behind the point: more say nothing.
 fn rounded(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
+}
+
+/// Why nobody takes new traffic, if nobody does.
+pub(super) fn idle(members: &Members) -> Option<&'static str> {
+    match members.idle {
+        _ if !members.active.is_empty() => None,
+        Idle::Empty => Some("empty"),
+        Idle::Withdrawn => Some("withdrawn"),
+        Idle::Unhealthy => Some("unhealthy"),
+        Idle::NoWeight => Some("no_weight"),
+    }
 }

@@ -192,6 +192,12 @@ impl Workers {
         Arc::clone(&self.lifecycle)
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.threads.len()
+    }
+
     /// Connections that are open, over all workers.
     #[must_use]
     pub fn connections(&self) -> usize {

@@ -47,6 +47,16 @@ impl BackendMetrics {
         }
     }
 
+    /// Attempts that ended, and those of them that failed.
+    #[must_use]
+    pub fn attempts(&self) -> (u64, u64) {
+        let of_each = self.attempts.iter().map(Counter::get).zip(Outcome::ALL);
+        of_each.fold((0, 0), |(all, failed), (count, outcome)| match outcome {
+            Outcome::Failure(_) => (all + count, failed + count),
+            _ => (all + count, failed),
+        })
+    }
+
     /// Counts a request that ended, with what its client sent and got.
     pub fn count_request(&self, status: u16, sent: u64, received: u64) {
         if let Some(counter) = self.requests.get(class_of(status)) {

@@ -8,11 +8,13 @@
 //! Hosts are looked up here, paths in `paths`; what else may be asked for is `predicate`.
 
 mod metrics;
+mod order;
 mod paths;
 pub mod predicate;
 pub mod term;
 
 pub use metrics::{Ended, RouteMetrics};
+pub use order::Rank;
 pub use predicate::{Condition, Predicate};
 pub use term::{HostTerm, PathTerm, ValueTerm};
 

@@ -53,11 +53,7 @@ impl Paths {
                 return candidates.add(Candidate { pattern: None, predicate, route });
             }
             PathTerm::Prefix(path) => (&**path, None),
-            PathTerm::Pattern(pattern) => {
-                let literal = pattern.literal();
-                let end = literal.iter().rposition(|&byte| byte == b'/').unwrap_or_default();
-                (literal.get(..end).unwrap_or_default(), Some(pattern.clone()))
-            }
+            PathTerm::Pattern(pattern) => (PathTerm::begin_of(pattern), Some(pattern.clone())),
         };
         let at = self.at(prefix);
         if let Some(segment) = self.segments.get_mut(at) {
@@ -127,6 +123,11 @@ impl Paths {
 /// The segments of `path`; a slash at its end begins none.
 fn names(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.strip_suffix(b"/").unwrap_or(path).split(|&byte| byte == b'/').skip(1)
+}
+
+/// How many segments `path` has.
+pub(super) fn segments(path: &[u8]) -> usize {
+    names(path).count()
 }
 
 impl Candidates {

@@ -68,6 +68,14 @@ impl PathTerm {
         Self::Prefix(path.strip_suffix('/').unwrap_or(path).as_bytes().into())
     }
 
+    /// The prefix at which `pattern` is tried: what it begins with literally, up to the last
+    /// slash.
+    pub(super) fn begin_of(pattern: &Pattern) -> &[u8] {
+        let literal = pattern.literal();
+        let end = literal.iter().rposition(|&byte| byte == b'/').unwrap_or_default();
+        literal.get(..end).unwrap_or_default()
+    }
+
     /// Whether `path` (raw, without query) is meant. What is no path (`*`) never is.
     #[must_use]
     pub fn holds(&self, path: &[u8]) -> bool {

@@ -15,8 +15,8 @@ mod writer;
 pub use ring::LogRing;
 pub use sink::Sink;
 
-use parking_lot::Mutex;
 use crate::observe::metrics::Counter;
+use parking_lot::Mutex;
 use ring::Wake;
 use std::io;
 use std::path::PathBuf;

@@ -3,8 +3,8 @@
 //! One worker writes, one thread reads. A line is copied in as a whole or not at all, so
 //! what the reader finds always ends with a line. It does not know what lines say.
 
-use parking_lot::Mutex;
 use crate::observe::metrics::Counter;
+use parking_lot::Mutex;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -106,18 +106,13 @@ struct Pen {
 }
 
 impl LogRing {
-<<<<<<< HEAD
     pub(super) fn new(ring: Producer<u8>, wake: Arc<Wake>, dropped: Counter) -> Self {
-        Self { pen: Arc::new(Mutex::new(Pen { ring, line: Vec::new() })), wake, dropped }
-=======
-    pub(super) fn new(ring: Producer<u8>, wake: Arc<Wake>, dropped: IntCounter) -> Self {
         Self { pen: Arc::new(Mutex::new(Pen { ring, line: Vec::new(), pushed: 0 })), wake, dropped }
     }
 
     /// Bytes that went into the ring so far.
     pub(super) fn mark(&self) -> u64 {
         self.pen.lock().pushed
->>>>>>> accesslog
     }
 
     /// Has `build` append a line, without a newline in it, and hands it to the writer; drops

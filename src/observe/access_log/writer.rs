@@ -43,12 +43,8 @@ pub(super) struct Writer {
     wake: Arc<Wake>,
     commands: Receiver<Order>,
     sink: Sink,
-<<<<<<< HEAD
-    dropped: Counter,
-=======
     patience: Patience,
-    dropped: IntCounter,
->>>>>>> accesslog
+    dropped: Counter,
     batch: Vec<u8>,
     /// Of each ring: what is to be written in this round.
     left: Vec<usize>,

@@ -114,6 +114,14 @@ impl Family {
         }
     }
 
+    /// The sum of what all series count.
+    pub(super) fn total(&self) -> u64 {
+        // Held until the lock is gone, as below.
+        let held: Vec<Held> = self.series.lock().values().filter_map(Source::hold).collect();
+        let sum = |held: &Held| if let Held::Cells(line, at) = held { line.sum(*at) } else { 0 };
+        held.iter().map(sum).sum()
+    }
+
     /// How many series there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {

@@ -8,11 +8,13 @@
 //! code that moves it.
 
 mod cells;
+mod counters;
 mod family;
 mod process;
 mod table;
 
 pub use cells::{Counter, Gauge, Histogram, count_as_worker};
+pub use counters::Counters;
 pub use table::*;
 
 use super::sessions::Sessions;
@@ -165,6 +167,12 @@ impl Metrics {
         let read: Arc<Read> = Arc::new(read);
         let shown = self.family(row.name)?.watch(&labels, &read);
         Some(Watched { _read: read, _shown: shown })
+    }
+
+    /// The sum of all series of a row.
+    #[must_use]
+    pub fn total<const N: usize>(&self, row: &Row<Counter, N>) -> u64 {
+        self.family(row.name).map_or(0, |family| family.total())
     }
 
     fn family(&self, name: &str) -> Option<&Arc<Family>> {

@@ -21,6 +21,10 @@ table! {
         "Access log lines that were not written: their writer was behind, or writing failed.";
     ACTIVE_SESSIONS: Gauge = "vanne_active_sessions" []
         "Sessions active in the last five minutes: of sticky clients, else connections. Within 2 %.";
+    ADMIN_LOGIN_FAILURES: Counter = "vanne_admin_login_failures_total" ["reason"]
+        "Requests to the admin API that were not let in: missing, wrong, or limited after too many wrong tokens.";
+    ADMIN_REQUESTS: Counter = "vanne_admin_requests_total" ["method", "code"]
+        "Requests to the admin API, by method and status.";
     ALLOCATOR_BYTES: Gauge = "vanne_allocator_bytes" ["kind"]
         "Memory of the allocator: allocated by Vanne, active and resident in whole pages, retained from the system.";
     ATTEMPTS: Counter = "vanne_attempts_total" ["pool", "backend", "outcome"]
@@ -56,7 +60,7 @@ table! {
     CONFIG_GENERATION: Gauge = "vanne_config_generation" []
         "Number of the config in use: 1 at the start, one more with each that was applied.";
     CONFIG_INFO: Gauge = "vanne_config_info" ["hash"]
-        "1, for the config in use: the same hash where its files are the same.";
+        "1, for the config in use: the SHA-256 of its file.";
     CONFIG_RELOAD_SUCCESS: Gauge = "vanne_config_reload_success" []
         "1 if the config file as it was read last is in use, 0 if it was refused.";
     CONNECTIONS_ACCEPTED: Counter = "vanne_connections_accepted_total" ["listener"]
@@ -73,6 +77,8 @@ table! {
         "Requests ended, by where they came in and how: http/1.0, http/1.1, http/2; unknown if the head was no head.";
     MIRRORED: Counter = "vanne_mirrored_total" ["route", "pool", "outcome"]
         "Copies of requests for a mirror's pool: answered, failed, no_backend; not made: too_large, too_many.";
+    OVERRIDES_ACTIVE: Gauge = "vanne_overrides_active" ["kind"]
+        "What operators changed at run time and has not ended, by kind: backend, log_level.";
     PANICS: Counter = "vanne_panics_total" []
         "Panics caught while serving a request; each cost one request.";
     POOL_BACKENDS: Gauge = "vanne_pool_backends" ["pool"]

@@ -1,6 +1,7 @@
 //! What tests stand on: the process under test, backends that do as a script says, and a client
 //! that sees every byte.
 
+pub(crate) mod admin;
 pub(crate) mod authority;
 pub(crate) mod client;
 pub(crate) mod dns;

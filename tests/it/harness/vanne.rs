@@ -152,7 +152,7 @@ impl Vanne {
     pub(crate) async fn reload(&self, config: &str) -> Value {
         self.replace_config(config);
         let mut command = Command::new(binary());
-        command.args(["reload", "--format", "json", "--socket"]).arg(self.file("admin.sock"));
+        command.args(["reload", "--json", "--socket"]).arg(self.file("admin.sock"));
         let run = tokio::task::spawn_blocking(move || command.output().unwrap());
         let output = run.await.unwrap();
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
