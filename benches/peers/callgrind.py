@@ -2,7 +2,7 @@
 
 A proxy answers a fixed number of requests over four kept connections, one at a time, once few and once many; the
 difference over the difference of the numbers is the cost of one, without start and stop. Counts hardly vary from run
-to run, unlike times: what is left are timers, which run by the clock. Valgrind shows every program the same processor
+to run, unlike times: what is left are a few timers, which run by the clock. Valgrind shows every program the same processor
 (with AVX2 if the machine has it), so code that is chosen by the processor's abilities is the same everywhere.
 """
 
@@ -16,6 +16,8 @@ from load import run
 CONNECTIONS = 4
 # Enough that pools, buffers and lazy parts are all there before the difference begins.
 REQUESTS_FEW = 400
+# jemalloc tidies up by the clock: under valgrind, and on a busy machine, that is more often for each request.
+NO_TIDYING = "_RJEM_MALLOC_CONF=dirty_decay_ms:-1,muzzy_decay_ms:-1,experimental_tcache_gc:false"
 # The C library's functions, and jemalloc's under the names that Rust's crate gives them.
 ALLOCATING = re.compile(r"(_rjem_)?(malloc|mallocx|calloc|realloc|rallocx|memalign|posix_memalign|aligned_alloc)$")
 
@@ -46,7 +48,7 @@ def calls(path):
 
 def counted(setting, way, target, requests, given, client, out):
     """`(instructions, allocations)` of a whole life with so many requests."""
-    tool = [need("valgrind"), "--tool=callgrind", f"--callgrind-out-file={out}"]
+    tool = [need("env"), NO_TIDYING, need("valgrind"), "--tool=callgrind", f"--callgrind-out-file={out}"]
     with Process([*tool, *setting.command], given.proxy_core, out.with_suffix(".log"), out.with_suffix(".txt")) as process:
         process.wait_for_port(setting.port_of(way))
         words = [f"connections={CONNECTIONS}", "at_once=1", f"requests={requests}"]
