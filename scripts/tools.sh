@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# The pinned tools of `make check`, `make conformance` and `make bench`, into a cache that outlives the clone. Sourced after lib.sh.
+# The pinned tools of `make check`, `make conformance` and `make bench`, into a cache that outlives the clone.
+# Sourced after lib.sh.
 # A tool of the right version on the PATH is used as it is. A new version: change it here and say so in the commit.
 # shellcheck disable=SC2034 # the versions are for those that source this
 

@@ -2,8 +2,8 @@
 
 A proxy answers a fixed number of requests over four kept connections, one at a time, once few and once many; the
 difference over the difference of the numbers is the cost of one, without start and stop. Counts hardly vary from run
-to run, unlike times: what is left are a few timers, which run by the clock. Valgrind shows every program the same processor
-(with AVX2 if the machine has it), so code that is chosen by the processor's abilities is the same everywhere.
+to run, unlike times: what is left are a few timers, which run by the clock. Valgrind shows every program the same
+processor (with AVX2 if the machine has it), so code that is chosen by its abilities is the same everywhere.
 """
 
 import dataclasses
@@ -49,14 +49,15 @@ def calls(path):
 def counted(setting, way, target, requests, given, client, out):
     """`(instructions, allocations)` of a whole life with so many requests."""
     tool = [need("env"), NO_TIDYING, need("valgrind"), "--tool=callgrind", f"--callgrind-out-file={out}"]
-    with Process([*tool, *setting.command], given.proxy_core, out.with_suffix(".log"), out.with_suffix(".txt")) as process:
+    said, printed = out.with_suffix(".log"), out.with_suffix(".txt")
+    with Process([*tool, *setting.command], given.proxy_core, said, printed) as process:
         process.wait_for_port(setting.port_of(way))
         words = [f"connections={CONNECTIONS}", "at_once=1", f"requests={requests}"]
         seen = json.loads(run(given.load_core, [client, way, str(setting.port_of(way)), target, *words]))
         process.stop()
         total = re.search(r"Collected : (\d+)", process.log())
     if total is None or seen["requests"] != requests:
-        raise LabError(f"{setting.name} under valgrind answered {seen['requests']} of {requests}:\n{process.log()[-2000:]}")
+        raise LabError(f"{setting.name} under valgrind: {seen}:\n{process.log()[-2000:]}")
     return int(total[1]), sum(number for name, number in calls(out).items() if ALLOCATING.match(name))
 
 

@@ -250,7 +250,7 @@ static int64_t send_due(void) {
 static void wait_for_events(void) {
   struct epoll_event events[256];
   int n = epoll_wait(epoll, events, 256, timing.patience_ms);
-  if (n == 0) fail("nothing came for %d ms; %zu of %zu were answered", timing.patience_ms, timing.answered, timing.sent);
+  if (n == 0) fail("nothing came for %d ms; %zu of %zu answered", timing.patience_ms, timing.answered, timing.sent);
   for (int i = 0; i < n; i++) {
     struct connection *c = events[i].data.ptr;
     uint64_t expired;
@@ -324,6 +324,12 @@ int main(int count, char **arguments) {
     wait_for_events();
   }
   while (!settings.is_new && idle_count < settings.places) wait_for_events();
+  if (settings.resume) { /* The first ticket; not counted. */
+    dispatch(nanoseconds(), nanoseconds());
+    while (!timing.answered) wait_for_events();
+    timing.sent = timing.answered = 0;
+    resumed = 0;
+  }
   timing.began = nanoseconds();
   timing.until = timing.began + (int64_t)(settings.seconds * 1e9);
   if (settings.rate <= 0 && !settings.requests) arm(timing.until);

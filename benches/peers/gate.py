@@ -109,7 +109,8 @@ def moved(found, wanted):
             change = value / before - 1
             if abs(change) > MARGIN:
                 word = "worse" if change > 0 else "better"
-                lines.append(f"{kind}: {word} by {abs(change):.1%}: {value:,.1f} {figure} per request, {before:,.1f} before")
+                now = f"{value:,.1f} {figure} per request, {before:,.1f} before"
+                lines.append(f"{kind}: {word} by {abs(change):.1%}: {now}")
     return lines
 
 

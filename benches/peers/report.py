@@ -152,7 +152,7 @@ def disturbance(result):
     )
     for name, share in result["line_shares"].items():
         if share < LINES_SHARE_MIN:
-            lines.append(f"{name} wrote {share:.2f} lines of its log for each request: its figures with logs flatter it.")
+            lines.append(f"{name} logged {share:.2f} lines for each request: its figures with logs flatter it.")
     return lines
 
 
@@ -168,7 +168,8 @@ def markdown(result):
         if any(row["logs"] == logs for row in figures):
             lines += [f"## Access logs {logs}", "", *traffic_table(figures, logs), ""]
     if idle:
-        lines += [f"## {result['idle_connections']:,} idle connections, after one request each", "", *memory_table(idle), ""]
+        title = f"## {result['idle_connections']:,} idle connections, after one request each"
+        lines += [title, "", *memory_table(idle), ""]
     return "\n".join(lines)
 
 

@@ -206,7 +206,8 @@ def traffic(bench, given):
         for case in rotated(given.cases, at):
             for log in given.logs:
                 found = bench.figures(CASES[case], log, rotated(given.proxies, at))
-                figures += [{"round": at, "case": case, "logs": log, "proxy": name, **one} for name, one in found.items()]
+                place = {"round": at, "case": case, "logs": log}
+                figures += [{**place, "proxy": name, **one} for name, one in found.items()]
             progress(f"round {at + 1} of {given.rounds}: {case}")
     return figures
 

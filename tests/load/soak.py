@@ -176,7 +176,8 @@ class Readings:
         last = self.rows[-SHOWN_EVERY:]
         row = {name: statistics.median(one[name] for one in last) for name in last[-1]}
         shown = ", ".join(f"{row[name]:.0f} {name}" for name in ("files", "threads", "tasks") if name in row)
-        print(f"{last[-1]['at']:5.0f} s: RSS {row['rss'] / 1e6:.1f} MB, PSS {row['pss'] / 1e6:.1f} MB, {shown}", flush=True)
+        memory = f"RSS {row['rss'] / 1e6:.1f} MB, PSS {row['pss'] / 1e6:.1f} MB"
+        print(f"{last[-1]['at']:5.0f} s: {memory}, {shown}", flush=True)
 
     def growth(self, name, after):
         """`(mean, growth along the line)` of the readings after the warm-up."""
@@ -293,7 +294,8 @@ async def main(args, scratch, findings):
         for task in done:
             task.result()
         print(f"ended: {load.ended}")
-        findings.note(not late and not load.failed, f"failed or cut: {len(load.failed)} {load.failed[:5]}; {len(late)} late")
+        said = f"failed or cut: {len(load.failed)} {load.failed[:5]}; {len(late)} late"
+        findings.note(not late and not load.failed, said)
         judge(readings, args, findings)
         held = re.compile(r'(?m)^vanne_generations_alive\{held_by="(?:requests|tunnels)"\} (.+)$')
         end, old = time.monotonic() + 20, None
@@ -313,6 +315,7 @@ if __name__ == "__main__":
     given = parser.parse_args()
     if given.warm_up is None:
         given.warm_up = min(WARM_UP_SECONDS_MAX, max(WARM_UP_SECONDS_MIN, given.seconds / 5))
-    if given.warm_up + 2 * SHOWN_EVERY > given.seconds:
-        sys.exit(f"soak: --seconds must be at least {given.warm_up + 2 * SHOWN_EVERY:.0f}, for a warm-up of {given.warm_up:.0f}")
+    least = given.warm_up + 2 * SHOWN_EVERY
+    if least > given.seconds:
+        sys.exit(f"soak: --seconds must be at least {least:.0f}, for a warm-up of {given.warm_up:.0f}")
     stage.play(main, given)
