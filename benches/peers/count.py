@@ -26,7 +26,7 @@ def table(found):
     """The rows as a Markdown table."""
     lines = ["| case | proxy | instructions/req | allocations/req |", "|---|---|---|---|"]
     for row in found:
-        figures = f"{row['instructions']:,.0f} | {row['allocations']:.2f}"
+        figures = f"{row['instructions']:,.0f} | {max(0, row['allocations']):.2f}"
         lines.append(f"| {row['case']} | {row['proxy']} | {figures} |")
     lines.append("\nUser space only. A proxy takes memory from pools of its own, too, which are no allocations here.")
     return "\n".join(lines)

@@ -13,6 +13,7 @@ files, threads and tasks stayed as many. The warm-up is at least as long as idle
 """
 
 import asyncio
+import contextlib
 import json
 import pathlib
 import re
@@ -122,9 +123,7 @@ class Ports:
     """Where everything listens."""
 
     def __init__(self):
-        self.http, self.https, self.extra, self.probe, *rest = stage.lasting_ports(9)
-        self.dying, *_ = rest
-        (self.base,) = stage.free_ports(1)
+        self.http, self.https, self.extra, self.probe, self.dying, *self.backends = stage.lasting_ports(8)
 
     def config(self, number, pem):
         """The config of reload `number`."""
@@ -132,7 +131,7 @@ class Ports:
         text += LISTENERS.format(limit=20000 + number, https=self.https, pem=pem)
         if number % 2:
             text += EXTRA.format(extra=self.extra)
-        backends = [f'"127.0.0.1:{self.base + at}"' for at in range(3)]
+        backends = [f'"127.0.0.1:{port}"' for port in self.backends]
         spare = f", {backends[number % 3]}" if number % 5 == 0 else ""
         del backends[number % 4 : number % 4 + 1]
         return text + ROUTES.format(
@@ -212,9 +211,14 @@ async def steadily(load, client, ports, what, way, target, *words):
             load.ended[what] = load.ended.get(what, 0) + json.loads(out)["requests"]
 
 
-async def die_and_come_back(load, args, scratch, port):
+def backend_command(args, port):
+    """The command line of one demo backend."""
+    return [args.vanne, "demo", "--backends-only", "--count", "1", "--base-port", str(port)]
+
+
+async def die_and_come_back(load, args, port):
     """The backend that dies: killed and started again every few seconds."""
-    command = [args.vanne, "demo", "--backends-only", "--count", "1", "--base-port", str(port)]
+    command = backend_command(args, port)
     while not load.stop.is_set():
         child = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
@@ -271,15 +275,15 @@ async def main(args, scratch, findings):
         raise stage.StageError("the client was not compiled: `make verify` installs what it needs")
     ports = Ports()
     _, pem, _ = stage.certificate(scratch)
-    demo = [args.vanne, "demo", "--backends-only", "--count", "3", "--base-port", str(ports.base)]
     listening = [ports.http, ports.https, ports.probe]
-    with (
-        stage.running(demo, scratch / "demo.log", [ports.base]),
-        stage.vanne(args.vanne, ports.config(0, pem), scratch, listening) as child,
-    ):
+    with contextlib.ExitStack() as stack:
+        for port in ports.backends:
+            demo = backend_command(args, port)
+            stack.enter_context(stage.running(demo, scratch / f"demo-{port}.log", [port]))
+        child = stack.enter_context(stage.vanne(args.vanne, ports.config(0, pem), scratch, listening))
         load = SoakLoad(ports.http, ports.probe)
         work = [steadily(load, client, ports, *row) for row in STEADY]
-        work += [reloads(load, args, scratch, ports, pem), die_and_come_back(load, args, scratch, ports.dying)]
+        work += [reloads(load, args, scratch, ports, pem), die_and_come_back(load, args, ports.dying)]
         for kind, name, times, seconds in OTHERS:
             # Spread, so that they do not all begin and end together.
             spread = [seconds * (0.5 + at / times) for at in range(times)]
