@@ -9,7 +9,8 @@ be without an answer.
 
 Memory, open files, threads and, if there is `vanne_tasks`, tasks are read every second, and shown every ten. A line is
 laid through the readings after the warm-up (least squares): met if memory (RSS) grew by at most 1 MB along it, and if
-files, threads and tasks stayed as many. The warm-up is at least as long as idle connections to backends are kept.
+files, threads and tasks stayed as many. The warm-up is at least as long as idle connections to backends are kept. A run
+with less than two minutes after it says nothing about growth, only about requests.
 """
 
 import asyncio
@@ -18,7 +19,6 @@ import json
 import pathlib
 import re
 import statistics
-import sys
 import time
 
 import stage
@@ -31,7 +31,9 @@ SHOWN_EVERY = 10
 WARM_UP_SECONDS_MIN, WARM_UP_SECONDS_MAX = 75, 300
 CLIENT_SECONDS = 15
 # Of a line through the counts: the share, and the number, that is noise of connections that come and go.
-COUNT_GROWTH_SHARE, COUNT_GROWTH = 0.05, 8
+COUNT_GROWTH_SHARE, COUNT_GROWTH = 0.1, 8
+# After the warm-up; a line through less is noise.
+JUDGED_SECONDS_MIN = 120
 
 # What the client does all the time: (what, way, target, key=value...).
 STEADY = [
@@ -254,6 +256,9 @@ async def reloads(load, args, scratch, ports, pem):
 
 def judge(readings, args, findings):
     """Says of each figure whether it stayed."""
+    if args.seconds - args.warm_up < JUDGED_SECONDS_MIN:
+        print(f"      growth is not judged: {args.seconds - args.warm_up:.0f} s after the warm-up are too few")
+        return
     mean, grown = readings.growth("rss", args.warm_up)
     findings.note(grown <= args.grow_max_bytes, f"RSS: {mean / 1e6:.1f} MB, {grown / 1e6:+.2f} MB along the line")
     mean, grown = readings.growth("pss", args.warm_up)
@@ -319,7 +324,4 @@ if __name__ == "__main__":
     given = parser.parse_args()
     if given.warm_up is None:
         given.warm_up = min(WARM_UP_SECONDS_MAX, max(WARM_UP_SECONDS_MIN, given.seconds / 5))
-    least = given.warm_up + 2 * SHOWN_EVERY
-    if least > given.seconds:
-        sys.exit(f"soak: --seconds must be at least {least:.0f}, for a warm-up of {given.warm_up:.0f}")
     stage.play(main, given)
