@@ -256,8 +256,9 @@ async def reloads(load, args, scratch, ports, pem):
 
 def judge(readings, args, findings):
     """Says of each figure whether it stayed."""
-    if args.seconds - args.warm_up < JUDGED_SECONDS_MIN:
-        print(f"      growth is not judged: {args.seconds - args.warm_up:.0f} s after the warm-up are too few")
+    judged = max(0, args.seconds - args.warm_up)
+    if judged < JUDGED_SECONDS_MIN:
+        print(f"      growth is not judged: {judged:.0f} s after the warm-up are too few")
         return
     mean, grown = readings.growth("rss", args.warm_up)
     findings.note(grown <= args.grow_max_bytes, f"RSS: {mean / 1e6:.1f} MB, {grown / 1e6:+.2f} MB along the line")
