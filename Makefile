@@ -1,11 +1,13 @@
 # Vanne's commands. Each sets up what it needs; the logic is in scripts/.
-.PHONY: help demo test check bench conformance verify dev-certs
+.PHONY: help demo test check bench bench-gate microbench conformance verify dev-certs
 
 help:
 	@echo "make demo    build, start three demo backends and the proxy, print the lines to try"
 	@echo "make test    every test"
 	@echo "make check   the gate: form, spelling, lints, docs, dependencies, generated files"
-	@echo "make bench   CPU per request beside HAProxy (ARGS=--instructions counts instructions, --handshakes: TLS)"
+	@echo "make bench   beside HAProxy, nginx and Envoy: CPU, latency, memory (ARGS=--quick: 3 minutes)"
+	@echo "make bench-gate   instructions and allocations per request, as CI checks them (ARGS=--bless accepts them)"
+	@echo "make microbench   time of a pick, a route, edits of a head, a config (ARGS: one of pick route edits compile)"
 	@echo "make conformance  foreign tools judge HTTP/2, gRPC and TLS (ARGS: some of h2spec grpc_interop h2_fairness tls_scan)"
 	@echo "make dev-certs  certificates for trying TLS out on this machine"
 	@echo "make verify  the long things: simulation, fuzz, soak, conformance"
@@ -21,6 +23,12 @@ check:
 
 bench:
 	@bash scripts/bench.sh $(ARGS)
+
+bench-gate:
+	@bash scripts/bench_gate.sh $(ARGS)
+
+microbench:
+	@bash scripts/microbench.sh $(ARGS)
 
 conformance:
 	@bash scripts/conformance.sh $(ARGS)

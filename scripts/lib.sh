@@ -71,6 +71,12 @@ need_c_headers() {
     install_packages libc6-dev
 }
 
+# The client of the measurements speaks TLS by OpenSSL.
+need_openssl_headers() {
+  printf '#include <openssl/ssl.h>\nint main(void) { return 0; }\n' | cc -x c -o /dev/null - 2>/dev/null ||
+    install_packages libssl-dev
+}
+
 # All that `cargo build` needs.
 set_up_build() {
   ask_for_compilers

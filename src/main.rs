@@ -3,7 +3,6 @@
 
 use std::process::ExitCode;
 
-#[cfg(not(feature = "system-allocator"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

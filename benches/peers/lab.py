@@ -1,6 +1,6 @@
-"""What a measurement needs: origins, pinned processes, the load generator, the CPU time of a process.
+"""What a measurement needs: origins, pinned processes, the CPU time and the memory of a process.
 
-Python 3 and its standard library only. Nothing here knows the proxies (proxies.py) or what is measured (run.py).
+Python 3 and its standard library only. Nothing here knows the proxies (proxies/) or what is measured (run.py).
 """
 
 import contextlib
@@ -42,21 +42,27 @@ def need(command):
 
 
 def first_line(*command):
-    """First line that a command prints: its version."""
+    """First line with something in it that a command prints: its version."""
     run = subprocess.run(command, capture_output=True, text=True, check=False)
-    lines = (run.stdout + run.stderr).splitlines()
+    lines = (run.stdout + run.stderr).strip().splitlines()
     return lines[0].strip() if lines else "unknown"
 
 
 class Process:
-    """A child process, pinned to one core. As a context manager it is stopped at the end."""
+    """A child process, pinned to one core. As a context manager it is stopped at the end.
 
-    def __init__(self, command, core, log):
+    What it prints goes to `log`; what it prints on standard output to `output`, if that is given, which is appended to.
+    """
+
+    def __init__(self, command, core, log, output=None):
         self.log_path = pathlib.Path(log)
-        with open(self.log_path, "wb") as output:
+        with open(self.log_path, "wb") as errors, open(output or os.devnull, "ab") as printed:
             # taskset replaces itself with the command: the pid is the command's own.
             self.child = subprocess.Popen(
-                [need("taskset"), "-c", str(core), *command], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                [need("taskset"), "-c", str(core), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=printed if output else errors,
+                stderr=errors,
             )
 
     def __enter__(self):
@@ -80,14 +86,10 @@ class Process:
         fields = stat.rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
-    def rss_bytes(self):
-        """Resident memory now."""
-        pages = pathlib.Path(f"/proc/{self.pid}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
-
-    def open_files(self):
-        """Number of open descriptors."""
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+    def pss_kib(self):
+        """Memory now, shared pages in proportion."""
+        text = pathlib.Path(f"/proc/{self.pid}/smaps_rollup").read_text()
+        return int(re.search(r"(?m)^Pss: *(\d+) kB", text)[1])
 
     def wait_for_port(self, port):
         """Until the port accepts; an error with the process's output when it ends or stays silent."""
@@ -119,11 +121,17 @@ def folder():
         yield pathlib.Path(path)
 
 
+def compile_c(binary, sources, *libraries):
+    """Compiles files of this folder."""
+    paths = [str(HERE / source) for source in sources]
+    subprocess.run([need("cc"), "-O2", "-o", str(binary), *paths, *libraries], check=True)
+
+
 @contextlib.contextmanager
 def origins(scratch, core, count=2):
     """Compiles and starts the origin; yields its ports."""
     binary = scratch / "origin"
-    subprocess.run([need("cc"), "-O2", "-o", str(binary), str(HERE / "origin.c")], check=True)
+    compile_c(binary, ["origin.c"])
     ports = free_ports(count)
     with Process([str(binary), *map(str, ports)], core, scratch / "origin.log") as process:
         for port in ports:
@@ -177,61 +185,3 @@ def certificate(scratch):
     )
     pem.write_text(cert.read_text() + key.read_text())
     return pem
-
-
-class Load:
-    """What wrk saw."""
-
-    def __init__(self, output):
-        found = re.search(r"(\d+) requests in ([\d.]+)(ms|s|m)\b", output)
-        if found is None:
-            raise LabError(f"cannot read the output of wrk:\n{output}")
-        self.requests = int(found[1])
-        self.seconds = float(found[2]) * {"ms": 0.001, "s": 1, "m": 60}[found[3]]
-        errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
-        refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
-        self.errors = sum(map(int, errors.groups())) if errors else 0
-        self.errors += int(refused[1]) if refused else 0
-
-
-def load(port, target, core, seconds, connections=64, keep_alive=True):
-    """Runs wrk with one thread for whole seconds."""
-    header = [] if keep_alive else ["-H", "Connection: close"]
-    command = [need("taskset"), "-c", str(core), need("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", *header]
-    run = subprocess.run(
-        [*command, f"http://127.0.0.1:{port}{target}"], capture_output=True, text=True, check=False
-    )
-    if run.returncode != 0:
-        raise LabError(f"wrk failed:\n{run.stdout}{run.stderr}")
-    return Load(run.stdout)
-
-
-class StreamLoad:
-    """What h2load saw."""
-
-    def __init__(self, output):
-        ended = re.search(r"(?m)^requests: .*?(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", output)
-        took = re.search(r"(?m)^finished in ([\d.]+)(ms|us|s|m)\b", output)
-        if ended is None or took is None:
-            raise LabError(f"cannot read the output of h2load:\n{output}")
-        self.requests = int(ended[1])
-        # The end of the run cuts some off, which counts as failed: the status is what tells.
-        refused = re.search(r"(?m)^status codes: \d+ 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", output)
-        self.errors = int(ended[3]) + int(ended[4]) + (sum(map(int, refused.groups())) if refused else 1)
-        self.seconds = float(took[1]) * {"us": 1e-6, "ms": 0.001, "s": 1, "m": 60}[took[2]]
-        spoken = re.search(r"(?m)^Application protocol: (\S+)", output)
-        self.protocol = spoken[1] if spoken else "unknown"
-
-
-def stream_load(url, core, seconds, connections, streams, protocol):
-    """Runs h2load with one thread for whole seconds: `streams` requests at once on each connection, by `protocol`."""
-    command = [need("taskset"), "-c", str(core), need("h2load"), "-t1", f"-c{connections}", f"-m{streams}"]
-    command += [f"-D{seconds}", *(["--h1"] if protocol == "http/1.1" else []), url]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    if run.returncode != 0:
-        raise LabError(f"h2load failed:\n{run.stdout}{run.stderr}")
-    seen = StreamLoad(run.stdout)
-    # In plain text h2load calls HTTP/2 `h2c`.
-    if seen.protocol not in (protocol, f"{protocol}c"):
-        raise LabError(f"h2load spoke {seen.protocol} with {url}, {protocol} was meant")
-    return seen

@@ -1,65 +1,84 @@
 #!/usr/bin/env python3
-"""CPU per request of Vanne beside HAProxy, on this machine, in one run.
+"""Vanne beside HAProxy, nginx and Envoy, on this machine, in one run: `make bench`.
 
 The proxy has one core and one thread; the load generator and two origins have another core. Each round runs every
-case with every proxy, in an order that rotates; the figure is the CPU time of the proxy's process per request, and
-its ratio to HAProxy's of the same round. Ratios hold on a noisy machine where absolute times do not.
-Cases by TLS or HTTP/2 run when asked for, all with as many requests at once: eight streams on an eighth of the
-connections where it is HTTP/2. `--cases h1-tls-1k,h2-tls-1k,h2c-1k --proxies haproxy,nginx,vanne`
-`haproxy` only adds X-Forwarded-For; `haproxy-even` does all the header work that Vanne does.
+case with every proxy in turn, without and with access logs, in an order that rotates:
 
-`--instructions` counts instead (count.py): user-space instructions and allocations per request.
+    as much as it can       CPU time of the proxy's whole process per request, requests a second (wrk, h2load)
+    at a fixed rate         p50 and p99, counted from when a request was due (client.c); the rate is half of what the
+                            slowest of them could do in the first round, the same for all
+    idle connections        PSS of a fresh process for each
+
+Every figure is compared with HAProxy's of the same round: ratios hold on a noisy machine where absolute times do not.
+What other processes took meanwhile is noted with each figure. A whole run writes RESULTS.md; one of chosen cases,
+proxies, logs or rounds only prints.
+
+    make bench                                                          everything, about 40 minutes with the build
+    make bench ARGS=--quick                                             about 3 minutes: one short round
+    make bench ARGS="--cases h1-1k,h2-tls-1k --proxies haproxy,vanne"   some of it
+    make bench ARGS=--instructions                                      count instructions and allocations instead
 """
 
 import argparse
+import contextlib
 import json
 import os
+import pathlib
 import platform
-import statistics
+import re
 import sys
+import tempfile
 
 import count
-from lab import LabError, Process, fetch, first_line, folder, load, need, origins, stream_load
+import load
+import memory
+import report
+from cases import CASES
+from lab import HERE, LabError, Process, fetch, first_line, folder, need, origins
 from proxies import PROXIES
+from proxies.setting import Ask
+from quiet import Watch
 
-# name: (target, bytes of its body, keep-alive). HTTP/1 in plain text, by wrk.
-PLAIN_CASES = {
-    "keep-alive-1k": ("/1k", 1024, True),
-    "keep-alive-64k": ("/64k", 65536, True),
-    "new-connection-1k": ("/1k", 1024, False),
-}
-# name: (target, bytes of its body, protocol, by TLS, connections for one of --connections, streams on each), by h2load.
-STREAM_CASES = {
-    "h1-tls-1k": ("/1k", 1024, "http/1.1", True, 1, 1),
-    "h1-tls-64k": ("/64k", 65536, "http/1.1", True, 1, 1),
-    "h2-tls-1k": ("/1k", 1024, "h2", True, 1 / 8, 8),
-    "h2-tls-64k": ("/64k", 65536, "h2", True, 1 / 8, 8),
-    "h2c-1k": ("/1k", 1024, "h2", False, 1 / 8, 8),
-}
-CASES = PLAIN_CASES | STREAM_CASES
-REFERENCE = "haproxy"
-TIMED = "haproxy,haproxy-even,vanne"
-COUNTED = "haproxy,vanne,vanne-system-allocator"
+WHOLE = {"proxies": "haproxy,haproxy-even,nginx,envoy,vanne", "logs": "off,on", "rounds": 3, "seconds": 3}
+WHOLE |= {"cases": ",".join(name for name in CASES if name != "h1-tls-64k"), "idle_connections": 2000}
+QUICK = WHOLE | {"proxies": "haproxy,nginx,envoy,vanne", "rounds": 1, "seconds": 1}
+# With --instructions; what is not there is as in WHOLE.
+COUNTED = WHOLE | {"proxies": "haproxy,nginx,vanne", "cases": "h1-1k,h1-tls-1k,h2-tls-1k"}
+BODIES = {"/1k": 1024, "/64k": 65536}
+RATE_SHARE = 0.5
 
 
 def arguments():
     """What the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vanne", default="target/release/vanne", help="the release binary")
-    parser.add_argument("--vanne-system-allocator", help="a build whose allocations valgrind can count")
+    parser.add_argument("--quick", action="store_true", help="one short round")
     parser.add_argument("--proxies", help=f"some of: {', '.join(PROXIES)}")
-    parser.add_argument("--cases", default=",".join(PLAIN_CASES), help=f"some of: {', '.join(CASES)}; else %(default)s")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=3, help="of load for each case, proxy and round")
-    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--cases", help=f"some of: {', '.join(CASES)}")
+    parser.add_argument("--logs", help="off, on or off,on")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=int, help="of load for each figure")
+    parser.add_argument("--idle-connections", type=int, help="0: memory is not measured")
     parser.add_argument("--proxy-core", type=int, default=0)
     parser.add_argument("--load-core", type=int, default=1)
     parser.add_argument("--json", default="bench-peers.json", help="where the raw figures go")
+    parser.add_argument("--out", help="where the report goes; RESULTS.md if all is measured, else nowhere")
     parser.add_argument("--instructions", action="store_true", help="count instructions and allocations instead")
     parser.add_argument("--requests", type=int, default=2000, help="requests counted with --instructions")
     given = parser.parse_args()
-    given.proxies = chosen(given.proxies or (COUNTED if given.instructions else TIMED), PROXIES)
+    is_whole = not (given.quick or given.instructions)
+    for name, value in (COUNTED if given.instructions else QUICK if given.quick else WHOLE).items():
+        if getattr(given, name) is None:
+            setattr(given, name, value)
+        elif getattr(given, name) != value:
+            is_whole = False
+    given.out = given.out or (str(HERE / "RESULTS.md") if is_whole else None)
+    given.paced_seconds = given.seconds
+    given.proxies = chosen(given.proxies, PROXIES)
     given.cases = chosen(given.cases, CASES)
+    given.logs = chosen(given.logs, ("off", "on"))
+    if {given.proxy_core, given.load_core} - os.sched_getaffinity(0):
+        raise LabError("two cores are needed: one for the proxy, one for the load and the origins")
     return given
 
 
@@ -72,58 +91,101 @@ def chosen(text, known):
     return names
 
 
-def settings_of(given, origin_ports, scratch):
-    """The chosen proxies, configured."""
-    binaries = {"vanne": given.vanne, "vanne-system-allocator": given.vanne_system_allocator}
-    return [PROXIES[name](origin_ports, scratch, binaries) for name in given.proxies]
+def facts(settings, given):
+    """Machine, versions, and how it was measured."""
+    model = re.search(r"(?m)^model name\s*: (.+)$", pathlib.Path("/proc/cpuinfo").read_text())
+    cpu = f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores"
+    found = {"machine": cpu, "kernel": f"{platform.system()} {platform.release()}"}
+    found["wrk"] = first_line(need("wrk"), "-v").split(" Copyright")[0]
+    found["h2load"] = first_line(need("h2load"), "--version")
+    found["OpenSSL of nginx, HAProxy and the client"] = first_line(need("openssl"), "version")
+    found["compiler of origin and client"] = first_line(need("cc"), "--version")
+    found.update({setting.name: setting.version for setting in settings})
+    found["rounds"] = f"{given.rounds}, {given.seconds} s for each figure"
+    for name, value in found.items():
+        print(f"{name}: {value}", flush=True)
+    return found
 
 
-def describe(settings, given):
-    """Versions and settings, as a reader needs them to repeat the run."""
-    facts = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "kernel": platform.release()}
-    facts["wrk"] = first_line(need("wrk"), "-v")
-    if any(case in STREAM_CASES for case in given.cases):
-        facts["h2load"] = first_line(need("h2load"), "--version")
-    facts["origin"] = first_line(need("cc"), "--version")
-    facts.update({setting.name: setting.version for setting in settings})
-    for name, value in facts.items():
-        print(f"{name}: {value}")
-    for setting in settings:
-        print(f"\n--- settings of {setting.name}\n{setting.config.rstrip()}")
-    print(flush=True)
-    return facts
+class Bench:
+    """All proxies, running; only one is under load at a time."""
 
+    def __init__(self, given, scratch, logs, client, origin_ports, running):
+        self.given, self.client, self.scratch, self.origin_ports = given, client, scratch, origin_ports
+        self.settings, self.processes, self.rates = {}, {}, {}
+        self.lines, self.requests = {}, {}
+        for name in given.proxies:
+            for log in given.logs:
+                path = logs / f"{name}.log" if log == "on" else None
+                setting = PROXIES[name](Ask(origin_ports, scratch, given.vanne, path))
+                self.settings[name, log] = setting
+                output = path if setting.is_log_printed else None
+                process = Process(setting.command, given.proxy_core, scratch / f"{name}-{log}.err", output)
+                self.processes[name, log] = running.enter_context(process)
+                self.start(name, log)
 
-def measure(process, setting, case, given):
-    """One figure: CPU seconds and requests of one case."""
-    target, length = CASES[case][:2]
-    if len(fetch(setting.port, target)) != length:
-        raise LabError(f"{setting.name} changed the body of {target}")
-    before = process.cpu_seconds()
-    seen = loaded(setting, case, given)
-    cpu = process.cpu_seconds() - before
-    if seen.errors or not seen.requests:
-        raise LabError(f"{setting.name}, {case}: {seen.errors} errors in {seen.requests} requests")
-    return {
-        "proxy": setting.name,
-        "case": case,
-        "requests": seen.requests,
-        "cpu_seconds": round(cpu, 3),
-        "us_per_request": cpu / seen.requests * 1e6,
-        "requests_per_second": seen.requests / seen.seconds,
-        "busy": cpu / seen.seconds,
-    }
+    def start(self, name, log):
+        """Waits until it listens everywhere, and asks it for what it will be asked for."""
+        setting = self.settings[name, log]
+        for port in (setting.port, setting.tls_port, setting.h2c_port):
+            self.processes[name, log].wait_for_port(port)
+        for target, length in BODIES.items():
+            if len(fetch(setting.port, target)) != length:
+                raise LabError(f"{name} changed the body of {target}")
+        warm = [self.client, "h1", str(setting.port), "/1k", "connections=64", "seconds=0.3"]
+        asked = json.loads(load.run(self.given.load_core, warm))["requests"]
+        self.trim(name, log, asked + len(BODIES))
 
+    def watched(self, name, log, measure):
+        """What `measure` returns, the proxy's CPU seconds meanwhile, and what others took, of a core."""
+        process = self.processes[name, log]
+        watch, before = Watch((self.given.proxy_core, self.given.load_core)), process.cpu_seconds()
+        found = measure(self.settings[name, log])
+        return found, process.cpu_seconds() - before, watch.share()
 
-def loaded(setting, case, given):
-    """The case's load, once."""
-    if case in PLAIN_CASES:
-        target, _, keep_alive = PLAIN_CASES[case]
-        return load(setting.port, target, given.load_core, given.seconds, given.connections, keep_alive)
-    target, _, protocol, is_tls, share, streams = STREAM_CASES[case]
-    origin = f"https://127.0.0.1:{setting.tls_port}" if is_tls else f"http://127.0.0.1:{setting.h2c_port}"
-    connections = max(1, round(given.connections * share))
-    return stream_load(origin + target, given.load_core, given.seconds, connections, streams, protocol)
+    def figures(self, case, log, order):
+        """A figure for each proxy: first as much as it can, then all at the same rate."""
+        found = {}
+        for name in order:
+            (requests, seconds), cpu, others = self.watched(
+                name, log, lambda setting: load.closed(case, setting, self.given, self.client)
+            )
+            found[name] = {"us_per_request": cpu / requests * 1e6, "requests_per_second": requests / seconds}
+            found[name] |= {"busy": cpu / seconds, "others": others}
+            self.trim(name, log, requests)
+        rate = self.rates.setdefault((case.name, log), self.rate(found))
+        for name in order:
+            seen, _, others = self.watched(
+                name, log, lambda setting: load.paced(case, setting, self.given, self.client, rate)
+            )
+            found[name] |= {key: seen[key] for key in ("p50_us", "p99_us", "late_p50_us", "late_p99_us")}
+            found[name] |= {"rate": rate, "others_paced": others}
+            self.trim(name, log, seen["requests"])
+        return found
+
+    @staticmethod
+    def rate(found):
+        """Half of what the slowest can do, in two digits."""
+        slowest = min(one["requests_per_second"] for one in found.values())
+        return float(f"{slowest * RATE_SHARE:.2g}")
+
+    def trim(self, name, log, requests=0):
+        """Counts the lines of the log and empties it: all proxies append, and go on at the front."""
+        path = self.settings[name, log].log
+        if path is None:
+            return
+        with open(path, "rb+") as file:
+            blocks = iter(lambda: file.read(1 << 20), b"")
+            self.lines[name] = self.lines.get(name, 0) + sum(block.count(b"\n") for block in blocks)
+            file.truncate(0)
+        self.requests[name] = self.requests.get(name, 0) + requests
+
+    def line_shares(self):
+        """Lines of the log for each request, once all is written."""
+        for (name, log), process in self.processes.items():
+            process.stop()
+            self.trim(name, log)
+        return {name: self.lines[name] / count for name, count in self.requests.items() if count}
 
 
 def rotated(items, by):
@@ -132,76 +194,75 @@ def rotated(items, by):
     return items[by:] + items[:by]
 
 
-def rounds(settings, given, scratch):
-    """All figures. Every proxy runs during the whole measurement; only one is under load at a time."""
+def progress(text):
+    """One line of what has been done."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def traffic(bench, given):
+    """All figures of the cases."""
     figures = []
-    processes = {}
-    try:
-        for setting in settings:
-            process = Process(setting.command, given.proxy_core, scratch / f"{setting.name}.log")
-            processes[setting.name] = process
-            process.wait_for_port(setting.port)
-            load(setting.port, "/1k", given.load_core, 1, given.connections)  # warm, not counted
-        for at in range(given.rounds):
-            for case in rotated(given.cases, at):
-                for setting in rotated(settings, at):
-                    figure = measure(processes[setting.name], setting, case, given)
-                    figures.append({"round": at, **figure})
-            print(f"round {at + 1} of {given.rounds} done", file=sys.stderr, flush=True)
-    finally:
-        for process in processes.values():
-            process.stop()
+    for at in range(given.rounds):
+        for case in rotated(given.cases, at):
+            for log in given.logs:
+                found = bench.figures(CASES[case], log, rotated(given.proxies, at))
+                place = {"round": at, "case": case, "logs": log}
+                figures += [{**place, "proxy": name, **one} for name, one in found.items()]
+            progress(f"round {at + 1} of {given.rounds}: {case}")
     return figures
 
 
-def summary(figures, given):
-    """A row for each case and proxy: medians over the rounds."""
-    found = {(one["round"], one["case"], one["proxy"]): one for one in figures}
-    rows = []
-    for case in given.cases:
-        for proxy in given.proxies:
-            of_rounds = [found[at, case, proxy] for at in range(given.rounds)]
-            row = {"case": case, "proxy": proxy}
-            for key in ("us_per_request", "requests_per_second", "busy"):
-                row[key] = statistics.median(one[key] for one in of_rounds)
-            if REFERENCE in given.proxies:
-                base = [found[at, case, REFERENCE]["us_per_request"] for at in range(given.rounds)]
-                ratios = [one["us_per_request"] / other for one, other in zip(of_rounds, base)]
-                row.update(ratio=statistics.median(ratios), ratio_min=min(ratios), ratio_max=max(ratios))
-            rows.append(row)
-    return rows
+def idle(bench, given):
+    """KiB for each idle connection."""
+    figures = []
+    for at in range(given.rounds if given.idle_connections else 0):
+        for kind, way in memory.WAYS.items():
+            for name in rotated(given.proxies, at):
+                setting = PROXIES[name](Ask(bench.origin_ports, bench.scratch, given.vanne))
+                kib = memory.per_connection(setting, way, given, bench.client, bench.scratch)
+                figures.append({"round": at, "case": kind, "logs": "off", "proxy": name, "kib": kib})
+            progress(f"round {at + 1} of {given.rounds}: {kind}")
+    return figures
 
 
-def table(rows):
-    """The summary as a Markdown table."""
-    lines = [
-        f"| case | proxy | CPU µs/req | × {REFERENCE} | min–max of rounds | req/s | core busy |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        ratio = f"{row['ratio']:.2f} | {row['ratio_min']:.2f}–{row['ratio_max']:.2f}" if "ratio" in row else "– | –"
-        figures = f"{row['requests_per_second']:,.0f} | {row['busy']:.0%}"
-        lines.append(f"| {row['case']} | {row['proxy']} | {row['us_per_request']:.1f} | {ratio} | {figures} |")
-    return "\n".join(lines)
+def measured(given):
+    """Everything, as it goes into the JSON."""
+    shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(folder())
+        logs = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vanne-bench-", dir=shared)))
+        ports = stack.enter_context(origins(scratch, given.load_core))
+        client = load.compile_client(scratch)
+        bench = Bench(given, scratch, logs, client, ports, stack)
+        told = facts([bench.settings[name, given.logs[0]] for name in given.proxies], given)
+        told["access logs"] = "written to memory (tmpfs)" if shared else "written to disk"
+        watch = Watch((given.proxy_core, given.load_core))
+        figures = traffic(bench, given)
+        shares = bench.line_shares()
+        return {
+            "facts": told,
+            "figures": figures,
+            "memory": idle(bench, given),
+            "idle_connections": given.idle_connections,
+            "line_shares": shares,
+            "others": watch.share(),
+        }
 
 
 def main():
-    """Measures, prints, writes the JSON."""
+    """Measures, prints, writes."""
     given = arguments()
-    with folder() as scratch, origins(scratch, given.load_core) as origin_ports:
-        settings = settings_of(given, origin_ports, scratch)
-        facts = describe(settings, given)
-        if given.instructions:
-            rows = count.rows(settings, given, scratch)
-            print(count.table(rows))
-            result = {"facts": facts, "counts": rows}
-        else:
-            figures = rounds(settings, given, scratch)
-            rows = summary(figures, given)
-            print(table(rows))
-            result = {"facts": facts, "summary": rows, "figures": figures}
-    with open(given.json, "w", encoding="utf-8") as output:
-        json.dump(result, output, indent=1)
+    if given.instructions:
+        result = count.compared(given)
+        text = count.table(result)
+    else:
+        result = measured(given)
+        text = report.markdown(result)
+    pathlib.Path(given.json).write_text(json.dumps(result, indent=1), encoding="utf-8")
+    print(text)
+    if given.out:
+        pathlib.Path(given.out).write_text(text, encoding="utf-8")
+        progress(f"written: {given.out}")
 
 
 if __name__ == "__main__":

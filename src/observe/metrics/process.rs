@@ -24,13 +24,9 @@ const KINDS: [(&str, Ask); 4] = [
 ];
 
 impl Metrics {
-    /// Shows the allocator's memory, as long as what is returned is held. Nothing, if Vanne was
-    /// built with the system's allocator, which tells nothing.
+    /// Shows the allocator's memory, as long as what is returned is held.
     #[must_use]
     pub fn watch_allocator(&self) -> Vec<Watched> {
-        if cfg!(feature = "system-allocator") {
-            return Vec::new();
-        }
         let watch = |(kind, ask): (&str, Ask)| {
             self.watch(&ALLOCATOR_BYTES, [kind], move || {
                 epoch::advance().ok()?;
