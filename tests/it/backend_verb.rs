@@ -3,7 +3,7 @@
 use crate::harness::client::ask;
 use crate::harness::origin::Origin;
 use crate::harness::vanne::{Vanne, binary, list};
-use crate::harness::{eventually_async, ms};
+use crate::harness::eventually_async;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::process::{Command, Output};
@@ -127,5 +127,4 @@ async fn clients_of_a_draining_backend_stay_or_move() {
         did(&vanne, &["maint", "app", &own]).await;
         assert_ne!(ask(vanne.http, &request).await.text(), first.text());
     }
-    tokio::time::sleep(ms(1)).await;
 }
