@@ -1,9 +1,9 @@
 //! `vanne backend`: what operators say of backends at run time.
 
 use crate::harness::client::ask;
+use crate::harness::eventually_async;
 use crate::harness::origin::Origin;
 use crate::harness::vanne::{Vanne, binary, list};
-use crate::harness::eventually_async;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::process::{Command, Output};
