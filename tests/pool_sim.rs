@@ -21,6 +21,9 @@
     reason = "what cannot be here must fail the test"
 )]
 
+#[path = "seeds/mod.rs"]
+mod seeds;
+
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -46,23 +49,9 @@ const STEPS: u32 = 3000;
 const ALGORITHMS: [&str; 5] =
     ["round-robin", "weighted", "least-connections", "ip-hash", "least-response-time"];
 
-/// A number from the environment, for replays and longer runs.
-fn setting(name: &str) -> Option<u64> {
-    use vanne::config::Environment;
-    vanne::config::ProcessEnvironment.variable(name)?.parse().ok()
-}
-
 #[test]
 fn invariants_hold_for_every_seed() {
-    let steps = setting("STEPS").map_or(STEPS, |steps| u32::try_from(steps).unwrap());
-    let seeds = match setting("SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..setting("SEEDS").unwrap_or(SEEDS),
-    };
-    for seed in seeds {
-        let run = std::panic::catch_unwind(|| World::new(seed).run(steps));
-        assert!(run.is_ok(), "seed {seed} fails: SEED={seed} cargo test --test pool_sim");
-    }
+    seeds::hold("pool_sim", SEEDS, STEPS, |seed, steps| World::new(seed).run(steps));
 }
 
 struct World {

@@ -23,6 +23,9 @@
     reason = "what cannot be here must fail the test"
 )]
 
+#[path = "seeds/mod.rs"]
+mod seeds;
+
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -49,23 +52,9 @@ const STEPS: u32 = 1000;
 const CONCURRENT_MAX: usize = 40;
 const TOTAL: Duration = Duration::from_secs(60);
 
-/// A number from the environment, for replays and longer runs.
-fn setting(name: &str) -> Option<u64> {
-    use vanne::config::Environment;
-    vanne::config::ProcessEnvironment.variable(name)?.parse().ok()
-}
-
 #[test]
 fn invariants_hold_for_every_seed() {
-    let steps = setting("STEPS").map_or(STEPS, |steps| u32::try_from(steps).unwrap());
-    let seeds = match setting("SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..setting("SEEDS").unwrap_or(SEEDS),
-    };
-    for seed in seeds {
-        let run = std::panic::catch_unwind(|| World::new(seed).run(steps));
-        assert!(run.is_ok(), "seed {seed} fails: replay with SEED={seed} cargo test --test sim");
-    }
+    seeds::hold("sim", SEEDS, STEPS, |seed, steps| World::new(seed).run(steps));
 }
 
 /// One request under way, and what an engine would remember of it.

@@ -1,9 +1,11 @@
 //! Asking a running proxy, by its admin socket or address.
 
 use crate::config::{self, Address, Environment, FilePath, ProcessEnvironment};
+use crate::types::units::Period;
 use anyhow::Context;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
@@ -45,6 +47,34 @@ pub(super) struct Output {
     /// Print JSON, for programs.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// What is said with a change.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct Said {
+    /// Why: for those who look at it later.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Who says so; by default the user of this process.
+    #[arg(long, value_name = "NAME")]
+    owner: Option<String>,
+}
+
+impl Said {
+    /// Adds it to `change`, with the time for which that holds.
+    pub(super) fn add_to(&self, change: &mut Value, time: Option<Period>) {
+        let owner = self.owner.clone().or_else(super::user);
+        let seconds = time.map(|time| time.as_duration().as_secs().max(1));
+        let said = [
+            ("for_seconds", seconds.map(Value::from)),
+            ("reason", self.reason.clone().map(Value::from)),
+            ("owner", owner.map(Value::from)),
+        ];
+        if let Some(fields) = change.as_object_mut() {
+            fields
+                .extend(said.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+        }
+    }
 }
 
 /// Why nothing came of it.

@@ -1,6 +1,6 @@
 //! `vanne backend`: looks at the backends of a running proxy, and takes them out and in.
 
-use super::ask::{self, Failure, Output, Where};
+use super::ask::{self, Failure, Output, Said, Where};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -59,12 +59,8 @@ struct Change {
     /// For how long, like 90s, 30m or 2h; without it: for good.
     #[arg(long = "for", value_name = "TIME")]
     time: Option<crate::types::units::Period>,
-    /// Why: for those who look at it later.
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Who says so; by default the user of this process.
-    #[arg(long, value_name = "NAME")]
-    owner: Option<String>,
+    #[command(flatten)]
+    said: Said,
     #[command(flatten)]
     at: Where,
     #[command(flatten)]
@@ -97,17 +93,7 @@ pub(crate) fn list(args: &List) -> ExitCode {
 }
 
 fn set(change: &Change, mut what: Value) -> Result<(), Failure> {
-    if let Some(fields) = what.as_object_mut() {
-        let texts = [
-            ("reason", change.reason.clone()),
-            ("owner", change.owner.clone().or_else(super::user)),
-        ];
-        for (key, value) in texts {
-            fields.extend(value.map(|value| (key.to_owned(), value.into())));
-        }
-        let seconds = change.time.map(|time| time.as_duration().as_secs().max(1));
-        fields.extend(seconds.map(|seconds| ("for_seconds".to_owned(), seconds.into())));
-    }
+    change.said.add_to(&mut what, change.time);
     let path = format!("/v1/pools/{}/backends/{}", change.pool, change.backend);
     let backend: Value = change.at.ask("PATCH", &path, &what.to_string())?.read()?;
     if change.output.json {

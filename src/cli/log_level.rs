@@ -1,6 +1,6 @@
 //! `vanne log-level`: looks at the level of a running proxy's log, and changes it for a while.
 
-use super::ask::{self, Answer, Failure, Output, Where};
+use super::ask::{self, Answer, Failure, Output, Said, Where};
 use super::table::period;
 use crate::config::LogLevel;
 use crate::types::units::Period;
@@ -21,12 +21,8 @@ pub(crate) struct Args {
     /// For how long, like 90s or 5m, a day at most; 10m if nothing is said.
     #[arg(long = "for", value_name = "TIME")]
     time: Option<Period>,
-    /// Why: for those who look at it later.
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Who says so; by default the user of this process.
-    #[arg(long, value_name = "NAME")]
-    owner: Option<String>,
+    #[command(flatten)]
+    said: Said,
     #[command(flatten)]
     at: Where,
     #[command(flatten)]
@@ -59,17 +55,7 @@ fn answer(args: &Args) -> Result<Answer, Failure> {
         Some(Wanted::Level(level)) => level,
     };
     let mut change = json!({ "level": level });
-    if let Some(fields) = change.as_object_mut() {
-        let owner = args.owner.clone().or_else(super::user);
-        let seconds = args.time.map(|time| time.as_duration().as_secs().max(1));
-        let said = [
-            ("for_seconds", seconds.map(Value::from)),
-            ("reason", args.reason.clone().map(Value::from)),
-            ("owner", owner.map(Value::from)),
-        ];
-        let said = said.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
-        fields.extend(said);
-    }
+    args.said.add_to(&mut change, args.time);
     args.at.ask("PATCH", "/v1/log", &change.to_string())
 }
 

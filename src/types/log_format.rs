@@ -2,6 +2,7 @@
 //!
 //! The syntax is that of every template in a config: see [`Template`](super::template::Template).
 
+use super::braces::{Part, parts};
 use super::log_field::LogField;
 use super::text::{TextValue, text_value};
 use std::fmt;
@@ -91,29 +92,11 @@ impl FromStr for LogFormat {
 }
 
 fn pieces(text: &str) -> Result<Vec<LogPiece>, InvalidLogFormat> {
-    let mut pieces = Vec::new();
-    let mut plain = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('{') {
-        plain.push_str(before);
-        rest = after;
-        if let Some(after) = rest.strip_prefix('{') {
-            plain.push('{');
-            rest = after;
-            continue;
-        }
-        let Some((name, after)) = rest.split_once('}').filter(|(name, _)| is_name(name)) else {
-            plain.push('{');
-            continue;
-        };
-        pieces.push(LogPiece::Text(std::mem::take(&mut plain).into()));
-        pieces.push(piece(name).ok_or_else(|| InvalidLogFormat::Field(name.to_owned()))?);
-        rest = after;
-    }
-    plain.push_str(rest);
-    pieces.push(LogPiece::Text(plain.into()));
-    pieces.retain(|piece| *piece != LogPiece::Text("".into()));
-    Ok(pieces)
+    let piece = |part| match part {
+        Part::Text(text) => Ok(LogPiece::Text(text)),
+        Part::Name(name) => piece(name).ok_or_else(|| InvalidLogFormat::Field(name.to_owned())),
+    };
+    parts(text, is_name).into_iter().map(piece).collect()
 }
 
 fn piece(name: &str) -> Option<LogPiece> {

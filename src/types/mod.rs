@@ -1,5 +1,6 @@
 //! Words: values that mean one thing everywhere. No I/O.
 
+mod braces;
 pub mod clock;
 pub mod hash;
 pub mod ids;

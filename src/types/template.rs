@@ -2,6 +2,7 @@
 //!
 //! To add a variable: a variant of [`Variable`], its name, and its value where it is filled in.
 
+use super::braces::{Part, parts};
 use super::text::{TextValue, text_value};
 use std::fmt;
 use std::str::FromStr;
@@ -66,32 +67,15 @@ impl FromStr for Template {
         if !text.bytes().all(|byte| byte == b'\t' || byte == b' ' || byte.is_ascii_graphic()) {
             return Err(InvalidTemplate::Value);
         }
-        let mut pieces = Vec::new();
-        let mut plain = String::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once('{') {
-            plain.push_str(before);
-            rest = after;
-            if let Some(after) = rest.strip_prefix('{') {
-                plain.push('{');
-                rest = after;
-                continue;
+        let piece = |part| match part {
+            Part::Text(text) => Ok(Piece::Text(text)),
+            Part::Name(name) => {
+                let known = Variable::ALL.iter().find(|(known, _)| *known == name);
+                let unknown = || InvalidTemplate::Variable(name.to_owned());
+                known.map(|(_, variable)| Piece::Variable(*variable)).ok_or_else(unknown)
             }
-            let Some((name, after)) = rest.split_once('}').filter(|(name, _)| is_name(name)) else {
-                plain.push('{');
-                continue;
-            };
-            let known = Variable::ALL.iter().find(|(known, _)| *known == name);
-            let Some((_, variable)) = known else {
-                return Err(InvalidTemplate::Variable(name.to_owned()));
-            };
-            pieces.push(Piece::Text(std::mem::take(&mut plain).into()));
-            pieces.push(Piece::Variable(*variable));
-            rest = after;
-        }
-        plain.push_str(rest);
-        pieces.push(Piece::Text(plain.into()));
-        pieces.retain(|piece| *piece != Piece::Text("".into()));
+        };
+        let pieces = parts(text, is_name).into_iter().map(piece).collect::<Result<_, _>>()?;
         Ok(Self { text: text.into(), pieces })
     }
 }

@@ -20,6 +20,8 @@ import sys
 import tempfile
 import time
 
+import stage
+import traffic
 from drain import Load, free_port
 
 CONFIG = """
@@ -121,23 +123,10 @@ class Process:
         return json.loads(out or "{}")
 
     def rss_mib(self):
-        with open(f"/proc/{self.child.pid}/status", encoding="utf-8") as file:
-            return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1)) / 1024
+        return stage.rss_mib(self.child)
 
     async def metric(self, pattern):
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.ports[1])
-        writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
-        text = (await reader.read()).decode()
-        writer.close()
-        return sum(float(value) for value in re.findall(f"^{pattern} (.+)$", text, re.M))
-
-
-async def settled(look, wanted, seconds):
-    """Waits until `look` sees `wanted`, or the time is over: what it saw last."""
-    end = time.monotonic() + seconds
-    while (seen := await look()) != wanted and time.monotonic() < end:
-        await asyncio.sleep(0.1)
-    return seen
+        return await traffic.metric(self.ports[1], pattern)
 
 
 def start_load(load, args):
@@ -185,7 +174,7 @@ async def main(args):
     load.stop.set()
     await asyncio.wait(tasks, timeout=60)
     old = r'vanne_generations_alive{held_by="(?:requests|tunnels)"}'
-    alive = await settled(lambda: process.metric(old), 0, 10)
+    alive = await traffic.settled(lambda: process.metric(old), 0, 10)
     series = await process.metric(r"vanne_reloads_total{[^}]*}")
     process.child.terminate()
     code = process.child.wait(timeout=60)

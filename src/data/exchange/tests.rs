@@ -18,22 +18,6 @@ struct Lab {
     now: Instant,
 }
 
-fn listener() -> Arc<Listener> {
-    Arc::new(Listener {
-        id: "http".parse().unwrap(),
-        address: "127.0.0.1:80".parse().unwrap(),
-        max_connections: 10,
-        timeouts: listener::Timeouts { head: 10 * S, idle: 60 * S, between_bytes: 30 * S },
-        protocols: listener::Protocols { http1: true, http2: true },
-        tls: None,
-        redirect_to: None,
-        trusted_proxies: Vec::new(),
-        explain_to: Vec::new(),
-        http2_streams_max: 100,
-        counts: Arc::default(),
-    })
-}
-
 impl Lab {
     /// With one route for everything, to a pool of so many backends (first byte 10 s,
     /// between bytes 5 s, total 100 s, tunnel idle 50 s).
@@ -44,7 +28,7 @@ impl Lab {
         let now = crate::types::clock::now();
         let exchange = Exchange::begin(
             Arc::new(Arc::new(snapshot)),
-            listener(),
+            listener::tests::plain(),
             Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80, false)),
             RequestId::next(&mut fastrand::Rng::with_seed(1)),
             now,

@@ -219,3 +219,28 @@ impl Drop for Place {
         self.counts.open_gauge.dec();
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A listener without TLS, rules or trust: head 10 s, idle 60 s, between bytes 30 s.
+    pub(crate) fn plain() -> Arc<Listener> {
+        let seconds = Duration::from_secs;
+        let timeouts =
+            Timeouts { head: seconds(10), idle: seconds(60), between_bytes: seconds(30) };
+        Arc::new(Listener {
+            id: "http".parse().unwrap(),
+            address: "127.0.0.1:80".parse().unwrap(),
+            max_connections: 10,
+            timeouts,
+            protocols: Protocols { http1: true, http2: true },
+            tls: None,
+            redirect_to: None,
+            trusted_proxies: Vec::new(),
+            explain_to: Vec::new(),
+            http2_streams_max: 100,
+            counts: Arc::default(),
+        })
+    }
+}

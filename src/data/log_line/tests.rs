@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::data::exchange::Event;
-use crate::data::listener::{self, Client, Listener};
+use crate::data::listener::{self, Client};
 use crate::data::refusal::Refusal;
 use crate::data::route::{Match, RouteTable};
 use crate::data::snapshot::tests::{pool_of, route_to};
@@ -18,22 +18,6 @@ use std::time::{Duration, UNIX_EPOCH};
 use vanne_filters::{FieldList, FieldSlice, RequestHead, ResponseHead, Version};
 
 const MS: Duration = Duration::from_millis(1);
-
-fn listener() -> Arc<Listener> {
-    Arc::new(Listener {
-        id: "http".parse().unwrap(),
-        address: "127.0.0.1:80".parse().unwrap(),
-        max_connections: 10,
-        timeouts: listener::Timeouts { head: 9999 * MS, idle: 9999 * MS, between_bytes: 9999 * MS },
-        protocols: listener::Protocols { http1: true, http2: true },
-        tls: None,
-        redirect_to: None,
-        trusted_proxies: Vec::new(),
-        explain_to: Vec::new(),
-        http2_streams_max: 100,
-        counts: Arc::default(),
-    })
-}
 
 /// Fields as bytes.
 struct Fields(Vec<(&'static str, Vec<u8>)>);
@@ -78,7 +62,7 @@ fn ended(
     let begin = clock::now();
     let mut exchange = Exchange::begin(
         Arc::new(Arc::new(snapshot)),
-        listener(),
+        listener::tests::plain(),
         Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80, false)),
         RequestId::next(&mut fastrand::Rng::with_seed(1)),
         begin,
