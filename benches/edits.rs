@@ -6,13 +6,14 @@
 #![allow(missing_docs, reason = "the macros of criterion make functions without docs")]
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 use pingora_http::{RequestHeader, ResponseHeader};
 use std::hint::black_box;
 use vanne::data::edits::{FieldEdit, FieldText, PathRewrite, RouteEdits, Values};
 use vanne::data::engine::pingora::heads;
 use vanne::data::listener::Client;
 use vanne::data::upstream::forward::{self, Passing, Sender};
+use vanne::types::request_id::RequestId;
 use vanne_filters::security_headers::SecurityHeadersFilter;
 use vanne_filters::{
     Asked, FieldSlice, Filter, HeadEdits, RequestHead, ResponseHead, SecurityHeaders, Version,
@@ -61,21 +62,21 @@ fn route() -> RouteEdits {
 
 fn bench(criterion: &mut Criterion) {
     let client = Client::new("192.0.2.1:5000".parse().unwrap(), 80, false);
-    let id = HeaderValue::from_static("0123456789abcdef0123456789abcdef");
+    let id = RequestId::next(&mut fastrand::Rng::with_seed(1));
     let (route, fields, answer) = (route(), FieldSlice(&REQUEST), FieldSlice(&ANSWER));
     let security = SecurityHeadersFilter::new(&SecurityHeaders::default());
-    let values = Values { client: client.address.ip(), host: Some(b"www.example.com"), id: &id };
+    let values = Values { client: client.address.ip(), host: Some(b"www.example.com"), id };
     let head = RequestHead::new("GET", b"/api/items?page=2", Version::Http11, &fields);
     let on_request = |edits: &mut HeadEdits| {
         edits.clear();
         let sender = Sender { client: &client, claim: None };
-        forward::request_edits(black_box(&head), sender, &id, Passing::default(), edits);
+        forward::request_edits(black_box(&head), sender, id, Passing::default(), edits);
         route.on_request(&head, values, edits);
     };
     let response = ResponseHead { status: 200, fields: &answer };
     let on_response = |edits: &mut HeadEdits| {
         edits.clear();
-        forward::response_edits(black_box(&response), Version::Http11, &id, edits);
+        forward::response_edits(black_box(&response), Version::Http11, id, edits);
         security.on_response(Asked::default(), &response, edits);
         route.on_response(values, edits);
     };

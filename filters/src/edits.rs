@@ -2,29 +2,92 @@
 //!
 //! Edits are a list, applied in order: a field is removed with all its duplicates, set to
 //! one value, set only where the other side left it out, or added to what is there. A
-//! request's target is replaced as a whole. One `HeadEdits` is kept per connection side and
-//! cleared between requests, so that its memory is reused.
+//! request's target is replaced as a whole. All values stand in one piece of memory, which
+//! [`HeadEdits::clear`] keeps: a list that is used again allocates nothing.
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
+use std::io::{self, Write};
 
 /// One change to a head.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Edit {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit<'a> {
     /// One more field, after those of its name that are there.
-    Add(HeaderName, HeaderValue),
+    Add(&'a HeaderName, &'a [u8]),
     /// All fields of this name go.
-    Remove(HeaderName),
+    Remove(&'a HeaderName),
     /// The field is there once, with this value, whatever was there before.
-    Set(HeaderName, HeaderValue),
+    Set(&'a HeaderName, &'a [u8]),
     /// The field is set unless the message has one.
-    SetIfAbsent(HeaderName, HeaderValue),
+    SetIfAbsent(&'a HeaderName, &'a [u8]),
 }
 
 /// A list of edits, in the order in which they are applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeadEdits {
-    edits: Vec<Edit>,
-    target: Option<Vec<u8>>,
+    edits: Vec<Entry>,
+    /// The values of all of them, one after the other.
+    values: Vec<u8>,
+    /// Empty: the target stays.
+    target: Vec<u8>,
+}
+
+/// An edit in the list; its value follows those of the edits before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    kind: Kind,
+    name: HeaderName,
+    value_bytes: usize,
+}
+
+/// What an edit does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Add,
+    Remove,
+    Set,
+    SetIfAbsent,
+}
+
+/// A value or a target that is being written.
+pub struct Draft<'a> {
+    out: &'a mut Vec<u8>,
+    from: usize,
+}
+
+impl Draft<'_> {
+    /// Appends `bytes`.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// What was written so far.
+    fn written(&self) -> &[u8] {
+        self.out.get(self.from..).unwrap_or_default()
+    }
+
+    /// Whether nothing was written so far.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.written().is_empty()
+    }
+}
+
+/// Never fails.
+impl Write for Draft<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.push(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether `value` may be a field's: no control characters but tabs (RFC 9110 §5.5).
+#[must_use]
+pub fn is_value(value: &[u8]) -> bool {
+    value.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
 }
 
 impl HeadEdits {
@@ -34,47 +97,88 @@ impl HeadEdits {
         Self::default()
     }
 
-    /// No edits, with room for `count`.
-    #[must_use]
-    pub fn with_capacity(count: usize) -> Self {
-        Self { edits: Vec::with_capacity(count), target: None }
-    }
-
-    /// Adds a field `name` with `value` to those that are there.
-    pub fn add(&mut self, name: HeaderName, value: HeaderValue) {
-        self.edits.push(Edit::Add(name, value));
+    /// Adds a field `name` with `value`, which must be fit for one, to those that are there.
+    pub fn add(&mut self, name: HeaderName, value: impl AsRef<[u8]>) {
+        self.push(Kind::Add, name, value.as_ref());
     }
 
     /// Removes all fields called `name`.
     pub fn remove(&mut self, name: HeaderName) {
-        self.edits.push(Edit::Remove(name));
+        self.push(Kind::Remove, name, b"");
     }
 
-    /// Sets `name` to `value`, replacing what was there.
-    pub fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        self.edits.push(Edit::Set(name, value));
+    /// Sets `name` to `value`, which must be fit for it, replacing what was there.
+    pub fn set(&mut self, name: HeaderName, value: impl AsRef<[u8]>) {
+        self.push(Kind::Set, name, value.as_ref());
     }
 
-    /// Sets `name` to `value` unless the message has the field.
-    pub fn set_if_absent(&mut self, name: HeaderName, value: HeaderValue) {
-        self.edits.push(Edit::SetIfAbsent(name, value));
+    /// Sets `name` to `value`, which must be fit for it, unless the message has the field.
+    pub fn set_if_absent(&mut self, name: HeaderName, value: impl AsRef<[u8]>) {
+        self.push(Kind::SetIfAbsent, name, value.as_ref());
+    }
+
+    /// Adds a field `name` with the value that `write` writes, if that is fit for one. Whether
+    /// it is.
+    pub fn add_written(&mut self, name: HeaderName, write: impl FnOnce(&mut Draft<'_>)) -> bool {
+        self.push_written(Kind::Add, name, write)
+    }
+
+    /// Sets `name` to the value that `write` writes, if that is fit for it. Whether it is.
+    pub fn set_written(&mut self, name: HeaderName, write: impl FnOnce(&mut Draft<'_>)) -> bool {
+        self.push_written(Kind::Set, name, write)
+    }
+
+    fn push(&mut self, kind: Kind, name: HeaderName, value: &[u8]) {
+        debug_assert!(is_value(value), "{name}: {value:?}");
+        self.values.extend_from_slice(value);
+        self.edits.push(Entry { kind, name, value_bytes: value.len() });
+    }
+
+    fn push_written(
+        &mut self,
+        kind: Kind,
+        name: HeaderName,
+        write: impl FnOnce(&mut Draft<'_>),
+    ) -> bool {
+        let from = self.values.len();
+        let mut draft = Draft { out: &mut self.values, from };
+        write(&mut draft);
+        let (value_bytes, is_fit) = (draft.written().len(), is_value(draft.written()));
+        match is_fit {
+            true => self.edits.push(Entry { kind, name, value_bytes }),
+            false => self.values.truncate(from),
+        }
+        is_fit
     }
 
     /// Replaces the target of a request: path and query, which must be fit to be one.
-    pub fn set_target(&mut self, target: Vec<u8>) {
-        debug_assert!(target.first() == Some(&b'/'));
-        self.target = Some(target);
+    pub fn set_target(&mut self, target: &[u8]) {
+        self.write_target(|out| {
+            out.push(target);
+            true
+        });
+    }
+
+    /// Replaces the target of a request by what `write` writes, unless it says that it stays:
+    /// with `false`.
+    pub fn write_target(&mut self, write: impl FnOnce(&mut Draft<'_>) -> bool) {
+        self.target.clear();
+        if !write(&mut Draft { out: &mut self.target, from: 0 }) {
+            self.target.clear();
+        }
+        debug_assert!(matches!(self.target.first(), None | Some(b'/')));
     }
 
     /// The target that the request gets, if it gets another one.
     #[must_use]
     pub fn target(&self) -> Option<&[u8]> {
-        self.target.as_deref()
+        (!self.target.is_empty()).then_some(&self.target)
     }
 
     /// The edits of fields, in order.
-    pub fn iter(&self) -> std::slice::Iter<'_, Edit> {
-        self.edits.iter()
+    #[must_use]
+    pub fn iter(&self) -> Iter<'_> {
+        Iter { entries: self.edits.iter(), values: &self.values }
     }
 
     /// How many of those there are.
@@ -86,20 +190,126 @@ impl HeadEdits {
     /// Whether nothing is to be changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.edits.is_empty() && self.target.is_none()
+        self.edits.is_empty() && self.target.is_empty()
     }
 
     /// Forgets all edits, keeps the memory.
     pub fn clear(&mut self) {
-        self.edits.clear();
-        self.target = None;
+        let Self { edits, values, target } = self;
+        edits.clear();
+        values.clear();
+        target.clear();
+    }
+
+    /// Bytes of memory that it holds, used or not.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let Self { edits, values, target } = self;
+        edits.capacity() * size_of::<Entry>() + values.capacity() + target.capacity()
+    }
+}
+
+/// The edits of a list, in order.
+#[derive(Clone, Debug)]
+pub struct Iter<'a> {
+    entries: std::slice::Iter<'a, Entry>,
+    /// The values of these.
+    values: &'a [u8],
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = Edit<'a>;
+
+    fn next(&mut self) -> Option<Edit<'a>> {
+        let Entry { kind, name, value_bytes } = self.entries.next()?;
+        let (value, rest) = self.values.split_at_checked(*value_bytes)?;
+        self.values = rest;
+        Some(match kind {
+            Kind::Add => Edit::Add(name, value),
+            Kind::Remove => Edit::Remove(name),
+            Kind::Set => Edit::Set(name, value),
+            Kind::SetIfAbsent => Edit::SetIfAbsent(name, value),
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.entries.size_hint()
     }
 }
 
 impl<'a> IntoIterator for &'a HeadEdits {
-    type Item = &'a Edit;
-    type IntoIter = std::slice::Iter<'a, Edit>;
-    fn into_iter(self) -> Self::IntoIter {
+    type Item = Edit<'a>;
+    type IntoIter = Iter<'a>;
+    fn into_iter(self) -> Iter<'a> {
         self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::header::{ACCEPT, COOKIE, HOST, VARY};
+
+    #[test]
+    fn edits_come_back_in_order_each_with_its_value() {
+        let mut edits = HeadEdits::new();
+        for round in 0..2 {
+            edits.set(HOST, "a.example");
+            edits.remove(COOKIE);
+            edits.add(VARY, "");
+            assert!(edits.add_written(VARY, |value| write!(value, "x{round}").unwrap()));
+            edits.set_if_absent(ACCEPT, b"*/*");
+            let want = [
+                Edit::Set(&HOST, b"a.example"),
+                Edit::Remove(&COOKIE),
+                Edit::Add(&VARY, b""),
+                Edit::Add(&VARY, if round == 0 { b"x0" } else { b"x1" }),
+                Edit::SetIfAbsent(&ACCEPT, b"*/*"),
+            ];
+            assert_eq!(edits.iter().collect::<Vec<_>>(), want);
+            assert_eq!(edits.len(), 5);
+            edits.clear();
+            assert!(edits.is_empty() && edits.iter().next().is_none());
+        }
+    }
+
+    #[test]
+    fn what_no_field_may_hold_is_not_kept() {
+        for (written, is_fit) in
+            [("a\tb", true), ("\u{e9}", true), ("a\nb", false), ("\0", false), ("\x7f", false)]
+        {
+            let mut edits = HeadEdits::new();
+            edits.set(HOST, "a");
+            assert_eq!(edits.set_written(VARY, |value| value.push(written.as_bytes())), is_fit);
+            edits.set(ACCEPT, "b");
+            assert_eq!(edits.len(), 2 + usize::from(is_fit), "{written:?}");
+            assert_eq!(edits.iter().last(), Some(Edit::Set(&ACCEPT, b"b")), "{written:?}");
+        }
+    }
+
+    #[test]
+    fn a_target_is_replaced_unless_it_is_said_to_stay() {
+        let mut edits = HeadEdits::new();
+        edits.write_target(|target| {
+            target.push(b"/half");
+            false
+        });
+        assert_eq!(edits.target(), None);
+        edits.set_target(b"/a?b");
+        assert_eq!((edits.target(), edits.is_empty()), (Some(&b"/a?b"[..]), false));
+        edits.clear();
+        assert_eq!(edits.target(), None);
+    }
+
+    #[test]
+    fn a_list_that_is_used_again_keeps_its_memory() {
+        let mut edits = HeadEdits::new();
+        edits.set(HOST, "a.example");
+        edits.set_target(b"/x");
+        let bytes = edits.memory_bytes();
+        edits.clear();
+        edits.set(HOST, "a.example");
+        edits.set_target(b"/x");
+        assert_eq!(edits.memory_bytes(), bytes);
     }
 }

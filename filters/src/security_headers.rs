@@ -100,7 +100,7 @@ impl Filter for SecurityHeadersFilter {
             if *name == header::STRICT_TRANSPORT_SECURITY && !asked.is_https {
                 continue;
             }
-            edits.set_if_absent(name.clone(), value.clone());
+            edits.set_if_absent(name.clone(), value);
         }
     }
 }

@@ -4,10 +4,12 @@
 //! fields are removed, then set, then added. The log keeps what the client sent.
 
 use crate::types::pattern::Pattern;
+use crate::types::request_id::RequestId;
 use crate::types::template::{Piece, Template, Variable};
 use http::{HeaderName, HeaderValue, header};
+use std::io::Write;
 use std::net::IpAddr;
-use vanne_filters::{HeadEdits, RequestHead};
+use vanne_filters::{Draft, HeadEdits, RequestHead};
 
 /// What a route changes.
 #[derive(Clone, Debug, Default)]
@@ -71,27 +73,38 @@ pub struct Values<'a> {
     /// The host that was asked for, without port.
     pub host: Option<&'a [u8]>,
     /// The request's id.
-    pub id: &'a HeaderValue,
+    pub id: RequestId,
 }
 
 impl RouteEdits {
     /// Adds what changes in the request with this `head`.
     pub fn on_request(&self, head: &RequestHead<'_>, values: Values<'_>, edits: &mut HeadEdits) {
         write(&self.request, values, edits);
-        let path = self.path.as_ref().and_then(|path| path.rewrite(head.path()));
         if let Some(host) = &self.host {
-            edits.set(header::HOST, host.clone());
+            edits.set(header::HOST, host);
         }
         // An absolute target names a host too, which would go before the field.
-        let is_absolute = head.target.first() != Some(&b'/');
-        if path.is_some() || (self.host.is_some() && is_absolute) {
-            let mut target = path.unwrap_or_else(|| head.path().to_vec());
-            if let Some(query) = head.query() {
-                target.push(b'?');
-                target.extend_from_slice(query);
-            }
-            edits.set_target(target);
+        let loses_host = self.host.is_some() && head.target.first() != Some(&b'/');
+        if self.path.is_some() || loses_host {
+            edits.write_target(|target| self.write_target(head, loses_host, target));
         }
+    }
+
+    /// Writes the target that the backend is asked for, if it is another one. `loses_host`: it
+    /// is to be path and query in any case.
+    fn write_target(&self, head: &RequestHead<'_>, loses_host: bool, out: &mut Draft<'_>) -> bool {
+        let is_rewritten = self.path.as_ref().is_some_and(|path| path.write(head.path(), out));
+        if !is_rewritten && !loses_host {
+            return false;
+        }
+        if !is_rewritten {
+            out.push(head.path());
+        }
+        if let Some(query) = head.query() {
+            out.push(b"?");
+            out.push(query);
+        }
+        true
     }
 
     /// Adds what changes in an answer.
@@ -104,16 +117,28 @@ fn write(fields: &[FieldEdit], values: Values<'_>, edits: &mut HeadEdits) {
     for edit in fields {
         match edit {
             FieldEdit::Remove(name) => edits.remove(name.clone()),
-            FieldEdit::Set(name, text) => {
-                if let Some(value) = text.value(values) {
-                    edits.set(name.clone(), value);
-                }
+            FieldEdit::Set(name, FieldText::Fixed(value)) => edits.set(name.clone(), value),
+            FieldEdit::Add(name, FieldText::Fixed(value)) => edits.add(name.clone(), value),
+            // What is filled in may be something that no field can hold: then there is none.
+            FieldEdit::Set(name, FieldText::Filled(template)) => {
+                edits.set_written(name.clone(), |out| fill(template, values, out));
             }
-            FieldEdit::Add(name, text) => {
-                if let Some(value) = text.value(values) {
-                    edits.add(name.clone(), value);
-                }
+            FieldEdit::Add(name, FieldText::Filled(template)) => {
+                edits.add_written(name.clone(), |out| fill(template, values, out));
             }
+        }
+    }
+}
+
+/// Writes the value that `template` has for one request.
+fn fill(template: &Template, values: Values<'_>, out: &mut Draft<'_>) {
+    for piece in template.pieces() {
+        match piece {
+            Piece::Text(text) => out.push(text.as_bytes()),
+            // Writing into memory does not fail.
+            Piece::Variable(Variable::Client) => drop(write!(out, "{}", values.client)),
+            Piece::Variable(Variable::Host) => out.push(values.host.unwrap_or_default()),
+            Piece::Variable(Variable::RequestId) => out.push(&values.id.to_hex()),
         }
     }
 }
@@ -129,51 +154,31 @@ impl FieldText {
         };
         fixed.map_or_else(|| Self::Filled(template.clone()), Self::Fixed)
     }
-
-    /// The value for one request; `None` if what is filled in cannot be in a field.
-    fn value(&self, values: Values<'_>) -> Option<HeaderValue> {
-        let template = match self {
-            Self::Fixed(value) => return Some(value.clone()),
-            Self::Filled(template) => template,
-        };
-        let mut out = Vec::with_capacity(64);
-        for piece in template.pieces() {
-            match piece {
-                Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
-                Piece::Variable(Variable::Client) => {
-                    out.extend_from_slice(values.client.to_string().as_bytes());
-                }
-                Piece::Variable(Variable::Host) => {
-                    out.extend_from_slice(values.host.unwrap_or_default());
-                }
-                Piece::Variable(Variable::RequestId) => {
-                    out.extend_from_slice(values.id.as_bytes());
-                }
-            }
-        }
-        HeaderValue::from_bytes(&out).ok()
-    }
 }
 
 impl PathRewrite {
-    /// What `path` becomes; `None` if it stays.
-    #[must_use]
-    pub fn rewrite(&self, path: &[u8]) -> Option<Vec<u8>> {
-        let new = match self {
-            Self::Prefix { old, new } => [&**new, path.strip_prefix(&**old)?].concat(),
-            Self::Whole(whole) => whole.to_vec(),
-            Self::Pattern { pattern, parts } => {
-                let groups = pattern.captures(path)?;
-                let mut new = Vec::with_capacity(path.len());
-                for (text, group) in parts {
-                    new.extend_from_slice(text);
-                    let held = group.and_then(|group| groups.get(group));
-                    new.extend_from_slice(held.map_or(b"", |held| held.as_bytes()));
-                }
-                new
+    /// Writes what `path` becomes. Whether it becomes something else.
+    pub fn write(&self, path: &[u8], out: &mut Draft<'_>) -> bool {
+        match self {
+            Self::Prefix { old, new } => {
+                let Some(rest) = path.strip_prefix(&**old) else { return false };
+                out.push(new);
+                out.push(rest);
             }
-        };
-        Some(if new.is_empty() { b"/".to_vec() } else { new })
+            Self::Whole(whole) => out.push(whole),
+            Self::Pattern { pattern, parts } => {
+                let Some(groups) = pattern.captures(path) else { return false };
+                for (text, group) in parts {
+                    out.push(text);
+                    let held = group.and_then(|group| groups.get(group));
+                    out.push(held.map_or(b"", |held| held.as_bytes()));
+                }
+            }
+        }
+        if out.is_empty() {
+            out.push(b"/");
+        }
+        true
     }
 }
 
@@ -181,6 +186,11 @@ impl PathRewrite {
 mod tests {
     use super::*;
     use vanne_filters::{Edit, FieldSlice, Version};
+
+    fn values_of(host: Option<&[u8]>) -> Values<'_> {
+        let id = RequestId::next(&mut fastrand::Rng::with_seed(1));
+        Values { client: [192, 0, 2, 1].into(), host, id }
+    }
 
     #[test]
     fn a_path_is_rewritten_by_prefix_whole_or_by_pattern() {
@@ -208,8 +218,9 @@ mod tests {
             (pattern(), "/u/17/x", Some("/users/17/all/x")),
             (pattern(), "/u/x", None),
         ] {
-            let new = rewrite.rewrite(path.as_bytes());
-            assert_eq!(new.as_deref(), want.map(str::as_bytes), "{rewrite:?} {path}");
+            let mut edits = HeadEdits::new();
+            edits.write_target(|out| rewrite.write(path.as_bytes(), out));
+            assert_eq!(edits.target(), want.map(str::as_bytes), "{rewrite:?} {path}");
         }
     }
 
@@ -222,8 +233,7 @@ mod tests {
         let target = |target: &str| {
             let fields = FieldSlice(&[("host", "a")]);
             let head = RequestHead::new("GET", target.as_bytes(), Version::Http11, &fields);
-            let id = HeaderValue::from_static("1");
-            let values = Values { client: [192, 0, 2, 1].into(), host: head.host(), id: &id };
+            let values = values_of(head.host());
             let mut out = HeadEdits::new();
             edits.on_request(&head, values, &mut out);
             assert!(matches!(out.iter().next(), Some(Edit::Set(name, _)) if *name == header::HOST));
@@ -236,15 +246,27 @@ mod tests {
 
     #[test]
     fn templates_are_filled_in() {
-        let id = HeaderValue::from_static("42");
-        let values = Values { client: [192, 0, 2, 1].into(), host: Some(b"a.example"), id: &id };
-        for (template, want) in [
-            ("plain", "plain"),
-            ("", ""),
-            ("{client} for {host}: {request_id}", "192.0.2.1 for a.example: 42"),
-        ] {
-            let text = FieldText::new(&template.parse().unwrap());
-            assert_eq!(text.value(values).unwrap(), want);
+        let values = values_of(Some(b"a.example"));
+        let filled = format!("192.0.2.1 for a.example: {}", values.id);
+        for (template, want) in
+            [("plain", "plain"), ("", ""), ("{client} for {host}: {request_id}", filled.as_str())]
+        {
+            let text = || FieldText::new(&template.parse().unwrap());
+            let fields =
+                [FieldEdit::Set(header::VIA, text()), FieldEdit::Add(header::VARY, text())];
+            let mut edits = HeadEdits::new();
+            write(&fields, values, &mut edits);
+            let want = want.as_bytes();
+            let want = [Edit::Set(&header::VIA, want), Edit::Add(&header::VARY, want)];
+            assert_eq!(edits.iter().collect::<Vec<_>>(), want);
         }
+    }
+
+    #[test]
+    fn what_no_field_can_hold_is_not_filled_in() {
+        let mut edits = HeadEdits::new();
+        let field = FieldEdit::Set(header::VIA, FieldText::new(&"for {host}".parse().unwrap()));
+        write(&[field], values_of(Some(b"a\nb")), &mut edits);
+        assert!(edits.is_empty());
     }
 }

@@ -14,13 +14,6 @@ impl RequestId {
         Self(rng.u128(..))
     }
 
-    /// The id as the value of a header field. Clones share its memory.
-    #[must_use]
-    pub fn to_value(self) -> http::HeaderValue {
-        // Hex digits are always a header value.
-        http::HeaderValue::from_bytes(&self.to_hex()).unwrap_or(http::HeaderValue::from_static("-"))
-    }
-
     /// Bits of it, as a random number.
     #[expect(clippy::cast_possible_truncation, reason = "half of the bits are enough")]
     #[must_use]

@@ -77,19 +77,24 @@ pub(super) fn line(status: u16, reason: &str, id: RequestId) -> Bytes {
 fn apply(edits: &HeadEdits, fields: &mut Vec<(HeaderName, HeaderValue)>) {
     for edit in edits {
         match edit {
-            Edit::Add(name, value) => fields.push((name.clone(), value.clone())),
+            Edit::Add(name, value) => fields.extend(field(name, value)),
             Edit::Remove(name) => fields.retain(|(field, _)| field != name),
             Edit::Set(name, value) => {
                 fields.retain(|(field, _)| field != name);
-                fields.push((name.clone(), value.clone()));
+                fields.extend(field(name, value));
             }
             Edit::SetIfAbsent(name, value) => {
                 if !fields.iter().any(|(field, _)| field == name) {
-                    fields.push((name.clone(), value.clone()));
+                    fields.extend(field(name, value));
                 }
             }
         }
     }
+}
+
+/// Values of edits are fit for a field: it is always there.
+fn field(name: &HeaderName, value: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    Some((name.clone(), HeaderValue::from_bytes(value).ok()?))
 }
 
 #[cfg(test)]
@@ -100,9 +105,9 @@ mod tests {
     fn an_answer_names_its_reason_and_request_and_is_edited() {
         let id = RequestId::next(&mut fastrand::Rng::with_seed(1));
         let mut edits = HeadEdits::new();
-        edits.set_if_absent(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-        edits.set(header::CACHE_CONTROL, HeaderValue::from_static("private"));
-        edits.add(header::CACHE_CONTROL, HeaderValue::from_static("max-age=0"));
+        edits.set_if_absent(header::X_FRAME_OPTIONS, "DENY");
+        edits.set(header::CACHE_CONTROL, "private");
+        edits.add(header::CACHE_CONTROL, "max-age=0");
         edits.remove(header::CONTENT_TYPE);
         let answer = Answer::build(Refusal::ConnectRefused, id, &edits);
         assert_eq!(answer.status, 502);

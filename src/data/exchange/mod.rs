@@ -124,8 +124,6 @@ enum Phase {
 pub struct Exchange {
     /// Its id.
     pub id: RequestId,
-    /// The same as a field's value.
-    id_value: HeaderValue,
     /// When its first byte came.
     pub started: Instant,
     /// The same on the wall clock.
@@ -178,8 +176,6 @@ pub struct Exchange {
     response_edits: HeadEdits,
 }
 
-/// Edits of an ordinary head: room for so many is made at once.
-const EDITS_USUAL: usize = 8;
 /// Times one request may be sent again because a kept connection turned out closed.
 const REPLAYS_MAX: u8 = 3;
 
@@ -196,7 +192,6 @@ impl Exchange {
     ) -> Self {
         Self {
             id,
-            id_value: id.to_value(),
             started: now,
             started_wall: wall,
             client,
@@ -228,8 +223,8 @@ impl Exchange {
             stale_pauses: 0,
             waiting: Waiting::Client,
             progress: now,
-            request_edits: HeadEdits::with_capacity(EDITS_USUAL),
-            response_edits: HeadEdits::with_capacity(EDITS_USUAL),
+            request_edits: HeadEdits::new(),
+            response_edits: HeadEdits::new(),
         }
     }
 
@@ -291,7 +286,7 @@ impl Exchange {
             return self.try_again(Outcome::of_status(head.status), None, now);
         }
         let version = self.facts.as_ref().map_or(Version::Http11, |facts| facts.version);
-        forward::response_edits(head, version, &self.id_value, &mut self.response_edits);
+        forward::response_edits(head, version, self.id, &mut self.response_edits);
         let mut edits = std::mem::take(&mut self.response_edits);
         self.edit_answer(head, &mut edits);
         self.response_edits = edits;

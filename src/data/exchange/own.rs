@@ -48,7 +48,7 @@ impl Exchange {
     /// What is added to an answer of ours with this status.
     pub(super) fn own_edits(&self, status: u16, now: Instant) -> HeadEdits {
         let mut edits = HeadEdits::new();
-        edits.set(REQUEST_ID, self.id_value.clone());
+        edits.set(REQUEST_ID, self.id.to_hex());
         self.edit_answer(&ResponseHead { status, fields: &NoFields }, &mut edits);
         self.explain(&mut edits, now);
         edits
@@ -68,7 +68,7 @@ impl Exchange {
         if !(100..200).contains(&head.status) || head.status == 101 {
             let asked = self.facts.as_ref().and_then(|facts| facts.host.as_ref());
             let host = asked.map(|authority| without_port(authority));
-            let values = Values { client: self.sender(), host, id: &self.id_value };
+            let values = Values { client: self.sender(), host, id: self.id };
             route.edits.on_response(values, edits);
         }
     }

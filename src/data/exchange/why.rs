@@ -8,7 +8,7 @@ use crate::data::listener::client::is_trusted;
 use crate::data::outcome::Outcome;
 use crate::data::refusal::Refusal;
 use crate::data::upstream::AttemptRecord;
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 use std::sync::Arc;
 use std::time::Instant;
 use vanne_filters::{HeadEdits, RequestHead};
@@ -35,9 +35,7 @@ impl Exchange {
         if !self.explains {
             return;
         }
-        if let Ok(value) = HeaderValue::from_str(&self.why(now)) {
-            edits.set(WHY, value);
-        }
+        edits.set_written(WHY, |value| value.push(self.why(now).as_bytes()));
     }
 
     /// Backends of the pool that could not take the request when its last attempt began, each

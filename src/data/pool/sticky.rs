@@ -11,7 +11,8 @@ use crate::types::hash::{mix, stable};
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, header};
+use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vanne_filters::{HeadEdits, RequestHead};
 
@@ -174,20 +175,17 @@ impl Sticky {
         }
         let Some(text) = self.seal(Token { session: seen.session, tag, issued }) else { return };
         match &self.carrier {
-            Carrier::Header(name) => {
-                if let Ok(value) = HeaderValue::from_str(&text) {
-                    edits.set(name.clone(), value);
-                }
-            }
+            Carrier::Header(name) => edits.set(name.clone(), text),
             Carrier::Cookie(name, same_site) => {
                 let (same_site, secure) =
                     (same_site.as_str(), if is_https { "; Secure" } else { "" });
-                let value = format!(
-                    "{name}={text}; Path=/; Max-Age={lasts}; HttpOnly; SameSite={same_site}{secure}"
-                );
-                if let Ok(value) = HeaderValue::from_str(&value) {
-                    edits.add(header::SET_COOKIE, value);
-                }
+                edits.add_written(header::SET_COOKIE, |out| {
+                    // Writing into memory does not fail.
+                    drop(write!(
+                        out,
+                        "{name}={text}; Path=/; Max-Age={lasts}; HttpOnly; SameSite={same_site}{secure}"
+                    ));
+                });
             }
         }
     }
@@ -233,7 +231,7 @@ mod tests {
         let mut edits = HeadEdits::new();
         sticky.write(seen, 7, now, &mut edits, true);
         edits.iter().next().map(|edit| match edit {
-            Edit::Add(_, value) | Edit::Set(_, value) => value.to_str().unwrap().to_owned(),
+            Edit::Add(_, value) | Edit::Set(_, value) => String::from_utf8(value.to_vec()).unwrap(),
             other => panic!("{other:?}"),
         })
     }

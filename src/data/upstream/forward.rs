@@ -8,6 +8,7 @@
 use crate::data::listener::Client;
 use crate::data::listener::admit::tokens;
 use crate::data::listener::client::{Claim, is_port};
+use crate::types::request_id::RequestId;
 use http::{HeaderName, HeaderValue, header};
 use vanne_filters::{HeadEdits, RequestHead, ResponseHead, Version};
 
@@ -18,9 +19,16 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// Set in any case: what a client says there need not be removed.
+static ALWAYS_SET: [HeaderName; 3] = [FORWARDED_FOR, FORWARDED_PORT, FORWARDED_PROTO];
+
+/// What a client claims, and a proxy before us may.
+static CLAIMS: [HeaderName; 3] = [FORWARDED_HOST, header::FORWARDED, REAL_IP];
 
 /// Fields of one connection only. `Transfer-Encoding` is the engine's.
-const HOP_BY_HOP: [HeaderName; 8] = [
+static HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     header::UPGRADE,
     HeaderName::from_static("keep-alive"),
@@ -33,13 +41,16 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 
 /// Fields that stay whatever `Connection` says: without them the message would be
 /// routed or framed differently by the next reader.
-const NEVER_NAMED: [HeaderName; 5] = [
+static NEVER_NAMED: [HeaderName; 5] = [
     header::HOST,
     header::CONTENT_LENGTH,
     header::TRANSFER_ENCODING,
     header::CONNECTION,
     header::UPGRADE,
 ];
+
+/// What `Connection` says of the last message: a word, and for all we know a field.
+const CLOSE: HeaderName = HeaderName::from_static("close");
 
 /// Who asks.
 #[derive(Clone, Copy)]
@@ -59,11 +70,13 @@ pub struct Passing {
     pub trailers: bool,
 }
 
-/// Edits for a request on its way to the backend. `id`: the request's, as a value.
+/// Edits for a request on its way to the backend.
+/// Cost: allocates for fields that only this request has: those that its `Connection` names, and
+/// unknown `X-Forwarded-*`.
 pub fn request_edits(
     head: &RequestHead<'_>,
     sender: Sender<'_>,
-    id: &HeaderValue,
+    id: RequestId,
     passing: Passing,
     edits: &mut HeadEdits,
 ) {
@@ -72,55 +85,65 @@ pub fn request_edits(
         remove_claim(name, edits);
     });
     if passing.trailers && head.fields.first("te") == Some(b"trailers") {
-        edits.set(header::TE, HeaderValue::from_static("trailers"));
+        edits.set(header::TE, "trailers");
     }
     if passing.websocket {
-        edits.set(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        edits.set(header::UPGRADE, HeaderValue::from_static("websocket"));
+        edits.set(header::CONNECTION, "upgrade");
+        edits.set(header::UPGRADE, "websocket");
     }
     tell_way(head, sender, edits);
-    edits.set(REQUEST_ID, id.clone());
+    edits.set(REQUEST_ID, id.to_hex());
 }
 
 /// What is said of who asks and how: by us, or by a proxy before us that is believed.
 fn tell_way(head: &RequestHead<'_>, sender: Sender<'_>, edits: &mut HeadEdits) {
     let Sender { client, claim } = sender;
-    let chain = claim.and_then(|claim| {
-        let chain = claim.chain.as_ref()?;
-        HeaderValue::from_bytes(&[chain, &b", "[..], client.forwarded_for.as_bytes()].concat()).ok()
+    let chain = claim.and_then(|claim| claim.chain.as_deref());
+    let has_chain = chain.is_some_and(|chain| {
+        edits.set_written(FORWARDED_FOR, |out| {
+            [chain, b", ", client.forwarded_for.as_bytes()].iter().for_each(|part| out.push(part));
+        })
     });
-    edits.set(FORWARDED_FOR, chain.unwrap_or_else(|| client.forwarded_for.clone()));
-    let port = claim.and_then(|claim| claim.port.clone().or_else(|| outer_port(head, claim)));
-    edits.set(FORWARDED_PORT, port.unwrap_or_else(|| client.forwarded_port.clone()));
+    if !has_chain {
+        edits.set(FORWARDED_FOR, &client.forwarded_for);
+    }
+    let port = claim.and_then(|claim| outer_port(head, claim));
+    edits.set(FORWARDED_PORT, port.unwrap_or(client.forwarded_port.as_bytes()));
     let proto = claim.and_then(|claim| claim.is_https).map(|is_https| match is_https {
-        true => HeaderValue::from_static("https"),
-        false => HeaderValue::from_static("http"),
+        true => &b"https"[..],
+        false => b"http",
     });
-    edits.set(FORWARDED_PROTO, proto.unwrap_or_else(|| client.forwarded_proto.clone()));
-    let asked = || head.authority.and_then(|host| HeaderValue::from_bytes(host).ok());
-    if let Some(host) = claim.and_then(|claim| claim.host.clone()).or_else(asked) {
-        edits.set(FORWARDED_HOST, host);
+    edits.set(FORWARDED_PROTO, proto.unwrap_or(client.forwarded_proto.as_bytes()));
+    match (claim.and_then(|claim| claim.host.as_ref()), head.authority) {
+        (Some(host), _) => edits.set(FORWARDED_HOST, host),
+        (None, Some(host)) => {
+            edits.set_written(FORWARDED_HOST, |out| out.push(host));
+        }
+        (None, None) => {}
     }
 }
 
-/// The port that was asked at the first proxy, which named only the scheme: ours would not go
-/// with that.
-fn outer_port(head: &RequestHead<'_>, claim: &Claim) -> Option<HeaderValue> {
-    let default = if claim.is_https? { 443 } else { 80 };
+/// The port that was asked at the first proxy: as it says; or, where it named only the scheme,
+/// the one that goes with that and the host.
+fn outer_port<'a>(head: &RequestHead<'a>, claim: &'a Claim) -> Option<&'a [u8]> {
+    if let Some(port) = &claim.port {
+        return Some(port.as_bytes());
+    }
+    let default: &[u8] = if claim.is_https? { b"443" } else { b"80" };
     let asked = claim.host.as_ref().map(HeaderValue::as_bytes).or(head.authority);
     let named = asked.and_then(|host| {
         let colon = host.iter().rposition(|&byte| byte == b':')?;
         host.get(colon + 1..).filter(|port| is_port(port))
     });
-    named.map_or(Some(default.into()), |port| HeaderValue::from_bytes(port).ok())
+    Some(named.unwrap_or(default))
 }
 
 /// Edits for a backend's answer on its way to a client that speaks `client`. `id`: the
-/// request's, as a value.
+/// request's.
 pub fn response_edits(
     head: &ResponseHead<'_>,
     client: Version,
-    id: &HeaderValue,
+    id: RequestId,
     edits: &mut HeadEdits,
 ) {
     if head.status != 101 {
@@ -130,7 +153,7 @@ pub fn response_edits(
         // RFC 9112 §6.1: chunked is not for HTTP/1.0; the end of the connection ends the body.
         edits.remove(header::TRANSFER_ENCODING);
     }
-    edits.set(REQUEST_ID, id.clone());
+    edits.set(REQUEST_ID, id.to_hex());
 }
 
 fn remove_hop_by_hop(name: &str, value: &[u8], edits: &mut HeadEdits) {
@@ -143,8 +166,15 @@ fn remove_hop_by_hop(name: &str, value: &[u8], edits: &mut HeadEdits) {
 }
 
 fn remove_named(connection: &[u8], edits: &mut HeadEdits) {
-    for name in tokens(connection).filter_map(|token| HeaderName::from_bytes(token).ok()) {
-        if !NEVER_NAMED.contains(&name) {
+    for token in tokens(connection) {
+        let is = |name: &HeaderName| token.eq_ignore_ascii_case(name.as_str().as_bytes());
+        // Hop-by-hop fields go wherever they are.
+        if NEVER_NAMED.iter().chain(&HOP_BY_HOP).any(is) {
+            continue;
+        }
+        if token.eq_ignore_ascii_case(CLOSE.as_str().as_bytes()) {
+            edits.remove(CLOSE);
+        } else if let Ok(name) = HeaderName::from_bytes(token) {
             edits.remove(name);
         }
     }
@@ -152,10 +182,15 @@ fn remove_named(connection: &[u8], edits: &mut HeadEdits) {
 
 /// Removes what the client claims about its own way here.
 fn remove_claim(name: &str, edits: &mut HeadEdits) {
-    let is_claim = name.get(..12).is_some_and(|p| p.eq_ignore_ascii_case("x-forwarded-"))
-        || name.eq_ignore_ascii_case("forwarded")
-        || name.eq_ignore_ascii_case("x-real-ip");
-    if let (true, Ok(name)) = (is_claim, HeaderName::from_bytes(name.as_bytes())) {
+    let is = |known: &HeaderName| name.eq_ignore_ascii_case(known.as_str());
+    if let Some(known) = CLAIMS.iter().find(|known| is(known)) {
+        return edits.remove(known.clone());
+    }
+    let is_claim = name.get(..12).is_some_and(|p| p.eq_ignore_ascii_case("x-forwarded-"));
+    if !is_claim || ALWAYS_SET.iter().any(is) {
+        return;
+    }
+    if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
         edits.remove(name);
     }
 }
@@ -171,11 +206,11 @@ mod tests {
         let fields = FieldSlice(fields);
         let head = RequestHead::new("GET", b"/", Version::Http11, &fields);
         let client = Client::new("192.0.2.1:5000".parse().unwrap(), 80, false);
-        let id = RequestId::next(&mut fastrand::Rng::with_seed(1)).to_value();
+        let id = RequestId::next(&mut fastrand::Rng::with_seed(1));
         let mut edits = HeadEdits::new();
         let passing = Passing { websocket: is_websocket, trailers: false };
         let sender = Sender { client: &client, claim: None };
-        request_edits(&head, sender, &id, passing, &mut edits);
+        request_edits(&head, sender, id, passing, &mut edits);
         edits
     }
 
@@ -188,10 +223,8 @@ mod tests {
 
     #[test]
     fn what_connection_names_goes_but_never_host_or_framing() {
-        let edits = edits_of(
-            &[("Host", "a"), ("Connection", "X-Secret, host, Content-Length, ,"), ("TE", "gzip")],
-            false,
-        );
+        let named = "X-Secret, host, Content-Length, , TE, keep-alive";
+        let edits = edits_of(&[("Host", "a"), ("Connection", named), ("TE", "gzip")], false);
         assert_eq!(removed(&edits), ["connection", "x-secret", "te"]);
     }
 
@@ -203,8 +236,7 @@ mod tests {
         );
         let gone = removed(&edits);
         assert!(gone.contains(&"x-forwarded-prefix") && gone.contains(&"forwarded"));
-        let set = Edit::Set(FORWARDED_FOR, HeaderValue::from_static("192.0.2.1"));
-        assert!(edits.iter().any(|e| *e == set));
+        assert!(edits.iter().any(|e| e == Edit::Set(&FORWARDED_FOR, b"192.0.2.1")));
     }
 
     #[test]
@@ -217,9 +249,9 @@ mod tests {
             let claim = client::claim(client.address.ip(), &fields, &[]);
             let mut edits = HeadEdits::new();
             tell_way(&head, Sender { client: &client, claim: Some(&claim) }, &mut edits);
-            let port = |edit: &Edit| match edit {
+            let port = |edit| match edit {
                 Edit::Set(name, port) if *name == FORWARDED_PORT => {
-                    Some(port.to_str().unwrap().to_owned())
+                    Some(String::from_utf8(port.to_vec()).unwrap())
                 }
                 _ => None,
             };
@@ -243,17 +275,17 @@ mod tests {
     #[test]
     fn an_upgrade_is_written_anew() {
         let edits = edits_of(&[("Upgrade", "websocket"), ("Connection", "Upgrade")], true);
-        let set = Edit::Set(header::UPGRADE, HeaderValue::from_static("websocket"));
-        assert_eq!(edits.iter().filter(|edit| **edit == set).count(), 1);
+        let set = Edit::Set(&header::UPGRADE, b"websocket");
+        assert_eq!(edits.iter().filter(|edit| *edit == set).count(), 1);
     }
 
     #[test]
     fn http_10_clients_get_no_chunks() {
         let fields = FieldSlice(&[("Transfer-Encoding", "chunked")]);
         let head = ResponseHead { status: 200, fields: &fields };
-        let id = RequestId::next(&mut fastrand::Rng::with_seed(1)).to_value();
+        let id = RequestId::next(&mut fastrand::Rng::with_seed(1));
         let mut edits = HeadEdits::new();
-        response_edits(&head, Version::Http10, &id, &mut edits);
+        response_edits(&head, Version::Http10, id, &mut edits);
         assert!(removed(&edits).contains(&"transfer-encoding"));
     }
 }

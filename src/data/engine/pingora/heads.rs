@@ -82,14 +82,19 @@ fn apply(edits: &HeadEdits, fields: &mut HeaderMap) {
     fields.reserve(edits.len() + ROOM_FOR_OTHERS);
     for edit in edits {
         match edit {
-            Edit::Add(name, value) => drop(fields.append(name.clone(), value.clone())),
+            Edit::Add(name, value) => drop(fields.append(name, value_of(value))),
             Edit::Remove(name) => drop(fields.remove(name)),
-            Edit::Set(name, value) => drop(fields.insert(name.clone(), value.clone())),
+            Edit::Set(name, value) => drop(fields.insert(name, value_of(value))),
             Edit::SetIfAbsent(name, value) => {
-                fields.entry(name.clone()).or_insert_with(|| value.clone());
+                fields.entry(name).or_insert_with(|| value_of(value));
             }
         }
     }
+}
+
+/// Values of edits are fit for a field.
+fn value_of(bytes: &[u8]) -> HeaderValue {
+    HeaderValue::from_bytes(bytes).unwrap_or(HeaderValue::from_static(""))
 }
 
 #[cfg(test)]
@@ -105,11 +110,11 @@ mod tests {
         head.append_header("x-frame-options", "SAMEORIGIN").unwrap();
         head.set_reason_phrase(Some("Fine")).unwrap();
         let mut edits = HeadEdits::new();
-        edits.add(HeaderName::from_static("x-b"), HeaderValue::from_static("1"));
-        edits.add(HeaderName::from_static("x-b"), HeaderValue::from_static("2"));
+        edits.add(HeaderName::from_static("x-b"), "1");
+        edits.add(HeaderName::from_static("x-b"), "2");
         edits.remove(HeaderName::from_static("x-a"));
-        edits.set(HeaderName::from_static("x-a"), HeaderValue::from_static("3"));
-        edits.set_if_absent(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        edits.set(HeaderName::from_static("x-a"), "3");
+        edits.set_if_absent(header::X_FRAME_OPTIONS, "DENY");
         edit_response(&edits, &mut head).unwrap();
         assert_eq!(head.headers.get_all("x-a").iter().count(), 1);
         assert_eq!(head.headers.get_all("x-b").iter().count(), 2);
@@ -126,7 +131,7 @@ mod tests {
             assert_eq!((head.raw_path(), head.method.as_str()), (target, "OPTIONS"));
             assert_eq!(head.headers["host"], "h");
             let mut edits = HeadEdits::new();
-            edits.set_target(b"/new?{q}".to_vec());
+            edits.set_target(b"/new?{q}");
             edit_request(&edits, &mut head).unwrap();
             assert_eq!(head.raw_path(), b"/new?{q}");
         }
