@@ -123,6 +123,7 @@ fn a_panic_costs_one_request() {
     let (id, listener) = config.listener.first_key_value().unwrap();
     let rules = compile::listener(id, listener, None, &mut means).unwrap();
     let workers = Workers::start(Setup {
+        is_lean: false,
         workers: 1,
         idle_connections: 1,
         sockets: vec![Arc::new(ListeningSocket::bind(rules).unwrap())],

@@ -102,7 +102,8 @@ fn run_all(args: &Args, mut loaded: Loaded) -> anyhow::Result<()> {
     pool.backends = backends.iter().copied().map(BackendEntry::at).collect();
     let text = introduction(config, &backends)?;
     let set_level = super::run::start_logging(config)?;
-    super::run::serve(loaded, None, set_level, move || {
+    let start = super::run::Start { loaded, path: None, is_lean: true, set_level };
+    super::run::serve(start, move || {
         if let Err(error) = super::print(&text) {
             tracing::warn!(%error, "introduction not printed");
         }

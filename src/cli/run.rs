@@ -36,6 +36,18 @@ pub(crate) struct Args {
     /// The config file: TOML, YAML or JSON, by its extension.
     #[arg(short, long, value_name = "FILE")]
     config: std::path::PathBuf,
+    /// The engine that requests go by; for comparing the two.
+    #[arg(long, hide = true, value_enum, default_value_t = LaneArg::Lean)]
+    lane: LaneArg,
+}
+
+/// The engine that requests go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum LaneArg {
+    /// The lean one, where it can be.
+    Lean,
+    /// Pingora's, always.
+    Pingora,
 }
 
 /// Runs until the process is told to end. Exit code 1: the config is wrong, or something
@@ -47,7 +59,10 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     };
     let path = Some(args.config.clone());
     let logging = start_logging(&loaded.config);
-    super::exit_code(logging.and_then(|set_level| serve(loaded, path, set_level, || ())))
+    let is_lean = args.lane == LaneArg::Lean;
+    super::exit_code(
+        logging.and_then(|set_level| serve(Start { loaded, path, is_lean, set_level }, || ())),
+    )
 }
 
 /// Writes the process log to standard error, at the level of the config. What changes the
@@ -82,24 +97,31 @@ fn filter_of(level: LogLevel) -> Targets {
         .with_targets(libraries.into_iter().chain(pingoras).map(|name| (name, of_libraries)))
 }
 
-/// Serves what was loaded, which is from the file at `path` if it is from one, until a signal ends
-/// it; `started` is called once everything listens.
+/// What is served.
+pub(crate) struct Start {
+    /// The config.
+    pub loaded: Loaded,
+    /// The file that it is from, if it is from one.
+    pub path: Option<PathBuf>,
+    /// Whether the lean engine is used where it can be.
+    pub is_lean: bool,
+    /// What changes the level of the process log.
+    pub set_level: SetLevel,
+}
+
+/// Serves until a signal ends it; `started` is called once everything listens.
 ///
 /// # Errors
 /// When something cannot be started: an address that is in use, a log file.
-pub(crate) fn serve(
-    loaded: Loaded,
-    path: Option<PathBuf>,
-    set_level: SetLevel,
-    started: impl FnOnce(),
-) -> anyhow::Result<()> {
+pub(crate) fn serve(start: Start, started: impl FnOnce()) -> anyhow::Result<()> {
+    let Start { loaded, path, is_lean, set_level } = start;
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let metrics = Arc::new(Metrics::new(worker_count(&loaded.config))?);
     let access_log = Arc::new(start_access_log(&loaded.config, &metrics)?);
     let mut reloader = Reloader::start(loaded, path, &metrics, set_level)?;
     reloader.access_log = Log::of(Arc::clone(&access_log));
-    let workers = Arc::new(start_workers(&reloader, &metrics, &access_log)?);
+    let workers = Arc::new(start_workers(&reloader, is_lean, &metrics, &access_log)?);
     reloader.work_with(&workers);
     runtime.block_on(control(reloader, workers, metrics, started))?;
     access_log.stop();
@@ -199,6 +221,7 @@ fn start_access_log(config: &Config, metrics: &Metrics) -> anyhow::Result<Access
 
 fn start_workers(
     reloader: &Reloader,
+    is_lean: bool,
     metrics: &Arc<Metrics>,
     access_log: &Arc<AccessLog>,
 ) -> anyhow::Result<Workers> {
@@ -206,6 +229,7 @@ fn start_workers(
     let setup = Setup {
         workers: worker_count(config),
         idle_connections: usize::try_from(config.process.idle_upstream_connections)?,
+        is_lean,
         sockets: reloader.listeners.sockets(),
         publisher: reloader.publisher(),
         metrics: Arc::clone(metrics),

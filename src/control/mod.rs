@@ -6,6 +6,7 @@
 pub mod access_log;
 pub mod admin;
 pub mod certs;
+mod client_tls;
 pub mod compile;
 pub mod config_gauges;
 pub mod deep;

@@ -1,15 +1,18 @@
 //! A pool's wire, compiled: its protocol, and TLS with the files it names.
 
+use super::client_tls;
 use super::compile::CompileError;
 use crate::config::{self, PoolProtocol, PoolTls};
-use crate::data::upstream::wire::Identity;
+use crate::data::upstream::wire::{Client, Identity};
 use crate::data::upstream::{Protocol, Tls, Wire};
 use crate::types::ids::PoolId;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use std::hash::DefaultHasher;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Compiles how the backends of the pool `id` are spoken to.
 ///
@@ -48,7 +51,10 @@ fn compile_tls(id: &PoolId, config: &PoolTls) -> Result<Tls, CompileError> {
     };
     let der = |list: Vec<CertificateDer<'_>>| list.into_iter().map(|cert| cert.to_vec()).collect();
     let server_name = config.server_name.as_ref().map(|name| name.as_str().to_owned());
-    Ok(Tls::new(server_name, config.verify, authorities.map(der), identity))
+    let (name, mut client) = client_tls::compile(id, config, &mut DefaultHasher::new())?;
+    client.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let client = Client { name, config: Arc::new(client) };
+    Ok(Tls::new(server_name, config.verify, authorities.map(der), identity, client))
 }
 
 /// The certificates in a PEM file; at least one, and each of them one.

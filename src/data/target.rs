@@ -6,7 +6,7 @@
 use super::pool::Pool;
 use super::refusal::Refusal;
 use super::split::Split;
-use crate::wire::request::is_host_byte;
+use crate::wire::bytes::is_host;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
@@ -107,7 +107,7 @@ impl RedirectParts {
                 Some(host) => host.as_bytes(),
                 None => head.host().filter(|host| !host.is_empty()).ok_or(Refusal::MissingHost)?,
             };
-            if !host.iter().all(is_host_byte) {
+            if !host.iter().all(|byte| is_host(*byte)) {
                 return Err(Refusal::MalformedHead);
             }
             let (scheme, own_port) = if is_https { ("https://", 443) } else { ("http://", 80) };

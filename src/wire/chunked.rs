@@ -11,6 +11,15 @@ const EXTRA_BYTES_MAX: u32 = 8 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
+/// A run of bytes of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// How many.
+    pub length: usize,
+    /// Whether they are a chunk's bytes, not framing.
+    pub is_data: bool,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
     /// Before the first digit of a size.
@@ -67,6 +76,27 @@ impl ChunkScan {
             }
         }
         Ok(at)
+    }
+
+    /// The first run of `bytes` that is all framing or all a chunk's bytes; a length of 0 only
+    /// if there are none, or the body is over.
+    /// Cost: O(framing bytes).
+    ///
+    /// # Errors
+    /// As [`scan`](Self::scan).
+    pub fn run(&mut self, bytes: &[u8]) -> Result<Run, Malformed> {
+        if self.state == State::Data {
+            return Ok(Run { length: self.pass(bytes.len()), is_data: !bytes.is_empty() });
+        }
+        let mut length = 0;
+        while let (false, Some(&byte)) = (self.is_done(), bytes.get(length)) {
+            if self.state == State::Data {
+                break;
+            }
+            self.state = self.next(byte)?;
+            length += 1;
+        }
+        Ok(Run { length, is_data: false })
     }
 
     /// Whether the body is over.
@@ -151,6 +181,24 @@ mod tests {
             let mut scan = ChunkScan::default();
             let taken = scan.scan(first).unwrap() + scan.scan(second).unwrap();
             assert_eq!((taken, scan.is_done()), (BODY.len(), true), "{split}");
+        }
+    }
+
+    #[test]
+    fn runs_tell_what_is_data() {
+        for step in 1..=BODY.len() {
+            let (mut scan, mut data) = (ChunkScan::default(), Vec::new());
+            for part in BODY.chunks(step) {
+                let mut rest = part;
+                while !rest.is_empty() {
+                    let run = scan.run(rest).unwrap();
+                    let (of_run, left) = rest.split_at(run.length);
+                    data.extend_from_slice(if run.is_data { of_run } else { b"" });
+                    rest = left;
+                }
+            }
+            assert!(scan.is_done());
+            assert_eq!(data, b"abc0123456789", "{step}");
         }
     }
 

@@ -3,13 +3,20 @@
 //! Checks form, not meaning: tokens, line by line, and the fields that frame the message
 //! or name its host. Routing and everything else is for later stages.
 
+use super::bytes::{is_host, is_target, is_token, parse_length};
+use super::fields::{Field, Fields, Span, parse_field};
+use vanne_filters::{RequestHead, Version};
+
 /// What follows a request's head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Body {
-    /// So many bytes; 0 for none.
+    /// So many bytes.
     Length(u64),
     /// A chunked body.
     Chunked,
+    /// Nothing.
+    #[default]
+    None,
 }
 
 /// Why a head is none.
@@ -21,115 +28,190 @@ pub enum InvalidHead {
     MissingHost,
 }
 
+/// Where the parts of a request's head are. Its memory is used again by the next one.
+#[derive(Clone, Debug, Default)]
+pub struct RequestIndex {
+    method: Span,
+    target: Span,
+    is_http_11: bool,
+    fields: Vec<Field>,
+    /// How long the head is, with empty lines before it and the one after it.
+    pub length: usize,
+    /// What follows it.
+    pub body: Body,
+}
+
 /// What the fields said so far.
 #[derive(Default)]
-struct Seen {
-    hosts: u32,
-    is_host_empty: bool,
+struct Seen<'a> {
+    host: Option<&'a [u8]>,
     length: Option<u64>,
     is_chunked: bool,
 }
 
-/// Checks `head`, which ends with its empty line and has CR LF at the end of each line.
-/// Cost: O(n), no allocation.
-///
-/// # Errors
-/// When a strict reader could not read it, or two readers could differ.
-pub fn check(head: &[u8]) -> Result<Body, InvalidHead> {
-    let mut lines = head
-        .split(|&b| b == b'\n')
-        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+impl RequestIndex {
+    /// Reads `head`, which ends with its empty line and has CR LF at the end of each line.
+    /// Cost: O(n); allocates only for more fields than there were before.
+    ///
+    /// # Errors
+    /// When a strict reader could not read it, or two readers could differ.
+    pub fn read(&mut self, head: &[u8]) -> Result<(), InvalidHead> {
+        self.fields.clear();
+        self.length = head.len();
         // RFC 9112 §2.2: empty lines before a request are passed over.
-        .skip_while(|line| line.is_empty());
-    let is_http_11 = check_request_line(lines.next().unwrap_or_default())?;
-    let mut seen = Seen::default();
-    for line in lines.take_while(|line| !line.is_empty()) {
-        check_field(line, &mut seen)?;
+        let mut at = head.chunks_exact(2).take_while(|pair| pair == b"\r\n").count() * 2;
+        at = self.read_request_line(head, at)?;
+        let mut seen = Seen::default();
+        loop {
+            let end = line_end(head, at)?;
+            if end == at {
+                break;
+            }
+            let field = parse_field(head, at, end).map_err(|_none| InvalidHead::Malformed)?;
+            seen.note(field.name.of(head), field.value.of(head))?;
+            self.fields.push(field);
+            at = end + 2;
+        }
+        self.check_host(head, &seen)?;
+        self.body = match (seen.is_chunked, seen.length) {
+            (false, None | Some(0)) => Body::None,
+            (false, Some(length)) => Body::Length(length),
+            // RFC 9112 §6.1: not in HTTP/1.0; §6.3: never both.
+            (true, None) if self.is_http_11 => Body::Chunked,
+            (true, _) => return Err(InvalidHead::Malformed),
+        };
+        Ok(())
     }
-    if seen.hosts > 1 || (is_http_11 && (seen.hosts == 0 || seen.is_host_empty)) {
-        return Err(InvalidHead::MissingHost);
+
+    /// `METHOD SP TARGET SP HTTP/1.x` (RFC 9112 §3). Where the next line begins.
+    fn read_request_line(&mut self, head: &[u8], start: usize) -> Result<usize, InvalidHead> {
+        let end = line_end(head, start)?;
+        let line = head.get(start..end).unwrap_or_default();
+        let word = |from: usize, is_in: fn(u8) -> bool| {
+            let rest = line.get(from..).unwrap_or_default();
+            let length = rest.iter().take_while(|byte| is_in(**byte)).count();
+            let is_word = length > 0 && rest.get(length) == Some(&b' ');
+            is_word.then_some(from + length).ok_or(InvalidHead::Malformed)
+        };
+        let method_end = word(0, is_token)?;
+        let target_end = word(method_end + 1, is_target)?;
+        self.is_http_11 = match line.get(target_end + 1..) {
+            Some(b"HTTP/1.1") => true,
+            Some(b"HTTP/1.0") => false,
+            _ => return Err(InvalidHead::Malformed),
+        };
+        self.method = Span::new(start, start + method_end);
+        self.target = Span::new(start + method_end + 1, start + target_end);
+        Ok(end + 2)
     }
-    match (seen.is_chunked, seen.length) {
-        (false, length) => Ok(Body::Length(length.unwrap_or(0))),
-        // RFC 9112 §6.1: not in HTTP/1.0; §6.3: never both.
-        (true, None) if is_http_11 => Ok(Body::Chunked),
-        (true, _) => Err(InvalidHead::Malformed),
+
+    /// One host that says something, and the same as an absolute target names (RFC 9112 §3.2).
+    fn check_host(&self, head: &[u8], seen: &Seen<'_>) -> Result<(), InvalidHead> {
+        let is_named = seen.host.is_some_and(|host| !host.is_empty());
+        if self.is_http_11 && !is_named {
+            return Err(InvalidHead::MissingHost);
+        }
+        match (self.target(head), self.method(head)) {
+            ([b'/', ..], _) | ([b'*'], "OPTIONS") | (_, "CONNECT") => Ok(()),
+            (target, _) => {
+                let asked = absolute_host(target).ok_or(InvalidHead::Malformed)?;
+                match seen.host {
+                    Some(host) if !asked.eq_ignore_ascii_case(host) => Err(InvalidHead::Malformed),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// The fields; `head` must be what was read.
+    #[must_use]
+    pub fn fields<'a>(&'a self, head: &'a [u8]) -> Fields<'a> {
+        Fields { head, list: &self.fields }
+    }
+
+    /// The head as stages see it; `head` must be what was read, and `fields` be of it.
+    #[must_use]
+    pub fn head<'a>(&self, head: &'a [u8], fields: &'a Fields<'a>) -> RequestHead<'a> {
+        let version = if self.is_http_11 { Version::Http11 } else { Version::Http10 };
+        RequestHead::new(self.method(head), self.target(head), version, fields)
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method<'a>(&self, head: &'a [u8]) -> &'a str {
+        // A token is ASCII.
+        std::str::from_utf8(self.method.of(head)).unwrap_or_default()
+    }
+
+    /// The target, as it came.
+    #[must_use]
+    pub fn target<'a>(&self, head: &'a [u8]) -> &'a [u8] {
+        self.target.of(head)
+    }
+
+    /// Whether the client speaks HTTP/1.1, not HTTP/1.0.
+    #[must_use]
+    pub fn is_http_11(&self) -> bool {
+        self.is_http_11
     }
 }
 
-/// `METHOD SP TARGET SP HTTP/1.x` (RFC 9112 §3). Whether it is HTTP/1.1.
-fn check_request_line(line: &[u8]) -> Result<bool, InvalidHead> {
-    let mut words = line.split(|&b| b == b' ');
-    let (method, target, version) = (words.next(), words.next(), words.next());
-    let is_method = method.is_some_and(|word| !word.is_empty() && word.iter().all(is_token));
-    let is_target = target.is_some_and(|word| !word.is_empty() && word.iter().all(is_target_byte));
-    if !is_method || !is_target || words.next().is_some() {
-        return Err(InvalidHead::Malformed);
-    }
-    match version {
-        Some(b"HTTP/1.1") => Ok(true),
-        Some(b"HTTP/1.0") => Ok(false),
+/// The host that a target in absolute form names (RFC 9112 §3.2.2).
+fn absolute_host(target: &[u8]) -> Option<&[u8]> {
+    let scheme = target.iter().position(|byte| *byte == b':')?;
+    let (scheme, rest) = target.split_at_checked(scheme)?;
+    let is_http = scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"https");
+    let rest = rest.strip_prefix(b"://").filter(|_| is_http)?;
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    let host = rest.get(..end)?;
+    (!host.is_empty() && host.iter().all(|byte| is_host(*byte))).then_some(host)
+}
+
+/// Where the line that begins at `start` ends, CR LF left out.
+fn line_end(head: &[u8], start: usize) -> Result<usize, InvalidHead> {
+    let rest = head.get(start..).unwrap_or_default();
+    let length = memchr::memchr(b'\r', rest).ok_or(InvalidHead::Malformed)?;
+    match rest.get(length + 1) {
+        Some(b'\n') => Ok(start + length),
         _ => Err(InvalidHead::Malformed),
     }
 }
 
-/// `NAME:VALUE` (RFC 9112 §5): no space before the colon, no folded line, no controls.
-fn check_field(line: &[u8], seen: &mut Seen) -> Result<(), InvalidHead> {
-    let colon = memchr::memchr(b':', line).ok_or(InvalidHead::Malformed)?;
-    let (name, value) = line.split_at_checked(colon).ok_or(InvalidHead::Malformed)?;
-    let value = value.get(1..).unwrap_or_default();
-    let is_value = value.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f));
-    if name.is_empty() || !name.iter().all(is_token) || !is_value {
-        return Err(InvalidHead::Malformed);
-    }
-    let value = value.trim_ascii();
-    if name.eq_ignore_ascii_case(b"host") {
-        if !value.iter().all(is_host_byte) {
-            return Err(InvalidHead::Malformed);
+impl<'a> Seen<'a> {
+    fn note(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), InvalidHead> {
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => {
+                if !value.iter().all(|byte| is_host(*byte)) {
+                    return Err(InvalidHead::Malformed);
+                }
+                match self.host.replace(value) {
+                    None => Ok(()),
+                    Some(_) => Err(InvalidHead::MissingHost),
+                }
+            }
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                // RFC 9110 §8.6 lets equal values pass; a strict reader does not have to guess.
+                let length = parse_length(value).ok_or(InvalidHead::Malformed)?;
+                self.length.replace(length).map_or(Ok(()), |_| Err(InvalidHead::Malformed))
+            }
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                // RFC 9112 §7: chunked is the only coding that frames; others are not forwarded.
+                let is_known = !self.is_chunked && value.eq_ignore_ascii_case(b"chunked");
+                self.is_chunked = true;
+                is_known.then_some(()).ok_or(InvalidHead::Malformed)
+            }
+            _ => Ok(()),
         }
-        seen.hosts += 1;
-        seen.is_host_empty |= value.is_empty();
-    } else if name.eq_ignore_ascii_case(b"content-length") {
-        // RFC 9110 §8.6 lets equal values pass; a strict reader does not have to guess.
-        let length = parse_length(value).ok_or(InvalidHead::Malformed)?;
-        if seen.length.replace(length).is_some() {
-            return Err(InvalidHead::Malformed);
-        }
-    } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-        // RFC 9112 §7: chunked is the only coding that frames; others are not forwarded.
-        if seen.is_chunked || !value.eq_ignore_ascii_case(b"chunked") {
-            return Err(InvalidHead::Malformed);
-        }
-        seen.is_chunked = true;
     }
-    Ok(())
 }
 
-/// A content-length: digits only, and not more than fit.
-#[must_use]
-pub fn parse_length(value: &[u8]) -> Option<u64> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(value).ok()?.parse().ok()
-}
-
-/// RFC 9110 §5.6.2.
-fn is_token(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
-}
-
-/// What a host and its port are made of (RFC 3986 §3.2.2, without user information).
-#[must_use]
-pub fn is_host_byte(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte)
-}
-
-/// What browsers put into a target without encoding it (WHATWG URL), and nothing that
-/// could end it: no controls, spaces, quotes, angle brackets, fragments or non-ASCII.
-#[must_use]
-pub fn is_target_byte(byte: &u8) -> bool {
-    byte.is_ascii_graphic() && !b"\"<>#".contains(byte)
+/// Checks `head` and says what follows it.
+///
+/// # Errors
+/// As [`RequestIndex::read`].
+pub fn check(head: &[u8]) -> Result<Body, InvalidHead> {
+    let mut index = RequestIndex::default();
+    index.read(head).map(|()| index.body)
 }
 
 #[cfg(test)]
@@ -142,7 +224,7 @@ mod tests {
 
     #[test]
     fn framing_is_read_in_one_way() {
-        assert_eq!(with(""), Ok(Body::Length(0)));
+        assert_eq!(with(""), Ok(Body::None));
         assert_eq!(with("Content-Length: 12 \r\n"), Ok(Body::Length(12)));
         assert_eq!(with("transfer-encoding: Chunked\r\n"), Ok(Body::Chunked));
         for fields in [
@@ -174,7 +256,7 @@ mod tests {
         ] {
             assert_eq!(with(fields), Err(InvalidHead::Malformed), "{fields:?}");
         }
-        assert_eq!(with("A: b\tc \u{e4}\r\n"), Ok(Body::Length(0)));
+        assert_eq!(with("A: b\tc \u{e4}\r\n"), Ok(Body::None));
         for line in [
             "GET /",
             "GET  / HTTP/1.1",

@@ -79,16 +79,24 @@ async fn framing_that_readers_could_take_differently_never_passes() {
 async fn a_malformed_chunk_is_not_passed_on_as_a_whole_body() {
     let origin = Origin::start(|mut conn| async move {
         let Some(head) = conn.request_head().await else { return };
+        conn.say("begun");
         let body = conn.body(head.request_framing()).await;
         assert!(!body.is_whole, "{body:?}");
         conn.say("cut");
     })
     .await;
     let vanne = Vanne::before(&[origin.address]).await;
-    let request = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
-        3\r\nabc\r\nxyz\r\n0\r\n\r\n";
-    let answer = ask(vanne.http, request).await;
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let (good, bad) = ("3\r\nabc\r\n", "xyz\r\n0\r\n\r\n");
+    // What is wrong as soon as it comes reaches nobody.
+    let answer = ask(vanne.http, &format!("{head}{good}{bad}")).await;
     assert_eq!(answer.refusal(), (400, "malformed_body".into()));
+    assert_eq!(origin.connections(), 0);
+    let mut client = Client::connect(vanne.http).await;
+    client.send(&format!("{head}{good}")).await;
+    origin.says("begun").await;
+    client.send(bad).await;
+    assert_eq!(client.answer("POST").await.refusal(), (400, "malformed_body".into()));
     origin.says("cut").await;
 }
 

@@ -2,11 +2,12 @@
 //!
 //! A worker is a thread with a runtime of its own ([`worker`]). It serves connections
 //! ([`serve`]): reads a head, hands the request to an engine, writes answers of our
-//! own, closes. The engine there is so far is Pingora's ([`pingora`]), which speaks to
-//! backends and frames messages.
+//! own, closes. Plain HTTP to HTTP/1.1 backends is the lean engine's ([`lean`]); all else is
+//! Pingora's ([`pingora`]).
 
 mod accepting;
 pub mod drive;
+pub mod lean;
 mod open;
 pub mod own_answer;
 pub mod pingora;

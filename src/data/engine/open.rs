@@ -121,7 +121,7 @@ async fn shake_hands(
         }
     });
     match shaken.await? {
-        Ok(stream) => Some(Transport::Tls(Box::new(stream))),
+        Ok(stream) => Some(Transport::Tls(Box::new(stream.into()))),
         Err(failure) => {
             tracing::debug!(client = %address, reason = failure.as_str(), "TLS handshake failed");
             None

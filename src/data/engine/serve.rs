@@ -4,23 +4,26 @@
 //! hands the whole head to an engine, writes what we answer ourselves, records the end,
 //! and keeps or closes the connection.
 
-use super::drive::{Driven, Timer, begins_anew, drive};
+use super::drive::{Driven, Timer, drive};
+use super::lean::{self, Lane};
 use super::own_answer::{self, Framing};
 use super::pingora::{Engine, Served};
 use super::record::{new_exchange, record};
 use super::serve_http2;
 use super::worker::Worker;
+use crate::data::effects::{self, Effect};
 use crate::data::exchange::{Action, Answer, Event, Exchange};
 use crate::data::lifecycle::Stage;
 use crate::data::listener::carrier::{Carrier, is_ending};
 use crate::data::listener::connection::Connection;
 use crate::data::refusal::Refusal;
+use crate::data::upstream::Attempt;
 use crate::types::clock;
 use crate::wire::head_scan::{HeadScan, Scan};
 use crate::wire::preface::{self, Preface};
-use crate::wire::request::{self, Body, InvalidHead};
-use std::future::poll_fn;
-use std::pin::pin;
+use crate::wire::request::RequestIndex;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -121,9 +124,9 @@ pub async fn refuse(worker: &Arc<Worker>, connection: Arc<Connection>, why: Refu
 async fn refuse_http1(worker: &Worker, connection: &Arc<Connection>, timer: &mut Timer) -> Next {
     connection.begin(new_exchange(worker, &**connection));
     let mut scan = HeadScan::default();
-    let read = pin!(poll_fn(|cx| poll_head(connection, &mut scan, cx)));
+    let read = pin!(poll_fn(|cx| poll_end_of_head(connection, &mut scan, cx)));
     match drive(&**connection, &worker.lifecycle, timer, read).await {
-        Driven::Done(Ok(_)) => {
+        Driven::Done(true) => {
             let action = connection.cell.step(Event::Aborted(Refusal::ProtocolRefused));
             end(worker, connection, timer, action).await
         }
@@ -131,6 +134,30 @@ async fn refuse_http1(worker: &Worker, connection: &Arc<Connection>, timer: &mut
             connection.cell.step(Event::Aborted(Refusal::MalformedHead));
             record(worker, &**connection);
             Next::Close
+        }
+    }
+}
+
+/// Reads to where a head ends. Whether there is one.
+fn poll_end_of_head(
+    connection: &Connection,
+    scan: &mut HeadScan,
+    cx: &mut Context<'_>,
+) -> Poll<bool> {
+    loop {
+        match connection.with_ahead(|ahead| scan.scan(ahead)) {
+            Scan::Complete(length) => {
+                return Poll::Ready(connection.with_ahead(|ahead| {
+                    let head = ahead.get(..length).unwrap_or_default();
+                    RequestIndex::default().read(head).is_ok()
+                }));
+            }
+            Scan::Malformed | Scan::TooLarge => return Poll::Ready(false),
+            Scan::Partial => {}
+        }
+        match std::task::ready!(connection.poll_ahead(cx)) {
+            Ok(count) if count > 0 => {}
+            _ => return Poll::Ready(false),
         }
     }
 }
@@ -145,22 +172,31 @@ async fn serve_one(
         return Next::Close;
     }
     connection.begin(new_exchange(worker, &**connection));
-    let head = {
-        let mut scan = HeadScan::default();
-        let read = pin!(poll_fn(|cx| poll_head(connection, &mut scan, cx)));
-        drive(&**connection, &worker.lifecycle, timer, read).await
+    let mut lane = Lane::take();
+    let action = {
+        let head = pin!(poll_fn(|cx| lane.poll_head(connection, cx)));
+        drive_to_action(worker, &**connection, timer, head).await
     };
-    let action = match head {
-        Driven::Done(Ok((length, body))) => {
-            connection.open_head(length, body);
-            let next = exchange(worker, engine, connection, timer).await;
-            connection.forget();
-            return next;
+    let next = carry_out(worker, engine, connection, timer, &mut lane, action).await;
+    lane.give();
+    connection.forget();
+    next
+}
+
+/// Drives what ends with an action.
+pub(super) async fn drive_to_action(
+    worker: &Worker,
+    carrier: &dyn Carrier,
+    timer: &mut Timer,
+    future: Pin<&mut impl Future<Output = Action>>,
+) -> Action {
+    match drive(carrier, &worker.lifecycle, timer, future).await {
+        Driven::Done(action) | Driven::Ended(action) => action,
+        Driven::Panicked(action) => {
+            worker.panics.inc();
+            action
         }
-        Driven::Done(Err(refusal)) => connection.cell.step(Event::Aborted(refusal)),
-        Driven::Ended(action) | Driven::Panicked(action) => action,
-    };
-    end(worker, connection, timer, action).await
+    }
 }
 
 /// Waits until the client sends something. `false`: it is gone, idle for too long, or
@@ -187,60 +223,68 @@ async fn await_first_byte(worker: &Worker, connection: &Connection, timer: &mut 
     .await
 }
 
-/// Reads until the head is whole: its length and what follows, or why it is none.
-fn poll_head(
-    connection: &Connection,
-    scan: &mut HeadScan,
-    cx: &mut Context<'_>,
-) -> Poll<Result<(usize, Body), Refusal>> {
-    loop {
-        match connection.with_ahead(|ahead| scan.scan(ahead)) {
-            Scan::Complete(length) => {
-                let head = |ahead: &[u8]| request::check(ahead.get(..length).unwrap_or_default());
-                let body = connection.with_ahead(head).map_err(|invalid| match invalid {
-                    InvalidHead::Malformed => Refusal::MalformedHead,
-                    InvalidHead::MissingHost => Refusal::MissingHost,
-                });
-                return Poll::Ready(body.map(|body| (length, body)));
-            }
-            Scan::Malformed => return Poll::Ready(Err(Refusal::MalformedHead)),
-            Scan::TooLarge => return Poll::Ready(Err(Refusal::HeadTooLarge)),
-            Scan::Partial => {}
-        }
-        match std::task::ready!(connection.poll_ahead(cx)) {
-            Ok(count) if count > 0 => {}
-            _ => return Poll::Ready(Err(Refusal::ClientGone)),
-        }
-    }
-}
-
-/// Lets the engine serve the request whose head is whole.
-async fn exchange(
+/// Does what the machine wants, until the request is over: waits, and attempts, each by the
+/// engine that it is for.
+async fn carry_out(
     worker: &Worker,
     engine: &Engine,
     connection: &Arc<Connection>,
     timer: &mut Timer,
+    lane: &mut Lane,
+    mut action: Action,
 ) -> Next {
-    let (action, is_reusable) = loop {
-        let mut serving = engine.serve(Arc::clone(connection));
-        let driven = drive(&**connection, &worker.lifecycle, timer, serving.as_mut()).await;
-        // Whatever the engine still holds goes now: its connection to the backend too.
-        drop(serving);
-        let (action, is_reusable) = left_to_do(worker, driven);
-        match action {
-            Some(action) if begins_anew(&action) => {
-                connection.rewind();
-                connection.cell.leave(action);
-            }
-            action => break (action, is_reusable),
+    loop {
+        if matches!(action, Action::Attempt(_)) {
+            connection.rewind();
         }
-    };
-    if let Some(action) = action {
-        return end(worker, connection, timer, action).await;
+        let driven = match action {
+            Action::Wait(effect) => {
+                let wait = pin!(wait(&**connection, effect));
+                action = drive_to_action(worker, &**connection, timer, wait).await;
+                continue;
+            }
+            Action::Attempt(attempt) if goes_lean(worker, &**connection, &attempt) => {
+                let serving = pin!(lane.attempt(connection, &worker.lifecycle, &attempt));
+                drive(&**connection, &worker.lifecycle, timer, serving).await
+            }
+            Action::Attempt(attempt) => {
+                connection.cell.leave(Action::Attempt(attempt));
+                let mut serving = engine.serve(Arc::clone(connection));
+                drive(&**connection, &worker.lifecycle, timer, serving.as_mut()).await
+            }
+            action => return end(worker, connection, timer, action).await,
+        };
+        match left_to_do(worker, driven) {
+            (Some(left), _) => action = left,
+            (None, is_reusable) => return ended(worker, connection, timer, is_reusable).await,
+        }
     }
+}
+
+/// Runs `effect`, and resumes the machine.
+pub(super) async fn wait(carrier: &dyn Carrier, effect: Effect) -> Action {
+    effects::run(effect).await;
+    carrier.cell().step(Event::Resumed)
+}
+
+/// Whether the lean engine makes the attempt.
+pub(super) fn goes_lean(worker: &Worker, carrier: &dyn Carrier, attempt: &Attempt) -> bool {
+    let has_mirror = |exchange: &Exchange| exchange.mirror().is_some();
+    worker.is_lean
+        && lean::takes(attempt)
+        && carrier.cell().with_exchange(has_mirror) == Some(false)
+}
+
+/// The answer is through, all but what still has to be written.
+async fn ended(
+    worker: &Worker,
+    connection: &Connection,
+    timer: &mut Timer,
+    is_reusable: bool,
+) -> Next {
     let is_whole = connection.cell.with_exchange(Exchange::is_request_done);
     flush(worker, connection, timer).await;
-    record(worker, &**connection);
+    record(worker, connection);
     match (is_reusable, is_whole) {
         (true, _) => Next::Keep,
         (false, Some(true)) => Next::Close,

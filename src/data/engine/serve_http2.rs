@@ -4,10 +4,12 @@
 //! machine of its own, driven as a request of HTTP/1 is. When the process drains, the
 //! client is told to open no more streams (GOAWAY), and what is under way is finished.
 
-use super::drive::{Driven, Timer, begins_anew, drive};
+use super::drive::{Driven, Timer, drive};
+use super::lean::StreamLane;
 use super::pingora::Engine;
+use super::pingora::heads::{Fields, request_head};
 use super::record::{new_exchange, record};
-use super::serve::left_to_do;
+use super::serve::{drive_to_action, goes_lean, left_to_do, wait};
 use super::worker::Worker;
 use crate::data::exchange::{Action, Answer, Event};
 use crate::data::lifecycle::Stage;
@@ -188,7 +190,7 @@ async fn serve_stream(
     stream.cell().begin(exchange);
     let action = match head {
         Err(refusal) => Some(stream.cell().step(Event::Aborted(refusal))),
-        Ok(head) => serve_by_engines(worker, engine, stream, &mut timer, head.into()).await,
+        Ok(head) => carry_out(worker, engine, stream, &mut timer, head.into()).await,
     };
     match action {
         None | Some(Action::Done) => {}
@@ -198,28 +200,52 @@ async fn serve_stream(
     record(worker, &**stream);
 }
 
-/// Lets engines serve the request: one for each attempt that begins anew.
-async fn serve_by_engines(
+/// Does what the machine wants, until nothing but an answer of ours is left to do.
+async fn carry_out(
     worker: &Worker,
     engine: &Engine,
     stream: &Arc<Stream>,
     timer: &mut Timer,
     mut head: RequestHeader,
 ) -> Option<Action> {
+    let begin = pin!(async {
+        let fields = Fields(&head.headers);
+        let event =
+            Event::Request { head: request_head(&head, &fields), has_body: stream.open_body() };
+        stream.cell().step(event)
+    });
+    let mut action = drive_to_action(worker, &**stream, timer, begin).await;
     loop {
-        let mut serving = engine.serve_stream(Arc::clone(stream), head);
-        let driven = drive(&**stream, &worker.lifecycle, timer, serving.as_mut()).await;
-        drop(serving);
-        let action = left_to_do(worker, driven).0?;
-        if !begins_anew(&action) {
-            return Some(action);
+        if matches!(action, Action::Attempt(_)) {
+            stream.rewind();
         }
-        let Some(left) = stream.take_head() else {
-            return Some(stream.cell().step(Event::Aborted(Refusal::Internal)));
+        let driven = match action {
+            Action::Wait(effect) => {
+                let wait = pin!(wait(&**stream, effect));
+                action = drive_to_action(worker, &**stream, timer, wait).await;
+                continue;
+            }
+            Action::Attempt(attempt)
+                if goes_lean(worker, &**stream, &attempt) && !stream.asks_for_tunnel() =>
+            {
+                let mut lane = StreamLane::default();
+                let serving = pin!(lane.attempt(stream, &head, &attempt));
+                drive(&**stream, &worker.lifecycle, timer, serving).await
+            }
+            Action::Attempt(attempt) => {
+                stream.cell().leave(Action::Attempt(attempt));
+                let mut serving = engine.serve_stream(Arc::clone(stream), head);
+                let driven = drive(&**stream, &worker.lifecycle, timer, serving.as_mut()).await;
+                drop(serving);
+                match stream.take_head() {
+                    Some(left) => head = left,
+                    None => return left_to_do(worker, driven).0,
+                }
+                driven
+            }
+            action => return Some(action),
         };
-        head = left;
-        stream.rewind();
-        stream.cell().leave(action);
+        action = left_to_do(worker, driven).0?;
     }
 }
 

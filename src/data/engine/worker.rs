@@ -5,6 +5,7 @@
 //! the stage of the process has changed.
 
 use super::accepting::{Accepting, start_accepting, stop_accepting};
+use super::lean;
 use super::open::take;
 use super::pingora::Engine;
 use crate::data::finish::RequestMetrics;
@@ -51,6 +52,8 @@ pub struct Worker {
     _tasks: Option<Watched>,
     /// The worker's end of the access log.
     pub log: Option<LogRing>,
+    /// Whether the lean engine is used where it can be.
+    pub is_lean: bool,
     registry: Arc<Registry>,
     rng: Mutex<fastrand::Rng>,
     peers: Arc<[Mailbox]>,
@@ -89,6 +92,8 @@ pub struct Setup {
     pub workers: usize,
     /// Connections to backends that each may keep.
     pub idle_connections: usize,
+    /// Whether the lean engine is used where it can be; else all is Pingora's.
+    pub is_lean: bool,
     /// Where they accept.
     pub sockets: Vec<Arc<ListeningSocket>>,
     /// What they read.
@@ -134,6 +139,7 @@ impl Workers {
                 panics: setup.metrics.handle(&PANICS, []),
                 _tasks: watch_tasks(&setup.metrics, &name, runtime.handle().metrics()),
                 log: setup.access_log.ring(index),
+                is_lean: setup.is_lean,
                 registry: Arc::default(),
                 rng: Mutex::new(fastrand::Rng::new()),
                 peers: Arc::clone(&mailboxes),
@@ -234,6 +240,7 @@ async fn run(
     report: std::sync::mpsc::Sender<io::Result<()>>,
 ) {
     let engine = Arc::new(Engine::new(Arc::clone(&worker.lifecycle), setup.idle_connections));
+    let keeping = tokio::spawn(lean::keep_connections(setup.idle_connections));
     let mut accepting = match start_accepting(&worker, &engine, &setup.sockets) {
         Ok(accepting) => accepting,
         Err(error) => return drop(report.send(Err(error))),
@@ -267,6 +274,8 @@ async fn run(
         receive(&worker, &engine, message);
     }
     worker.registry.emptied().await;
+    keeping.abort();
+    lean::close_connections();
 }
 
 /// Does what a worker is told while it accepts.

@@ -5,6 +5,7 @@
 //! Says whether it is the client that is waited for; decides nothing.
 
 use super::kept_bytes::KeptBytes;
+use super::spare;
 use super::transport::Transport;
 use crate::data::exchange::Waiting;
 use crate::data::finish::Traffic;
@@ -34,6 +35,7 @@ pub(super) enum Gate {
 impl From<Body> for Gate {
     fn from(body: Body) -> Self {
         match body {
+            Body::None => Self::Limited(0),
             Body::Length(length) => Self::Limited(length),
             Body::Chunked => Self::Chunked(ChunkScan::default()),
         }
@@ -41,19 +43,21 @@ impl From<Body> for Gate {
 }
 
 /// A client's socket and what is on its way through it.
-pub(super) struct ClientIo {
+pub(in crate::data) struct ClientIo {
     pub(super) stream: Transport,
     /// Read from the socket.
-    ahead: Vec<u8>,
+    pub(super) ahead: Vec<u8>,
     /// How much of that an engine has had: it is kept to be read once more.
-    taken: usize,
+    pub(super) taken: usize,
     /// How much of the request may be kept, head and all. `None`: something was not.
     keeps: Option<usize>,
     /// The part of it that is of the body.
     kept: KeptBytes,
     /// How long the request's head is.
-    head_bytes: usize,
-    pub(super) out: Vec<u8>,
+    pub(super) head_bytes: usize,
+    /// How much of what is unread the gate has let through.
+    pub(super) granted: usize,
+    pub(in crate::data) out: Vec<u8>,
     pub(super) gate: Gate,
     /// What the gate becomes when the head was taken.
     pub(super) body: Body,
@@ -78,7 +82,8 @@ impl ClientIo {
             head_bytes: 0,
             out: Vec::new(),
             gate: Gate::Limited(0),
-            body: Body::Length(0),
+            body: Body::None,
+            granted: 0,
             is_body_malformed: false,
             is_at_eof: false,
             is_muted: false,
@@ -115,6 +120,7 @@ impl ClientIo {
 
     fn close_to_head(&mut self) {
         self.gate = Gate::Limited(self.head_bytes as u64);
+        self.granted = 0;
         self.is_body_malformed = false;
         self.is_muted = true;
     }
@@ -126,7 +132,7 @@ impl ClientIo {
     }
 
     /// Whether all that was taken is kept.
-    pub(super) fn is_kept(&self) -> bool {
+    pub(in crate::data) fn is_kept(&self) -> bool {
         self.keeps.is_some()
     }
 
@@ -140,14 +146,14 @@ impl ClientIo {
     }
 
     /// Forgets what was taken: it is not needed any more.
-    pub(super) fn forget(&mut self) {
+    pub(in crate::data) fn forget(&mut self) {
         self.keeps = None;
         self.kept.clear();
         self.ahead.drain(..self.taken.min(self.ahead.len()));
         self.taken = 0;
         if self.ahead.is_empty() {
             // An idle connection holds no buffer.
-            self.ahead = Vec::new();
+            spare::give(std::mem::take(&mut self.ahead));
         }
     }
 
@@ -158,7 +164,7 @@ impl ClientIo {
     }
 
     /// Takes `count` bytes of what was read, and keeps no more of it than may be.
-    fn take(&mut self, count: usize) {
+    pub(super) fn take(&mut self, count: usize) {
         let in_body = (self.taken + count).saturating_sub(self.taken.max(self.head_bytes));
         self.taken += count;
         if self.keeps.is_some() && in_body > 0 && !self.kept.grow(in_body) {
@@ -188,6 +194,9 @@ impl ClientIo {
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
             let read = buf.filled();
             self.is_at_eof = read.is_empty();
+            if self.ahead.capacity() == 0 {
+                self.ahead = spare::take();
+            }
             self.ahead.extend_from_slice(read);
             Poll::Ready(Ok(read.len()))
         })
@@ -254,7 +263,7 @@ impl ClientIo {
     }
 
     /// What comes now is for later, and only the client's leaving matters.
-    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(in crate::data) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.unread().len() < AHEAD_BYTES_MAX {
             let read = ready!(self.poll_ahead(cx))?;
             if read == 0 && self.unread().is_empty() {
@@ -267,7 +276,36 @@ impl ClientIo {
         Poll::Pending
     }
 
-    pub(super) fn poll_write(
+    /// What is collected for the client, to add to.
+    pub(in crate::data) fn collecting(&mut self) -> &mut Vec<u8> {
+        if self.out.capacity() == 0 {
+            self.out = spare::take();
+        }
+        &mut self.out
+    }
+
+    /// Collects `parts`, for which there must be [room](Self::poll_room).
+    pub(in crate::data) fn collect(&mut self, parts: &[&[u8]]) {
+        let out = self.collecting();
+        parts.iter().for_each(|part| out.extend_from_slice(part));
+    }
+
+    /// Makes room for `count` bytes more.
+    ///
+    /// # Errors
+    /// When the client takes nothing any more.
+    pub(in crate::data) fn poll_room(
+        &mut self,
+        cx: &mut Context<'_>,
+        count: usize,
+    ) -> Poll<io::Result<()>> {
+        match self.out.len() + count <= OUT_BYTES_MAX {
+            true => Poll::Ready(Ok(())),
+            false => self.poll_flush(cx),
+        }
+    }
+
+    pub(in crate::data) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
@@ -276,7 +314,7 @@ impl ClientIo {
             return Poll::Ready(Ok(bytes.len()));
         }
         if self.out.len() + bytes.len() <= OUT_BYTES_MAX {
-            self.out.extend_from_slice(bytes);
+            self.collecting().extend_from_slice(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
         // What was collected and what is new leave in one call.
@@ -324,7 +362,11 @@ impl ClientIo {
         };
         self.traffic.bytes_out += done as u64;
         out.drain(..done);
-        self.out = out;
+        if out.is_empty() {
+            spare::give(out);
+        } else {
+            self.out = out;
+        }
         result
     }
 

@@ -9,7 +9,7 @@
 //! All of it is used by one task on one thread; the locks are never contended.
 
 use super::carrier::{Carrier, Cell};
-use super::client_io::{ClientIo, Gate};
+use super::client_io::ClientIo;
 use super::registry::Woken;
 use super::transport::Transport;
 use super::{Client, Place, Slot};
@@ -17,7 +17,7 @@ use crate::data::exchange::{Exchange, Waiting};
 use crate::data::finish::Traffic;
 use crate::wire::request::Body;
 use futures::task::AtomicWaker;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
@@ -66,6 +66,11 @@ impl Connection {
     }
 
     // -- the socket --
+
+    /// The socket, for as long as one poll. Never held over a wait.
+    pub(in crate::data) fn io(&self) -> MutexGuard<'_, ClientIo> {
+        self.io.lock()
+    }
 
     /// Reads what has come into the look-ahead. `Ready(0)` at the end of the stream.
     ///
@@ -210,7 +215,7 @@ impl Carrier for Connection {
         let mut io = self.io.lock();
         io.is_muted = false;
         io.gate = io.body.into();
-        io.body != Body::Length(0)
+        io.body != Body::None
     }
 
     fn keep(&self, body_max: usize) {
@@ -234,9 +239,7 @@ impl Carrier for Connection {
     }
 
     fn open_tunnel(&self) {
-        let mut io = self.io.lock();
-        io.forget();
-        io.gate = Gate::Open;
+        self.io.lock().open_tunnel();
     }
 
     fn is_body_malformed(&self) -> bool {

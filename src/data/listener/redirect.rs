@@ -1,6 +1,6 @@
 //! 1 · Redirect: from plain text to HTTPS.
 
-use crate::wire::request::is_host_byte;
+use crate::wire::bytes::is_host;
 use http::HeaderValue;
 
 /// Below this, requests are not redirected: who proves by HTTP that a name is his, to get a
@@ -24,7 +24,7 @@ pub fn status(method: &str) -> u16 {
 /// `None` if that makes no address: an absolute target may name a host that is none.
 #[must_use]
 pub fn location(host: &[u8], port: u16, target: &[u8]) -> Option<HeaderValue> {
-    if !host.iter().all(is_host_byte) {
+    if !host.iter().all(|byte| is_host(*byte)) {
         return None;
     }
     let mut to = b"https://".to_vec();

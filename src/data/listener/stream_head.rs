@@ -6,7 +6,7 @@
 //! for a WebSocket tunnel (RFC 8441) turned into the request that HTTP/1 backends know.
 
 use crate::data::refusal::Refusal;
-use crate::wire::request::{is_host_byte, is_target_byte, parse_length};
+use crate::wire::bytes::{is_host, is_target, parse_length};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
@@ -63,7 +63,7 @@ fn name_host(head: &mut Parts) -> Result<(), Refusal> {
     match name.as_bytes() {
         [] => Err(Refusal::MissingHost),
         // Also keeps user information out (RFC 9113 §8.3.1).
-        bytes if !bytes.iter().all(is_host_byte) => Err(Refusal::MalformedHead),
+        bytes if !bytes.iter().all(|byte| is_host(*byte)) => Err(Refusal::MalformedHead),
         _ => {
             head.headers.insert(header::HOST, name);
             Ok(())
@@ -75,7 +75,7 @@ fn name_host(head: &mut Parts) -> Result<(), Refusal> {
 fn target(uri: &Uri) -> Result<Uri, Refusal> {
     let target = uri.path_and_query().ok_or(Refusal::MalformedHead)?;
     let is_path = target.as_str().starts_with('/') || target.as_str() == "*";
-    if !is_path || !target.as_str().bytes().all(|byte| is_target_byte(&byte)) {
+    if !is_path || !target.as_str().bytes().all(is_target) {
         return Err(Refusal::MalformedHead);
     }
     Ok(target.clone().into())

@@ -1,4 +1,5 @@
-//! 1 · Transport: what a client's bytes come through: a socket, plain or inside TLS.
+//! 1 · Transport: what bytes come through: a socket, plain or inside TLS. A client's or a
+//! backend's.
 //!
 //! The only place that knows the difference; everything above reads and writes bytes.
 
@@ -7,9 +8,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::TlsStream;
 
-/// What a client's bytes come through.
+/// What bytes come through.
 pub enum Transport {
     /// The socket itself.
     Plain(TcpStream),
@@ -33,7 +34,7 @@ impl Transport {
         matches!(self, Self::Tls(_))
     }
 
-    /// Whether the client agreed by ALPN to speak HTTP/2.
+    /// Whether it was agreed by ALPN to speak HTTP/2.
     #[must_use]
     pub fn is_http2_agreed(&self) -> bool {
         match self {

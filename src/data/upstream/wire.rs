@@ -2,6 +2,8 @@
 
 use pingora_core::protocols::tls::CaType;
 use pingora_core::utils::tls::{CertKey, WrappedX509, parse_x509};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -41,6 +43,17 @@ pub struct Tls {
     pub authorities: Option<Arc<CaType>>,
     /// The certificate that we show, with its key.
     pub identity: Option<Arc<CertKey>>,
+    /// The same, for an engine that shakes hands itself.
+    pub client: Client,
+}
+
+/// TLS as a client that speaks HTTP/1.1.
+#[derive(Clone)]
+pub struct Client {
+    /// The name that is asked for and must be proved; without one, the address.
+    pub name: Option<ServerName<'static>>,
+    /// What is believed and shown.
+    pub config: Arc<ClientConfig>,
 }
 
 /// A certificate with those that lead to its root, and its key; all in DER.
@@ -73,6 +86,7 @@ impl Tls {
         is_verified: bool,
         authorities: Option<Vec<Vec<u8>>>,
         identity: Option<Identity>,
+        client: Client,
     ) -> Self {
         let wrap = |list: Vec<Vec<u8>>| {
             list.into_iter().map(|der| WrappedX509::new(der, parse_x509)).collect()
@@ -82,6 +96,7 @@ impl Tls {
             is_verified,
             authorities: authorities.map(wrap),
             identity: identity.map(|(chain, key)| Arc::new(CertKey::new(chain, key))),
+            client,
         }
     }
 }

@@ -105,6 +105,10 @@ impl Vanne {
         write(&path, &filled);
         let mut command = command(binary());
         command.arg("run").arg("--config").arg(&path);
+        // Every test holds whichever engine serves its requests.
+        if let Ok(lane) = std::env::var("VANNE_LANE") {
+            command.arg("--lane").arg(lane);
+        }
         let mut vanne = Self { http, probe, process: Process::start(command), dir, _ports: ports };
         eventually_async("ready", async || {
             if let Some(status) = vanne.process.child.try_wait().unwrap() {

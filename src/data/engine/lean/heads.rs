@@ -1,0 +1,166 @@
+//! Heads as they leave: the fields that came, with the edits that stages want.
+//!
+//! Nothing is moved or sorted: a field that came is written unless an edit takes it away, and
+//! an edit's field unless a later edit does. Names leave in lower case.
+
+use crate::wire::fields::Fields as Ranges;
+use http::{HeaderMap, HeaderName};
+use vanne_filters::{Edit, HeadEdits};
+
+/// The fields of a head that came, in whatever shape: each time from the first.
+pub(super) trait Fields<'a> {
+    /// Names and values, in order.
+    fn all(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])>;
+}
+
+impl<'a> Fields<'a> for Ranges<'a> {
+    fn all(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.iter()
+    }
+}
+
+impl<'a> Fields<'a> for &'a HeaderMap {
+    fn all(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
+    }
+}
+
+/// A field of a head that leaves.
+#[derive(Clone, Copy)]
+pub(super) enum Name<'a> {
+    /// It came with this name, in whatever case.
+    Came(&'a [u8]),
+    /// It is ours.
+    Ours(&'a HeaderName),
+}
+
+/// Calls `visit` with each field of a head that leaves.
+/// Cost: O(fields × edits) where names may be the same, no allocation.
+pub(super) fn each_field<'a>(
+    fields: impl Fields<'a>,
+    edits: &'a HeadEdits,
+    mut visit: impl FnMut(Name<'a>, &'a [u8]),
+) {
+    let marks = edits.iter().filter_map(|edit| removed(&edit));
+    let gone = marks.fold(0, |gone, name| gone | mark(name.as_str().as_bytes()));
+    for (name, value) in fields.all() {
+        let is_gone = gone & mark(name) != 0
+            && edits.iter().any(|edit| removed(&edit).is_some_and(|gone| is(name, gone)));
+        if !is_gone {
+            visit(Name::Came(name), value);
+        }
+    }
+    for (at, edit) in edits.iter().enumerate() {
+        let (name, value) = match edit {
+            Edit::Remove(_) => continue,
+            Edit::Add(name, value) | Edit::Set(name, value) => (name, value),
+            Edit::SetIfAbsent(name, value) => {
+                if is_there(&fields, edits, at, name) {
+                    continue;
+                }
+                (name, value)
+            }
+        };
+        let is_gone = edits.iter().skip(at + 1).any(|later| removed(&later) == Some(name));
+        if !is_gone {
+            visit(Name::Ours(name), value);
+        }
+    }
+}
+
+/// Writes the fields of a head that leaves into `out`.
+pub(super) fn write_fields<'a>(out: &mut Vec<u8>, fields: impl Fields<'a>, edits: &'a HeadEdits) {
+    each_field(fields, edits, |name, value| match name {
+        Name::Came(name) => write_field(out, name, value),
+        Name::Ours(name) => write_field(out, name.as_str().as_bytes(), value),
+    });
+}
+
+/// Writes one field. Its name leaves in lower case.
+pub(super) fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    let start = out.len();
+    out.extend_from_slice(name);
+    if let Some(name) = out.get_mut(start..) {
+        name.make_ascii_lowercase();
+    }
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The name whose fields `edit` takes away, if any.
+fn removed<'a>(edit: &Edit<'a>) -> Option<&'a HeaderName> {
+    match edit {
+        Edit::Remove(name) | Edit::Set(name, _) => Some(name),
+        Edit::Add(..) | Edit::SetIfAbsent(..) => None,
+    }
+}
+
+/// Whether there is a field called `name` when the edit at `at` has its turn.
+fn is_there<'a>(fields: &impl Fields<'a>, edits: &HeadEdits, at: usize, name: &HeaderName) -> bool {
+    let before = edits.iter().take(at);
+    before.fold(fields.all().any(|(field, _)| is(field, name)), |is_there, edit| match edit {
+        Edit::Remove(other) if other == name => false,
+        Edit::Add(other, _) | Edit::Set(other, _) | Edit::SetIfAbsent(other, _)
+            if other == name =>
+        {
+            true
+        }
+        _ => is_there,
+    })
+}
+
+fn is(name: &[u8], wanted: &HeaderName) -> bool {
+    name.eq_ignore_ascii_case(wanted.as_str().as_bytes())
+}
+
+/// One of 64 bits, the same for names that are the same: most names differ in it.
+fn mark(name: &[u8]) -> u64 {
+    let last = name.last().map_or(0, |byte| usize::from(byte | 0x20));
+    1 << ((name.len() * 5 + last) % 64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::request::RequestIndex;
+    use http::header;
+
+    fn written(edit: impl FnOnce(&mut HeadEdits)) -> String {
+        let head =
+            b"GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nx-a: 2\r\nX-Frame-Options: SAMEORIGIN\r\n\r\n";
+        let mut index = RequestIndex::default();
+        index.read(head).unwrap();
+        let mut edits = HeadEdits::new();
+        edit(&mut edits);
+        let mut out = Vec::new();
+        write_fields(&mut out, index.fields(head), &edits);
+        String::from_utf8(out).unwrap().replace("\r\n", "|")
+    }
+
+    #[test]
+    fn edits_are_applied_in_order_and_a_present_field_is_kept_if_asked() {
+        let name = HeaderName::from_static;
+        assert_eq!(written(|_| ()), "host: a|x-a: 1|x-a: 2|x-frame-options: SAMEORIGIN|");
+        let out = written(|edits| {
+            edits.add(name("x-b"), "1");
+            edits.add(name("x-b"), "2");
+            edits.remove(name("x-a"));
+            edits.set(name("x-a"), "3");
+            edits.set_if_absent(header::X_FRAME_OPTIONS, "DENY");
+            edits.set_if_absent(name("x-c"), "4");
+            edits.set_if_absent(name("x-c"), "5");
+        });
+        let want = "host: a|x-frame-options: SAMEORIGIN|x-b: 1|x-b: 2|x-a: 3|x-c: 4|";
+        assert_eq!(out, want);
+        let out = written(|edits| {
+            edits.set(name("x-a"), "3");
+            edits.add(name("x-a"), "4");
+            edits.remove(header::HOST);
+            edits.set_if_absent(header::HOST, "b");
+            edits.add(name("x-d"), "5");
+            edits.remove(name("x-d"));
+        });
+        assert_eq!(out, "x-frame-options: SAMEORIGIN|x-a: 3|x-a: 4|host: b|");
+    }
+}

@@ -1,0 +1,104 @@
+//! What has come from a backend and is not passed on yet.
+//!
+//! Room is made once and used again by the next request on the thread; an idle connection has
+//! none.
+
+use bytes::{Buf, Bytes, BytesMut};
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::AsyncRead;
+use tokio_util::io::poll_read_buf;
+
+/// Bytes that are read at once: an answer of 64 KiB comes with its head.
+const INPUT_BYTES: usize = 80 * 1024;
+/// Below so much room more is made.
+const ROOM_BYTES_MIN: usize = 16 * 1024;
+/// Rooms that a thread keeps.
+const SPARE_MAX: usize = 32;
+
+thread_local! {
+    static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Bytes from a backend. Holds no memory while it is at rest.
+#[derive(Default)]
+pub(super) struct Input(BytesMut);
+
+impl Input {
+    /// What is there.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// So many bytes were passed on.
+    pub(super) fn consume(&mut self, count: usize) {
+        self.0.advance(count.min(self.0.len()));
+    }
+
+    /// Takes so many bytes out, without a copy.
+    pub(super) fn split(&mut self, count: usize) -> Bytes {
+        self.0.split_to(count.min(self.0.len())).freeze()
+    }
+
+    /// Reads once. `Ready(0)` at the end of the stream. Never more than about
+    /// [`INPUT_BYTES`] are there at once, if what is there is passed on first.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub(super) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut (impl AsyncRead + Unpin),
+    ) -> Poll<io::Result<usize>> {
+        if self.0.capacity() == 0 {
+            self.0 = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        }
+        if self.0.capacity() - self.0.len() < ROOM_BYTES_MIN {
+            self.0.reserve(INPUT_BYTES);
+        }
+        poll_read_buf(Pin::new(from), cx, &mut self.0)
+    }
+
+    /// Forgets what is there, and gives the room back.
+    pub(super) fn rest(&mut self) {
+        let mut room = std::mem::take(&mut self.0);
+        if room.capacity() > 0 {
+            room.clear();
+            SPARE.with_borrow_mut(|spare| {
+                if spare.len() < SPARE_MAX {
+                    spare.push(room);
+                }
+            });
+        }
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        self.rest();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    #[tokio::test]
+    async fn bytes_come_in_order_and_room_is_used_again() {
+        let all: Vec<u8> = (0..300_000_u32).map(|at| at.to_le_bytes()[0]).collect();
+        let (mut from, mut input, mut got) = (&all[..], Input::default(), Vec::new());
+        while poll_fn(|cx| input.poll_fill(cx, &mut from)).await.unwrap() > 0 {
+            let part = input.bytes().len().min(50_001);
+            got.extend_from_slice(&input.bytes()[..part]);
+            input.consume(part);
+            assert!(input.0.capacity() <= 2 * INPUT_BYTES);
+            got.extend_from_slice(&input.split(usize::MAX));
+        }
+        assert_eq!(got, all);
+        input.rest();
+        assert_eq!(input.0.capacity(), 0);
+    }
+}

@@ -1,0 +1,39 @@
+//! The lean engine: requests of plain HTTP to backends that speak HTTP/1.1.
+//!
+//! Heads are ranges of the bytes they came in, bodies pass as they are, and what a request
+//! needs for its way is used again by the next one: it allocates nothing. A worker's
+//! connections to backends are its own ([`idle`]), each a socket without a task. No decisions
+//! here: what happens is reported to the request's machine, as by every engine.
+//!
+//! What it does not do ([`takes`]) goes Pingora's way, request by request.
+
+mod answer;
+mod heads;
+mod idle;
+mod input;
+mod lane;
+mod link;
+mod passing;
+mod stream_lane;
+
+pub use lane::Lane;
+pub use stream_lane::StreamLane;
+
+use crate::data::upstream::{Attempt, Protocol};
+
+/// Whether this engine can make `attempt`.
+#[must_use]
+pub fn takes(attempt: &Attempt) -> bool {
+    attempt.wire.protocol == Protocol::Http1
+}
+
+/// Keeps this worker's connections to backends, up to `most`, for as long as it is polled.
+pub async fn keep_connections(most: usize) {
+    idle::keep_most(most);
+    idle::sweep().await;
+}
+
+/// Closes this worker's idle connections to backends.
+pub fn close_connections() {
+    idle::clear();
+}

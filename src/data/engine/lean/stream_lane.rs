@@ -1,0 +1,335 @@
+//! A stream's lane: what one request of HTTP/2 needs on its way to a backend that speaks
+//! HTTP/1.1, and how its bytes go.
+//!
+//! The head is written as HTTP/1.1 has it; a body without a length becomes chunks. The
+//! backend's answer becomes a head and DATA again, as fast as the client's windows let it.
+
+use super::heads::{Name, each_field, write_field, write_fields};
+use super::input::Input;
+use super::lane::{Stop, report};
+use super::link::{self, Link};
+use super::passing::Passing;
+use crate::data::engine::pingora::Served;
+use crate::data::exchange::{Action, Event, Exchange};
+use crate::data::listener::carrier::Carrier;
+use crate::data::listener::stream::Stream;
+use crate::data::upstream::{Attempt, Fault};
+use crate::wire::head_scan::{HeadScan, Scan};
+use crate::wire::response::{ResponseIndex, may_begin};
+use bytes::{Buf, Bytes};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::task::{Context, Poll, ready};
+
+/// Fields that end with an HTTP/1 connection (RFC 9113 §8.2.2).
+const NOT_FOR_HTTP2: [&str; 5] =
+    ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
+/// What ends a chunk, and what ends a chunk and the body.
+const CHUNK_END: &[u8] = b"\r\n";
+const BODY_END: &[u8] = b"\r\n0\r\n\r\n";
+const EMPTY_BODY_END: &[u8] = b"0\r\n\r\n";
+
+/// What one request of HTTP/2 needs while it is on its way.
+#[derive(Default)]
+pub struct StreamLane {
+    sending: Sending,
+    link: Option<Link>,
+    input: Input,
+    answer: Answer,
+}
+
+/// The request on its way to the backend.
+#[derive(Default)]
+struct Sending {
+    /// The head, or the line before a chunk; as far as it has not left.
+    lines: Vec<u8>,
+    lines_done: usize,
+    data: Bytes,
+    /// What follows the data.
+    tail: &'static [u8],
+    /// The body goes in chunks.
+    is_chunked: bool,
+    /// Nothing follows what is there.
+    is_last: bool,
+    /// Nothing more is sent: all was, or the backend takes no more.
+    is_over: bool,
+    /// The backend has taken all.
+    is_whole: bool,
+}
+
+/// The answer on its way to the client.
+#[derive(Default)]
+struct Answer {
+    scan: HeadScan,
+    index: ResponseIndex,
+    is_begun: bool,
+    passing: Passing,
+    unsent: Bytes,
+    keeps_backend: bool,
+}
+
+impl StreamLane {
+    /// Makes `attempt` for the request with this `head`: what is left to be done then.
+    pub async fn attempt(&mut self, stream: &Stream, head: &Parts, attempt: &Attempt) -> Served {
+        let end = self.try_attempt(stream, head, attempt).await;
+        let action = match end {
+            Ok(()) => match stream.cell().step(Event::Ended) {
+                Action::Done => None,
+                action => Some(action),
+            },
+            Err(Stop::Action(action)) => Some(action),
+            Err(Stop::Fault(Fault::ClientGone)) if stream.is_body_malformed() => {
+                Some(stream.cell().step(Event::Failed(Fault::ClientMalformed)))
+            }
+            Err(Stop::Fault(fault)) => Some(stream.cell().step(Event::Failed(fault))),
+        };
+        *self = Self::default();
+        Served { action, is_reusable: false }
+    }
+
+    async fn try_attempt(
+        &mut self,
+        stream: &Stream,
+        head: &Parts,
+        attempt: &Attempt,
+    ) -> Result<(), Stop> {
+        stream.keep(attempt.body_max);
+        let has_body = stream.open_body();
+        let written = stream.cell().with_exchange(|exchange| {
+            self.sending.begin(head, has_body, exchange);
+        });
+        written.ok_or(Fault::Internal)?;
+        let (link, is_reused) = link::obtain(attempt).await?;
+        self.link = Some(link);
+        report(stream, Event::Connected { is_reused })?;
+        poll_fn(|cx| self.poll(cx, stream)).await?;
+        let is_clean = self.sending.is_whole && self.input.bytes().is_empty();
+        if let Some(link) = self.link.take().filter(|_| is_clean && self.answer.keeps_backend) {
+            link::keep(attempt, link, stream.cell().now());
+        }
+        Ok(())
+    }
+
+    /// Moves what can be moved, both ways. `Ready` when the answer is through.
+    fn poll(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<Result<(), Stop>> {
+        let Self { sending, link, input, answer } = self;
+        let link = link.as_mut().ok_or(Fault::Internal)?;
+        if !sending.is_over
+            && let Poll::Ready(sent) = sending.poll(cx, stream, link)
+        {
+            sent?;
+            sending.is_over = true;
+        }
+        let answered = answer.poll(cx, stream, link, input);
+        if answered.is_pending() && sending.is_over && stream.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(Fault::ClientGone.into()));
+        }
+        answered
+    }
+}
+
+impl Sending {
+    /// Writes the head that the backend gets.
+    fn begin(&mut self, head: &Parts, has_body: bool, exchange: &Exchange) {
+        let (lines, edits) = (&mut self.lines, exchange.request_edits());
+        lines.extend_from_slice(head.method.as_str().as_bytes());
+        lines.push(b' ');
+        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        lines.extend_from_slice(edits.target().unwrap_or(target.as_bytes()));
+        lines.extend_from_slice(b" HTTP/1.1\r\n");
+        write_fields(lines, &head.headers, edits);
+        self.is_chunked = has_body && !head.headers.contains_key(header::CONTENT_LENGTH);
+        if self.is_chunked {
+            write_field(lines, b"transfer-encoding", b"chunked");
+        }
+        lines.extend_from_slice(b"\r\n");
+        self.is_last = !has_body;
+    }
+
+    /// Sends what there is of the request. `Ready` when nothing more is to be sent.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &Stream,
+        link: &mut Link,
+    ) -> Poll<Result<(), Stop>> {
+        loop {
+            let lines = self.lines.get(self.lines_done..).unwrap_or_default();
+            let parts = [lines, &self.data, self.tail].map(IoSlice::new);
+            if parts.iter().any(|part| !part.is_empty()) {
+                let Ok(count) = ready!(link.poll_write(cx, &parts)) else {
+                    // It may have answered all the same, before it had all.
+                    return Poll::Ready(Ok(()));
+                };
+                self.advance(count);
+                continue;
+            }
+            if self.is_last {
+                self.is_whole = true;
+                return link.poll_flush(cx).map(|_flushed| Ok(()));
+            }
+            let flushed = link.poll_flush(cx);
+            let Poll::Ready(read) = stream.poll_data(cx) else {
+                drop(flushed);
+                return Poll::Pending;
+            };
+            let data = read.transpose().map_err(|_error| Fault::ClientGone)?;
+            self.frame(data, stream.is_request_read());
+            let (is_last, is_kept) = (self.is_last, stream.is_kept());
+            report(stream, Event::RequestBody { is_last, is_kept })?;
+        }
+    }
+
+    /// So many bytes have left.
+    fn advance(&mut self, count: usize) {
+        let of_lines = count.min(self.lines.len() - self.lines_done);
+        self.lines_done += of_lines;
+        let of_data = (count - of_lines).min(self.data.len());
+        self.data.advance(of_data);
+        self.tail = self.tail.get(count - of_lines - of_data..).unwrap_or_default();
+    }
+
+    /// Takes the next part of the body, `None` after the last one; `is_last`: nothing follows.
+    fn frame(&mut self, data: Option<Bytes>, is_last: bool) {
+        self.lines.clear();
+        self.lines_done = 0;
+        self.is_last = is_last || data.is_none();
+        let data = data.unwrap_or_default();
+        if self.is_chunked {
+            if !data.is_empty() {
+                self.lines.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
+            }
+            self.tail = match (data.is_empty(), self.is_last) {
+                (false, false) => CHUNK_END,
+                (false, true) => BODY_END,
+                (true, true) => EMPTY_BODY_END,
+                (true, false) => b"",
+            };
+        }
+        self.data = data;
+    }
+}
+
+impl Answer {
+    /// Passes on what comes. `Ready` when the answer is through.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &Stream,
+        link: &mut Link,
+        input: &mut Input,
+    ) -> Poll<Result<(), Stop>> {
+        loop {
+            let is_whole = match self.is_begun {
+                false => self.look_at_head(stream, input)?,
+                true => match ready!(self.poll_body(cx, stream, input))? {
+                    true => return Poll::Ready(Ok(())),
+                    false => false,
+                },
+            };
+            if is_whole {
+                continue;
+            }
+            match (ready!(input.poll_fill(cx, link)), self.is_begun) {
+                (Ok(0), true) if self.passing == Passing::UntilClose => {
+                    self.passing = Passing::Done;
+                }
+                (Ok(0) | Err(_), _) => return Poll::Ready(Err(Fault::BackendClosed.into())),
+                (Ok(_), false) => {}
+                (Ok(_), true) => report(stream, Event::ResponseBody)?,
+            }
+        }
+    }
+
+    /// Passes on a head that is whole. `false`: more has to come.
+    fn look_at_head(&mut self, stream: &Stream, input: &mut Input) -> Result<bool, Stop> {
+        let length = match self.scan.scan(input.bytes()) {
+            Scan::Complete(length) => length,
+            Scan::Partial if may_begin(input.bytes()) => return Ok(false),
+            Scan::Partial | Scan::Malformed | Scan::TooLarge => {
+                return Err(Fault::BackendMalformed.into());
+            }
+        };
+        self.scan = HeadScan::default();
+        let head = input.bytes().get(..length).unwrap_or_default();
+        let is_head =
+            |exchange: &Exchange| exchange.facts().is_some_and(|facts| facts.method == "HEAD");
+        let is_to_head = stream.cell().with_exchange(is_head).ok_or(Fault::Internal)?;
+        self.index.read(head, is_to_head).map_err(|_malformed| Fault::BackendMalformed)?;
+        let fields = self.index.fields(head);
+        match stream.cell().step(Event::Response(self.index.head(&fields))) {
+            Action::Continue => {}
+            // Tunnels go another way.
+            Action::Tunnel => return Err(Fault::Internal.into()),
+            action => return Err(Stop::Action(action)),
+        }
+        let response = stream.cell().with_exchange(|exchange| self.response(head, exchange));
+        let response = response.flatten().ok_or(Fault::BackendMalformed)?;
+        if response.status().is_informational() {
+            stream.send_informational(response).map_err(|_gone| Fault::ClientGone)?;
+        } else {
+            self.is_begun = true;
+            self.keeps_backend = self.index.keeps_alive;
+            self.passing = Passing::new(self.index.body, false);
+            stream.forget();
+            let is_last = self.passing == Passing::Done;
+            stream.send_head(response, is_last).map_err(|_gone| Fault::ClientGone)?;
+        }
+        input.consume(length);
+        Ok(true)
+    }
+
+    /// The head that the client gets.
+    fn response(&self, head: &[u8], exchange: &Exchange) -> Option<Response<()>> {
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::from_u16(self.index.status).ok()?;
+        let map = response.headers_mut();
+        map.reserve(16);
+        let mut is_whole = true;
+        each_field(self.index.fields(head), exchange.response_edits(), |name, value| {
+            let name = match name {
+                Name::Came(name) if is_not_for_http2(name) => return,
+                Name::Came(name) => HeaderName::from_bytes(name).ok(),
+                Name::Ours(name) => Some(name.clone()),
+            };
+            match name.zip(HeaderValue::from_bytes(value).ok()) {
+                Some((name, value)) => drop(map.append(name, value)),
+                None => is_whole = false,
+            }
+        });
+        is_whole.then_some(response)
+    }
+
+    /// Passes on what is there of the body. `Ready(true)` at its end, `Ready(false)` when more
+    /// has to come.
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &Stream,
+        input: &mut Input,
+    ) -> Poll<Result<bool, Stop>> {
+        loop {
+            if self.unsent.is_empty() && self.passing != Passing::Done {
+                let length = self.passing.look(input)?;
+                self.unsent = input.split(length);
+                self.passing.passed(length);
+                if self.passing != Passing::Done {
+                    // What frames the end may be here already.
+                    self.passing.look(input)?;
+                }
+            }
+            let is_last = self.passing == Passing::Done;
+            if self.unsent.is_empty() && (!is_last || stream.sent().1) {
+                return Poll::Ready(Ok(is_last));
+            }
+            let sent = ready!(stream.poll_send(cx, &mut self.unsent, is_last));
+            sent.map_err(|_gone| Fault::ClientGone)?;
+        }
+    }
+}
+
+fn is_not_for_http2(name: &[u8]) -> bool {
+    NOT_FOR_HTTP2.iter().any(|not| name.eq_ignore_ascii_case(not.as_bytes()))
+}
