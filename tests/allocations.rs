@@ -13,13 +13,14 @@ use std::time::UNIX_EPOCH;
 use vanne::config::{self, Config, Environment, Format, Source};
 use vanne::control::compile::{self, Means};
 use vanne::control::kept::Kept;
-use vanne::data::exchange::{Event, Exchange};
-use vanne::data::finish::Traffic;
+use vanne::data::exchange::{Action, Event, Exchange, Waiting};
+use vanne::data::finish::{RequestMetrics, Traffic, finish};
 use vanne::data::generation::Generation;
-use vanne::data::listener::Client;
+use vanne::data::listener::carrier::Cell;
+use vanne::data::listener::{Client, Slot};
 use vanne::data::log_line;
-use vanne::data::snapshot::Snapshot;
-use vanne::observe::access_log::{AccessLog, Target};
+use vanne::data::snapshot::{Publisher, Reader, Snapshot};
+use vanne::observe::access_log::{AccessLog, LogRing, Target};
 use vanne::observe::metrics::Counter;
 use vanne::observe::metrics::Metrics;
 use vanne::types::clock;
@@ -87,7 +88,7 @@ fn ended(access_log: &str) -> Exchange {
     let now = clock::now();
     let mut exchange = Exchange::begin(
         Arc::new(Arc::new(snapshot)),
-        listener.unwrap(),
+        Arc::new(listener.unwrap()),
         Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80, false)),
         RequestId::next(&mut fastrand::Rng::with_seed(1)),
         now,
@@ -150,8 +151,123 @@ fn writing_a_line_of_the_log_allocates_nothing() {
     assert_eq!(dropped.get(), 0);
 }
 
+/// What serves requests here: all of a worker but the sockets.
+struct Lab {
+    reader: Reader,
+    slot: Slot,
+    client: Arc<Client>,
+    metrics: RequestMetrics,
+    log: AccessLog,
+    cell: Cell,
+    rng: fastrand::Rng,
+}
+
+impl Lab {
+    fn new(text: &str) -> Self {
+        let mut rest = None;
+        let snapshot = compiled(text, |config, means| {
+            let (id, config) = config.listener.first_key_value().unwrap();
+            let slot = Slot::new(compile::listener(id, config, None, means).unwrap());
+            rest = Some((slot, RequestMetrics::new(means.metrics)));
+        });
+        let (slot, metrics) = rest.unwrap();
+        Self {
+            reader: Publisher::new(snapshot).reader(),
+            slot,
+            client: Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80, false)),
+            metrics,
+            log: AccessLog::start(&Target::Nothing, 1, &Counter::default()).unwrap(),
+            cell: Cell::default(),
+            rng: fastrand::Rng::with_seed(1),
+        }
+    }
+
+    /// Serves one request as an engine does.
+    fn serve(&mut self, ring: &LogRing) {
+        self.cell.wake_up();
+        let exchange = Exchange::begin(
+            self.reader.load(),
+            self.slot.rules(),
+            Arc::clone(&self.client),
+            RequestId::next(&mut self.rng),
+            self.cell.now(),
+            UNIX_EPOCH,
+        );
+        self.cell.begin(exchange);
+        let fields = FieldSlice(&REQUEST);
+        let head = RequestHead::new("GET", b"/api/items?page=2", Version::Http11, &fields);
+        let action = self.cell.step(Event::Request { head, has_body: false });
+        assert!(matches!(action, Action::Attempt(_)));
+        drop(self.cell.step(Event::Connected { is_reused: true }));
+        drop(self.cell.step(Event::Parked(Waiting::Backend)));
+        let fields = FieldSlice(&ANSWER);
+        let head = ResponseHead { status: 200, fields: &fields };
+        drop(self.cell.step(Event::Response(head)));
+        drop(self.cell.step(Event::ResponseBody));
+        assert!(matches!(self.cell.step(Event::Ended), Action::Done));
+        let traffic = Traffic { bytes_in: 400, bytes_out: 1400 };
+        let now = self.cell.now();
+        self.cell.end(|exchange| {
+            assert!(exchange.response_edits().len() > 3 && exchange.request_edits().len() > 5);
+            finish(exchange, traffic, &self.metrics, Some(ring), now);
+        });
+    }
+}
+
+/// What browsers send, behind a proxy that says who they are.
+const REQUEST: [(&str, &str); 8] = [
+    ("Host", "www.example.com"),
+    ("Connection", "keep-alive, close, TE"),
+    ("TE", "trailers"),
+    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+    ("Accept", "text/html,application/xhtml+xml"),
+    ("Cookie", "session=0123456789abcdef; theme=dark"),
+    ("X-Forwarded-For", "192.0.2.7"),
+    ("X-Forwarded-Host", "other.example"),
+];
+
+/// What a backend answers.
+const ANSWER: [(&str, &str); 5] = [
+    ("content-type", "text/html; charset=utf-8"),
+    ("content-length", "1024"),
+    ("connection", "keep-alive"),
+    ("server", "demo"),
+    ("set-cookie", "session=0123456789abcdef; Path=/; HttpOnly"),
+];
+
+fn serving_a_request_allocates_nothing() {
+    let mut lab = Lab::new(
+        r#"
+        [listener.http]
+        address = "127.0.0.1:8080"
+        [pool.a]
+        backends = ["127.0.0.1:9000", "127.0.0.1:9001"]
+        [security_headers.strict]
+        content_security_policy = "default-src 'self'"
+        [[route]]
+        name = "all"
+        match = { path = "/api" }
+        pool = "a"
+        security_headers = "strict"
+        rewrite = { path_prefix = "/v2" }
+        headers.request = { remove = ["cookie"], set = { x-from = "{client} for {host}" } }
+        headers.response = { add = { x-id = "{request_id}" } }
+        [access_log]
+        headers = { request = { user-agent = "99B" }, response = { server = "9B" } }
+        "#,
+    );
+    let ring = lab.log.ring(0).unwrap();
+    // The first ones make what the others use again.
+    (0..10).for_each(|_| lab.serve(&ring));
+    let region = Region::new(ALLOCATOR);
+    (0..1000).for_each(|_| lab.serve(&ring));
+    assert_eq!(region.change().allocations, 0);
+    lab.log.stop();
+}
+
 #[test]
 fn what_every_request_does_without_allocating_stays_so() {
     finding_a_route_allocates_nothing();
     writing_a_line_of_the_log_allocates_nothing();
+    serving_a_request_allocates_nothing();
 }

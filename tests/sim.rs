@@ -35,7 +35,7 @@ use vanne::control::compile::{self, Means};
 use vanne::control::kept::Kept;
 use vanne::data::exchange::{Action, Event, Exchange, Waiting};
 use vanne::data::generation::Generation;
-use vanne::data::listener::Client;
+use vanne::data::listener::{Client, LocalListener};
 use vanne::data::outcome::Outcome;
 use vanne::data::pool::Pool;
 use vanne::data::refusal::{Party, Refusal};
@@ -80,7 +80,7 @@ struct World {
     rng: fastrand::Rng,
     now: Instant,
     reader: Reader,
-    listener: Arc<vanne::data::listener::Listener>,
+    listener: LocalListener,
     backends: usize,
     retries: usize,
     running: Vec<Running>,
@@ -130,7 +130,7 @@ impl World {
         Self {
             now: clock::now(),
             reader: Publisher::new(compiled.snapshot).reader(),
-            listener: Arc::new(listener),
+            listener: Arc::new(Arc::new(listener)),
             rng,
             backends,
             retries,
@@ -315,7 +315,7 @@ impl World {
         let attempts = &self.running[index].exchange.attempts;
         self.repeated |= attempts.len() > 1;
         for attempt in attempts {
-            *self.turns.entry(attempt.backend.name.to_string()).or_default() += 1;
+            *self.turns.entry(attempt.backend().name.to_string()).or_default() += 1;
         }
     }
 
@@ -328,7 +328,7 @@ impl World {
             assert!(exchange.attempts.len() <= 1 + self.retries + 3, "4: bounded attempts");
             assert!(exchange.deadline() <= self.now + TOTAL, "7: the deadline is near");
             for attempt in exchange.attempts.iter().filter(|attempt| is_open(attempt)) {
-                *open.entry(&attempt.backend.name).or_default() += 1;
+                *open.entry(&attempt.backend().name).or_default() += 1;
             }
             if exchange.is_ended() {
                 assert!(exchange.attempts.iter().all(|a| a.ended.is_some()), "6: all have ended");

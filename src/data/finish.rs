@@ -57,7 +57,7 @@ impl RequestMetrics {
         }
         exchange.listener.counts.count_request(exchange.facts().map(|facts| facts.version));
         if let Some(attempt) = exchange.attempts.last() {
-            let metrics = &attempt.backend.state.metrics;
+            let metrics = &attempt.backend().state.metrics;
             metrics.count_request(ended.status, ended.received, ended.sent);
         }
         if let Some(refusal) = exchange.refusal() {
@@ -87,7 +87,7 @@ pub fn finish(
 /// Says a fault in the process log, as loud as its row asks.
 fn report(exchange: &Exchange, refusal: super::refusal::Refusal) {
     let row = refusal.row();
-    let backend = exchange.attempts.last().map_or("-", |attempt| &attempt.backend.name);
+    let backend = exchange.attempts.last().map_or("-", |attempt| &attempt.backend().name);
     let route = exchange.route().map_or("-", |route| route.id.as_str());
     macro_rules! say {
         ($level:expr) => {

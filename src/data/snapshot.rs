@@ -12,7 +12,7 @@ use super::mirror::Mirror;
 use super::route::{RouteMetrics, RouteTable};
 use super::target::Target;
 use crate::types::ids::RouteId;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Cache};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,8 +73,9 @@ impl Publisher {
     /// A reader for one worker.
     #[must_use]
     pub fn reader(&self) -> Reader {
-        let current = self.0.load_full();
-        Reader { published: Arc::clone(&self.0), local: Mutex::new(Arc::new(current)) }
+        let mut published = Cache::new(Arc::clone(&self.0));
+        let own = Arc::new(Arc::clone(published.load()));
+        Reader(Mutex::new(Local { published, own }))
     }
 }
 
@@ -82,22 +83,25 @@ impl Publisher {
 pub type LocalSnapshot = Arc<Arc<Snapshot>>;
 
 /// A worker's end: gives the present snapshot.
-pub struct Reader {
-    published: Arc<ArcSwap<Snapshot>>,
-    local: Mutex<LocalSnapshot>,
+pub struct Reader(Mutex<Local>);
+
+struct Local {
+    published: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
+    own: LocalSnapshot,
 }
 
 impl Reader {
     /// The present snapshot.
-    /// Cost: one load and a compare; a lock that only this worker takes.
+    /// Cost: a relaxed load and a compare; a lock that only this worker takes.
     #[must_use]
     pub fn load(&self) -> LocalSnapshot {
-        let published = self.published.load();
-        let mut local = self.local.lock();
-        if !Arc::ptr_eq(&published, &local) {
-            *local = Arc::new(Arc::clone(&published));
+        let mut local = self.0.lock();
+        let Local { published, own } = &mut *local;
+        let newest = published.load();
+        if !Arc::ptr_eq(newest, own) {
+            *own = Arc::new(Arc::clone(newest));
         }
-        Arc::clone(&local)
+        Arc::clone(own)
     }
 }
 

@@ -23,9 +23,9 @@ pub(super) fn new_exchange(worker: &Worker, carrier: &dyn Carrier) -> Exchange {
 
 /// Records the end of the request.
 pub(super) fn record(worker: &Worker, carrier: &dyn Carrier) {
-    if let Some(exchange) = carrier.cell().end() {
+    let (traffic, now) = (carrier.traffic(), carrier.cell().now());
+    carrier.cell().end(|exchange| {
         worker.in_flight.dec();
-        let (traffic, now) = (carrier.traffic(), carrier.cell().now());
-        finish(&exchange, traffic, &worker.metrics, worker.log.as_ref(), now);
-    }
+        finish(exchange, traffic, &worker.metrics, worker.log.as_ref(), now);
+    });
 }

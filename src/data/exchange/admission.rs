@@ -2,7 +2,7 @@
 //!
 //! What a route answers itself is in `own`.
 
-use super::{Action, Exchange, Facts};
+use super::{Action, Exchange};
 use crate::data::edits::Values;
 use crate::data::listener::{admit, client, redirect};
 use crate::data::pool::Pool;
@@ -24,7 +24,7 @@ impl Exchange {
         has_body: bool,
         now: Instant,
     ) -> Action {
-        self.facts = Some(Facts::of(head, self.log_plan(), now));
+        self.note_head(head, now);
         self.request_done = !has_body;
         self.progress = now;
         if let Err(refusal) = admit::admit(head) {

@@ -7,7 +7,7 @@ use crate::data::effects::Effect;
 use crate::data::exchange::Waiting;
 use crate::data::outcome::Outcome;
 use crate::data::pool::latency;
-use crate::data::pool::{Backend, Idle, Picked, Place, Pool, Queue, Ticket, Verdict};
+use crate::data::pool::{Backend, Idle, Members, Picked, Place, Pool, Queue, Ticket, Verdict};
 use crate::data::refusal::Refusal;
 use crate::data::upstream::{Attempt, AttemptRecord, Fault, On};
 use crate::types::hash::mix;
@@ -23,6 +23,20 @@ const STALE_PAUSE: Duration = Duration::from_millis(5);
 /// Such pauses of one request.
 const STALE_PAUSES_MAX: u8 = 20;
 
+/// What came of looking for a place.
+enum Found {
+    /// A place, chosen by this.
+    Place(Place, &'static str),
+    /// The client's own backend is full, and it is not to go elsewhere.
+    OwnIsFull,
+    /// All that could take it are full.
+    Full,
+    /// There are backends, but none for this request.
+    Exhausted,
+    /// Nobody takes new traffic, for this reason.
+    Nobody(Idle),
+}
+
 impl Exchange {
     /// The first attempt: from here on the request counts for the pool's budget.
     pub(super) fn first_attempt(&mut self, now: Instant) -> Action {
@@ -35,13 +49,29 @@ impl Exchange {
 
     /// Picks a backend and asks for a connection to it.
     pub(super) fn attempt(&mut self, now: Instant) -> Action {
-        let Some(pool) = self.pool.clone() else { return self.refuse(Refusal::Internal, now) };
-        if let Some(place) = self.leave_queue(now).and_then(|ticket| ticket.take()) {
-            return self.begin_attempt(&pool, place, "queue", now);
+        let turn = self.leave_queue(now).and_then(|ticket| ticket.take());
+        let Some(pool) = &self.pool else { return self.refuse(Refusal::Internal, now) };
+        let members = pool.live.members();
+        let found = match turn {
+            Some(place) => Found::Place(place, "queue"),
+            None => self.find_place(pool, &members, now),
+        };
+        self.left_out.clone_from(&members.left_out);
+        drop(members);
+        match found {
+            Found::Place(place, by) => self.begin_attempt(place, by, now),
+            Found::OwnIsFull => self.refuse(Refusal::BackendsFull, now),
+            Found::Full => self.wait_in_queue(now),
+            Found::Exhausted => self.wait_for_change(now),
+            Found::Nobody(idle) => self.nobody(idle, now),
         }
-        match self.own_place(&pool) {
-            Own::Place(place) => return self.begin_attempt(&pool, place, "sticky", now),
-            Own::Full => return self.refuse(Refusal::BackendsFull, now),
+    }
+
+    /// Looks for a place: in the backend that the client had, else where the algorithm says.
+    fn find_place(&self, pool: &Pool, members: &Members, now: Instant) -> Found {
+        match self.own_place(pool, members) {
+            Own::Place(place) => return Found::Place(place, "sticky"),
+            Own::Full => return Found::OwnIsFull,
             Own::None => {}
         }
         let number = self.attempts.len() as u64;
@@ -52,22 +82,17 @@ impl Exchange {
             random: mix(self.id.as_random() ^ number),
             now: Moment::of(now),
         };
-        match pool.live.pick(&choice) {
-            Picked::Backend(place) => self.begin_attempt(&pool, place, pool.algorithm, now),
-            Picked::Full => self.wait_in_queue(&pool, now),
-            Picked::Exhausted => self.wait_for_change(&pool, now),
-            Picked::Nobody(idle) => self.nobody(&pool, idle, now),
+        match pool.live.pick_among(members, &choice) {
+            Picked::Backend(place) => Found::Place(place, pool.algorithm),
+            Picked::Full => Found::Full,
+            Picked::Exhausted => Found::Exhausted,
+            Picked::Nobody(idle) => Found::Nobody(idle),
         }
     }
 
     /// Begins an attempt at a backend that was chosen by `by`.
-    fn begin_attempt(
-        &mut self,
-        pool: &Pool,
-        place: Place,
-        by: &'static str,
-        now: Instant,
-    ) -> Action {
+    fn begin_attempt(&mut self, place: Place, by: &'static str, now: Instant) -> Action {
+        let Some(pool) = &self.pool else { return self.refuse(Refusal::Internal, now) };
         let attempt = Attempt {
             backend: Arc::clone(place.backend()),
             connect_timeout: pool.timeouts.connect,
@@ -75,15 +100,17 @@ impl Exchange {
             wire: Arc::clone(&pool.wire),
             body_max: if pool.retries.attempts > 0 { pool.retries.body_max } else { 0 },
         };
-        self.left_out.clone_from(&pool.live.members().left_out);
         self.attempts.push(AttemptRecord::begin(place, by, now));
         self.phase = Phase::Connecting;
         Action::Attempt(attempt)
     }
 
     /// All backends are full: the request waits for a place, if it may.
-    fn wait_in_queue(&mut self, pool: &Pool, now: Instant) -> Action {
-        let Some(rules) = pool.queue else { return self.refuse(Refusal::BackendsFull, now) };
+    fn wait_in_queue(&mut self, now: Instant) -> Action {
+        let Some((pool, rules)) = self.pool.as_ref().and_then(|pool| Some((pool, pool.queue?)))
+        else {
+            return self.refuse(Refusal::BackendsFull, now);
+        };
         let Some(ticket) = Queue::join(&pool.live, self.key, rules.size, Moment::of(now)) else {
             return self.refuse(Refusal::QueueFull, now);
         };
@@ -104,24 +131,24 @@ impl Exchange {
     }
 
     /// There are backends, but none for this request: all were tried, or dropped out just now.
-    fn wait_for_change(&mut self, pool: &Pool, now: Instant) -> Action {
+    fn wait_for_change(&mut self, now: Instant) -> Action {
         self.phase = Phase::Suspended;
-        if pool.live.is_stale() && self.stale_pauses < STALE_PAUSES_MAX {
+        let is_stale = self.pool.as_ref().is_some_and(|pool| pool.live.is_stale());
+        if is_stale && self.stale_pauses < STALE_PAUSES_MAX {
             self.stale_pauses += 1;
             return Action::Wait(Effect::Pause(STALE_PAUSE));
         }
         if self.tried.is_empty() {
-            return self.nobody(pool, Idle::Unhealthy, now);
+            return self.nobody(Idle::Unhealthy, now);
         }
         self.tried.clear();
         Action::Wait(Effect::Pause(ROUND_PAUSE))
     }
 
     /// Nobody in the pool takes the request: its backup does, if there is one.
-    fn nobody(&mut self, pool: &Pool, idle: Idle, now: Instant) -> Action {
-        self.left_out.clone_from(&pool.live.members().left_out);
-        if let Some(backup) = &pool.backup {
-            self.pool = Some(Arc::clone(backup));
+    fn nobody(&mut self, idle: Idle, now: Instant) -> Action {
+        if let Some(backup) = self.pool.as_ref().and_then(|pool| pool.backup.clone()) {
+            self.pool = Some(backup);
             self.tried.clear();
             return self.attempt(now);
         }
@@ -201,7 +228,7 @@ impl Exchange {
     fn is_other_left(&self) -> bool {
         let Some(pool) = &self.pool else { return false };
         let is_asked = |backend: &Arc<Backend>| {
-            let last = self.attempts.last().map(|attempt| &attempt.backend);
+            let last = self.attempts.last().map(AttemptRecord::backend);
             last.into_iter().chain(&self.tried).any(|asked| Arc::ptr_eq(asked, backend))
         };
         pool.live.members().active.iter().any(|member| !is_asked(&member.backend))
@@ -238,7 +265,7 @@ impl Exchange {
         now: Instant,
     ) -> Action {
         self.end_attempt(outcome, why, now);
-        self.tried.extend(self.attempts.last().map(|attempt| Arc::clone(&attempt.backend)));
+        self.tried.extend(self.attempts.last().map(|attempt| Arc::clone(attempt.backend())));
         self.retries_left = self.retries_left.saturating_sub(1);
         self.response_edits.clear();
         let Some(pool) = &self.pool else { return self.refuse(Refusal::Internal, now) };
@@ -278,7 +305,7 @@ impl Exchange {
             return;
         }
         let Some(pool) = &self.pool else { return };
-        let (backend, at) = (&attempt.backend, Moment::of(now));
+        let (backend, at) = (attempt.backend(), Moment::of(now));
         backend.state.metrics.count_attempt(outcome);
         let is_failure = matches!(outcome, Outcome::Failure(_));
         if outcome != Outcome::ClientError {

@@ -4,19 +4,17 @@ use super::Exchange;
 use crate::data::grpc;
 use crate::data::listener::admit;
 use crate::data::log_line::{Captured, LogPlan};
+use crate::data::snapshot::{LocalSnapshot, Route};
 use http::Method;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vanne_filters::{FieldList, RequestHead, Version};
 
-/// What the log and the end of a request tell of its head.
+/// What the log and the end of a request tell of its head, besides its [`Texts`].
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// The method.
     pub method: Method,
-    /// The authority the client asked for, if any.
-    pub host: Option<Vec<u8>>,
-    /// The raw target.
-    pub target: Vec<u8>,
     /// The client's version.
     pub version: Version,
     /// Whether the client wants to keep its connection (RFC 9112 §9.3).
@@ -25,10 +23,63 @@ pub struct Facts {
     pub call: Option<Call>,
     /// When the head was whole.
     pub since: Instant,
-    /// Fields that the log wants of it.
+}
+
+/// What is remembered of heads as text, in memory that one request leaves to the next. Empty
+/// until the head is whole.
+#[derive(Debug, Default)]
+pub struct Texts {
+    /// The target and then the authority.
+    bytes: Vec<u8>,
+    /// Where the target ends.
+    target_bytes: usize,
+    has_authority: bool,
+    /// Fields that the log wants of the request.
     pub captured: Captured,
     /// Fields that the log wants of the head of the backend's answer.
     pub captured_answer: Captured,
+}
+
+impl Texts {
+    /// Remembers `head`; `plan` says which fields.
+    fn fill(&mut self, head: &RequestHead<'_>, plan: Option<&LogPlan>) {
+        self.clear();
+        self.bytes.extend_from_slice(head.target);
+        self.target_bytes = head.target.len();
+        self.has_authority = head.authority.is_some();
+        self.bytes.extend_from_slice(head.authority.unwrap_or_default());
+        if let Some(plan) = plan {
+            self.captured.fill(&plan.capture.request, head.fields);
+        }
+    }
+
+    /// The raw target.
+    #[must_use]
+    pub fn target(&self) -> &[u8] {
+        self.bytes.get(..self.target_bytes).unwrap_or_default()
+    }
+
+    /// The authority the client asked for, if any.
+    #[must_use]
+    pub fn authority(&self) -> Option<&[u8]> {
+        self.bytes.get(self.target_bytes..).filter(|_| self.has_authority)
+    }
+
+    /// Forgets all, keeps the memory.
+    pub(super) fn clear(&mut self) {
+        let Self { bytes, target_bytes, has_authority, captured, captured_answer } = self;
+        bytes.clear();
+        *target_bytes = 0;
+        *has_authority = false;
+        captured.clear();
+        captured_answer.clear();
+    }
+
+    /// Bytes of memory that they hold, used or not.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let captured = self.captured.memory_bytes() + self.captured_answer.memory_bytes();
+        self.bytes.capacity() + captured
+    }
 }
 
 /// A gRPC call.
@@ -41,34 +92,39 @@ pub struct Call {
 }
 
 impl Facts {
-    /// What there is to remember of `head`, which was whole at `now`; `plan` says which fields.
+    /// What there is to remember of `head`, which was whole at `now`.
     #[must_use]
-    pub fn of(head: &RequestHead<'_>, plan: Option<&LogPlan>, now: Instant) -> Self {
+    pub fn of(head: &RequestHead<'_>, now: Instant) -> Self {
         let call = || Call { timeout: grpc::timeout(head.fields), status: None };
         Self {
             method: Method::from_bytes(head.method.as_bytes()).unwrap_or_default(),
-            host: head.authority.map(<[u8]>::to_vec),
-            target: head.target.to_vec(),
             version: head.version,
             wants_keep_alive: admit::wants_keep_alive(head),
             call: grpc::is_call(head).then(call),
             since: now,
-            captured: plan
-                .map(|plan| Captured::of(&plan.capture.request, head.fields))
-                .unwrap_or_default(),
-            captured_answer: Captured::default(),
         }
     }
 }
 
 impl Exchange {
+    /// Remembers what there is to remember of the request's head, which was whole at `now`.
+    pub(super) fn note_head(&mut self, head: &RequestHead<'_>, now: Instant) {
+        self.facts = Some(Facts::of(head, now));
+        let plan = plan_of(self.route.as_ref(), self.snapshot.as_ref());
+        self.texts.fill(head, plan);
+    }
+
     /// Remembers what the log wants of the head of the backend's answer.
     pub(super) fn capture_answer(&mut self, fields: &dyn FieldList) {
-        let wanted = self.log_plan().filter(|plan| !plan.capture.response.is_empty());
-        let captured = wanted.map(|plan| Captured::of(&plan.capture.response, fields));
-        if let (Some(facts), Some(captured)) = (self.facts.as_mut(), captured) {
-            facts.captured_answer = captured;
+        if let Some(plan) = plan_of(self.route.as_ref(), self.snapshot.as_ref()) {
+            self.texts.captured_answer.fill(&plan.capture.response, fields);
         }
+    }
+
+    /// What is written about it: by its route, or, while it has none, by the snapshot.
+    #[must_use]
+    pub fn log_plan(&self) -> Option<&LogPlan> {
+        plan_of(self.route.as_ref(), self.snapshot.as_ref())
     }
 
     /// Remembers the status of a gRPC call, if `fields` of its answer say one.
@@ -83,4 +139,12 @@ impl Exchange {
     pub fn call_status(&self) -> Option<u32> {
         self.facts.as_ref()?.call?.status
     }
+}
+
+fn plan_of<'a>(
+    route: Option<&'a Arc<Route>>,
+    snapshot: Option<&'a LocalSnapshot>,
+) -> Option<&'a LogPlan> {
+    let of_route = route.map(|route| &*route.log);
+    of_route.or_else(|| snapshot.map(|snapshot| &*snapshot.log))
 }

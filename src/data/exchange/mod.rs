@@ -14,6 +14,7 @@ mod answer;
 mod attempts;
 mod deadline;
 mod facts;
+mod memory;
 mod own;
 mod stickiness;
 mod view;
@@ -21,13 +22,14 @@ mod why;
 
 pub use answer::Answer;
 pub use deadline::Waiting;
-pub use facts::{Call, Facts};
+pub use facts::{Call, Facts, Texts};
+pub use memory::Running;
 
 use super::effects::Effect;
 use super::generation::Tunnel;
 use super::grpc;
 use super::listener::client::Claim;
-use super::listener::{Client, Listener};
+use super::listener::{Client, LocalListener};
 use super::outcome::Outcome;
 use super::pool::sticky::Seen;
 use super::pool::{Backend, Pool, Ticket};
@@ -37,6 +39,7 @@ use super::upstream::{Attempt, AttemptRecord, Fault, forward};
 use crate::types::moment::Moment;
 use crate::types::request_id::RequestId;
 use http::HeaderValue;
+use memory::{Memory, Room};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime};
@@ -133,7 +136,7 @@ pub struct Exchange {
     /// What that one says of who sent it, if it is believed.
     pub claim: Option<Claim>,
     /// Where it came in.
-    pub listener: Arc<Listener>,
+    pub listener: LocalListener,
     /// Its attempts, in order.
     pub attempts: Vec<AttemptRecord>,
     /// Until the route is found: then the route is all that is needed.
@@ -141,6 +144,7 @@ pub struct Exchange {
     tunnel: Option<Tunnel>,
     phase: Phase,
     facts: Option<Facts>,
+    texts: Texts,
     route: Option<Arc<Route>>,
     /// Where its attempts go; set with the route.
     pool: Option<Arc<Pool>>,
@@ -174,22 +178,26 @@ pub struct Exchange {
     progress: Instant,
     request_edits: HeadEdits,
     response_edits: HeadEdits,
+    /// The place that it gets.
+    room: Option<Room>,
 }
 
 /// Times one request may be sent again because a kept connection turned out closed.
 const REPLAYS_MAX: u8 = 3;
 
 impl Exchange {
-    /// A request whose first byte came at `now`. `snapshot` holds until its end.
+    /// A request whose first byte came at `now`. `snapshot` holds until its route is found.
+    /// Cost: no allocation where one on this thread has ended before.
     #[must_use]
     pub fn begin(
         snapshot: LocalSnapshot,
-        listener: Arc<Listener>,
+        listener: LocalListener,
         client: Arc<Client>,
         id: RequestId,
         now: Instant,
         wall: SystemTime,
     ) -> Self {
+        let Memory { room, attempts, tried, texts, request_edits, response_edits } = Memory::take();
         Self {
             id,
             started: now,
@@ -197,11 +205,12 @@ impl Exchange {
             client,
             claim: None,
             listener,
-            attempts: Vec::with_capacity(1),
+            attempts,
             snapshot: Some(snapshot),
             tunnel: None,
             phase: Phase::Head,
             facts: None,
+            texts,
             route: None,
             pool: None,
             key: 0,
@@ -217,19 +226,20 @@ impl Exchange {
             status: None,
             is_head_sent: false,
             refusal: None,
-            tried: Vec::new(),
+            tried,
             retries_left: 0,
             replays_left: REPLAYS_MAX,
             stale_pauses: 0,
             waiting: Waiting::Client,
             progress: now,
-            request_edits: HeadEdits::new(),
-            response_edits: HeadEdits::new(),
+            request_edits,
+            response_edits,
+            room,
         }
     }
 
     /// Takes one event and decides.
-    /// Cost: no lock; allocates for the facts of the log and for what is edited.
+    /// Cost: no lock; no allocation in an ordinary request.
     pub fn step(&mut self, event: Event<'_>, now: Instant) -> Action {
         if self.phase == Phase::Ended {
             return self.step_after_end(&event, now);
@@ -286,8 +296,8 @@ impl Exchange {
             return self.try_again(Outcome::of_status(head.status), None, now);
         }
         let version = self.facts.as_ref().map_or(Version::Http11, |facts| facts.version);
-        forward::response_edits(head, version, self.id, &mut self.response_edits);
         let mut edits = std::mem::take(&mut self.response_edits);
+        forward::response_edits(head, version, self.id, &mut edits);
         self.edit_answer(head, &mut edits);
         self.response_edits = edits;
         if (100..200).contains(&head.status) && !is_switch {
@@ -300,7 +310,7 @@ impl Exchange {
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.first_byte = Some(now);
             let time = now.duration_since(attempt.began);
-            attempt.backend.state.latency.observe(time, Moment::of(now));
+            attempt.backend().state.latency.observe(time, Moment::of(now));
             if let Some(pool) = &self.pool {
                 pool.metrics.first_byte.observe(time);
             }

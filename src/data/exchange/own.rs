@@ -66,8 +66,7 @@ impl Exchange {
         route.chain.on_response(asked, head, edits);
         // Informational answers are no answers yet.
         if !(100..200).contains(&head.status) || head.status == 101 {
-            let asked = self.facts.as_ref().and_then(|facts| facts.host.as_ref());
-            let host = asked.map(|authority| without_port(authority));
+            let host = self.texts.authority().map(without_port);
             let values = Values { client: self.sender(), host, id: self.id };
             route.edits.on_response(values, edits);
         }

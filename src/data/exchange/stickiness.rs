@@ -1,9 +1,8 @@
 //! Stickiness of an exchange: the backend that its client had, and what the client is told.
 
 use super::Exchange;
-use crate::data::pool::{Out, Place, Pool, Stuck};
+use crate::data::pool::{Members, Out, Place, Pool, Stuck};
 use http::header;
-use std::sync::Arc;
 
 /// What the client's own backend has for it.
 pub(super) enum Own {
@@ -17,12 +16,12 @@ pub(super) enum Own {
 
 impl Exchange {
     /// A place in the backend that the client had, if the request was not there yet.
-    pub(super) fn own_place(&self, pool: &Arc<Pool>) -> Own {
+    /// `members` are its pool's.
+    pub(super) fn own_place(&self, pool: &Pool, members: &Members) -> Own {
         let token = self.seen.and_then(|seen| seen.token);
         let (Some(sticky), Some(token), true) = (&pool.sticky, token, self.tried.is_empty()) else {
             return Own::None;
         };
-        let members = pool.live.members();
         let Some(member) = members.by_tag(token.tag).filter(|m| members.keeps_clients(m)) else {
             return Own::None;
         };
@@ -47,10 +46,10 @@ impl Exchange {
         let (Some(sticky), Some(attempt)) = (&pool.sticky, self.attempts.last()) else { return };
         pool.metrics.count_sticky(match seen.token {
             None => Stuck::New,
-            Some(token) if token.tag == attempt.backend.tag => Stuck::Hit,
+            Some(token) if token.tag == attempt.backend().tag => Stuck::Hit,
             Some(_) => Stuck::Moved,
         });
-        let (tag, now, is_https) = (attempt.backend.tag, self.started_wall, self.is_https());
+        let (tag, now, is_https) = (attempt.backend().tag, self.started_wall, self.is_https());
         sticky.write(seen, tag, now, &mut self.response_edits, is_https);
     }
 

@@ -115,7 +115,7 @@ fn a_refused_connect_is_tried_on_another_backend_and_then_answered() {
     let mut lab = Lab::new(2);
     lab.request();
     assert!(matches!(lab.fault(Fault::ConnectRefused), Action::Attempt(_)));
-    assert_ne!(lab.exchange.attempts[0].backend.name, lab.exchange.attempts[1].backend.name);
+    assert_ne!(lab.exchange.attempts[0].backend().name, lab.exchange.attempts[1].backend().name);
     assert!(is_answer(&lab.fault(Fault::ConnectTimeout), 504, "connect_timeout"));
     assert_eq!(lab.in_flight(), 0);
 }
@@ -162,14 +162,14 @@ fn who_was_not_asked_is_asked_though_others_left_meanwhile() {
     lab.request();
     lab.connected();
     let live = Arc::clone(&lab.exchange.pool().unwrap().live);
-    let asked = Arc::clone(&lab.exchange.attempts[0].backend);
+    let asked = Arc::clone(lab.exchange.attempts[0].backend());
     asked.state.mark(Out::Unhealthy, true);
     let all = live.members().all.clone();
     let plan = Some((balance::by_name("round-robin").unwrap(), balance::Plan::Nothing));
     let left = Members { active: all[1..].to_vec(), all, plan, ..Members::default() };
     live.publish(left, Moment::default());
     assert!(matches!(lab.fault(Fault::BackendClosed), Action::Attempt(_)));
-    assert!(!Arc::ptr_eq(&lab.exchange.attempts[1].backend, &asked));
+    assert!(!Arc::ptr_eq(lab.exchange.attempts[1].backend(), &asked));
     // Nobody else is left now.
     lab.connected();
     assert!(is_answer(&lab.fault(Fault::BackendClosed), 502, "backend_closed"));

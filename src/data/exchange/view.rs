@@ -1,7 +1,6 @@
 //! What others may look at in an exchange.
 
-use super::{Exchange, Facts, Phase};
-use crate::data::log_line::LogPlan;
+use super::{Exchange, Facts, Phase, Texts};
 use crate::data::mirror::Mirror;
 use crate::data::pool::Pool;
 use crate::data::refusal::Refusal;
@@ -29,6 +28,12 @@ impl Exchange {
         self.facts.as_ref()
     }
 
+    /// What is remembered of its heads as text.
+    #[must_use]
+    pub fn texts(&self) -> &Texts {
+        &self.texts
+    }
+
     /// The mirror that gets a copy of the request, unless it has one already. A tunnel has none.
     #[must_use]
     pub fn mirror(&self) -> Option<&Arc<Mirror>> {
@@ -47,13 +52,6 @@ impl Exchange {
     #[must_use]
     pub fn route(&self) -> Option<&Arc<Route>> {
         self.route.as_ref()
-    }
-
-    /// What is written about it: by its route, or, while it has none, by the snapshot.
-    #[must_use]
-    pub fn log_plan(&self) -> Option<&LogPlan> {
-        let of_route = self.route.as_ref().map(|route| &*route.log);
-        of_route.or_else(|| self.snapshot.as_ref().map(|snapshot| &*snapshot.log))
     }
 
     /// The pool that its attempts went to last, if any.

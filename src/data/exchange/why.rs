@@ -83,7 +83,7 @@ impl Exchange {
         let reason = record.refusal.map(|why| format!(";reason={}", quoted(why.reason())));
         format!(
             "{};by={};outcome={};ms={millis:.3}{}",
-            quoted(&record.backend.name),
+            quoted(&record.backend().name),
             quoted(record.by),
             quoted(outcome),
             reason.unwrap_or_default()

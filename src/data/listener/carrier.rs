@@ -6,7 +6,7 @@
 
 use super::registry::Woken;
 use super::{Client, Slot};
-use crate::data::exchange::{Action, Event, Exchange, Waiting};
+use crate::data::exchange::{Action, Event, Exchange, Running, Waiting};
 use crate::data::finish::Traffic;
 use crate::data::lifecycle::{Lifecycle, Stage};
 use crate::types::clock;
@@ -76,96 +76,104 @@ pub fn is_ending(carrier: &dyn Carrier, lifecycle: &Lifecycle) -> bool {
     lifecycle.stage() > Stage::Serving || carrier.slot().is_closed()
 }
 
-/// A request's machine, and what it decided while nobody could act on it.
-pub struct Cell {
-    exchange: Mutex<Option<Box<Exchange>>>,
-    now: Mutex<Instant>,
-    settled: Mutex<Option<Action>>,
-    pending: Mutex<Option<Action>>,
+/// A request's machine, and what it decided while nobody could act on it. Without a request
+/// there is nothing in it.
+pub struct Cell(Mutex<Inner>);
+
+struct Inner {
+    running: Option<Running>,
+    now: Instant,
+    settled: Option<Action>,
+    pending: Option<Action>,
 }
 
 impl Default for Cell {
     fn default() -> Self {
-        Self {
-            exchange: Mutex::new(None),
-            now: Mutex::new(clock::now()),
-            settled: Mutex::new(None),
-            pending: Mutex::new(None),
-        }
+        let now = clock::now();
+        Self(Mutex::new(Inner { running: None, now, settled: None, pending: None }))
     }
 }
 
 impl Cell {
     /// Begins a request.
     pub fn begin(&self, exchange: Exchange) {
-        *self.settled.lock() = None;
-        *self.pending.lock() = None;
-        *self.exchange.lock() = Some(Box::new(exchange));
+        let running = Some(Running::new(exchange));
+        let mut inner = self.0.lock();
+        *inner = Inner { running, now: inner.now, settled: None, pending: None };
     }
 
-    /// Ends the request and gives it back.
-    pub fn end(&self) -> Option<Box<Exchange>> {
-        self.exchange.lock().take()
+    /// Ends the request after a last look at it.
+    pub fn end(&self, look: impl FnOnce(&Exchange)) {
+        let running = self.0.lock().running.take();
+        if let Some(running) = running {
+            if let Some(exchange) = running.exchange() {
+                look(exchange);
+            }
+            running.end();
+        }
     }
 
     /// A wake-up begins: the clock is read once for all that it brings.
     pub fn wake_up(&self) {
-        *self.now.lock() = clock::now();
+        self.0.lock().now = clock::now();
     }
 
     /// When the present wake-up began.
     #[must_use]
     pub fn now(&self) -> Instant {
-        *self.now.lock()
+        self.0.lock().now
     }
 
     /// Reports `event` to the request's machine, at the time of the present wake-up.
     /// Without a request there is nothing to do but to cut.
     pub fn step(&self, event: Event<'_>) -> Action {
-        let now = self.now();
-        self.exchange.lock().as_mut().map_or(Action::Cut, |exchange| exchange.step(event, now))
+        let mut inner = self.0.lock();
+        let now = inner.now;
+        let exchange = inner.running.as_mut().and_then(Running::exchange_mut);
+        exchange.map_or(Action::Cut, |exchange| exchange.step(event, now))
     }
 
     /// Tells the machine for whom the engine waits now, and asks until when. `None`
     /// without a request.
     pub fn park(&self, carrier: &dyn Carrier) -> Option<Instant> {
-        let mut exchange = self.exchange.lock();
-        let exchange = exchange.as_mut()?;
+        let mut inner = self.0.lock();
+        let now = inner.now;
+        let exchange = inner.running.as_mut().and_then(Running::exchange_mut)?;
         let waiting = carrier.waiting(exchange.is_request_done());
         if exchange.waiting() != waiting {
-            exchange.step(Event::Parked(waiting), self.now());
+            exchange.step(Event::Parked(waiting), now);
         }
         Some(exchange.deadline())
     }
 
     /// Keeps what the machine decided while the engine could only stop: the first counts.
     pub fn settle(&self, action: Action) {
-        self.settled.lock().get_or_insert(action);
+        self.0.lock().settled.get_or_insert(action);
     }
 
     /// Whether something was settled.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.settled.lock().is_some()
+        self.0.lock().settled.is_some()
     }
 
     /// Takes what was settled.
     pub fn take_settled(&self) -> Option<Action> {
-        self.settled.lock().take()
+        self.0.lock().settled.take()
     }
 
     /// Leaves it to the next engine to begin with this.
     pub fn leave(&self, action: Action) {
-        *self.pending.lock() = Some(action);
+        self.0.lock().pending = Some(action);
     }
 
     /// What the engine that begins now is to begin with, if it is not the first.
     pub fn take_pending(&self) -> Option<Action> {
-        self.pending.lock().take()
+        self.0.lock().pending.take()
     }
 
     /// Looks at the request, if there is one.
     pub fn with_exchange<T>(&self, look: impl FnOnce(&Exchange) -> T) -> Option<T> {
-        self.exchange.lock().as_deref().map(look)
+        self.0.lock().running.as_ref().and_then(Running::exchange).map(look)
     }
 }

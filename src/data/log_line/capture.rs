@@ -32,16 +32,28 @@ pub struct Captured {
 }
 
 impl Captured {
-    /// Takes what `wanted` says out of `fields`.
-    /// Cost: nothing where nothing is wanted, else two allocations.
-    #[must_use]
-    pub fn of(wanted: &[Captures], fields: &dyn FieldList) -> Self {
-        let mut captured = Self::default();
+    /// Takes what `wanted` says out of `fields`, in place of what there was.
+    /// Cost: O(wanted × fields); allocates where more is taken than before.
+    pub fn fill(&mut self, wanted: &[Captures], fields: &dyn FieldList) {
+        self.clear();
         for one in wanted {
-            let is_there = captured.take(one, fields);
-            captured.ends.push((captured.bytes.len(), is_there));
+            let is_there = self.take(one, fields);
+            self.ends.push((self.bytes.len(), is_there));
         }
-        captured
+    }
+
+    /// Forgets all, keeps the memory.
+    pub fn clear(&mut self) {
+        let Self { bytes, ends } = self;
+        bytes.clear();
+        ends.clear();
+    }
+
+    /// Bytes of memory that it holds, used or not.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let Self { bytes, ends } = self;
+        bytes.capacity() + ends.capacity() * size_of::<(usize, bool)>()
     }
 
     fn take(&mut self, one: &Captures, fields: &dyn FieldList) -> bool {
@@ -107,7 +119,9 @@ mod tests {
             ("x-a", "def"),
             ("cookie", "t"),
         ]);
-        let captured = Captured::of(&wanted, &fields);
+        let mut captured = Captured::default();
+        captured.fill(&wanted, &FieldSlice(&[("missing", "not any more")]));
+        captured.fill(&wanted, &fields);
         let values: Vec<_> = (0..5).map(|index| captured.value(index)).collect();
         let want: [Option<&[u8]>; 5] = [Some(b"***"), None, Some(b"abc, d"), Some(b""), None];
         assert_eq!(values, want);

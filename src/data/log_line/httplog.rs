@@ -95,7 +95,7 @@ pub(super) fn write(view: &View<'_>, out: &mut Vec<u8>) {
     out.push(b' ');
     word(exchange.pool().map_or(listener, |pool| pool.id.as_str()), out);
     out.push(b'/');
-    word(exchange.attempts.last().map_or("<NOSRV>", |attempt| &attempt.backend.name), out);
+    word(exchange.attempts.last().map_or("<NOSRV>", |attempt| &attempt.backend().name), out);
     out.push(b' ');
     times(view, out);
     out.push(b' ');
@@ -109,9 +109,9 @@ pub(super) fn write(view: &View<'_>, out: &mut Vec<u8>) {
     word(" - - ", out);
     view.value(LogField::TerminationState).write_plain(out);
     counts(exchange, out);
-    let (capture, facts) = (&view.plan.capture, exchange.facts());
-    captured(&capture.request, facts.map(|it| &it.captured), view.plan, out);
-    captured(&capture.response, facts.map(|it| &it.captured_answer), view.plan, out);
+    let (capture, texts) = (&view.plan.capture, exchange.texts());
+    captured(&capture.request, &texts.captured, view.plan, out);
+    captured(&capture.response, &texts.captured_answer, view.plan, out);
     request(view, out);
 }
 
@@ -151,7 +151,7 @@ fn times(view: &View<'_>, out: &mut Vec<u8>) {
 fn counts(exchange: &Exchange, out: &mut Vec<u8>) {
     let open = exchange.listener.counts.open() as u64;
     let last = exchange.attempts.last();
-    let in_flight = last.map_or(0, |attempt| attempt.backend.state.in_flight());
+    let in_flight = last.map_or(0, |attempt| attempt.backend().state.in_flight());
     let retries = exchange.attempts.len().saturating_sub(1) as u64;
     for (before, number) in
         [(b' ', 0), (b'/', open), (b'/', 0), (b'/', in_flight.into()), (b'/', retries)]
@@ -163,7 +163,7 @@ fn counts(exchange: &Exchange, out: &mut Vec<u8>) {
 }
 
 /// ` {a|b}` where fields are captured at all.
-fn captured(wanted: &[Captures], found: Option<&Captured>, plan: &LogPlan, out: &mut Vec<u8>) {
+fn captured(wanted: &[Captures], found: &Captured, plan: &LogPlan, out: &mut Vec<u8>) {
     if wanted.is_empty() {
         return;
     }
@@ -173,7 +173,7 @@ fn captured(wanted: &[Captures], found: Option<&Captured>, plan: &LogPlan, out: 
         if index > 0 {
             out.push(b'|');
         }
-        let value = found.and_then(|found| found.value(index)).unwrap_or_default();
+        let value = found.value(index).unwrap_or_default();
         value::target(plan, value, out, escape);
     }
     out.push(b'}');

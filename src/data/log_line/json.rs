@@ -113,7 +113,7 @@ fn attempts(view: &View<'_>, out: &mut Vec<u8>) {
     for (index, attempt) in view.exchange.attempts.iter().enumerate() {
         let start: &[u8] = if index == 0 { b"{\"backend\":\"" } else { b",{\"backend\":\"" };
         out.extend_from_slice(start);
-        out.extend_from_slice(attempt.backend.name.as_bytes());
+        out.extend_from_slice(attempt.backend().name.as_bytes());
         out.extend_from_slice(b"\",\"by\":\"");
         out.extend_from_slice(attempt.by.as_bytes());
         out.extend_from_slice(b"\",\"outcome\":\"");
@@ -134,19 +134,19 @@ fn attempts(view: &View<'_>, out: &mut Vec<u8>) {
 }
 
 fn headers(view: &View<'_>, out: &mut Vec<u8>) {
-    let facts = view.exchange.facts();
+    let texts = view.exchange.texts();
     let capture = &view.plan.capture;
     out.extend_from_slice(b"{\"request\":");
-    side(&capture.request, facts.map(|facts| &facts.captured), view.plan, out);
+    side(&capture.request, &texts.captured, view.plan, out);
     out.extend_from_slice(b",\"response\":");
-    side(&capture.response, facts.map(|facts| &facts.captured_answer), view.plan, out);
+    side(&capture.response, &texts.captured_answer, view.plan, out);
     out.push(b'}');
 }
 
-fn side(wanted: &[Captures], found: Option<&Captured>, plan: &LogPlan, out: &mut Vec<u8>) {
+fn side(wanted: &[Captures], found: &Captured, plan: &LogPlan, out: &mut Vec<u8>) {
     let mut before: &[u8] = b"{";
     for (index, one) in wanted.iter().enumerate() {
-        let Some(value) = found.and_then(|found| found.value(index)) else { continue };
+        let Some(value) = found.value(index) else { continue };
         out.extend_from_slice(before);
         quoted(out, |out| out.extend_from_slice(one.name.as_bytes()));
         out.push(b':');

@@ -19,10 +19,8 @@ pub enum Piece {
 
 /// Appends the line of `view`.
 pub(super) fn write(pieces: &[Piece], view: &View<'_>, out: &mut Vec<u8>) {
-    let facts = view.exchange.facts();
-    let captured = |captured: Option<&Captured>, index, out: &mut Vec<u8>| match captured
-        .and_then(|captured| captured.value(index))
-    {
+    let texts = view.exchange.texts();
+    let captured = |captured: &Captured, index, out: &mut Vec<u8>| match captured.value(index) {
         None => out.push(b'-'),
         Some(text) => value::target(view.plan, text, out, TEXT),
     };
@@ -30,10 +28,8 @@ pub(super) fn write(pieces: &[Piece], view: &View<'_>, out: &mut Vec<u8>) {
         match piece {
             Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
             Piece::Field(field) => write_value(view.value(*field), view, out),
-            Piece::RequestHeader(index) => captured(facts.map(|it| &it.captured), *index, out),
-            Piece::ResponseHeader(index) => {
-                captured(facts.map(|it| &it.captured_answer), *index, out);
-            }
+            Piece::RequestHeader(index) => captured(&texts.captured, *index, out),
+            Piece::ResponseHeader(index) => captured(&texts.captured_answer, *index, out),
         }
     }
 }

@@ -108,18 +108,23 @@ impl Live {
     /// Cost: the algorithm's; no allocation, no lock.
     #[must_use]
     pub fn pick(self: &Arc<Self>, choice: &Choice<'_>) -> Picked {
-        let members = self.members.load();
+        self.pick_among(&self.members.load(), choice)
+    }
+
+    /// The same among these, its members of a moment ago.
+    #[must_use]
+    pub fn pick_among(self: &Arc<Self>, members: &Members, choice: &Choice<'_>) -> Picked {
         if members.is_limited && !self.queue.is_empty() && members.plan.is_some() {
             return Picked::Full;
         }
         if !choice.is_first() {
             // Another attempt goes where the last one was good, if there is such a place.
             let good = Choice { only_good: true, ..*choice };
-            if let picked @ Picked::Backend(_) = self.pick_from(&members, &good) {
+            if let picked @ Picked::Backend(_) = self.pick_from(members, &good) {
                 return picked;
             }
         }
-        self.pick_from(&members, choice)
+        self.pick_from(members, choice)
     }
 
     /// The same, past the queue.
@@ -147,7 +152,7 @@ impl Live {
     pub fn enter(self: &Arc<Self>, member: &Member) -> Option<Place> {
         member.backend.state.enter(member.limit).then(|| {
             self.in_flight.fetch_add(1, Ordering::Relaxed);
-            Place { backend: Arc::clone(&member.backend), live: Arc::clone(self) }
+            Place { backend: Arc::clone(&member.backend), live: Some(Arc::clone(self)) }
         })
     }
 
@@ -171,7 +176,8 @@ impl Live {
 /// whatever path the request ends.
 pub struct Place {
     backend: Arc<Backend>,
-    live: Arc<Live>,
+    /// `None` once it is given back.
+    live: Option<Arc<Live>>,
 }
 
 impl Place {
@@ -179,6 +185,16 @@ impl Place {
     #[must_use]
     pub fn backend(&self) -> &Arc<Backend> {
         &self.backend
+    }
+
+    /// Gives it back; once.
+    pub fn leave(&mut self) {
+        let Some(live) = self.live.take() else { return };
+        live.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.backend.state.leave();
+        if !live.queue.is_empty() {
+            live.serve_queue(Moment::of(clock::now()));
+        }
     }
 }
 
@@ -190,10 +206,6 @@ impl std::fmt::Debug for Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.live.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.backend.state.leave();
-        if !self.live.queue.is_empty() {
-            self.live.serve_queue(Moment::of(clock::now()));
-        }
+        self.leave();
     }
 }

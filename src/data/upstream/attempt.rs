@@ -47,8 +47,6 @@ pub enum Fault {
 
 /// One attempt as the log tells it.
 pub struct AttemptRecord {
-    /// The backend that was tried.
-    pub backend: Arc<Backend>,
     /// What chose it: an algorithm, `sticky` or `queue`.
     pub by: &'static str,
     /// When it began.
@@ -65,7 +63,8 @@ pub struct AttemptRecord {
     pub outcome: Option<Outcome>,
     /// Why, if not by itself.
     pub refusal: Option<Refusal>,
-    place: Option<Place>,
+    /// Its place in the backend, until it ends.
+    place: Place,
 }
 
 impl AttemptRecord {
@@ -73,7 +72,6 @@ impl AttemptRecord {
     #[must_use]
     pub fn begin(place: Place, by: &'static str, now: Instant) -> Self {
         Self {
-            backend: Arc::clone(place.backend()),
             by,
             began: now,
             connected: None,
@@ -82,8 +80,14 @@ impl AttemptRecord {
             is_reused: false,
             outcome: None,
             refusal: None,
-            place: Some(place),
+            place,
         }
+    }
+
+    /// The backend that was tried.
+    #[must_use]
+    pub fn backend(&self) -> &Arc<Backend> {
+        self.place.backend()
     }
 
     /// Ends it; the first end counts.
@@ -94,7 +98,7 @@ impl AttemptRecord {
         self.ended = Some(now);
         self.outcome = Some(outcome);
         self.refusal = refusal;
-        self.place = None;
+        self.place.leave();
         true
     }
 }

@@ -29,6 +29,12 @@ pub fn count_as_worker(index: usize) {
     COPY.set(index);
 }
 
+/// Which worker this thread is.
+#[must_use]
+pub fn own_worker() -> usize {
+    COPY.get()
+}
+
 /// Sixteen numbers, with a copy for each worker.
 pub(super) struct Line {
     copies: Box<[CachePadded<[AtomicU64; LINE_CELLS]>]>,

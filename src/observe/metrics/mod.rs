@@ -13,7 +13,7 @@ mod family;
 mod process;
 mod table;
 
-pub use cells::{Counter, Gauge, Histogram, count_as_worker};
+pub use cells::{Counter, Gauge, Histogram, count_as_worker, own_worker};
 pub use counters::Counters;
 pub use table::*;
 

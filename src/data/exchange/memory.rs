@@ -1,0 +1,119 @@
+//! Memory of exchanges: what one that is over leaves to the next on its thread.
+//!
+//! A request needs a place for its machine, and lists and texts that grow with it. All of it
+//! goes from one to the next, empty: nothing that an old request held stays alive here. So a
+//! thread that is warm allocates nothing for an ordinary request, and a connection that waits
+//! holds none of it. Bounded: [`SPARE_MAX`] on each thread, each of [`BYTES_MAX`] at most.
+
+use super::{Exchange, Texts};
+use crate::data::pool::Backend;
+use crate::data::upstream::AttemptRecord;
+use std::cell::RefCell;
+use std::sync::Arc;
+use vanne_filters::HeadEdits;
+
+/// Requests whose memory is kept on a thread. More of them at once find none.
+const SPARE_MAX: usize = 64;
+/// What a request may leave, in bytes: what one of unusual size needed goes back.
+const BYTES_MAX: usize = 16 * 1024;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Memory>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A place for a machine.
+pub(super) type Room = Box<Option<Exchange>>;
+
+/// What a request leaves to the next one: all of it empty.
+#[derive(Default)]
+pub(super) struct Memory {
+    pub(super) room: Option<Room>,
+    pub(super) attempts: Vec<AttemptRecord>,
+    pub(super) tried: Vec<Arc<Backend>>,
+    pub(super) texts: Texts,
+    pub(super) request_edits: HeadEdits,
+    pub(super) response_edits: HeadEdits,
+}
+
+impl Memory {
+    /// What some request of this thread left, or none yet.
+    pub(super) fn take() -> Self {
+        // A thread that ends has none to give.
+        SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+    }
+
+    /// Empties it, and keeps it for the next request unless there is enough.
+    fn leave(mut self) {
+        let Self { room, attempts, tried, texts, request_edits, response_edits } = &mut self;
+        debug_assert!(room.as_ref().is_none_or(|room| room.is_none()), "a machine is in it");
+        attempts.clear();
+        tried.clear();
+        texts.clear();
+        request_edits.clear();
+        response_edits.clear();
+        let bytes = attempts.capacity() * size_of::<AttemptRecord>()
+            + tried.capacity() * size_of::<Arc<Backend>>()
+            + texts.memory_bytes()
+            + request_edits.memory_bytes()
+            + response_edits.memory_bytes();
+        if bytes > BYTES_MAX {
+            return;
+        }
+        let keep = |spare: &RefCell<Vec<Self>>| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_MAX {
+                spare.push(self);
+            }
+        };
+        // A thread that ends keeps none.
+        SPARE.try_with(keep).unwrap_or_default();
+    }
+}
+
+/// A machine at its place. It is moved there once.
+pub struct Running(Room);
+
+impl Running {
+    /// Moves `exchange` to its place.
+    #[must_use]
+    pub fn new(mut exchange: Exchange) -> Self {
+        let mut room = exchange.room.take().unwrap_or_default();
+        *room = Some(exchange);
+        Self(room)
+    }
+
+    /// The machine.
+    #[must_use]
+    pub fn exchange(&self) -> Option<&Exchange> {
+        (*self.0).as_ref()
+    }
+
+    /// The machine, to be driven.
+    pub fn exchange_mut(&mut self) -> Option<&mut Exchange> {
+        (*self.0).as_mut()
+    }
+
+    /// Ends the machine; its memory is for the next one.
+    pub fn end(self) {
+        let Self(mut room) = self;
+        let Some(exchange) = (*room).as_mut() else { return };
+        let mut memory = exchange.take_memory();
+        *room = None;
+        memory.room = Some(room);
+        memory.leave();
+    }
+}
+
+impl Exchange {
+    /// Takes its memory: it is over.
+    fn take_memory(&mut self) -> Memory {
+        Memory {
+            room: self.room.take(),
+            attempts: std::mem::take(&mut self.attempts),
+            tried: std::mem::take(&mut self.tried),
+            texts: std::mem::take(&mut self.texts),
+            request_edits: std::mem::take(&mut self.request_edits),
+            response_edits: std::mem::take(&mut self.response_edits),
+        }
+    }
+}
