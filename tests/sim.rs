@@ -33,7 +33,7 @@ use std::time::{Duration, Instant, SystemTime};
 use vanne::config::{self, Format, Source};
 use vanne::control::compile::{self, Means};
 use vanne::control::kept::Kept;
-use vanne::data::exchange::{Action, Event, Exchange, Waiting};
+use vanne::data::exchange::{self, Action, Event, Exchange, Waiting};
 use vanne::data::generation::Generation;
 use vanne::data::listener::{Client, LocalListener};
 use vanne::data::outcome::Outcome;
@@ -165,7 +165,12 @@ impl World {
         }
         let index = self.rng.usize(0..self.running.len());
         self.advance(index);
-        self.running.retain(|running| running.state != State::Over || !running.exchange.is_ended());
+        let is_over =
+            |running: &mut Running| running.state == State::Over && running.exchange.is_ended();
+        for over in self.running.extract_if(.., is_over) {
+            // Its memory is for those to come.
+            exchange::Running::new(over.exchange).end();
+        }
     }
 
     fn begin(&mut self) {
