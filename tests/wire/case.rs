@@ -38,6 +38,8 @@ struct Written {
     early: bool,
     #[serde(default)]
     then: Then,
+    #[serde(default)]
+    alone: bool,
     want: Want,
     statuses: Option<Vec<u16>>,
     #[serde(default)]
@@ -119,6 +121,8 @@ pub(crate) struct Case {
     /// The method of each request that is to be answered.
     pub(crate) methods: Vec<String>,
     pub(crate) answer: Option<Answer>,
+    /// Whether no other case may be played meanwhile.
+    pub(crate) is_alone: bool,
     pub(crate) want: Want,
     /// Good statuses.
     pub(crate) statuses: Vec<u16>,
@@ -194,6 +198,7 @@ fn compile(kind: Kind, id: String, class: String, written: Written) -> Result<Ca
         ends: written.end,
         methods: written.methods.unwrap_or_else(|| vec![method]),
         answer,
+        is_alone: written.alone,
         want: written.want,
         statuses: written.statuses.unwrap_or_else(|| vec![usual]),
         may_close: written.may_close,

@@ -9,10 +9,19 @@
 //! to that origin: its counts are printed and not judged. `VANNE_WIRE_CASE=word` plays only the
 //! cases whose names have that word.
 #![cfg(test)]
+#![expect(
+    clippy::string_slice,
+    reason = "offsets come from searches in the same text; a test may panic"
+)]
 
 mod case;
 #[path = "../it/harness/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "tests/it uses all of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    clippy::excessive_nesting,
+    reason = "tests/it uses all of it, and has its reasons"
+)]
 mod harness;
 mod judge;
 mod notation;
@@ -26,6 +35,7 @@ use futures::StreamExt;
 use harness::{Settings, Vanne};
 use judge::Verdict;
 use origin::Origin;
+use play::Got;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,18 +50,28 @@ fn variable(name: &str) -> Option<String> {
     ProcessEnvironment.variable(name)
 }
 
-/// Plays all `cases` against `proxy`, `at_once` of them at a time; the verdicts in their order.
+/// Plays all `cases` against `proxy`, `at_once` of them at a time, and then those that want to be
+/// alone; the verdicts in their order.
 async fn verdicts(
     cases: &[Case],
     origin: &Origin,
     proxy: SocketAddr,
     at_once: usize,
 ) -> Vec<Verdict> {
-    let plays = cases.iter().map(|case| play::play(case, proxy));
-    let played: Vec<_> = futures::stream::iter(plays).buffered(at_once).collect().await;
+    let mut played: Vec<_> = std::iter::repeat_with(|| None).take(cases.len()).collect();
+    for (is_alone, at_once) in [(false, at_once), (true, 1)] {
+        let cases = cases.iter().enumerate().filter(|(_, case)| case.is_alone == is_alone);
+        let plays = cases.map(async |(index, case)| (index, play::play(case, origin, proxy).await));
+        let mut plays = futures::stream::iter(plays).buffer_unordered(at_once);
+        while let Some((index, got)) = plays.next().await {
+            played[index] = Some(got);
+        }
+    }
     origin.is_quiet().await;
-    let judged = cases.iter().zip(&played);
-    judged.map(|(case, got)| judge::judge(case, got, &origin.seen(&case.id))).collect()
+    let judge = |(case, got): (&Case, Option<Got>)| {
+        judge::judge(case, &got.expect("each was played"), &origin.seen(&case.id))
+    };
+    cases.iter().zip(played).map(judge).collect()
 }
 
 /// The cases that were asked for.

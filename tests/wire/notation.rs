@@ -42,8 +42,8 @@ fn escape<'a>(rest: &'a str, out: &mut Vec<u8>) -> Result<&'a str, String> {
         Some(b'\\') => (b'\\', 1),
         Some(b'x') => {
             let digits = rest.get(1..3).unwrap_or_default();
-            let byte = u8::from_str_radix(digits, 16);
-            (byte.map_err(|_| format!("\\x{digits} is no byte: two hex digits"))?, 3)
+            let byte = u8::from_str_radix(digits, 16).ok();
+            (byte.ok_or_else(|| format!("\\x{digits} is no byte: two hex digits"))?, 3)
         }
         _ => return Err(format!("\\{rest:.1} is no escape: one of \\r \\n \\t \\0 \\\\ \\xHH")),
     };

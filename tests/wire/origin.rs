@@ -6,7 +6,7 @@
 use crate::case::{Answer, Case, Then};
 use crate::harness;
 use crate::notation::shown;
-use crate::play::PIECES_APART;
+use crate::play;
 use crate::strict::{self, Head, Message};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -21,6 +21,8 @@ use tokio::task::JoinHandle;
 pub(crate) enum Event {
     /// A request with this mark, whole.
     Request(String, Message),
+    /// All that the case has the backend answer is sent.
+    Answered,
     /// What a strict reader cannot read, and why.
     Unreadable(String),
 }
@@ -71,6 +73,17 @@ impl Origin {
     /// What came of the case with this mark.
     pub(crate) fn seen(&self, id: &str) -> Vec<Event> {
         self.seen.events.lock().get(id).cloned().unwrap_or_default()
+    }
+
+    /// Waits until all is sent that the case with this mark has the backend answer; not for ever,
+    /// since the proxy may have closed before.
+    pub(crate) async fn has_answered(&self, id: &str) {
+        for _ in 0..100 {
+            if self.seen(id).iter().any(|event| matches!(event, Event::Answered)) {
+                return;
+            }
+            tokio::time::sleep(harness::ms(2)).await;
+        }
     }
 
     /// Waits until nothing came for a while: what is still on its way counts too.
@@ -157,12 +170,8 @@ impl Conn {
             );
             return self.write(answer.as_bytes()).await;
         };
-        for (index, piece) in script.bytes.iter().enumerate() {
-            if index > 0 {
-                tokio::time::sleep(PIECES_APART).await;
-            }
-            self.write(piece).await?;
-        }
+        play::write(&mut self.stream, &script.bytes).await.or(Err(Over))?;
+        self.note(Event::Answered);
         let is_switch = script.bytes.concat().starts_with(b"HTTP/1.1 101 ");
         if is_switch && head.all("upgrade").next().is_some() {
             // The bytes of another protocol: sent back as they come.
@@ -203,7 +212,7 @@ impl Conn {
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Over> {
-        self.stream.write_all(bytes).await.map_err(|_| Over)
+        self.stream.write_all(bytes).await.or(Err(Over))
     }
 
     /// Notes it, and answers that it cannot be read.

@@ -4,20 +4,21 @@
 //! open, and one over a new connection: both have marks of their own, and must get their own
 //! answers. Nothing is judged here.
 
-use crate::case::{Case, Want};
+use crate::case::{Case, Kind, Want};
 use crate::harness::{self, in_time, ms};
 use crate::notation::shown;
-use crate::origin::mark_in;
+use crate::origin::{Origin, mark_in};
 use crate::strict::{self, Framing, Message};
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinHandle;
 
 /// Time between two pieces: long enough for them to arrive one by one.
-pub(crate) const PIECES_APART: Duration = ms(1);
+const PIECES_APART: Duration = ms(1);
 /// How long an answer may take that must come.
 const PATIENCE: Duration = harness::PATIENCE;
 /// How long one may take that may stay away: the proxy may wait for more bytes.
@@ -51,8 +52,8 @@ pub(crate) enum Stop {
 /// What came of a request after the case.
 pub(crate) type After = Result<Message, Stop>;
 
-/// Plays `case` against the proxy at this address.
-pub(crate) async fn play(case: &Case, proxy: SocketAddr) -> Got {
+/// Plays `case` against the proxy at this address, which asks `origin`.
+pub(crate) async fn play(case: &Case, origin: &Origin, proxy: SocketAddr) -> Got {
     let patience = if case.want == Want::Pass { PATIENCE } else { SILENCE };
     let mut link = Link::connect(proxy, patience).await;
     let sending = link.send(case.send.clone(), case.ends);
@@ -62,12 +63,16 @@ pub(crate) async fn play(case: &Case, proxy: SocketAddr) -> Got {
             Ok(answer) => answers.push(answer),
             Err(why) => stop = Some(why),
         }
-        if stop.is_some() || answers.last().is_some_and(|last| is_last(last)) {
+        if stop.is_some() || answers.last().is_some_and(is_last) {
             break;
         }
     }
     let informational = std::mem::take(&mut link.informational);
-    let is_over = stop.is_some() || case.ends || answers.last().is_some_and(|last| is_last(last));
+    let is_over = stop.is_some() || case.ends || answers.last().is_some_and(is_last);
+    if case.kind == Kind::Answer && case.answer.is_some() {
+        // What comes behind an answer is there before the connection is used again.
+        origin.has_answered(&case.id).await;
+    }
     let next = if is_over { None } else { next(case, &mut link, sending).await };
     let mut fresh = Link::connect(proxy, PATIENCE).await;
     // A writer that is dropped would say that the client leaves.
@@ -124,14 +129,8 @@ impl Link {
     fn send(&mut self, pieces: Vec<Vec<u8>>, is_end: bool) -> Sending {
         let mut writer = self.writer.take().expect("one sending at a time");
         tokio::spawn(async move {
-            for (index, piece) in pieces.iter().enumerate() {
-                if index > 0 {
-                    tokio::time::sleep(PIECES_APART).await;
-                }
-                if writer.write_all(piece).await.is_err() {
-                    break;
-                }
-            }
+            // When the proxy has stopped reading, it has answered.
+            drop(write(&mut writer, &pieces).await);
             if is_end {
                 drop(writer.shutdown().await);
             }
@@ -180,10 +179,24 @@ impl Link {
         self.buffer.reserve(64 * 1024);
         let read = self.reader.read_buf(&mut self.buffer);
         match tokio::time::timeout(self.patience, read).await {
-            Ok(read) => read.map_err(|_| None),
+            Ok(read) => read.or(Err(None)),
             Err(_) => Err(Some(Stop::Silent)),
         }
     }
+}
+
+/// Writes `pieces`, one by one.
+pub(crate) async fn write(
+    writer: &mut (impl AsyncWrite + Unpin),
+    pieces: &[Vec<u8>],
+) -> io::Result<()> {
+    for (index, piece) in pieces.iter().enumerate() {
+        if index > 0 {
+            tokio::time::sleep(PIECES_APART).await;
+        }
+        writer.write_all(piece).await?;
+    }
+    Ok(())
 }
 
 /// A whole answer and its length.
