@@ -43,7 +43,7 @@ use vanne::config::{Environment, ProcessEnvironment};
 
 /// Cases that are played at once.
 const AT_ONCE: usize = 12;
-/// What the issue asks for.
+/// Fewer would mean that files are missing.
 const CASES_MIN: usize = 300;
 
 fn variable(name: &str) -> Option<String> {

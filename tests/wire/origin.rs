@@ -134,7 +134,7 @@ impl Conn {
         let is_early = script.as_ref().is_some_and(|script| script.is_early);
         if is_early {
             self.answer(&head, &mark, script.as_ref()).await?;
-        } else if head.lists("expect", "100-continue") {
+        } else if head.lists("expect", "100-continue") && head.line.ends_with("HTTP/1.1") {
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
         let body = self.read(|bytes| strict::body(bytes, framing)).await?;
