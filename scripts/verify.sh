@@ -42,6 +42,8 @@ need_packages haproxy:haproxy nginx:nginx
 for script in balance overload retry_storm sticky split faults; do
   python3 "tests/load/$script.py" --vanne "$TARGET/release/vanne"
 done
+say "the wire corpus beside HAProxy and nginx"
+python3 tests/load/wire_peers.py --vanne "$TARGET/release/vanne"
 say "soak, ${SOAK_SECONDS:=1800} s"
 python3 tests/load/soak.py --vanne "$TARGET/release/vanne" --seconds "$SOAK_SECONDS"
 

@@ -1,0 +1,127 @@
+//! The wire corpus: HTTP/1.1 messages, right and wrong, through the real binary.
+//!
+//! The cases are data: `requests/*.toml` from clients, `answers/*.toml` from backends. README.md
+//! beside this file says how one is written and what is judged. One proxy, one backend that
+//! records what a strict reader makes of what comes, many clients at once. `origin` is that
+//! backend, `play` a client, `judge` looks at both.
+//!
+//! With `VANNE_WIRE_PROXY` and `VANNE_WIRE_ORIGIN` (addresses) another proxy is asked, which sends
+//! to that origin: its counts are printed and not judged. `VANNE_WIRE_CASE=word` plays only the
+//! cases whose names have that word.
+#![cfg(test)]
+#![expect(
+    clippy::string_slice,
+    reason = "offsets come from searches in the same text; a test may panic"
+)]
+
+mod case;
+#[path = "../it/harness/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    clippy::excessive_nesting,
+    reason = "tests/it uses all of it, and has its reasons"
+)]
+mod harness;
+mod judge;
+mod notation;
+mod origin;
+mod play;
+mod report;
+mod strict;
+
+use case::Case;
+use futures::StreamExt;
+use harness::{Settings, Vanne};
+use judge::Verdict;
+use origin::Origin;
+use play::Got;
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use vanne::config::{Environment, ProcessEnvironment};
+
+/// Cases that are played at once.
+const AT_ONCE: usize = 12;
+/// Fewer would mean that files are missing.
+const CASES_MIN: usize = 300;
+
+fn variable(name: &str) -> Option<String> {
+    ProcessEnvironment.variable(name)
+}
+
+/// Plays all `cases` against `proxy`, `at_once` of them at a time, and then those that want to be
+/// alone; the verdicts in their order.
+async fn verdicts(
+    cases: &[Case],
+    origin: &Origin,
+    proxy: SocketAddr,
+    at_once: usize,
+) -> Vec<Verdict> {
+    let mut played: Vec<_> = std::iter::repeat_with(|| None).take(cases.len()).collect();
+    for (is_alone, at_once) in [(false, at_once), (true, 1)] {
+        let cases = cases.iter().enumerate().filter(|(_, case)| case.is_alone == is_alone);
+        let plays = cases.map(async |(index, case)| (index, play::play(case, origin, proxy).await));
+        let mut plays = futures::stream::iter(plays).buffer_unordered(at_once);
+        while let Some((index, got)) = plays.next().await {
+            played[index] = Some(got);
+        }
+    }
+    origin.is_quiet().await;
+    let judge = |(case, got): (&Case, Option<Got>)| {
+        judge::judge(case, &got.expect("each was played"), &origin.seen(&case.id))
+    };
+    cases.iter().zip(played).map(judge).collect()
+}
+
+/// The cases that were asked for.
+fn chosen() -> Arc<Vec<Case>> {
+    let mut cases = case::all();
+    if let Some(word) = variable("VANNE_WIRE_CASE") {
+        cases.retain(|case| case.name.contains(&word));
+    }
+    Arc::new(cases)
+}
+
+#[tokio::test]
+async fn nothing_on_the_wire_can_be_misread() {
+    let cases = chosen();
+    let address = |name| variable(name).map(|text| text.parse::<SocketAddr>().unwrap());
+    if let (Some(proxy), Some(at)) = (address("VANNE_WIRE_PROXY"), address("VANNE_WIRE_ORIGIN")) {
+        let origin = Origin::start(at, &cases).await;
+        // One at a time: what one case leaves behind must not be held against another.
+        let verdicts = verdicts(&cases, &origin, proxy, 1).await;
+        report::print(&proxy.to_string(), &cases, &verdicts);
+        return;
+    }
+    let origin = Origin::start(([127, 0, 0, 1], 0).into(), &cases).await;
+    // The only backend, which answers wrongly on purpose, is never left out for it.
+    let settings = Settings { pool: "passive_health = { failures = 0 }", ..Settings::default() };
+    let vanne = Vanne::with(&[origin.address], settings).await;
+    let verdicts = verdicts(&cases, &origin, vanne.http, AT_ONCE).await;
+    let lane = variable("VANNE_LANE").unwrap_or_else(|| "of default".to_owned());
+    let offences = report::print(&format!("vanne, lane {lane}"), &cases, &verdicts);
+    assert_eq!(offences, 0, "cases that are dangerous or against policy");
+}
+
+#[test]
+fn the_corpus_is_large_and_no_case_is_there_twice() {
+    let cases = case::all();
+    assert!(cases.len() >= CASES_MIN, "{} cases", cases.len());
+    let mut names = HashSet::new();
+    for case in &cases {
+        let name = format!("{:?}: {}: {}", case.kind, case.class, case.name);
+        assert!(names.insert(name.clone()), "twice: {name}");
+        assert!(!case.section.is_empty(), "{} has no section", case.name);
+    }
+    // The mark of a case is the same in each, so that equal bytes are equal.
+    let bytes = |case: &Case| {
+        let all =
+            [case.send.concat(), case.answer.as_ref().map_or(Vec::new(), |a| a.bytes.concat())];
+        (String::from_utf8_lossy(&all.concat()).replace(&case.id, "ID"), case.manner.clone())
+    };
+    let mut seen = HashSet::new();
+    let twice: Vec<_> = cases.iter().filter(|case| !seen.insert(bytes(case))).collect();
+    let twice: Vec<_> = twice.iter().map(|case| format!("{}: {}", case.class, case.name)).collect();
+    assert!(twice.is_empty(), "the same bytes as another case: {twice:#?}");
+}
