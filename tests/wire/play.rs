@@ -69,8 +69,8 @@ pub(crate) async fn play(case: &Case, origin: &Origin, proxy: SocketAddr) -> Got
     }
     let informational = std::mem::take(&mut link.informational);
     let is_over = stop.is_some() || case.ends || answers.last().is_some_and(is_last);
-    if case.kind == Kind::Answer && case.answer.is_some() {
-        // What comes behind an answer is there before the connection is used again.
+    // What comes behind an answer is to be there before the connection is used again.
+    if case.kind == Kind::Answer {
         origin.has_answered(&case.id).await;
     }
     let next = if is_over { None } else { next(case, &mut link, sending).await };
