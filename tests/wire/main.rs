@@ -32,18 +32,23 @@ mod strict;
 
 use case::Case;
 use futures::StreamExt;
-use harness::{Settings, Vanne};
+use harness::{Settings, Vanne, ms};
 use judge::Verdict;
 use origin::Origin;
-use play::Got;
+use play::{Got, Lab};
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 use vanne::config::{Environment, ProcessEnvironment};
 
 /// Cases that are played at once.
 const AT_ONCE: usize = 12;
 /// Fewer would mean that files are missing.
 const CASES_MIN: usize = 300;
+/// How long Vanne may say nothing where it may wait for more, and how long a peer may, which often
+/// does.
+const SILENCE: Duration = ms(4000);
+const PEER_SILENCE: Duration = ms(1500);
 /// Short enough that most lines are cut somewhere.
 const PIECE_BYTES: usize = 7;
 
@@ -51,26 +56,21 @@ fn variable(name: &str) -> Option<String> {
     ProcessEnvironment.variable(name)
 }
 
-/// Plays all `cases` against `proxy`, `at_once` of them at a time, and then those that want to be
+/// Plays all `cases`, `at_once` of them at a time, and then those that want to be
 /// alone; the verdicts in their order.
-async fn verdicts(
-    cases: &[Case],
-    origin: &Origin,
-    proxy: SocketAddr,
-    at_once: usize,
-) -> Vec<Verdict> {
+async fn verdicts(cases: &[Case], lab: &Lab<'_>, at_once: usize) -> Vec<Verdict> {
     let mut played: Vec<_> = std::iter::repeat_with(|| None).take(cases.len()).collect();
     for (is_alone, at_once) in [(false, at_once), (true, 1)] {
         let cases = cases.iter().enumerate().filter(|(_, case)| case.is_alone == is_alone);
-        let plays = cases.map(async |(index, case)| (index, play::play(case, origin, proxy).await));
+        let plays = cases.map(async |(index, case)| (index, play::play(case, lab).await));
         let mut plays = futures::stream::iter(plays).buffer_unordered(at_once);
         while let Some((index, got)) = plays.next().await {
             played[index] = Some(got);
         }
     }
-    origin.is_quiet().await;
+    lab.origin.is_quiet().await;
     let judge = |(case, got): (&Case, Option<Got>)| {
-        judge::judge(case, &got.expect("each was played"), &origin.seen(&case.id))
+        judge::judge(case, &got.expect("each was played"), &lab.origin.seen(&case.id))
     };
     cases.iter().zip(played).map(judge).collect()
 }
@@ -96,7 +96,8 @@ async fn vanne_is_good(cases: &[Case], manner: &str) {
     // The only backend, which answers wrongly on purpose, is never left out for it.
     let settings = Settings { pool: "passive_health = { failures = 0 }", ..Settings::default() };
     let vanne = Vanne::with(&[origin.address], settings).await;
-    let verdicts = verdicts(cases, &origin, vanne.http, AT_ONCE).await;
+    let lab = Lab { proxy: vanne.http, origin: &origin, silence: SILENCE };
+    let verdicts = verdicts(cases, &lab, AT_ONCE).await;
     let lane = variable("VANNE_LANE").map_or(String::new(), |lane| format!(", lane {lane}"));
     let offences = report::print(&format!("vanne{lane}{manner}"), cases, &verdicts);
     let followed = verdicts.iter().filter(|verdict| verdict.is_followed).count();
@@ -115,7 +116,8 @@ async fn nothing_on_the_wire_can_be_misread() {
     };
     let origin = Origin::start(at, &cases).await;
     // One at a time: what one case leaves behind must not be held against another.
-    let verdicts = verdicts(&cases, &origin, proxy, 1).await;
+    let lab = Lab { proxy, origin: &origin, silence: PEER_SILENCE };
+    let verdicts = verdicts(&cases, &lab, 1).await;
     report::print(&proxy.to_string(), &cases, &verdicts);
 }
 
