@@ -139,7 +139,7 @@ pub(crate) struct Case {
 /// What the backend answers.
 #[derive(Clone)]
 pub(crate) struct Answer {
-    /// Piece by piece. None: an answer as to any other request.
+    /// Piece by piece. Empty: an answer as to any other request.
     pub(crate) bytes: Vec<Vec<u8>>,
     /// Whether it comes before the request's body.
     pub(crate) is_early: bool,
@@ -163,6 +163,24 @@ pub(crate) fn all() -> Vec<Case> {
         }
     }
     cases
+}
+
+impl Case {
+    /// Has everything come in pieces of so many bytes, where the case does not say how, and where
+    /// that is not too many pieces. Bytes behind an answer may then come late, so such a case is
+    /// alone.
+    pub(crate) fn cut(&mut self, piece_bytes: usize) {
+        const PIECES_MAX: usize = 400;
+        self.is_alone |= self.kind == Kind::Answer;
+        let answer = self.answer.as_mut().map(|answer| &mut answer.bytes);
+        for pieces in std::iter::once(&mut self.send).chain(answer) {
+            let cut = |whole: &[u8]| whole.chunks(piece_bytes).map(<[u8]>::to_vec).collect();
+            *pieces = match &pieces[..] {
+                [whole] if whole.len() <= PIECES_MAX * piece_bytes => cut(whole),
+                _ => continue,
+            };
+        }
+    }
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -213,7 +231,7 @@ fn compile(kind: Kind, id: String, class: String, written: Written) -> Result<Ca
     })
 }
 
-/// `bytes` in pieces that begin at these offsets, counted from the end where they are beyond it.
+/// `bytes` in pieces that begin at these offsets, which grow; or in pieces of one byte.
 fn pieces(bytes: Vec<u8>, split: &[usize], bytewise: bool) -> Vec<Vec<u8>> {
     if bytewise {
         return bytes.chunks(1).map(<[u8]>::to_vec).collect();
@@ -228,7 +246,7 @@ fn pieces(bytes: Vec<u8>, split: &[usize], bytewise: bool) -> Vec<Vec<u8>> {
     pieces
 }
 
-/// With the mark and without escapes; a body keeps them until it is compared.
+/// With the mark, and without escapes.
 fn filled(expected: Expected, id: &str) -> Result<Expected, String> {
     let text =
         |text: &String| Ok(String::from_utf8_lossy(&notation::bytes(text, id)?).into_owned());

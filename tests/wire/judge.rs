@@ -13,6 +13,8 @@ use crate::strict::Message;
 pub(crate) struct Verdict {
     pub(crate) dangers: Vec<String>,
     pub(crate) against_policy: Vec<String>,
+    /// Whether another request could be sent on the case's connection.
+    pub(crate) is_followed: bool,
 }
 
 /// Judges what the client got and what the backend saw of `case`.
@@ -25,7 +27,8 @@ pub(crate) fn judge(case: &Case, got: &Got, seen: &[Event]) -> Verdict {
         })
         .collect();
     let view = View { case, got, seen, requests };
-    Verdict { dangers: view.dangers(), against_policy: view.against_policy() }
+    let (dangers, against_policy) = (view.dangers(), view.against_policy());
+    Verdict { dangers, against_policy, is_followed: got.next.is_some() }
 }
 
 /// A case with all that is known of it.

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 pub(crate) enum Event {
     /// A request with this mark, whole.
     Request(String, Message),
-    /// All that the case has the backend answer is sent.
+    /// All that the case has the backend answer is sent, as far as the proxy took it.
     Answered,
     /// What a strict reader cannot read, and why.
     Unreadable(String),
@@ -76,7 +76,7 @@ impl Origin {
     }
 
     /// Waits until all is sent that the case with this mark has the backend answer; not for ever,
-    /// since the proxy may have closed before.
+    /// since the case may be one that never gets here.
     pub(crate) async fn has_answered(&self, id: &str) {
         for _ in 0..100 {
             if self.seen(id).iter().any(|event| matches!(event, Event::Answered)) {
@@ -129,6 +129,7 @@ impl Conn {
         let mark = self.last.clone();
         if is_after(&mark) && !head.line.starts_with("GET /") {
             self.unreadable(format!("another request than was sent: {:?}", head.line)).await;
+            return Err(Over);
         }
         let script = self.seen.scripts.get(&mark).cloned();
         let is_early = script.as_ref().is_some_and(|script| script.is_early);
@@ -170,8 +171,9 @@ impl Conn {
             );
             return self.write(answer.as_bytes()).await;
         };
-        play::write(&mut self.stream, &script.bytes).await.or(Err(Over))?;
+        let sent = play::write(&mut self.stream, &script.bytes).await;
         self.note(Event::Answered);
+        sent.or(Err(Over))?;
         let is_switch = script.bytes.concat().starts_with(b"HTTP/1.1 101 ");
         if is_switch && head.all("upgrade").next().is_some() {
             // The bytes of another protocol: sent back as they come.

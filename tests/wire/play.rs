@@ -21,9 +21,6 @@ use tokio::task::JoinHandle;
 const PIECES_APART: Duration = ms(1);
 /// How long an answer may take that must come.
 const PATIENCE: Duration = harness::PATIENCE;
-/// How long one may take that may stay away: the proxy may wait for more bytes.
-const SILENCE: Duration = ms(1500);
-
 /// What the client got.
 pub(crate) struct Got {
     /// Statuses of informational answers.
@@ -52,9 +49,18 @@ pub(crate) enum Stop {
 /// What came of a request after the case.
 pub(crate) type After = Result<Message, Stop>;
 
-/// Plays `case` against the proxy at this address, which asks `origin`.
-pub(crate) async fn play(case: &Case, origin: &Origin, proxy: SocketAddr) -> Got {
-    let patience = if case.want == Want::Pass { PATIENCE } else { SILENCE };
+/// A proxy and what it asks.
+pub(crate) struct Lab<'a> {
+    pub(crate) proxy: SocketAddr,
+    pub(crate) origin: &'a Origin,
+    /// How long an answer may take that may stay away: the proxy may wait for more bytes.
+    pub(crate) silence: Duration,
+}
+
+/// Plays `case`.
+pub(crate) async fn play(case: &Case, lab: &Lab<'_>) -> Got {
+    let Lab { proxy, origin, silence } = *lab;
+    let patience = if case.want == Want::Pass { PATIENCE } else { silence };
     let mut link = Link::connect(proxy, patience).await;
     let sending = link.send(case.send.clone(), case.ends);
     let (mut answers, mut stop) = (Vec::new(), None);
@@ -63,16 +69,18 @@ pub(crate) async fn play(case: &Case, origin: &Origin, proxy: SocketAddr) -> Got
             Ok(answer) => answers.push(answer),
             Err(why) => stop = Some(why),
         }
+        stop = stop.or(link.is_silent.then_some(Stop::Silent));
         if stop.is_some() || answers.last().is_some_and(is_last) {
             break;
         }
     }
     let informational = std::mem::take(&mut link.informational);
     let is_over = stop.is_some() || case.ends || answers.last().is_some_and(is_last);
-    if case.kind == Kind::Answer && case.answer.is_some() {
-        // What comes behind an answer is there before the connection is used again.
+    // What comes behind an answer is to be there before the connection is used again.
+    if case.kind == Kind::Answer {
         origin.has_answered(&case.id).await;
     }
+    link.patience = silence;
     let next = if is_over { None } else { next(case, &mut link, sending).await };
     let mut fresh = Link::connect(proxy, PATIENCE).await;
     // A writer that is dropped would say that the client leaves.
@@ -85,7 +93,6 @@ pub(crate) async fn play(case: &Case, origin: &Origin, proxy: SocketAddr) -> Got
 async fn next(case: &Case, link: &mut Link, sending: Sending) -> Option<After> {
     let writer = tokio::time::timeout(link.patience, sending).await.ok()?.unwrap();
     link.writer = Some(writer);
-    link.patience = SILENCE;
     let sent = link.send(vec![marked(case, "next")], false);
     let after = link.answer("GET").await;
     drop(sent);
@@ -113,6 +120,8 @@ struct Link {
     buffer: Vec<u8>,
     informational: Vec<u16>,
     patience: Duration,
+    /// Nothing came for so long, though an answer had begun.
+    is_silent: bool,
 }
 
 impl Link {
@@ -121,7 +130,7 @@ impl Link {
         stream.set_nodelay(true).unwrap();
         let (reader, writer) = stream.into_split();
         let (writer, informational) = (Some(writer), Vec::new());
-        Self { reader, writer, buffer: Vec::new(), informational, patience }
+        Self { reader, writer, buffer: Vec::new(), informational, patience, is_silent: false }
     }
 
     /// Sends `pieces`, one by one. The proxy may stop reading at any of them. What this gives
@@ -167,8 +176,10 @@ impl Link {
                 Ok(0) => true,
                 Err(None) => false,
                 Err(Some(stop)) if self.buffer.is_empty() => return Err(stop),
-                // Part of an answer, and then nothing.
-                Err(Some(_)) => false,
+                Err(Some(_)) => {
+                    self.is_silent = true;
+                    false
+                }
             };
             return rest(&self.buffer, method, in_order).ok_or(Stop::Ended);
         }
