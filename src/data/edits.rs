@@ -83,18 +83,18 @@ impl RouteEdits {
         if let Some(host) = &self.host {
             edits.set(header::HOST, host);
         }
-        // An absolute target names a host too, which would go before the field.
-        let loses_host = self.host.is_some() && head.target.first() != Some(&b'/');
-        if self.path.is_some() || loses_host {
-            edits.write_target(|target| self.write_target(head, loses_host, target));
+        // RFC 9112 §3.2.1: the absolute form is for proxies, and its host would go before Host.
+        let is_absolute = !matches!(head.target.first(), Some(b'/' | b'*'));
+        if self.path.is_some() || is_absolute {
+            edits.write_target(|target| self.write_target(head, is_absolute, target));
         }
     }
 
-    /// Writes the target that the backend is asked for, if it is another one. `loses_host`: it
+    /// Writes the target that the backend is asked for, if it is another one. `is_absolute`: it
     /// is to be path and query in any case.
-    fn write_target(&self, head: &RequestHead<'_>, loses_host: bool, out: &mut Draft<'_>) -> bool {
+    fn write_target(&self, head: &RequestHead<'_>, is_absolute: bool, out: &mut Draft<'_>) -> bool {
         let is_rewritten = self.path.as_ref().is_some_and(|path| path.write(head.path(), out));
-        if !is_rewritten && !loses_host {
+        if !is_rewritten && !is_absolute {
             return false;
         }
         if !is_rewritten {

@@ -4,8 +4,19 @@
 //! so that nothing of the next request is handed to whoever decodes it. Bare line ends,
 //! odd sizes and oversized extensions or trailers are malformed.
 
+use super::bytes::is_token;
+
 /// Longest chunk extension and longest trailer section, in bytes.
 const EXTRA_BYTES_MAX: u32 = 8 * 1024;
+
+/// The largest chunk: more than a signed number of 64 bits holds is what readers get wrong.
+const CHUNK_BYTES_MAX: u64 = i64::MAX.cast_unsigned();
+/// The longest name in [`NOT_IN_TRAILERS`].
+const NAME_BYTES: usize = 17;
+/// Fields that frame or route a message: after it they would be of the next one, or of a reader
+/// that joins them with the head (RFC 9110 §6.5.1).
+const NOT_IN_TRAILERS: [&[u8]; 5] =
+    [b"connection", b"content-length", b"host", b"trailer", b"transfer-encoding"];
 
 /// The framing broke the grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +50,9 @@ enum State {
     DataLf,
     /// At the start of a trailer line.
     TrailerStart,
-    /// In a trailer line.
+    /// In the name of a trailer.
+    TrailerName,
+    /// In its value.
     Trailer,
     /// A trailer line's LF is due.
     TrailerEnd,
@@ -57,6 +70,29 @@ pub struct ChunkScan {
     left: u64,
     /// Digits of the size, or bytes of extension or trailers.
     extra: u32,
+    /// Of the present trailer.
+    name: Name,
+}
+
+/// The name of a trailer, as much of it as tells whether it frames or routes a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Name {
+    bytes: [u8; NAME_BYTES],
+    /// How long it is, also beyond what is kept.
+    length: usize,
+}
+
+impl Name {
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.length) {
+            *place = byte.to_ascii_lowercase();
+        }
+        self.length += 1;
+    }
+
+    fn kept(&self) -> Option<&[u8]> {
+        self.bytes.get(..self.length)
+    }
 }
 
 impl ChunkScan {
@@ -128,12 +164,20 @@ impl ChunkScan {
                 Ok(State::SizeStart)
             }
             (State::TrailerStart, b'\r') => Ok(State::LastLf),
+            (State::TrailerName, b':') => self.end_name(),
             (State::Trailer, b'\r') => Ok(State::TrailerEnd),
             (State::TrailerEnd, b'\n') => Ok(State::TrailerStart),
             (State::LastLf, b'\n') => Ok(State::Done),
             (State::Extension, _) if is_text(byte) => self.extra(State::Extension),
-            // A trailer's line begins with a name: not with white space.
-            (State::TrailerStart, _) if byte.is_ascii_graphic() => self.extra(State::Trailer),
+            (State::TrailerStart, _) if is_token(byte) => {
+                self.name = Name::default();
+                self.name.push(byte);
+                self.extra(State::TrailerName)
+            }
+            (State::TrailerName, _) if is_token(byte) => {
+                self.name.push(byte);
+                self.extra(State::TrailerName)
+            }
             (State::Trailer, _) if is_text(byte) => self.extra(State::Trailer),
             _ => Err(Malformed),
         }
@@ -146,9 +190,15 @@ impl ChunkScan {
         }
         self.extra += 1;
         let digit = char::from(byte).to_digit(16).ok_or(Malformed)?;
-        self.left = self.left.checked_mul(16).ok_or(Malformed)? + u64::from(digit);
-        // Leading zeros are digits too: sixteen are enough for any size.
-        if self.extra > 16 { Err(Malformed) } else { Ok(State::Size) }
+        // No reader need count further; leading zeros are digits too.
+        let is_too_large = self.left > CHUNK_BYTES_MAX >> 4 || self.extra > 16;
+        self.left = (self.left << 4) + u64::from(digit);
+        if is_too_large { Err(Malformed) } else { Ok(State::Size) }
+    }
+
+    fn end_name(&self) -> Result<State, Malformed> {
+        let is_refused = self.name.kept().is_some_and(|name| NOT_IN_TRAILERS.contains(&name));
+        if is_refused { Err(Malformed) } else { Ok(State::Trailer) }
     }
 
     fn begin_extra(&mut self, state: State) -> State {
@@ -162,6 +212,7 @@ impl ChunkScan {
     }
 }
 
+/// What may be in an extension, or in a trailer's value.
 fn is_text(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
@@ -216,7 +267,13 @@ mod tests {
             b"3;a\nb\r\n",
             b"00000000000000003\r\n",
             b"fffffffffffffffff\r\n",
+            b"8000000000000000\r\n",
             b"0\r\n folded\r\n",
+            b"0\r\nA\r\n",
+            b"0\r\nA : b\r\n",
+            b"0\r\n: b\r\n",
+            b"0\r\nContent-Length: 3\r\n",
+            b"0\r\nA: b\r\ntransfer-encoding: chunked\r\n",
             b"0\r\nA: b\nC: d\r\n\r\n",
             b"0\r\n\n",
         ] {

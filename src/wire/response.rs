@@ -4,8 +4,9 @@
 //! next one on its connection taken for something else.
 
 use super::bytes::{is_value, parse_length};
+use super::chunked::ChunkScan;
 use super::fields::{Field, Fields, parse_field};
-use vanne_filters::ResponseHead;
+use vanne_filters::{FieldList, ResponseHead};
 
 /// What follows an answer's head (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,15 +109,8 @@ impl ResponseIndex {
 
     /// How the message ends (RFC 9112 §6.3), and whether the connection is kept (§9.3).
     fn frame(&mut self, seen: &Seen, is_to_head: bool) -> Result<(), Malformed> {
-        if seen.is_chunked && (seen.length.is_some() || !self.is_http_11) {
-            return Err(Malformed);
-        }
+        seen.check(self.status, self.is_http_11)?;
         let has_none = is_to_head || matches!(self.status, 100..=199 | 204 | 304);
-        // RFC 9112 §6.1: neither has its place in an answer that can have no body.
-        let may_be_framed = !matches!(self.status, 100..=199 | 204);
-        if !may_be_framed && (seen.is_chunked || seen.length.is_some_and(|length| length > 0)) {
-            return Err(Malformed);
-        }
         self.body = match (seen.is_chunked, seen.length) {
             _ if has_none => Body::None,
             (true, _) => Body::Chunked,
@@ -127,6 +121,12 @@ impl ResponseIndex {
         let wants = if self.is_http_11 { !seen.closes } else { seen.keeps && !seen.closes };
         self.keeps_alive = wants && self.body != Body::UntilClose;
         Ok(())
+    }
+
+    /// Whether what has come of the body can be the beginning of it.
+    #[must_use]
+    pub fn is_body_sound(&self, beginning: &[u8]) -> bool {
+        self.body != Body::Chunked || ChunkScan::default().scan(beginning).is_ok()
     }
 
     /// The reason phrase, as it came.
@@ -158,7 +158,38 @@ fn line_end(head: &[u8], start: usize) -> Result<usize, Malformed> {
     }
 }
 
+/// Checks the fields of an answer that another reader has read: whether it frames its body in
+/// one way.
+///
+/// # Errors
+/// When it does not.
+pub fn check_framing(
+    status: u16,
+    is_http_11: bool,
+    fields: &dyn FieldList,
+) -> Result<(), Malformed> {
+    let (mut seen, mut noted) = (Seen::default(), Ok(()));
+    fields.each(&mut |name, value| {
+        let more = seen.note(name.as_bytes(), value.trim_ascii());
+        noted = noted.and(more);
+    });
+    noted.and_then(|()| seen.check(status, is_http_11))
+}
+
 impl Seen {
+    /// Whether all that was said goes together.
+    fn check(&self, status: u16, is_http_11: bool) -> Result<(), Malformed> {
+        // RFC 9112 §6.1: neither has its place in an answer that can have no body.
+        let may_be_framed = !matches!(status, 100..=199 | 204);
+        let is_framed = self.is_chunked || self.length.is_some_and(|length| length > 0);
+        let is_sound = match is_http_11 {
+            true => !(self.is_chunked && self.length.is_some()),
+            // HTTP/1.0 has no chunks, and cannot switch (RFC 9110 §7.8).
+            false => !self.is_chunked && status != 101,
+        };
+        if is_sound && (may_be_framed || !is_framed) { Ok(()) } else { Err(Malformed) }
+    }
+
     fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), Malformed> {
         match name.len() {
             10 if name.eq_ignore_ascii_case(b"connection") => {

@@ -28,6 +28,7 @@ pub use memory::Running;
 use super::effects::Effect;
 use super::generation::Tunnel;
 use super::grpc;
+use super::listener::admit::is_about_websocket;
 use super::listener::client::Claim;
 use super::listener::{Client, LocalListener};
 use super::outcome::Outcome;
@@ -289,7 +290,7 @@ impl Exchange {
         self.progress = now;
         self.response_edits.clear();
         let is_switch = head.status == 101;
-        if is_switch && !self.is_websocket {
+        if is_switch && !(self.is_websocket && is_about_websocket(head.fields)) {
             return self.on_fault(Fault::BackendMalformed, now);
         }
         if self.retries_status(head.status, now) {

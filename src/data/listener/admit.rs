@@ -4,7 +4,7 @@
 //! messages is the engine's; this is about what the head asks for.
 
 use crate::data::refusal::Refusal;
-use vanne_filters::{RequestHead, Version};
+use vanne_filters::{FieldList, RequestHead, Version};
 
 /// Whether the request may go on to its route.
 ///
@@ -26,29 +26,40 @@ pub fn admit(head: &RequestHead<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// Whether the client wants to keep its connection (RFC 9112 §9.3).
+/// Whether the client wants to keep its connection (RFC 9112 §9.3). After CONNECT what follows
+/// may be what was meant for the tunnel.
 #[must_use]
 pub fn wants_keep_alive(head: &RequestHead<'_>) -> bool {
-    let says = |word: &[u8]| {
-        head.fields
-            .first("connection")
-            .is_some_and(|v| tokens(v).any(|t| t.eq_ignore_ascii_case(word)))
-    };
-    if head.version >= Version::Http11 { !says(b"close") } else { says(b"keep-alive") }
+    match head.version {
+        _ if head.method == "CONNECT" => false,
+        Version::Http10 => names(head.fields, "connection", b"keep-alive"),
+        _ => !names(head.fields, "connection", b"close"),
+    }
 }
 
 /// Whether the request asks to speak WebSocket (RFC 6455 §4.1; over HTTP/2 it was made to
-/// look like that): the only upgrade that
-/// is passed on.
+/// look like that): the only upgrade that is passed on.
 #[must_use]
 pub fn asks_for_websocket(head: &RequestHead<'_>) -> bool {
-    head.method == "GET"
-        && head.version >= Version::Http11
-        && head.fields.first("upgrade").is_some_and(|v| v.eq_ignore_ascii_case(b"websocket"))
-        && head
-            .fields
-            .first("connection")
-            .is_some_and(|v| tokens(v).any(|t| t.eq_ignore_ascii_case(b"upgrade")))
+    head.method == "GET" && head.version >= Version::Http11 && is_about_websocket(head.fields)
+}
+
+/// Whether these fields of a request or of its answer are about WebSocket, and nothing else.
+#[must_use]
+pub fn is_about_websocket(fields: &dyn FieldList) -> bool {
+    fields.count("upgrade") == 1
+        && fields.first("upgrade").is_some_and(|v| v.eq_ignore_ascii_case(b"websocket"))
+        && names(fields, "connection", b"upgrade")
+}
+
+/// Whether a field called `name` has `token` in its list, whichever of several fields it is.
+fn names(fields: &dyn FieldList, name: &str, token: &[u8]) -> bool {
+    let mut is_there = false;
+    fields.each(&mut |field, value| {
+        is_there |= field.eq_ignore_ascii_case(name)
+            && tokens(value).any(|one| one.eq_ignore_ascii_case(token));
+    });
+    is_there
 }
 
 /// The tokens of a comma-separated list, without the white space around them.

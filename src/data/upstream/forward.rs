@@ -91,6 +91,10 @@ pub fn request_edits(
         edits.set(header::CONNECTION, "upgrade");
         edits.set(header::UPGRADE, "websocket");
     }
+    if head.fields.first("host").is_none() {
+        // HTTP/1.0 may leave it out; the backend is asked by HTTP/1.1, where it must be there.
+        edits.set(header::HOST, head.authority.unwrap_or_default());
+    }
     tell_way(head, sender, edits);
     edits.set(REQUEST_ID, id.to_hex());
 }

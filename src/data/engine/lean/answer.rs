@@ -119,6 +119,10 @@ impl Answering {
         });
         let (is_to_head, version) = asked.flatten().ok_or(Fault::Internal)?;
         self.index.read(head, is_to_head).map_err(|_malformed| Fault::BackendMalformed)?;
+        // While there is still an answer of ours to be given, what follows counts as well.
+        if !self.index.is_body_sound(input.bytes().get(length..).unwrap_or_default()) {
+            return Err(Fault::BackendMalformed.into());
+        }
         let fields = self.index.fields(head);
         let is_tunnel = match connection.cell.step(Event::Response(self.index.head(&fields))) {
             Action::Continue => false,

@@ -191,8 +191,7 @@ impl Lane {
         out.extend_from_slice(request.method(head).as_bytes());
         out.push(b' ');
         out.extend_from_slice(edits.target().unwrap_or_else(|| request.target(head)));
-        let version: &[u8] = if request.is_http_11() { b" HTTP/1.1\r\n" } else { b" HTTP/1.0\r\n" };
-        out.extend_from_slice(version);
+        out.extend_from_slice(b" HTTP/1.1\r\n");
         write_fields(out, request.fields(head), edits);
         out.extend_from_slice(b"\r\n");
     }

@@ -258,6 +258,10 @@ impl Answer {
             |exchange: &Exchange| exchange.facts().is_some_and(|facts| facts.method == "HEAD");
         let is_to_head = stream.cell().with_exchange(is_head).ok_or(Fault::Internal)?;
         self.index.read(head, is_to_head).map_err(|_malformed| Fault::BackendMalformed)?;
+        // While there is still an answer of ours to be given, what follows counts as well.
+        if !self.index.is_body_sound(input.bytes().get(length..).unwrap_or_default()) {
+            return Err(Fault::BackendMalformed.into());
+        }
         let fields = self.index.fields(head);
         match stream.cell().step(Event::Response(self.index.head(&fields))) {
             Action::Continue => {}

@@ -14,6 +14,7 @@ use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::lifecycle::Lifecycle;
 use crate::data::listener::carrier::{Carrier, is_ending};
 use crate::data::upstream::{Attempt, Fault};
+use crate::wire::response::check_framing;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Version, header};
@@ -236,6 +237,10 @@ impl ProxyHttp for Hooks {
         ctx: &mut Context,
     ) -> Result<()> {
         let fields = Fields(&response.headers);
+        let (status, is_http_11) = (response.status.as_u16(), response.version >= Version::HTTP_11);
+        if check_framing(status, is_http_11, &fields).is_err() {
+            ctx.go_on(Event::Failed(Fault::BackendMalformed))?;
+        }
         if ctx.go_on(Event::Response(response_head(response, &fields)))?.is_some() {
             ctx.carrier()?.open_tunnel();
         }
