@@ -308,3 +308,42 @@ fn after_an_answer_of_ours_only_a_client_that_does_not_take_it_is_cut() {
     assert!(matches!(lab.run_out(30 * S), Action::Cut));
     assert_eq!(lab.exchange.refusal(), Some(Refusal::NoBackend));
 }
+
+#[test]
+fn what_a_request_leaves_to_the_next_holds_nothing_of_it() {
+    let mut lab = Lab::new(2);
+    lab.request_with(&[("host", "a"), ("connection", "close")], false);
+    lab.fault(Fault::ConnectRefused);
+    lab.connected();
+    lab.response(200);
+    lab.step(Event::Ended);
+    let exchange = &lab.exchange;
+    assert_eq!((exchange.attempts.len(), exchange.tried.len()), (2, 1));
+    let (client, listener) = (Arc::clone(&exchange.client), Arc::clone(&exchange.listener));
+    let route = Arc::clone(exchange.route().unwrap());
+    let asked = Arc::clone(exchange.attempts[0].backend());
+    Running::new(lab.exchange).end();
+    assert_eq!(Arc::strong_count(&client), 1);
+    assert_eq!(Arc::strong_count(&listener), 1);
+    assert_eq!(Arc::strong_count(&route), 1);
+    drop(route);
+    assert_eq!(Arc::strong_count(&asked), 1);
+
+    let next = Lab::new(1).exchange;
+    assert!(next.room.is_some() && next.attempts.capacity() > 0, "it is the same memory");
+    assert!(next.attempts.is_empty() && next.tried.is_empty());
+    assert!(next.request_edits().is_empty() && next.response_edits().is_empty());
+    assert_eq!((next.texts().target(), next.texts().authority()), (&b""[..], None));
+}
+
+#[test]
+fn what_an_unusual_request_needed_is_not_kept() {
+    for (bytes, is_kept) in [(100, true), (100_000, false)] {
+        let mut lab = Lab::new(1);
+        let (target, fields) = (format!("/{}", "x".repeat(bytes)), FieldSlice(&[("host", "a")]));
+        let head = RequestHead::new("GET", target.as_bytes(), Version::Http11, &fields);
+        lab.step(Event::Request { head, has_body: false });
+        Running::new(lab.exchange).end();
+        assert_eq!(Memory::take().room.is_some(), is_kept, "{bytes}");
+    }
+}
