@@ -24,15 +24,17 @@ impl RequestId {
     /// As text.
     #[must_use]
     pub fn to_hex(self) -> [u8; 32] {
-        const DIGITS: [u8; 16] = *b"0123456789abcdef";
         let mut out = [0; 32];
-        let mut rest = self.0;
-        for byte in out.iter_mut().rev() {
-            *byte = DIGITS.get((rest & 0xf) as usize).copied().unwrap_or(b'0');
-            rest >>= 4;
+        for (text, byte) in out.chunks_exact_mut(2).zip(self.0.to_be_bytes()) {
+            text.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
         }
         out
     }
+}
+
+/// The hex digit of 0..=15. Arithmetic instead of a table: all digits are made at once.
+const fn digit(number: u8) -> u8 {
+    number + if number < 10 { b'0' } else { b'a' - 10 }
 }
 
 impl fmt::Display for RequestId {

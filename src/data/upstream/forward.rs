@@ -27,17 +27,9 @@ static ALWAYS_SET: [HeaderName; 3] = [FORWARDED_FOR, FORWARDED_PORT, FORWARDED_P
 /// What a client claims, and a proxy before us may.
 static CLAIMS: [HeaderName; 3] = [FORWARDED_HOST, header::FORWARDED, REAL_IP];
 
-/// Fields of one connection only. `Transfer-Encoding` is the engine's.
-static HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    HeaderName::from_static("http2-settings"),
-];
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// Fields that stay whatever `Connection` says: without them the message would be
 /// routed or framed differently by the next reader.
@@ -161,11 +153,29 @@ pub fn response_edits(
 }
 
 fn remove_hop_by_hop(name: &str, value: &[u8], edits: &mut HeadEdits) {
-    if let Some(known) = HOP_BY_HOP.iter().find(|h| name.eq_ignore_ascii_case(h.as_str())) {
-        edits.remove(known.clone());
-        if *known == header::CONNECTION {
-            remove_named(value, edits);
-        }
+    let Some(known) = hop_by_hop(name.as_bytes()) else { return };
+    let is_connection = known == header::CONNECTION;
+    edits.remove(known);
+    if is_connection {
+        remove_named(value, edits);
+    }
+}
+
+/// The field of one connection only that is called `name`, in any case. `Transfer-Encoding` is
+/// the engine's.
+fn hop_by_hop(name: &[u8]) -> Option<HeaderName> {
+    let is =
+        |known: HeaderName| name.eq_ignore_ascii_case(known.as_str().as_bytes()).then_some(known);
+    // By its length alone hardly any field of a head is one.
+    match name.len() {
+        2 => is(header::TE),
+        7 => is(header::UPGRADE),
+        10 => is(header::CONNECTION).or_else(|| is(KEEP_ALIVE)),
+        14 => is(HTTP2_SETTINGS),
+        16 => is(PROXY_CONNECTION),
+        18 => is(header::PROXY_AUTHENTICATE),
+        19 => is(header::PROXY_AUTHORIZATION),
+        _ => None,
     }
 }
 
@@ -173,10 +183,10 @@ fn remove_named(connection: &[u8], edits: &mut HeadEdits) {
     for token in tokens(connection) {
         let is = |name: &HeaderName| token.eq_ignore_ascii_case(name.as_str().as_bytes());
         // Hop-by-hop fields go wherever they are.
-        if NEVER_NAMED.iter().chain(&HOP_BY_HOP).any(is) {
+        if hop_by_hop(token).is_some() || NEVER_NAMED.iter().any(is) {
             continue;
         }
-        if token.eq_ignore_ascii_case(CLOSE.as_str().as_bytes()) {
+        if is(&CLOSE) {
             edits.remove(CLOSE);
         } else if let Ok(name) = HeaderName::from_bytes(token) {
             edits.remove(name);
@@ -186,6 +196,9 @@ fn remove_named(connection: &[u8], edits: &mut HeadEdits) {
 
 /// Removes what the client claims about its own way here.
 fn remove_claim(name: &str, edits: &mut HeadEdits) {
+    if !matches!(name.as_bytes().first(), Some(b'f' | b'F' | b'x' | b'X')) {
+        return;
+    }
     let is = |known: &HeaderName| name.eq_ignore_ascii_case(known.as_str());
     if let Some(known) = CLAIMS.iter().find(|known| is(known)) {
         return edits.remove(known.clone());
@@ -230,6 +243,27 @@ mod tests {
         let named = "X-Secret, host, Content-Length, , TE, keep-alive";
         let edits = edits_of(&[("Host", "a"), ("Connection", named), ("TE", "gzip")], false);
         assert_eq!(removed(&edits), ["connection", "x-secret", "te"]);
+    }
+
+    #[test]
+    fn fields_of_one_connection_end_here_however_they_are_written() {
+        let names = [
+            "connection",
+            "http2-settings",
+            "keep-alive",
+            "proxy-authenticate",
+            "proxy-authorization",
+            "proxy-connection",
+            "te",
+            "upgrade",
+        ];
+        for name in names {
+            let edits = edits_of(&[(&name.to_ascii_uppercase(), "x"), ("x-a", "1")], false);
+            assert_eq!(removed(&edits).first(), Some(&name));
+        }
+        assert!(
+            removed(&edits_of(&[("cache-control", "x"), ("user-agent", "x")], false)).is_empty()
+        );
     }
 
     #[test]
