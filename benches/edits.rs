@@ -65,7 +65,7 @@ fn bench(criterion: &mut Criterion) {
     let id = RequestId::next(&mut fastrand::Rng::with_seed(1));
     let (route, fields, answer) = (route(), FieldSlice(&REQUEST), FieldSlice(&ANSWER));
     let security = SecurityHeadersFilter::new(&SecurityHeaders::default());
-    let values = Values { client: client.address.ip(), host: Some(b"www.example.com"), id };
+    let values = Values { client: client.address.ip(), authority: Some(b"www.example.com"), id };
     let head = RequestHead::new("GET", b"/api/items?page=2", Version::Http11, &fields);
     let on_request = |edits: &mut HeadEdits| {
         edits.clear();

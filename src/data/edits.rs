@@ -9,6 +9,7 @@ use crate::types::template::{Piece, Template, Variable};
 use http::{HeaderName, HeaderValue, header};
 use std::io::Write;
 use std::net::IpAddr;
+use vanne_filters::head::without_port;
 use vanne_filters::{Draft, HeadEdits, RequestHead};
 
 /// What a route changes.
@@ -70,8 +71,8 @@ pub enum PathRewrite {
 pub struct Values<'a> {
     /// The client, as it is believed.
     pub client: IpAddr,
-    /// The host that was asked for, without port.
-    pub host: Option<&'a [u8]>,
+    /// The host that was asked for, with its port if one was named.
+    pub authority: Option<&'a [u8]>,
     /// The request's id.
     pub id: RequestId,
 }
@@ -137,7 +138,9 @@ fn fill(template: &Template, values: Values<'_>, out: &mut Draft<'_>) {
             Piece::Text(text) => out.push(text.as_bytes()),
             // Writing into memory does not fail.
             Piece::Variable(Variable::Client) => drop(write!(out, "{}", values.client)),
-            Piece::Variable(Variable::Host) => out.push(values.host.unwrap_or_default()),
+            Piece::Variable(Variable::Host) => {
+                out.push(values.authority.map(without_port).unwrap_or_default());
+            }
             Piece::Variable(Variable::RequestId) => out.push(&values.id.to_hex()),
         }
     }
@@ -187,9 +190,9 @@ mod tests {
     use super::*;
     use vanne_filters::{Edit, FieldSlice, Version};
 
-    fn values_of(host: Option<&[u8]>) -> Values<'_> {
+    fn values_of(authority: Option<&[u8]>) -> Values<'_> {
         let id = RequestId::next(&mut fastrand::Rng::with_seed(1));
-        Values { client: [192, 0, 2, 1].into(), host, id }
+        Values { client: [192, 0, 2, 1].into(), authority, id }
     }
 
     #[test]
@@ -233,7 +236,7 @@ mod tests {
         let target = |target: &str| {
             let fields = FieldSlice(&[("host", "a")]);
             let head = RequestHead::new("GET", target.as_bytes(), Version::Http11, &fields);
-            let values = values_of(head.host());
+            let values = values_of(head.authority);
             let mut out = HeadEdits::new();
             edits.on_request(&head, values, &mut out);
             assert!(matches!(out.iter().next(), Some(Edit::Set(name, _)) if *name == header::HOST));
@@ -246,7 +249,7 @@ mod tests {
 
     #[test]
     fn templates_are_filled_in() {
-        let values = values_of(Some(b"a.example"));
+        let values = values_of(Some(b"a.example:80"));
         let filled = format!("192.0.2.1 for a.example: {}", values.id);
         for (template, want) in
             [("plain", "plain"), ("", ""), ("{client} for {host}: {request_id}", filled.as_str())]

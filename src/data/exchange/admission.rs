@@ -49,7 +49,7 @@ impl Exchange {
             Target::Redirect(_) | Target::Answer(_) => {}
         }
         let verdict = route.chain.on_request(head, &mut self.request_edits);
-        let values = Values { client: sender, host: head.host(), id: self.id };
+        let values = Values { client: sender, authority: head.authority, id: self.id };
         route.edits.on_request(head, values, &mut self.request_edits);
         self.route = Some(Arc::clone(&route));
         // Only now: should a filter panic, its answer and its line are the snapshot's.

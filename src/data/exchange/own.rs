@@ -9,7 +9,7 @@ use crate::data::target::{FixedAnswer, Redirect};
 use crate::data::upstream::forward::REQUEST_ID;
 use http::{HeaderValue, header};
 use std::time::Instant;
-use vanne_filters::head::{NoFields, without_port};
+use vanne_filters::head::NoFields;
 use vanne_filters::{Asked, HeadEdits, RequestHead, ResponseHead};
 
 impl Exchange {
@@ -66,8 +66,8 @@ impl Exchange {
         route.chain.on_response(asked, head, edits);
         // Informational answers are no answers yet.
         if !(100..200).contains(&head.status) || head.status == 101 {
-            let host = self.texts.authority().map(without_port);
-            let values = Values { client: self.sender(), host, id: self.id };
+            let authority = self.texts.authority();
+            let values = Values { client: self.sender(), authority, id: self.id };
             route.edits.on_response(values, edits);
         }
     }
