@@ -42,6 +42,11 @@ need_packages haproxy:haproxy nginx:nginx
 for script in balance overload retry_storm sticky split faults; do
   python3 "tests/load/$script.py" --vanne "$TARGET/release/vanne"
 done
+say "clients that misbehave: floods of frames, slow ones, pipelines; connections over workers"
+need_packages slowhttptest:slowhttptest
+for script in h2_floods slow_clients pipelining worker_balance; do
+  python3 "tests/load/$script.py" --vanne "$TARGET/release/vanne"
+done
 say "soak, ${SOAK_SECONDS:=1800} s"
 python3 tests/load/soak.py --vanne "$TARGET/release/vanne" --seconds "$SOAK_SECONDS"
 
