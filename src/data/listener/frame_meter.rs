@@ -296,7 +296,9 @@ mod tests {
             meter.read(&frame(PING, 0, &[0; 8]).repeat(10), now);
             now += Duration::from_millis(100);
         }
-        assert_eq!((meter.found(), meter.idle.spent, meter.resets.spent), (None, 0, 0));
+        assert_eq!((meter.found(), meter.idle.spent, meter.resets.spent), (None, 10, 5));
+        meter.read(b"", now);
+        assert_eq!((meter.idle.spent, meter.resets.spent), (0, 0));
         meter.read(&frame(PING, 0, &[0; 8]).repeat(1001), now);
         assert_eq!(meter.found(), Some(Flood::Frames));
     }
