@@ -60,8 +60,9 @@ def note(findings, name, answers):
     lost = [answer.why for answer in answers if not answer.is_good]
     seconds = [answer.seconds for answer in answers]
     p50, p99 = (1000 * traffic.percentile(seconds, share) for share in (0.5, 0.99))
-    findings.note(not lost, f"{name}: {len(lost)} of {len(answers)} requests beside it failed{''.join(f' {one}' for one in sorted(set(lost)))}; "
-                  f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, slowest {1000 * max(seconds):.1f} ms")
+    why = f" ({', '.join(sorted(set(lost)))})" if lost else ""
+    findings.note(not lost, f"{name}: {len(lost)} of {len(answers)} requests beside it failed{why}; p50 {p50:.1f} ms, "
+                  f"p99 {p99:.1f} ms, slowest {1000 * max(seconds):.1f} ms")
 
 
 async def slowhttptest(mode, http, scratch):

@@ -24,8 +24,9 @@ const SETTINGS: u8 = 0x4;
 const END_STREAM: u8 = 0x1;
 const ACK: u8 = 0x1;
 
-/// Frames that a client may send for nothing at once, and each second.
-const IDLE_FRAMES: Limit = Limit { max: 1000, per_second: 100 };
+/// Frames that a client may send for nothing at once, and each second; and those that it may
+/// have earned before: 32 MB may be on their way to it, and two windows be updated for each 8 KB.
+const IDLE_FRAMES: Limit = Limit { max: 1000, per_second: 100, saved_max: 8192 };
 /// SETTINGS may have every stream's window computed anew.
 const SETTINGS_COST: u64 = 10;
 /// Frames that may come with each request: its priority, its windows.
@@ -71,8 +72,10 @@ impl Flood {
 #[derive(Clone, Copy, Debug)]
 struct Limit {
     max: u64,
-    /// How much of it time takes back.
+    /// How much of it time gives back.
     per_second: u64,
+    /// How much more work may earn than was spent.
+    saved_max: u64,
 }
 
 /// A leaky bucket: what was spent, less what time and work gave back.
@@ -80,20 +83,26 @@ struct Limit {
 struct Budget {
     limit: Limit,
     spent: u64,
+    /// What was earned before it was spent; 0 unless `spent` is.
+    saved: u64,
     since: Instant,
 }
 
 impl Budget {
     fn new(limit: Limit, now: Instant) -> Self {
-        Self { limit, spent: 0, since: now }
+        Self { limit, spent: 0, saved: 0, since: now }
     }
 
     fn spend(&mut self, count: u64) {
-        self.spent = self.spent.saturating_add(count);
+        let missing = count.saturating_sub(self.saved);
+        self.saved -= count - missing;
+        self.spent = self.spent.saturating_add(missing);
     }
 
     fn earn(&mut self, count: u64) {
-        self.spent = self.spent.saturating_sub(count);
+        let left = count.saturating_sub(self.spent);
+        self.spent -= count - left;
+        self.saved = self.saved.saturating_add(left).min(self.limit.saved_max);
     }
 
     /// Gives back what is due at `now`; nothing until a whole one is.
@@ -102,7 +111,7 @@ impl Budget {
         let passed = u64::try_from(passed).unwrap_or(u64::MAX);
         let due = passed.saturating_mul(self.limit.per_second) / 1000;
         if due > 0 {
-            self.earn(due);
+            self.spent = self.spent.saturating_sub(due);
             self.since = now;
         }
     }
@@ -132,7 +141,7 @@ impl FrameMeter {
     #[must_use]
     pub fn new(streams_max: u32, now: Instant) -> Self {
         let max = u64::from(streams_max).max(STREAMS_MIN) * RESETS_PER_STREAM;
-        let resets = Limit { max, per_second: RESETS_PER_SECOND };
+        let resets = Limit { max, per_second: RESETS_PER_SECOND, saved_max: 0 };
         Self {
             idle: Budget::new(IDLE_FRAMES, now),
             resets: Budget::new(resets, now),
@@ -311,7 +320,10 @@ mod tests {
             meter.wrote(64);
             meter.read(&frame(WINDOW_UPDATE, 0, &[0; 4]).repeat(2), now);
         }
-        assert_eq!(meter.found(), None);
+        // It may have been sent long before it says what it took.
+        meter.wrote(4 * 1024 * 1024);
+        meter.read(&frame(WINDOW_UPDATE, 0, &[0; 4]).repeat(8192), now);
+        assert_eq!((meter.found(), meter.idle.spent), (None, 0));
         // The answers to PING are bytes too.
         for _ in 0..10_000 {
             meter.wrote(FRAME_HEAD_BYTES + 8);
@@ -370,7 +382,7 @@ mod tests {
                 rest = left;
             }
             prop_assert_eq!(whole.found(), split.found());
-            prop_assert_eq!(whole.idle.spent, split.idle.spent);
+            prop_assert_eq!((whole.idle.spent, whole.idle.saved), (split.idle.spent, split.idle.saved));
             prop_assert_eq!(whole.resets.spent, split.resets.spent);
         }
 
