@@ -11,6 +11,7 @@ const H2C: Settings<'static> =
 const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
 const PRIORITY: u8 = 0x2;
+const RST_STREAM: u8 = 0x3;
 const SETTINGS: u8 = 0x4;
 const PING: u8 = 0x6;
 const GOAWAY: u8 = 0x7;
@@ -99,6 +100,25 @@ async fn what_the_library_finds_too_much_is_counted_too() {
     wire.send(frame(DATA, 0, 1, b"").repeat(500)).await;
     assert_eq!(last_word(&mut wire).await, Some(Reason::ENHANCE_YOUR_CALM));
     floods_are(&vanne, "library", 1.0).await;
+}
+
+#[tokio::test]
+async fn no_backend_hears_of_requests_that_are_reset_at_once() {
+    let origin = Origin::fixed("x").await;
+    let vanne = Vanne::with(&[origin.address], H2C).await;
+    let mut wire = raw(&vanne, b"").await;
+    let mut frames = Vec::new();
+    for stream in (1..100).step_by(2) {
+        frames.extend(frame(HEADERS, END_HEADERS | END_STREAM, stream, GET));
+        frames.extend(frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+    }
+    frames.extend(frame(HEADERS, END_HEADERS | END_STREAM, 101, GET));
+    wire.send(frames).await;
+    while next(&mut wire).await.expect("the connection goes on").0 != DATA {}
+    assert_eq!(origin.requests().len(), 1);
+    eventually("all lines", || (vanne.log_lines().len() == 51).then_some(())).await;
+    let lines = vanne.log_lines();
+    assert_eq!(lines.iter().filter(|line| line["end"] == "client_gone").count(), 50);
 }
 
 #[tokio::test]

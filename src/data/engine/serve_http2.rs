@@ -227,6 +227,9 @@ async fn serve_stream(
     stream.cell().begin(exchange);
     let action = match head {
         Err(refusal) => Some(stream.cell().step(Event::Aborted(refusal))),
+        Ok(_) if is_gone(stream).await => {
+            Some(stream.cell().step(Event::Aborted(Refusal::ClientGone)))
+        }
         Ok(head) => serve_by_engines(worker, engine, stream, &mut timer, head.into()).await,
     };
     match action {
@@ -235,6 +238,11 @@ async fn serve_stream(
         Some(_) => stream.reset(Reason::INTERNAL_ERROR),
     }
     record(worker, &**stream);
+}
+
+/// Whether the client has reset it before anybody looked at it: no backend is to hear of that.
+async fn is_gone(stream: &Stream) -> bool {
+    poll_fn(|cx| Poll::Ready(stream.poll_gone(cx).is_ready())).await
 }
 
 /// Lets engines serve the request: one for each attempt that begins anew.
