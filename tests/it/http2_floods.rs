@@ -1,6 +1,7 @@
 //! Floods of HTTP/2 frames: who sends them is disconnected and told why, nobody else is.
 
 use crate::harness::http2::{Client2, reason};
+use crate::harness::origin::ok;
 use crate::harness::wire::Wire;
 use crate::harness::{Origin, Settings, Vanne, eventually, in_time};
 use h2::Reason;
@@ -192,4 +193,41 @@ async fn a_client_that_takes_what_it_asked_for_may_update_its_windows() {
             break assert_eq!(payload, b"the end.");
         }
     }
+}
+
+#[tokio::test]
+async fn a_body_in_small_parts_that_nobody_takes_yet_is_no_flood() {
+    const PARTS: usize = 10_000;
+    let origin = Origin::start(|mut conn| async move {
+        while let Some(request) = conn.request().await {
+            if request.head.line.contains("/first") {
+                return conn.note_end().await;
+            }
+            conn.send(ok(&request.body.bytes.len().to_string())).await;
+        }
+    })
+    .await;
+    let pool = "max_requests = 1\nqueue = { size = 2, timeout = \"10s\" }";
+    let vanne = Vanne::with(&[origin.address], Settings { pool, ..H2C }).await;
+    let mut first = Client2::connect(vanne.http).await;
+    let request = first.request("GET", "/first");
+    let (_, mut held) = first.send(request, true).await;
+    origin.has_got(1).await;
+    let mut wire = raw(&vanne, b"").await;
+    // The larger window holds from the answer to the server's SETTINGS on.
+    while next(&mut wire).await.expect("the connection goes on").0 != SETTINGS {}
+    wire.send(frame(SETTINGS, ACK, 0, b"")).await;
+    wire.send(frame(HEADERS, END_HEADERS, 1, POST)).await;
+    wire.send(frame(DATA, 0, 1, &[b'x'; 20]).repeat(PARTS)).await;
+    wire.send(frame(PING, 0, 0, b"all came")).await;
+    while next(&mut wire).await.expect("the connection goes on").2 != b"all came" {}
+    held.send_reset(Reason::CANCEL);
+    wire.send(frame(DATA, END_STREAM, 1, b"")).await;
+    let answer = loop {
+        let (kind, _, payload) = next(&mut wire).await.expect("the connection goes on");
+        if kind == DATA {
+            break payload;
+        }
+    };
+    assert_eq!(answer, (20 * PARTS).to_string().into_bytes());
 }

@@ -43,6 +43,11 @@ const UNSENT_BYTES_MAX: usize = 64 * 1024;
 /// Streams that a client may open and reset before we looked at them (CVE-2023-44487), and
 /// that it may make us reset (CVE-2025-8671). One more ends the connection.
 const RESETS_MAX: usize = 100;
+/// What heads of small DATA frames may cost that are not taken yet: 256 bytes each, less what is
+/// in them. The library's own bound would end connections whose client sends small messages
+/// to a backend that is not ready; this one is met after the stream's window, unless these
+/// have less than 16 bytes.
+const SMALL_DATA_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long a connection without streams may take to end after GOAWAY.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -85,6 +90,7 @@ fn options(connection: &Connection) -> Builder {
         .max_concurrent_streams(connection.slot().rules().http2_streams_max)
         .max_pending_accept_reset_streams(RESETS_MAX)
         .max_local_error_reset_streams(Some(RESETS_MAX))
+        .data_frame_budget(SMALL_DATA_BYTES_MAX)
         .enable_connect_protocol();
     options
 }
