@@ -44,6 +44,11 @@ for script in balance overload retry_storm sticky split faults; do
 done
 say "the wire corpus beside HAProxy and nginx"
 python3 tests/load/wire_peers.py --vanne "$TARGET/release/vanne"
+say "clients that misbehave: floods of frames, slow ones, pipelines; connections over workers"
+need_packages slowhttptest:slowhttptest
+for script in h2_floods slow_clients pipelining worker_balance; do
+  python3 "tests/load/$script.py" --vanne "$TARGET/release/vanne"
+done
 say "soak, ${SOAK_SECONDS:=1800} s"
 python3 tests/load/soak.py --vanne "$TARGET/release/vanne" --seconds "$SOAK_SECONDS"
 

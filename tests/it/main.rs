@@ -28,6 +28,7 @@ mod grpc;
 mod headers;
 mod health;
 mod http2;
+mod http2_floods;
 mod leaves;
 mod matching;
 mod messages;

@@ -32,6 +32,8 @@ class Behaviour:
     status: int = 200
     # The same for checks.
     health: int = 200
+    # Of an answer's body; 0: the port in digits.
+    body_bytes: int = 0
 
 
 class Site:
@@ -48,7 +50,7 @@ class Site:
     def answer(self, status):
         """The bytes of an answer without anything special."""
         if status not in self.answers:
-            body = f"{self.port}\n".encode()
+            body = bytes(self.behaviour.body_bytes) or f"{self.port}\n".encode()
             self.answers[status] = answer(status, f"x-origin: {self.port}\r\n", body)
         return self.answers[status]
 
@@ -60,6 +62,7 @@ class Site:
     def become(self, text):
         """Takes a new behaviour, and begins to count anew."""
         self.behaviour = Behaviour(**json.loads(text or b"{}"))
+        self.answers = {}
         self.requests, self.cut, self.in_flight_max = 0, 0, self.in_flight
 
 

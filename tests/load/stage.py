@@ -23,6 +23,8 @@ START_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 20
 NAME = "vanne.test"
 HERE = pathlib.Path(__file__).parent
+# What `vanne run` is told besides its config.
+RUN_OPTIONS = []
 
 # What the scripts on pools ask of the process; pools and routes follow.
 CONFIG = """\
@@ -155,7 +157,7 @@ def vanne(binary, config, scratch, ports, name="vanne"):
     """Vanne with this config, listening on `ports`. Its files of the config are found beside it, in `scratch`."""
     path = scratch / f"{name}.toml"
     path.write_text(config)
-    with running([need(binary), "run", "-c", str(path)], scratch / f"{name}.log", ports) as child:
+    with running([need(binary), "run", "-c", str(path), *RUN_OPTIONS], scratch / f"{name}.log", ports) as child:
         yield child
         if child.poll() is not None:
             said = (scratch / f"{name}.log").read_text(errors="replace")[-2000:]
@@ -192,6 +194,12 @@ def rss_mib(child):
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def cpu_seconds(child):
+    """CPU time of a process since it began, its system calls included."""
+    fields = pathlib.Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Findings:
     """What was found, line by line: printed at once, and what is wrong is kept."""
 
@@ -209,11 +217,15 @@ def arguments(doc):
     """A parser that knows what every script is told: where Vanne is."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vanne", default="target/release/vanne", help="path of the binary")
+    parser.add_argument("--lane", help="the engine that it is told to use")
     return parser
 
 
 def play(main, args):
     """Runs `main(args, scratch, findings)`; the exit code says whether all is met."""
+    if args.lane:
+        RUN_OPTIONS.extend(["--lane", args.lane])
+
     def whole():
         findings = Findings()
         with folder() as scratch:

@@ -15,6 +15,7 @@ use crate::data::exchange::{Action, Answer, Event};
 use crate::data::lifecycle::Stage;
 use crate::data::listener::carrier::{Carrier, is_ending};
 use crate::data::listener::connection::Connection;
+use crate::data::listener::frame_meter::{Flood, FrameMeter};
 use crate::data::listener::registry::Woken;
 use crate::data::listener::stream::{Stream, list_bytes};
 use crate::data::listener::stream_bytes::StreamBytes;
@@ -26,6 +27,7 @@ use bytes::Bytes;
 use h2::server::{Builder, Connection as Frames, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{Request, Response, StatusCode, request};
+use parking_lot::Mutex;
 use pingora_http::RequestHeader;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -43,6 +45,11 @@ const UNSENT_BYTES_MAX: usize = 64 * 1024;
 /// Streams that a client may open and reset before we looked at them (CVE-2023-44487), and
 /// that it may make us reset (CVE-2025-8671). One more ends the connection.
 const RESETS_MAX: usize = 100;
+/// What heads of small DATA frames may cost that are not taken yet: 256 bytes each, less what is
+/// in them. The library's own bound would end connections whose client sends small messages
+/// to a backend that is not ready; this one is met after the stream's window, unless these
+/// have less than 16 bytes.
+const SMALL_DATA_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long a connection without streams may take to end after GOAWAY.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -54,8 +61,11 @@ pub(super) async fn serve(
     timer: &mut Timer,
 ) {
     let deadline = clock::now() + connection.slot().rules().timeouts.head;
+    let streams_max = connection.slot().rules().http2_streams_max;
+    let meter = Arc::new(Mutex::new(FrameMeter::new(streams_max, clock::now())));
     connection.open_tunnel();
-    let mut opening = pin!(options(connection).handshake(StreamBytes(Arc::clone(connection))));
+    let bytes = StreamBytes::new(Arc::clone(connection), Arc::clone(&meter));
+    let mut opening = pin!(options(connection).handshake(bytes));
     let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {
         Poll::Ready(opened) => Poll::Ready(opened.ok()),
         Poll::Pending => timer.poll(cx, deadline).map(|()| None),
@@ -66,6 +76,7 @@ pub(super) async fn serve(
         engine: Arc::clone(engine),
         connection: Arc::clone(connection),
         open: Arc::default(),
+        meter,
     };
     let mut served = Served { frames, streams, goodbye: None, idle_since: clock::now() };
     poll_fn(|cx| served.poll(cx, timer)).await;
@@ -81,6 +92,7 @@ fn options(connection: &Connection) -> Builder {
         .max_concurrent_streams(connection.slot().rules().http2_streams_max)
         .max_pending_accept_reset_streams(RESETS_MAX)
         .max_local_error_reset_streams(Some(RESETS_MAX))
+        .data_frame_budget(SMALL_DATA_BYTES_MAX)
         .enable_connect_protocol();
     options
 }
@@ -106,13 +118,27 @@ impl Served {
             self.say_goodbye();
         }
         loop {
-            match self.frames.poll_accept(cx) {
+            let accepted = self.frames.poll_accept(cx);
+            if let Some(flood) = self.streams.flood(&accepted) {
+                self.hang_up(cx, flood);
+                return Poll::Ready(());
+            }
+            match accepted {
                 Poll::Ready(Some(Ok((request, respond)))) => self.streams.take(request, respond),
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
                 Poll::Pending => break,
             }
         }
         self.poll_idle(cx, timer)
+    }
+
+    /// Tells the client that this is too much (RFC 9113 §10.5), if it takes that at once.
+    fn hang_up(&mut self, cx: &mut Context<'_>, flood: Flood) {
+        let connection = &self.streams.connection;
+        connection.slot().rules().counts.count_flood(flood);
+        tracing::debug!(client = %connection.client.address, reason = flood.as_str(), "flood");
+        self.frames.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        drop(self.frames.poll_closed(cx));
     }
 
     /// Ends a connection that has had no stream for too long.
@@ -143,7 +169,11 @@ struct Streams {
     engine: Arc<Engine>,
     connection: Arc<Connection>,
     open: Arc<AtomicUsize>,
+    meter: Arc<Mutex<FrameMeter>>,
 }
+
+/// What the library says next.
+type Accepted = Poll<Option<Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Error>>>;
 
 /// A stream that counts as open.
 struct Open(Arc<AtomicUsize>, Arc<Connection>);
@@ -158,6 +188,17 @@ impl Drop for Open {
 }
 
 impl Streams {
+    /// What the client sends too much of, as the meter or the library found.
+    fn flood(&self, accepted: &Accepted) -> Option<Flood> {
+        let is_too_much = |error: &h2::Error| {
+            error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM)
+        };
+        match accepted {
+            Poll::Ready(Some(Err(error))) if is_too_much(error) => Some(Flood::Library),
+            _ => self.meter.lock().found(),
+        }
+    }
+
     /// Serves a stream in a task of its own.
     fn take(&self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         self.open.fetch_add(1, Ordering::Relaxed);
@@ -171,8 +212,12 @@ impl Streams {
             Arc::new(Stream::new(connection, receive, respond, asks_for_tunnel, head_bytes));
         let entry = self.worker.enter(Arc::clone(&stream) as Arc<dyn Woken>);
         let (worker, engine) = (Arc::clone(&self.worker), Arc::clone(&self.engine));
+        let meter = Arc::clone(&self.meter);
         tokio::spawn(async move {
             serve_stream(&worker, &engine, &stream, prepared.map(|_| head)).await;
+            if stream.sent().0 {
+                meter.lock().answered();
+            }
             drop((entry, open));
         });
     }
@@ -190,6 +235,9 @@ async fn serve_stream(
     stream.cell().begin(exchange);
     let action = match head {
         Err(refusal) => Some(stream.cell().step(Event::Aborted(refusal))),
+        Ok(_) if is_gone(stream).await => {
+            Some(stream.cell().step(Event::Aborted(Refusal::ClientGone)))
+        }
         Ok(head) => carry_out(worker, engine, stream, &mut timer, head.into()).await,
     };
     match action {
@@ -198,6 +246,11 @@ async fn serve_stream(
         Some(_) => stream.reset(Reason::INTERNAL_ERROR),
     }
     record(worker, &**stream);
+}
+
+/// Whether the client has reset it before anybody looked at it: no backend is to hear of that.
+async fn is_gone(stream: &Stream) -> bool {
+    poll_fn(|cx| Poll::Ready(stream.poll_gone(cx).is_ready())).await
 }
 
 /// Does what the machine wants, until nothing but an answer of ours is left to do.

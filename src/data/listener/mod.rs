@@ -10,6 +10,7 @@ pub mod client;
 mod client_body;
 pub(in crate::data) mod client_io;
 pub mod connection;
+pub mod frame_meter;
 mod kept_bytes;
 pub mod redirect;
 pub mod registry;
@@ -21,13 +22,14 @@ pub mod tls;
 pub mod transport;
 
 use crate::observe::metrics::{
-    CONNECTIONS_ACCEPTED, CONNECTIONS_OPEN, CONNECTIONS_REFUSED, Counter, Gauge, LISTENER_REQUESTS,
-    Metrics, own_worker,
+    CONNECTIONS_ACCEPTED, CONNECTIONS_OPEN, CONNECTIONS_REFUSED, Counter, Gauge, HTTP2_FLOODS,
+    LISTENER_REQUESTS, Metrics, own_worker,
 };
 use crate::types::ids::ListenerId;
 pub use client::Client;
 
 use crossbeam_utils::CachePadded;
+use frame_meter::Flood;
 use ipnet::IpNet;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
@@ -104,6 +106,8 @@ pub struct Counts {
     pub accepted: Counter,
     /// `vanne_connections_refused_total`: more than `max_connections`.
     pub too_many: Counter,
+    /// `vanne_http2_floods_total`, in the order of [`Flood::ALL`].
+    floods: [Counter; Flood::ALL.len()],
     /// `vanne_listener_requests_total`, in the order of [`PROTOCOLS`].
     requests: [Counter; PROTOCOLS.len()],
 }
@@ -121,6 +125,7 @@ impl Counts {
             open_gauge: group.handle(&CONNECTIONS_OPEN, [name]),
             accepted: group.handle(&CONNECTIONS_ACCEPTED, [name]),
             too_many: group.handle(&CONNECTIONS_REFUSED, [name, "too_many_connections"]),
+            floods: Flood::ALL.map(|one| group.handle(&HTTP2_FLOODS, [name, one.as_str()])),
             requests: PROTOCOLS.map(|one| group.handle(&LISTENER_REQUESTS, [name, one])),
         }
     }
@@ -133,6 +138,16 @@ impl Counts {
             Some(Version::Http11) => http11.inc(),
             Some(Version::Http2) => http2.inc(),
             None => unknown.inc(),
+        }
+    }
+
+    /// Counts a connection of HTTP/2 that was ended for this.
+    pub fn count_flood(&self, flood: Flood) {
+        let [frames, resets, library] = &self.floods;
+        match flood {
+            Flood::Frames => frames.inc(),
+            Flood::Resets => resets.inc(),
+            Flood::Library => library.inc(),
         }
     }
 

@@ -1,13 +1,36 @@
 //! 1 · The bytes of an HTTP/2 connection, for whoever reads its frames.
+//!
+//! A meter looks at them as they pass. Once it has found a flood nothing more is read.
 
 use super::carrier::Carrier;
 use super::connection::Connection;
+use super::frame_meter::FrameMeter;
+use crate::types::clock;
+use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 /// An HTTP/2 connection's bytes: those of the socket, those read ahead first.
-pub struct StreamBytes(pub Arc<Connection>);
+pub struct StreamBytes {
+    connection: Arc<Connection>,
+    meter: Arc<Mutex<FrameMeter>>,
+}
+
+impl StreamBytes {
+    /// The bytes of `connection`, which `meter` looks at.
+    #[must_use]
+    pub fn new(connection: Arc<Connection>, meter: Arc<Mutex<FrameMeter>>) -> Self {
+        Self { connection, meter }
+    }
+
+    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = &written {
+            self.meter.lock().wrote(*count);
+        }
+        written
+    }
+}
 
 impl tokio::io::AsyncRead for StreamBytes {
     fn poll_read(
@@ -15,7 +38,15 @@ impl tokio::io::AsyncRead for StreamBytes {
         cx: &mut Context<'_>,
         buf: &mut tokio::io::ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.0.poll_read(cx, buf)
+        if self.meter.lock().found().is_some() {
+            // Nobody is woken: who polls looks at the meter next.
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        ready!(self.connection.poll_read(cx, buf))?;
+        let read = buf.filled().get(before..).unwrap_or_default();
+        self.meter.lock().read(read, clock::now());
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -25,7 +56,7 @@ impl tokio::io::AsyncWrite for StreamBytes {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.0.poll_write_through(cx, &[io::IoSlice::new(bytes)])
+        self.wrote(self.connection.poll_write_through(cx, &[io::IoSlice::new(bytes)]))
     }
 
     fn poll_write_vectored(
@@ -33,7 +64,7 @@ impl tokio::io::AsyncWrite for StreamBytes {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.0.poll_write_through(cx, parts)
+        self.wrote(self.connection.poll_write_through(cx, parts))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -41,11 +72,11 @@ impl tokio::io::AsyncWrite for StreamBytes {
     }
 
     fn poll_flush(self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_flush(cx)
+        self.connection.poll_flush(cx)
     }
 
     fn poll_shutdown(self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.0.poll_flush(cx))?;
-        self.0.poll_shutdown(cx)
+        ready!(self.connection.poll_flush(cx))?;
+        self.connection.poll_shutdown(cx)
     }
 }

@@ -73,6 +73,8 @@ table! {
         "Backends left out by passive health: done, or guarded: too many of the pool are out.";
     GENERATIONS_ALIVE: Gauge = "vanne_generations_alive" ["held_by"]
         "Configs still alive, by what holds them: current, requests under way, open tunnels.";
+    HTTP2_FLOODS: Counter = "vanne_http2_floods_total" ["listener", "reason"]
+        "HTTP/2 connections ended for too many frames that bring nothing, too many resets, or what the library found.";
     LISTENER_REQUESTS: Counter = "vanne_listener_requests_total" ["listener", "protocol"]
         "Requests ended, by where they came in and how: http/1.0, http/1.1, http/2; unknown if the head was no head.";
     MIRRORED: Counter = "vanne_mirrored_total" ["route", "pool", "outcome"]
