@@ -81,10 +81,10 @@ def odd(count, first=1):
     return range(first, first + 2 * count, 2)
 
 
-def in_hundreds(one, pause=0):
+def in_hundreds(one):
     """Frames made by `one(stream)`, a hundred streams at once."""
     for first in range(1, 2 * FRAMES, 2 * STREAMS):
-        yield b"".join(one(stream) for stream in odd(STREAMS, first)), STREAMS, pause
+        yield b"".join(one(stream) for stream in odd(STREAMS, first)), STREAMS, 0
 
 
 def reset_on_the_way():
