@@ -29,7 +29,7 @@ pub fn count_as_worker(index: usize) {
     COPY.set(index);
 }
 
-/// Which worker this thread is.
+/// Which worker this thread is; one that is none goes as worker 0.
 #[must_use]
 pub fn own_worker() -> usize {
     COPY.get()
