@@ -164,19 +164,19 @@ fn remove_hop_by_hop(name: &str, value: &[u8], edits: &mut HeadEdits) {
 /// The field of one connection only that is called `name`, in any case. `Transfer-Encoding` is
 /// the engine's.
 fn hop_by_hop(name: &[u8]) -> Option<HeaderName> {
-    let is =
-        |known: HeaderName| name.eq_ignore_ascii_case(known.as_str().as_bytes()).then_some(known);
-    // By its length alone hardly any field of a head is one.
-    match name.len() {
-        2 => is(header::TE),
-        7 => is(header::UPGRADE),
-        10 => is(header::CONNECTION).or_else(|| is(KEEP_ALIVE)),
-        14 => is(HTTP2_SETTINGS),
-        16 => is(PROXY_CONNECTION),
-        18 => is(header::PROXY_AUTHENTICATE),
-        19 => is(header::PROXY_AUTHORIZATION),
-        _ => None,
-    }
+    // By length and first letter alone hardly any other field of a head is one.
+    let known = match (name.len(), name.first()?.to_ascii_lowercase()) {
+        (2, b't') => header::TE,
+        (7, b'u') => header::UPGRADE,
+        (10, b'c') => header::CONNECTION,
+        (10, b'k') => KEEP_ALIVE,
+        (14, b'h') => HTTP2_SETTINGS,
+        (16, b'p') => PROXY_CONNECTION,
+        (18, b'p') => header::PROXY_AUTHENTICATE,
+        (19, b'p') => header::PROXY_AUTHORIZATION,
+        _ => return None,
+    };
+    name.eq_ignore_ascii_case(known.as_str().as_bytes()).then_some(known)
 }
 
 fn remove_named(connection: &[u8], edits: &mut HeadEdits) {
