@@ -29,6 +29,24 @@ pub struct HeadEdits {
     values: Vec<u8>,
     /// Empty: the target stays.
     target: Vec<u8>,
+    marks: Marks,
+}
+
+/// Names as bits, to know quickly that two are not the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Marks {
+    /// Of those whose fields go.
+    removed: u64,
+    /// Of all.
+    named: u64,
+    /// Two edits may be of the same name.
+    has_repeats: bool,
+}
+
+/// One of 64 bits, the same for names that are the same: most names differ in it.
+fn mark(name: &[u8]) -> u64 {
+    let last = name.last().map_or(0, |byte| usize::from(byte | 0x20));
+    1 << ((name.len() * 5 + last) % 64)
 }
 
 /// An edit in the list; its value follows those of the edits before it.
@@ -131,7 +149,17 @@ impl HeadEdits {
     fn push(&mut self, kind: Kind, name: HeaderName, value: &[u8]) {
         debug_assert!(is_value(value), "{name}: {value:?}");
         self.values.extend_from_slice(value);
-        self.edits.push(Entry { kind, name, value_bytes: value.len() });
+        self.enter(Entry { kind, name, value_bytes: value.len() });
+    }
+
+    fn enter(&mut self, entry: Entry) {
+        let mark = mark(entry.name.as_str().as_bytes());
+        self.marks.has_repeats |= self.marks.named & mark != 0;
+        self.marks.named |= mark;
+        if matches!(entry.kind, Kind::Remove | Kind::Set) {
+            self.marks.removed |= mark;
+        }
+        self.edits.push(entry);
     }
 
     fn push_written(
@@ -145,7 +173,7 @@ impl HeadEdits {
         write(&mut draft);
         let (value_bytes, is_fit) = (draft.written().len(), is_value(draft.written()));
         match is_fit {
-            true => self.edits.push(Entry { kind, name, value_bytes }),
+            true => self.enter(Entry { kind, name, value_bytes }),
             false => self.values.truncate(from),
         }
         is_fit
@@ -175,6 +203,19 @@ impl HeadEdits {
         (!self.target.is_empty()).then_some(&self.target)
     }
 
+    /// Whether an edit may take away a field that came with this `name`, in whatever case.
+    /// `false` is sure.
+    #[must_use]
+    pub fn may_remove(&self, name: &[u8]) -> bool {
+        self.marks.removed & mark(name) != 0
+    }
+
+    /// Whether two edits may be of the same name. `false` is sure.
+    #[must_use]
+    pub fn has_repeats(&self) -> bool {
+        self.marks.has_repeats
+    }
+
     /// The edits of fields, in order.
     #[must_use]
     pub fn iter(&self) -> Iter<'_> {
@@ -195,16 +236,17 @@ impl HeadEdits {
 
     /// Forgets all edits, keeps the memory.
     pub fn clear(&mut self) {
-        let Self { edits, values, target } = self;
+        let Self { edits, values, target, marks } = self;
         edits.clear();
         values.clear();
         target.clear();
+        *marks = Marks::default();
     }
 
     /// Bytes of memory that it holds, used or not.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let Self { edits, values, target } = self;
+        let Self { edits, values, target, marks: _ } = self;
         edits.capacity() * size_of::<Entry>() + values.capacity() + target.capacity()
     }
 }
@@ -299,6 +341,20 @@ mod tests {
         assert_eq!((edits.target(), edits.is_empty()), (Some(&b"/a?b"[..]), false));
         edits.clear();
         assert_eq!(edits.target(), None);
+    }
+
+    #[test]
+    fn what_is_surely_not_there_is_known() {
+        let mut edits = HeadEdits::new();
+        edits.add(HOST, "a");
+        assert!(!edits.may_remove(b"Host"));
+        edits.set(COOKIE, "b");
+        assert!(edits.may_remove(b"cookie") && edits.may_remove(b"COOKIE"));
+        assert!(!edits.may_remove(b"host") && !edits.has_repeats());
+        edits.remove(HOST);
+        assert!(edits.may_remove(b"host") && edits.has_repeats());
+        edits.clear();
+        assert!(!edits.may_remove(b"host") && !edits.has_repeats());
     }
 
     #[test]

@@ -222,7 +222,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const BODY: &[u8] = b"3;x=\"y\"\r\nabc\r\n0A\r\n0123456789\r\n0\r\nTrailer: t\r\n\r\n";
+    const BODY: &[u8] = b"3;x=\"y\"\r\nabc\r\n0A\r\n0123456789\r\n0\r\nX-T: t\r\n\r\n";
 
     #[test]
     fn a_body_ends_where_it_ends_however_it_is_split() {

@@ -57,7 +57,8 @@ pub async fn serve(worker: &Arc<Worker>, engine: &Arc<Engine>, connection: Arc<C
             return close(&connection, &mut timer, next).await;
         }
         Opening::Http2 => {
-            serve_http2::serve(worker, engine, &connection, &mut timer).await;
+            // Boxed: a connection of HTTP/1 must not hold room for it.
+            Box::pin(serve_http2::serve(worker, engine, &connection, &mut timer)).await;
             return close(&connection, &mut timer, Next::Linger).await;
         }
         Opening::Gone => return close(&connection, &mut timer, Next::Close).await,

@@ -281,9 +281,13 @@ async fn carry_out(
             Action::Attempt(attempt)
                 if goes_lean(worker, &**stream, &attempt) && !stream.asks_for_tunnel() =>
             {
-                let mut lane = StreamLane::default();
-                let serving = pin!(lane.attempt(stream, &head, &attempt));
-                drive(&**stream, &worker.lifecycle, timer, serving).await
+                let mut lane = StreamLane::take();
+                let driven = {
+                    let serving = pin!(lane.attempt(stream, &head, &attempt));
+                    drive(&**stream, &worker.lifecycle, timer, serving).await
+                };
+                lane.give();
+                driven
             }
             Action::Attempt(attempt) => {
                 stream.cell().leave(Action::Attempt(attempt));

@@ -218,20 +218,7 @@ impl ClientIo {
             ready!(read);
         }
         let read = if self.unread().is_empty() && !self.is_at_eof {
-            let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
-            if Pin::new(&mut self.stream).poll_read(cx, &mut part)?.is_pending() {
-                self.is_read_parked = true;
-                return Poll::Pending;
-            }
-            let read = part.filled().len();
-            if self.keeps.is_some() {
-                self.ahead.extend_from_slice(part.filled());
-                buf.advance(read);
-                self.take(read);
-            } else {
-                buf.advance(read);
-            }
-            read
+            ready!(self.poll_fresh(cx, room, buf))?
         } else {
             self.take_ahead(room, buf)?
         };
@@ -240,6 +227,35 @@ impl ClientIo {
         }
         self.traffic.bytes_in += read as u64;
         Poll::Ready(Ok(()))
+    }
+
+    /// Reads up to `room` bytes from the socket.
+    fn poll_fresh(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: usize,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let before = buf.filled().len();
+        let stream = Pin::new(&mut self.stream);
+        let polled = if room == buf.remaining() {
+            stream.poll_read(cx, buf)
+        } else {
+            let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
+            let polled = stream.poll_read(cx, &mut part);
+            let read = part.filled().len();
+            buf.advance(read);
+            polled
+        };
+        self.is_read_parked |= polled.is_pending();
+        ready!(polled)?;
+        let fresh = buf.filled().get(before..).unwrap_or_default();
+        let read = fresh.len();
+        if self.keeps.is_some() {
+            self.ahead.extend_from_slice(fresh);
+            self.take(read);
+        }
+        Poll::Ready(Ok(read))
     }
 
     /// Hands on what was read ahead, as far as it belongs to the request.

@@ -5,7 +5,7 @@
 
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -24,7 +24,7 @@ impl Woken for AtomicWaker {
 /// The connections of one worker. Bounded by the listeners' `max_connections`.
 #[derive(Default)]
 pub struct Registry {
-    connections: Mutex<HashMap<u64, Arc<dyn Woken>>>,
+    connections: Mutex<FxHashMap<u64, Arc<dyn Woken>>>,
     next_key: std::sync::atomic::AtomicU64,
     emptied: Notify,
 }

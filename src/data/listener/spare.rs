@@ -2,7 +2,7 @@
 //!
 //! An idle connection holds none. What one request has used the next one takes.
 
-use std::cell::RefCell;
+use crate::types::spare::Spare;
 
 /// Buffers that a thread keeps.
 const SPARE_MAX: usize = 64;
@@ -12,14 +12,13 @@ const SPARE_BYTES_MAX: usize = 64 * 1024;
 const NEW_BYTES: usize = 4 * 1024;
 
 thread_local! {
-    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: Spare<Vec<u8>> = const { Spare::new(SPARE_MAX) };
 }
 
 /// An empty buffer with room in it.
 #[must_use]
 pub(in crate::data) fn take() -> Vec<u8> {
-    let spare = SPARE.with_borrow_mut(Vec::pop);
-    spare.unwrap_or_else(|| Vec::with_capacity(NEW_BYTES))
+    SPARE.with(Spare::take).unwrap_or_else(|| Vec::with_capacity(NEW_BYTES))
 }
 
 /// Takes back a buffer that is not needed any more. What was in it is gone.
@@ -28,11 +27,7 @@ pub(in crate::data) fn give(mut buffer: Vec<u8>) {
         return;
     }
     buffer.clear();
-    SPARE.with_borrow_mut(|spare| {
-        if spare.len() < SPARE_MAX {
-            spare.push(buffer);
-        }
-    });
+    SPARE.with(|spare| spare.give(buffer));
 }
 
 #[cfg(test)]

@@ -41,15 +41,16 @@ pub(super) fn each_field<'a>(
     edits: &'a HeadEdits,
     mut visit: impl FnMut(Name<'a>, &'a [u8]),
 ) {
-    let marks = edits.iter().filter_map(|edit| removed(&edit));
-    let gone = marks.fold(0, |gone, name| gone | mark(name.as_str().as_bytes()));
     for (name, value) in fields.all() {
-        let is_gone = gone & mark(name) != 0
+        let is_gone = edits.may_remove(name)
             && edits.iter().any(|edit| removed(&edit).is_some_and(|gone| is(name, gone)));
         if !is_gone {
             visit(Name::Came(name), value);
         }
     }
+    let is_gone_later = |at: usize, name: &HeaderName| {
+        edits.has_repeats() && edits.iter().skip(at + 1).any(|later| removed(&later) == Some(name))
+    };
     for (at, edit) in edits.iter().enumerate() {
         let (name, value) = match edit {
             Edit::Remove(_) => continue,
@@ -61,8 +62,7 @@ pub(super) fn each_field<'a>(
                 (name, value)
             }
         };
-        let is_gone = edits.iter().skip(at + 1).any(|later| removed(&later) == Some(name));
-        if !is_gone {
+        if !is_gone_later(at, name) {
             visit(Name::Ours(name), value);
         }
     }
@@ -71,21 +71,27 @@ pub(super) fn each_field<'a>(
 /// Writes the fields of a head that leaves into `out`.
 pub(super) fn write_fields<'a>(out: &mut Vec<u8>, fields: impl Fields<'a>, edits: &'a HeadEdits) {
     each_field(fields, edits, |name, value| match name {
-        Name::Came(name) => write_field(out, name, value),
+        Name::Came(name) => write_came(out, name, value),
         Name::Ours(name) => write_field(out, name.as_str().as_bytes(), value),
     });
 }
 
-/// Writes one field. Its name leaves in lower case.
+/// Writes one field. Its name is in lower case.
 pub(super) fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    let start = out.len();
+    out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name);
-    if let Some(name) = out.get_mut(start..) {
-        name.make_ascii_lowercase();
-    }
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Writes one field that came. Its name leaves in lower case.
+fn write_came(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    let start = out.len();
+    write_field(out, name, value);
+    if let Some(name) = out.get_mut(start..start + name.len()) {
+        name.make_ascii_lowercase();
+    }
 }
 
 /// The name whose fields `edit` takes away, if any.
@@ -98,8 +104,11 @@ fn removed<'a>(edit: &Edit<'a>) -> Option<&'a HeaderName> {
 
 /// Whether there is a field called `name` when the edit at `at` has its turn.
 fn is_there<'a>(fields: &impl Fields<'a>, edits: &HeadEdits, at: usize, name: &HeaderName) -> bool {
-    let before = edits.iter().take(at);
-    before.fold(fields.all().any(|(field, _)| is(field, name)), |is_there, edit| match edit {
+    let came = fields.all().any(|(field, _)| is(field, name));
+    if !edits.has_repeats() {
+        return came;
+    }
+    edits.iter().take(at).fold(came, |is_there, edit| match edit {
         Edit::Remove(other) if other == name => false,
         Edit::Add(other, _) | Edit::Set(other, _) | Edit::SetIfAbsent(other, _)
             if other == name =>
@@ -112,12 +121,6 @@ fn is_there<'a>(fields: &impl Fields<'a>, edits: &HeadEdits, at: usize, name: &H
 
 fn is(name: &[u8], wanted: &HeaderName) -> bool {
     name.eq_ignore_ascii_case(wanted.as_str().as_bytes())
-}
-
-/// One of 64 bits, the same for names that are the same: most names differ in it.
-fn mark(name: &[u8]) -> u64 {
-    let last = name.last().map_or(0, |byte| usize::from(byte | 0x20));
-    1 << ((name.len() * 5 + last) % 64)
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@
 use super::link::Link;
 use crate::data::upstream::Attempt;
 use crate::types::clock;
+use rustc_hash::FxHashMap;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -27,7 +27,7 @@ type Key = (SocketAddr, u64);
 
 #[derive(Default)]
 struct Idle {
-    waiting: HashMap<Key, Vec<Waiting>>,
+    waiting: FxHashMap<Key, Vec<Waiting>>,
     count: usize,
     most: usize,
     /// When the next sweep is, and who is woken if it has to be earlier.

@@ -3,8 +3,8 @@
 //! Room is made once and used again by the next request on the thread; an idle connection has
 //! none.
 
+use crate::types::spare::Spare;
 use bytes::{Buf, Bytes, BytesMut};
-use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -19,7 +19,7 @@ const ROOM_BYTES_MIN: usize = 16 * 1024;
 const SPARE_MAX: usize = 32;
 
 thread_local! {
-    static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    static SPARE: Spare<BytesMut> = const { Spare::new(SPARE_MAX) };
 }
 
 /// Bytes from a backend. Holds no memory while it is at rest.
@@ -53,7 +53,7 @@ impl Input {
         from: &mut (impl AsyncRead + Unpin),
     ) -> Poll<io::Result<usize>> {
         if self.0.capacity() == 0 {
-            self.0 = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+            self.0 = SPARE.with(Spare::take).unwrap_or_default();
         }
         if self.0.capacity() - self.0.len() < ROOM_BYTES_MIN {
             self.0.reserve(INPUT_BYTES);
@@ -66,11 +66,7 @@ impl Input {
         let mut room = std::mem::take(&mut self.0);
         if room.capacity() > 0 {
             room.clear();
-            SPARE.with_borrow_mut(|spare| {
-                if spare.len() < SPARE_MAX {
-                    spare.push(room);
-                }
-            });
+            SPARE.with(|spare| spare.give(room));
         }
     }
 }

@@ -17,9 +17,9 @@ use crate::data::listener::client_io::ClientIo;
 use crate::data::listener::connection::Connection;
 use crate::data::refusal::Refusal;
 use crate::data::upstream::{Attempt, Fault};
+use crate::types::spare::Spare;
 use crate::wire::head_scan::{HeadScan, Scan};
 use crate::wire::request::{Body, InvalidHead, RequestIndex};
-use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -28,7 +28,7 @@ use std::task::{Context, Poll, ready};
 const SPARE_MAX: usize = 64;
 
 thread_local! {
-    static SPARE: RefCell<Vec<Box<Lane>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: Spare<Box<Lane>> = const { Spare::new(SPARE_MAX) };
 }
 
 /// What one request needs while it is on its way.
@@ -68,18 +68,14 @@ impl Lane {
     /// A lane for a request that begins.
     #[must_use]
     pub fn take() -> Box<Self> {
-        SPARE.with_borrow_mut(Vec::pop).unwrap_or_default()
+        SPARE.with(Spare::take).unwrap_or_default()
     }
 
     /// The request is over: the next one may have the lane.
     pub fn give(mut self: Box<Self>) {
         self.scan = HeadScan::default();
         self.rest();
-        SPARE.with_borrow_mut(|spare| {
-            if spare.len() < SPARE_MAX {
-                spare.push(self);
-            }
-        });
+        SPARE.with(|spare| spare.give(self));
     }
 
     /// Lets go of what the last attempt left.

@@ -149,7 +149,13 @@ impl Link {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match ready!(Pin::new(&mut self.transport).poll_write_vectored(cx, parts))? {
+        let transport = Pin::new(&mut self.transport);
+        let mut filled = parts.iter().filter(|part| !part.is_empty());
+        let written = match (filled.next(), filled.next()) {
+            (Some(only), None) => transport.poll_write(cx, only),
+            _ => transport.poll_write_vectored(cx, parts),
+        };
+        match ready!(written)? {
             0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             count => Poll::Ready(Ok(count)),
         }

@@ -13,7 +13,9 @@ use crate::data::engine::pingora::Served;
 use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::listener::carrier::Carrier;
 use crate::data::listener::stream::Stream;
+use crate::data::upstream::forward::REQUEST_ID;
 use crate::data::upstream::{Attempt, Fault};
+use crate::types::spare::Spare;
 use crate::wire::head_scan::{HeadScan, Scan};
 use crate::wire::response::{ResponseIndex, may_begin};
 use bytes::{Buf, Bytes};
@@ -30,6 +32,13 @@ const NOT_FOR_HTTP2: [&str; 5] =
 const CHUNK_END: &[u8] = b"\r\n";
 const BODY_END: &[u8] = b"\r\n0\r\n\r\n";
 const EMPTY_BODY_END: &[u8] = b"0\r\n\r\n";
+
+/// Lanes that a thread keeps for its next requests.
+const SPARE_MAX: usize = 64;
+
+thread_local! {
+    static SPARE: Spare<Box<StreamLane>> = const { Spare::new(SPARE_MAX) };
+}
 
 /// What one request of HTTP/2 needs while it is on its way.
 #[derive(Default)]
@@ -71,8 +80,32 @@ struct Answer {
 }
 
 impl StreamLane {
+    /// A lane for a request that begins.
+    #[must_use]
+    pub fn take() -> Box<Self> {
+        SPARE.with(Spare::take).unwrap_or_default()
+    }
+
+    /// The request is over: the next one may have the lane.
+    pub fn give(mut self: Box<Self>) {
+        self.rest();
+        SPARE.with(|spare| spare.give(self));
+    }
+
+    /// Lets go of what the last attempt left.
+    fn rest(&mut self) {
+        self.link = None;
+        self.input.rest();
+        let mut lines = std::mem::take(&mut self.sending.lines);
+        lines.clear();
+        self.sending = Sending { lines, ..Sending::default() };
+        let index = std::mem::take(&mut self.answer.index);
+        self.answer = Answer { index, ..Answer::default() };
+    }
+
     /// Makes `attempt` for the request with this `head`: what is left to be done then.
     pub async fn attempt(&mut self, stream: &Stream, head: &Parts, attempt: &Attempt) -> Served {
+        self.rest();
         let end = self.try_attempt(stream, head, attempt).await;
         let action = match end {
             Ok(()) => match stream.cell().step(Event::Ended) {
@@ -85,7 +118,7 @@ impl StreamLane {
             }
             Err(Stop::Fault(fault)) => Some(stream.cell().step(Event::Failed(fault))),
         };
-        *self = Self::default();
+        self.rest();
         Served { action, is_reusable: false }
     }
 
@@ -299,7 +332,12 @@ impl Answer {
                 Name::Ours(name) => Some(name.clone()),
             };
             match name.zip(HeaderValue::from_bytes(value).ok()) {
-                Some((name, value)) => drop(map.append(name, value)),
+                Some((name, mut value)) => {
+                    // Other in each answer: in the table of the client's names and values it
+                    // would take the place of something that comes again (RFC 7541 §6.2.3).
+                    value.set_sensitive(name == REQUEST_ID);
+                    map.append(name, value);
+                }
                 None => is_whole = false,
             }
         });
