@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Every test of the workspace. Arguments go to `cargo test`.
+# Every test of the workspace, and those of the real binary once more with Pingora's engine. Arguments go to
+# `cargo test`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
 set_up_build
 cargo test --workspace "$@"
+say "the same by Pingora's engine"
+VANNE_LANE=pingora cargo test --test it "$@"

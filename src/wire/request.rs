@@ -116,7 +116,8 @@ impl RequestIndex {
             (target, _) => {
                 let asked = absolute_host(target).ok_or(InvalidHead::Malformed)?;
                 match seen.host {
-                    Some(host) if !asked.eq_ignore_ascii_case(host) => Err(InvalidHead::Malformed),
+                    // Another case of letters would be the same host, to whoever knows that.
+                    Some(host) if asked != host => Err(InvalidHead::Malformed),
                     _ => Ok(()),
                 }
             }

@@ -27,6 +27,8 @@ mod judge;
 mod notation;
 mod origin;
 mod play;
+#[expect(unreachable_pub, reason = "the fuzz target uses it, too")]
+mod properties;
 mod report;
 mod strict;
 
@@ -150,4 +152,49 @@ fn the_corpus_is_large_and_no_case_is_there_twice() {
     let twice: Vec<_> = cases.iter().filter(|case| !seen.insert(bytes(case))).collect();
     let twice: Vec<_> = twice.iter().map(|case| format!("{}: {}", case.class, case.name)).collect();
     assert!(twice.is_empty(), "the same bytes as another case: {twice:#?}");
+}
+
+/// What a case sends, byte by byte changed, cut and joined with another one.
+fn mutated(one: &[u8], other: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
+    let mut bytes = one.to_vec();
+    for _ in 0..random.usize(0..4) {
+        let at = random.usize(0..bytes.len().max(1));
+        match random.u8(0..4) {
+            0 => bytes.truncate(at),
+            1 if at < bytes.len() => bytes[at] = b" \t\r\n:;,0aA\x00\x7f\xff"[random.usize(0..13)],
+            2 if at < bytes.len() => drop(bytes.remove(at)),
+            _ => {
+                let from = random.usize(0..=other.len());
+                bytes.splice(at..at, other[from..].iter().copied());
+            }
+        }
+    }
+    bytes
+}
+
+#[test]
+fn the_codec_says_the_same_however_bytes_come_and_what_others_say() {
+    let all: Vec<Vec<u8>> = case::all()
+        .iter()
+        .flat_map(|case| {
+            let answer = case.answer.as_ref().map(|answer| answer.bytes.concat());
+            [Some(case.send.concat()), answer].into_iter().flatten()
+        })
+        .collect();
+    // Chunks begin where a head has ended.
+    let after_head = |bytes: &Vec<u8>| {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+        Some(bytes[end + 4..].to_vec())
+    };
+    let all: Vec<_> = all.iter().filter_map(after_head).chain(all.iter().cloned()).collect();
+    let mut random = fastrand::Rng::with_seed(7);
+    for _ in 0..20_000 {
+        let (one, other) = (&all[random.usize(..all.len())], &all[random.usize(..all.len())]);
+        let bytes = mutated(one, &other[..other.len().min(200)], &mut random);
+        let bytes = &bytes[..bytes.len().min(2_000)];
+        properties::a_head_ends_where_it_ends(bytes);
+        properties::a_request_is_read_as_others_read_it(bytes);
+        properties::an_answer_is_read_as_others_read_it(bytes);
+        properties::chunks_are_read_in_one_way(bytes);
+    }
 }

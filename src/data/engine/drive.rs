@@ -11,6 +11,7 @@ use crate::data::lifecycle::{Lifecycle, Stage};
 use crate::data::listener::carrier::Carrier;
 use crate::data::refusal::Refusal;
 use crate::data::upstream::Fault;
+use crate::types::spare::Spare;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -18,37 +19,63 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::time::Sleep;
 
-/// A connection's timer: one for all its deadlines, armed again only when it has to be.
-pub struct Timer {
+/// Timers that a thread keeps.
+const SPARE_MAX: usize = 256;
+
+thread_local! {
+    static SPARE: Spare<Armed> = const { Spare::new(SPARE_MAX) };
+}
+
+/// The timer of a connection or a stream: one for all its deadlines, armed again only when it
+/// has to be. One that is over is the next one's, as it is armed: setting up a timer costs
+/// more than being woken for nothing now and then.
+pub struct Timer(Option<Armed>);
+
+struct Armed {
     sleep: Pin<Box<Sleep>>,
-    armed: Instant,
+    at: Instant,
 }
 
 impl Timer {
-    /// A timer that is due at `at`.
+    /// A timer. The runtime must be entered.
     #[must_use]
-    pub fn new(at: Instant) -> Self {
-        Self { sleep: Box::pin(tokio::time::sleep_until(at.into())), armed: at }
+    pub fn take() -> Self {
+        Self(SPARE.with(Spare::take))
     }
 
     /// `Ready` once `deadline` has come. A deadline that moved away costs nothing until
     /// the old one comes.
     pub fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        if deadline < self.armed {
-            self.arm(deadline);
+        let armed = self.0.get_or_insert_with(|| Armed {
+            sleep: Box::pin(tokio::time::sleep_until(deadline.into())),
+            at: deadline,
+        });
+        if deadline < armed.at {
+            armed.arm(deadline);
         }
-        while self.sleep.as_mut().poll(cx).is_ready() {
-            if deadline <= self.armed {
+        while armed.sleep.as_mut().poll(cx).is_ready() {
+            if deadline <= armed.at {
                 return Poll::Ready(());
             }
-            self.arm(deadline);
+            armed.arm(deadline);
         }
         Poll::Pending
     }
+}
 
+impl Armed {
     fn arm(&mut self, at: Instant) {
         self.sleep.as_mut().reset(at.into());
-        self.armed = at;
+        self.at = at;
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        if let Some(armed) = self.0.take() {
+            // A thread that ends keeps none.
+            SPARE.try_with(|spare| spare.give(armed)).unwrap_or_default();
+        }
     }
 }
 

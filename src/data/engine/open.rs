@@ -8,7 +8,7 @@ use crate::data::listener::connection::Connection;
 use crate::data::listener::registry::Woken;
 use crate::data::listener::tls::{Failure, Terminator};
 use crate::data::listener::transport::Transport;
-use crate::data::listener::{Client, Place, Slot, accept};
+use crate::data::listener::{Client, Place, Slot};
 use crate::data::refusal::Refusal;
 use futures::task::AtomicWaker;
 use std::future::poll_fn;
@@ -28,9 +28,6 @@ pub(super) fn take(
 ) {
     let rules = slot.rules();
     rules.counts.accepted.inc();
-    if let Err(error) = accept::set_up(&socket) {
-        tracing::debug!(%error, "socket options not set");
-    }
     let client = Client::new(address, rules.address.port(), rules.tls.is_some());
     match (Place::take(slot), rules.tls.is_some()) {
         (Some(place), false) => {
@@ -67,7 +64,7 @@ fn spawn(
     tokio::spawn(async move {
         match refusal {
             None => serve::serve(&worker, &engine, connection).await,
-            Some(refusal) => serve::refuse(&worker, connection, refusal).await,
+            Some(refusal) => Box::pin(serve::refuse(&worker, connection, refusal)).await,
         }
         worker.release();
         drop(entry);

@@ -49,11 +49,11 @@ enum Next {
 
 /// Serves `connection` until it closes.
 pub async fn serve(worker: &Arc<Worker>, engine: &Arc<Engine>, connection: Arc<Connection>) {
-    let mut timer = Timer::new(clock::now() + connection.slot().rules().timeouts.idle);
+    let mut timer = Timer::take();
     match opening(worker, &connection, &mut timer).await {
         Opening::Http1 if connection.slot().rules().protocols.http1 => {}
         Opening::Http1 => {
-            let next = refuse_http1(worker, &connection, &mut timer).await;
+            let next = Box::pin(refuse_http1(worker, &connection, &mut timer)).await;
             return close(&connection, &mut timer, next).await;
         }
         Opening::Http2 => {
@@ -115,7 +115,7 @@ async fn opening(worker: &Worker, connection: &Connection, timer: &mut Timer) ->
 pub async fn refuse(worker: &Arc<Worker>, connection: Arc<Connection>, why: Refusal) {
     connection.begin(new_exchange(worker, &*connection));
     let action = connection.cell.step(Event::Aborted(why));
-    let mut timer = Timer::new(clock::now() + LINGER);
+    let mut timer = Timer::take();
     let next = end(worker, &connection, &mut timer, action).await;
     close(&connection, &mut timer, next).await;
 }
@@ -240,8 +240,8 @@ async fn carry_out(
         }
         let driven = match action {
             Action::Wait(effect) => {
-                let wait = pin!(wait(&**connection, effect));
-                action = drive_to_action(worker, &**connection, timer, wait).await;
+                let mut wait = Box::pin(wait(&**connection, effect));
+                action = drive_to_action(worker, &**connection, timer, wait.as_mut()).await;
                 continue;
             }
             Action::Attempt(attempt) if goes_lean(worker, &**connection, &attempt) => {
@@ -253,7 +253,8 @@ async fn carry_out(
                 let mut serving = engine.serve(Arc::clone(connection));
                 drive(&**connection, &worker.lifecycle, timer, serving.as_mut()).await
             }
-            action => return end(worker, connection, timer, action).await,
+            // Boxed, as the wait is: who forwards, and who waits, must not hold room for it.
+            action => return Box::pin(end(worker, connection, timer, action)).await,
         };
         match left_to_do(worker, driven) {
             (Some(left), _) => action = left,

@@ -231,7 +231,7 @@ async fn serve_stream(
     head: Result<request::Parts, Refusal>,
 ) {
     let exchange = new_exchange(worker, &**stream);
-    let mut timer = Timer::new(exchange.deadline());
+    let mut timer = Timer::take();
     stream.cell().begin(exchange);
     let action = match head {
         Err(refusal) => Some(stream.cell().step(Event::Aborted(refusal))),

@@ -56,7 +56,8 @@ impl Lab {
     }
 
     fn response(&mut self, status: u16) -> Action {
-        let fields = FieldSlice(&[]);
+        let agreement = [("upgrade", "websocket"), ("connection", "upgrade")];
+        let fields = FieldSlice(if status == 101 { &agreement } else { &[] });
         self.step(Event::Response(ResponseHead { status, fields: &fields }))
     }
 

@@ -6,7 +6,7 @@
 //! (Measured: closing one of two SO_REUSEPORT listeners reset 23 of 40 that waited.)
 
 use super::{Listener, Slot};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,18 +19,27 @@ const BACKLOG: i32 = 4096;
 /// trying at once would only burn the CPU that could free it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// A silent connection is probed after so long, and then this often.
+const PROBE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
+/// What was sent and is not acknowledged, or not taken, for so long ends the connection.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(120);
+
 /// Bytes of an answer that the kernel may hold unsent. Without it that is megabytes, and a
 /// client that reads slowly but steadily looks like one that reads nothing until a third of
 /// them are gone.
 const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
-/// Sets what every client's socket needs.
+/// What every connection needs, a client's or a backend's: no waiting for more to send, and
+/// word when the other side has gone without one. What is set on a listening socket holds for
+/// all that are accepted from it.
 ///
 /// # Errors
-/// When an option is refused; the connection works all the same.
-pub fn set_up(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)
+/// When an option is refused.
+pub fn set_up(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&PROBE)?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))
 }
 
 /// A listening socket.
@@ -53,6 +62,8 @@ impl ListeningSocket {
             Some(Protocol::TCP),
         )?;
         socket.set_reuse_address(true)?;
+        set_up(&socket)?;
+        socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         Ok(Self { slot: Arc::new(Slot::new(rules)), socket })

@@ -1,27 +1,22 @@
 //! A connection to a backend: a socket, plain or inside TLS.
 
 use super::idle;
+use crate::data::listener::accept;
 use crate::data::listener::transport::Transport;
 use crate::data::upstream::wire::Client;
 use crate::data::upstream::{Attempt, Fault};
 use crate::types::clock;
 use rustls::pki_types::ServerName;
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-
-/// A silent connection is probed after so long, and then this often.
-const PROBE: TcpKeepalive =
-    TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(15));
-/// What was sent and is not acknowledged for so long ends the connection.
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 
 /// A connection to a backend.
 pub(super) struct Link {
@@ -43,9 +38,7 @@ impl Connecting {
         let begun = || {
             let kind = Type::STREAM.nonblocking().cloexec();
             let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
-            socket.set_tcp_nodelay(true)?;
-            socket.set_tcp_keepalive(&PROBE)?;
-            socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
+            accept::set_up(&socket)?;
             match socket.connect(&address.into()) {
                 Err(error)
                     if error.raw_os_error()

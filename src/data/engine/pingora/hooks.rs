@@ -266,7 +266,14 @@ impl ProxyHttp for Hooks {
             ctx.carrier()?.forget();
         }
         let is_cut_short = is_final && !session.is_body_done();
-        if ends_with_connection || is_cut_short || is_ending(&**ctx.carrier()?, &self.lifecycle) {
+        let wants_more =
+            |exchange: &Exchange| exchange.facts().is_some_and(|facts| facts.wants_keep_alive);
+        let is_last = ctx.carrier()?.cell().with_exchange(wants_more) != Some(true);
+        if is_last
+            || ends_with_connection
+            || is_cut_short
+            || is_ending(&**ctx.carrier()?, &self.lifecycle)
+        {
             session.set_keepalive(None);
         }
         Ok(())
