@@ -9,6 +9,7 @@ pub mod log_format;
 pub mod moment;
 pub mod pattern;
 pub mod request_id;
+pub mod short_text;
 pub mod spare;
 pub mod template;
 pub mod text;

@@ -78,20 +78,22 @@ pub struct ChunkScan {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Name {
     bytes: [u8; NAME_BYTES],
-    /// How long it is, also beyond what is kept.
-    length: usize,
+    /// How long it is; no further than one beyond what is kept.
+    length: u8,
 }
 
 impl Name {
     fn push(&mut self, byte: u8) {
-        if let Some(place) = self.bytes.get_mut(self.length) {
+        if let Some(place) = self.bytes.get_mut(usize::from(self.length)) {
             *place = byte.to_ascii_lowercase();
+            self.length += 1;
+        } else {
+            self.length = u8::MAX;
         }
-        self.length += 1;
     }
 
     fn kept(&self) -> Option<&[u8]> {
-        self.bytes.get(..self.length)
+        self.bytes.get(..usize::from(self.length))
     }
 }
 

@@ -97,9 +97,13 @@ pub async fn drive<T>(
     timer: &mut Timer,
     future: Pin<&mut (impl Future<Output = T> + ?Sized)>,
 ) -> Driven<T> {
-    let mut future = future;
+    let (mut future, mut is_first) = (future, true);
     poll_fn(|cx| {
         carrier.waker().register(cx.waker());
+        // What began this wake-up has read the clock.
+        if !std::mem::take(&mut is_first) {
+            carrier.cell().wake_up();
+        }
         carrier.before_poll();
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
             Ok(Poll::Ready(done)) => return Poll::Ready(Driven::Done(done)),
@@ -137,7 +141,7 @@ fn after_poll(
         return ending(carrier.cell().step(Event::Aborted(Refusal::DrainDeadline)));
     }
     while timer.poll(cx, deadline).is_ready() {
-        carrier.before_poll();
+        carrier.cell().wake_up();
         if let Some(action) = ending(carrier.cell().step(Event::Deadline)) {
             return Some(action);
         }

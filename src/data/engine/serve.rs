@@ -203,7 +203,7 @@ pub(super) async fn drive_to_action(
 /// Waits until the client sends something. `false`: it is gone, idle for too long, or
 /// the process closes.
 async fn await_first_byte(worker: &Worker, connection: &Connection, timer: &mut Timer) -> bool {
-    let since = clock::now();
+    let since = connection.cell.now();
     let mut closing = None;
     poll_fn(|cx| {
         connection.waker.register(cx.waker());
@@ -358,6 +358,9 @@ fn write_answer(connection: &Connection, answer: &Answer, next: Next) {
 
 /// Writes out what is left, for as long as the machine lets the client take.
 async fn flush(worker: &Worker, connection: &Connection, timer: &mut Timer) {
+    if poll_fn(|cx| Poll::Ready(matches!(connection.poll_flush(cx), Poll::Ready(Ok(()))))).await {
+        return;
+    }
     let rest = pin!(poll_fn(|cx| connection.poll_flush(cx)));
     if let Driven::Done(Ok(())) = drive(connection, &worker.lifecycle, timer, rest).await {
         return;

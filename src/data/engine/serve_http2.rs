@@ -213,13 +213,14 @@ impl Streams {
         let entry = self.worker.enter(Arc::clone(&stream) as Arc<dyn Woken>);
         let (worker, engine) = (Arc::clone(&self.worker), Arc::clone(&self.engine));
         let meter = Arc::clone(&self.meter);
-        tokio::spawn(async move {
+        // Boxed: the runtime moves what it is given more than once.
+        tokio::spawn(Box::pin(async move {
             serve_stream(&worker, &engine, &stream, prepared.map(|_| head)).await;
             if stream.sent().0 {
                 meter.lock().answered();
             }
             drop((entry, open));
-        });
+        }));
     }
 }
 
@@ -242,7 +243,8 @@ async fn serve_stream(
     };
     match action {
         None | Some(Action::Done) => {}
-        Some(Action::Answer(answer)) => send(worker, stream, &mut timer, answer).await,
+        // Boxed, as the wait is: who forwards, and who waits, must not hold room for it.
+        Some(Action::Answer(answer)) => Box::pin(send(worker, stream, &mut timer, answer)).await,
         Some(_) => stream.reset(Reason::INTERNAL_ERROR),
     }
     record(worker, &**stream);
@@ -274,8 +276,8 @@ async fn carry_out(
         }
         let driven = match action {
             Action::Wait(effect) => {
-                let wait = pin!(wait(&**stream, effect));
-                action = drive_to_action(worker, &**stream, timer, wait).await;
+                let mut wait = Box::pin(wait(&**stream, effect));
+                action = drive_to_action(worker, &**stream, timer, wait.as_mut()).await;
                 continue;
             }
             Action::Attempt(attempt)

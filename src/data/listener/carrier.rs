@@ -97,9 +97,9 @@ impl Default for Cell {
 impl Cell {
     /// Begins a request.
     pub fn begin(&self, exchange: Exchange) {
+        let now = exchange.started;
         let running = Some(Running::new(exchange));
-        let mut inner = self.0.lock();
-        *inner = Inner { running, now: inner.now, settled: None, pending: None };
+        *self.0.lock() = Inner { running, now, settled: None, pending: None };
     }
 
     /// Ends the request after a last look at it.

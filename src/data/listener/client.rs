@@ -6,6 +6,7 @@
 //! whatever stands left of it may be made up.
 
 use crate::types::hash::stable;
+use crate::types::short_text::ShortText;
 use http::HeaderValue;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -21,15 +22,13 @@ pub struct Client {
     /// Its address.
     pub address: SocketAddr,
     /// The address as the value of `X-Forwarded-For`.
-    pub forwarded_for: HeaderValue,
+    pub forwarded_for: ShortText<45>,
     /// The port it came in by, as the value of `X-Forwarded-Port`.
-    pub forwarded_port: HeaderValue,
+    pub forwarded_port: ShortText<5>,
     /// Names its connection among all sessions.
     pub session: u64,
     /// Whether it came over TLS.
     pub is_tls: bool,
-    /// `http` or `https`, as the value of `X-Forwarded-Proto`.
-    pub forwarded_proto: HeaderValue,
 }
 
 impl Client {
@@ -41,13 +40,16 @@ impl Client {
         Self {
             address,
             session: stable(address.to_string().as_bytes()),
-            // The text of an address is always a header value.
-            forwarded_for: HeaderValue::from_str(&ip.to_string())
-                .unwrap_or(HeaderValue::from_static("unknown")),
-            forwarded_port: HeaderValue::from(port),
+            forwarded_for: ShortText::of(ip),
+            forwarded_port: ShortText::of(port),
             is_tls,
-            forwarded_proto: HeaderValue::from_static(if is_tls { "https" } else { "http" }),
         }
+    }
+
+    /// The value of `X-Forwarded-Proto`.
+    #[must_use]
+    pub fn forwarded_proto(&self) -> &'static [u8] {
+        if self.is_tls { b"https" } else { b"http" }
     }
 }
 

@@ -321,7 +321,6 @@ impl Carrier for Stream {
     }
 
     fn before_poll(&self) {
-        self.cell.wake_up();
         let mut io = self.io.lock();
         io.is_read_parked = false;
         io.is_write_parked = false;

@@ -101,7 +101,7 @@ fn tell_way(head: &RequestHead<'_>, sender: Sender<'_>, edits: &mut HeadEdits) {
         })
     });
     if !has_chain {
-        edits.set(FORWARDED_FOR, &client.forwarded_for);
+        edits.set(FORWARDED_FOR, client.forwarded_for.as_bytes());
     }
     let port = claim.and_then(|claim| outer_port(head, claim));
     edits.set(FORWARDED_PORT, port.unwrap_or(client.forwarded_port.as_bytes()));
@@ -109,7 +109,7 @@ fn tell_way(head: &RequestHead<'_>, sender: Sender<'_>, edits: &mut HeadEdits) {
         true => &b"https"[..],
         false => b"http",
     });
-    edits.set(FORWARDED_PROTO, proto.unwrap_or(client.forwarded_proto.as_bytes()));
+    edits.set(FORWARDED_PROTO, proto.unwrap_or(client.forwarded_proto()));
     match (claim.and_then(|claim| claim.host.as_ref()), head.authority) {
         (Some(host), _) => edits.set(FORWARDED_HOST, host),
         (None, Some(host)) => {
