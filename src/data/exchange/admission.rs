@@ -11,6 +11,7 @@ use crate::data::refusal::Refusal;
 use crate::data::split::Split;
 use crate::data::target::Target;
 use crate::data::upstream::{Protocol, forward};
+use crate::wire::invalid_head::InvalidHead;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -104,10 +105,10 @@ impl Exchange {
             return None;
         }
         let Some(host) = head.host().filter(|host| !host.is_empty()) else {
-            return Some(self.refuse(Refusal::MissingHost, now));
+            return Some(self.refuse(InvalidHead::MissingHost.into(), now));
         };
         let Some(to) = redirect::location(host, port, head.origin_target()) else {
-            return Some(self.refuse(Refusal::MalformedHead, now));
+            return Some(self.refuse(InvalidHead::MalformedHost.into(), now));
         };
         let is_call = self.facts.as_ref().is_some_and(|facts| facts.call.is_some());
         match self.refuse(Refusal::HttpsRedirect, now) {
