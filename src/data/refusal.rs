@@ -56,8 +56,12 @@ pub enum Refusal {
     ConnectRefused,
     /// No connection within `connect`.
     ConnectTimeout,
+    /// Its path has a segment `.` or `..`, and the listener refuses such.
+    DotSegment,
     /// The process exits: the drain deadline has come.
     DrainDeadline,
+    /// Its path has an encoded slash or a backslash, and the listener refuses such.
+    EncodedSlash,
     /// A filter refused the request.
     Filter(vanne_filters::Rejection),
     /// No answer's head within `first_byte`.
@@ -144,7 +148,9 @@ impl Refusal {
             Self::ConnectFailed => retryable(row("connect_failed", 502, Backend, Level::WARN)),
             Self::ConnectRefused => retryable(row("connect_refused", 502, Backend, Level::WARN)),
             Self::ConnectTimeout => retryable(row("connect_timeout", 504, Backend, Level::WARN)),
+            Self::DotSegment => row("dot_segment", 400, Client, Level::DEBUG),
             Self::DrainDeadline => row("drain_deadline", 503, Vanne, Level::WARN),
+            Self::EncodedSlash => row("encoded_slash", 400, Client, Level::DEBUG),
             Self::Filter(no) => row(no.reason, no.status, Client, Level::INFO),
             Self::FirstByteTimeout => row("first_byte_timeout", 504, Backend, Level::WARN),
             Self::Head(fault) => Self::row_of_head(fault),
@@ -196,7 +202,7 @@ impl Refusal {
     }
 
     /// Every reason but those of filters.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 53] = [
         Self::BackendClosed,
         Self::BackendCut,
         Self::BackendMalformed,
@@ -208,7 +214,9 @@ impl Refusal {
         Self::ConnectFailed,
         Self::ConnectRefused,
         Self::ConnectTimeout,
+        Self::DotSegment,
         Self::DrainDeadline,
+        Self::EncodedSlash,
         Self::FirstByteTimeout,
         Self::Head(InvalidHead::BareLineEnd),
         Self::Head(InvalidHead::BlankBeforeColon),

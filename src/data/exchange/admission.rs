@@ -31,6 +31,13 @@ impl Exchange {
         if let Err(refusal) = admit::admit(head) {
             return self.refuse(refusal, now);
         }
+        let other_target = match self.listener.paths.apply(head) {
+            Ok(target) => target,
+            Err(refusal) => return self.refuse(refusal, now),
+        };
+        // From here on, the path is the one that backends get.
+        let target = other_target.as_deref().unwrap_or(head.target);
+        let head = &RequestHead { target, ..*head };
         let peer = self.client.address.ip();
         if client::is_trusted(peer, &self.listener.trusted_proxies) {
             self.claim = Some(client::claim(peer, head.fields, &self.listener.trusted_proxies));
@@ -52,6 +59,9 @@ impl Exchange {
         let verdict = route.chain.on_request(head, &mut self.request_edits);
         let values = Values { client: sender, authority: head.authority, id: self.id };
         route.edits.on_request(head, values, &mut self.request_edits);
+        if let (Some(target), None) = (&other_target, self.request_edits.target()) {
+            self.request_edits.set_target(target);
+        }
         self.route = Some(Arc::clone(&route));
         // Only now: should a filter panic, its answer and its line are the snapshot's.
         self.snapshot = None;
