@@ -53,7 +53,8 @@ impl RequestIndex {
         // RFC 9112 §2.2: empty lines before a request are passed over.
         let mut at = head.chunks_exact(2).take_while(|pair| pair == b"\r\n").count() * 2;
         at = self.read_request_line(head, at)?;
-        let mut seen = Seen::default();
+        // A line that is none comes before what others say: it may be a part of one of them.
+        let (mut seen, mut found) = (Seen::default(), Ok(()));
         loop {
             let end = line_end(head, at)?;
             if end == at {
@@ -61,10 +62,12 @@ impl RequestIndex {
             }
             let field = parse_field(head, at, end)
                 .map_err(|_none| InvalidHead::of_field(head.get(at..end).unwrap_or_default()))?;
-            seen.note(field.name.of(head), field.value.of(head))?;
+            let noted = seen.note(field.name.of(head), field.value.of(head));
+            found = found.and(noted);
             self.fields.push(field);
             at = end + 2;
         }
+        found?;
         self.check_host(head, &seen)?;
         self.body = match (seen.is_chunked, seen.length) {
             (false, None | Some(0)) => Body::None,
@@ -258,6 +261,7 @@ mod tests {
             ("A: b\0\r\n", InvalidHead::ControlInField),
             ("A: \x7f\r\n", InvalidHead::ControlInField),
             ("A: b\rc\r\n", InvalidHead::BareLineEnd),
+            ("Transfer-Encoding:\r\n chunked\r\n", InvalidHead::FoldedLine),
         ] {
             assert_eq!(with(fields), Err(fault), "{fields:?}");
         }
