@@ -16,11 +16,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 use vanne::config::{
     self, AccessLog, AccessLogHeaders, AccessLogTarget, Address, AlgorithmName, BackendEntry,
-    Config, Environment, FieldEdits, FieldValue, FixedAnswer, Format, Hash, Http2, Listener,
-    ListenerProtocol, ListenerTimeouts, LoadFactor, Log, LogLevel, PassiveHealth, PathPrefix, Pool,
-    PoolHttp2, PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, Probe, Process, Redact,
-    Redirect, RetryOn, Rewrite, Route, RouteHeaders, RouteMatch, RouteMirror, RouteTimeouts,
-    SampleRule, Scheme, Source, ValueMatch, ValueRule,
+    Config, DotSegments, EncodedSlashes, Environment, FieldEdits, FieldValue, FixedAnswer, Format,
+    Hash, Http2, Listener, ListenerPaths, ListenerProtocol, ListenerTimeouts, LoadFactor, Log,
+    LogLevel, PassiveHealth, PathPrefix, Pool, PoolHttp2, PoolProtocol, PoolQueue, PoolRetries,
+    PoolTimeouts, PoolTls, Probe, Process, Redact, Redirect, RetryOn, Rewrite, Route, RouteHeaders,
+    RouteMatch, RouteMirror, RouteTimeouts, SampleRule, Scheme, Source, ValueMatch, ValueRule,
 };
 use vanne::types::units::{Percent, Period};
 use vanne_filters::SecurityHeaders;
@@ -119,6 +119,10 @@ fn listener() -> impl Strategy<Value = Listener> {
             tls: None,
             http2: Http2 { max_streams },
             redirect_to_https: max_streams % 2 == 0,
+            paths: ListenerPaths {
+                dot_segments: DotSegments::Normalise,
+                encoded_slashes: EncodedSlashes::Reject,
+            },
             https_port: 443,
             explain_to: Vec::new(),
             trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
@@ -420,6 +424,7 @@ prop_compose! {
                 tls: None,
                 http2: Http2::default(),
                 redirect_to_https: false,
+                paths: ListenerPaths::default(),
                 https_port: 443,
                 explain_to: Vec::new(),
                 trusted_proxies: Vec::new(),

@@ -44,6 +44,9 @@ pub struct Listener {
     #[serde(default = "default_https_port")]
     #[schemars(range(min = 1))]
     pub https_port: u16,
+    /// What is done about paths that a backend may read otherwise than the routes do.
+    #[serde(default)]
+    pub paths: ListenerPaths,
     /// Proxies before this one, by their networks. What they say is believed; what all others
     /// say is replaced by what is seen here.
     ///
@@ -94,6 +97,47 @@ pub enum ListenerProtocol {
     /// HTTP/1.1 and HTTP/1.0.
     #[serde(rename = "http/1.1")]
     Http1,
+}
+
+/// What is done about paths that a backend may read otherwise than the routes do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ListenerPaths {
+    /// Segments `.` and `..`, also with dots written as `%2e`. `"pass"`: they stay, and
+    /// `/public/../admin` is a path below `/public` here, whatever the backend makes of it.
+    /// `"normalise"`: they are taken out (RFC 3986 §5.2.4) before any route looks, and the
+    /// backend gets what is left; the log keeps what came. `"reject"`: 400 `dot_segment`.
+    ///
+    /// Some backends also take `..%2f`, `..\` or `..;a` for `..`: `"reject"` refuses these too,
+    /// `"normalise"` leaves them to `encoded_slashes`.
+    pub dot_segments: DotSegments,
+    /// `%2F`, `%5C` and backslashes, which some backends take for a slash. `"pass"`: they stay,
+    /// and are no slashes here. `"reject"`: 400 `encoded_slash`.
+    pub encoded_slashes: EncodedSlashes,
+}
+
+/// What is done about segments `.` and `..`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DotSegments {
+    /// They stay.
+    #[default]
+    Pass,
+    /// They are taken out.
+    Normalise,
+    /// The request is refused.
+    Reject,
+}
+
+/// What is done about `%2F`, `%5C` and backslashes in a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum EncodedSlashes {
+    /// They stay.
+    #[default]
+    Pass,
+    /// The request is refused.
+    Reject,
 }
 
 /// HTTP/2 with clients.

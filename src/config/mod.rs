@@ -48,7 +48,10 @@ pub use discovery::Dns;
 pub use edits::{FieldEdits, PathTemplate, Rewrite, RouteHeaders};
 pub use expand::{Environment, ProcessEnvironment};
 pub use health::{HealthCheck, StatusSet};
-pub use listener::{Address, Http2, Listener, ListenerProtocol, ListenerTimeouts};
+pub use listener::{
+    Address, DotSegments, EncodedSlashes, Http2, Listener, ListenerPaths, ListenerProtocol,
+    ListenerTimeouts,
+};
 pub use matching::{
     CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern, RouteMatch,
 };

@@ -13,6 +13,7 @@ use super::kept::Kept;
 use super::pools;
 use crate::config::{self, Config, ListenerProtocol, TlsVersion};
 use crate::data::generation::Generation;
+use crate::data::listener::path_policy::{DotSegments, PathPolicy};
 use crate::data::listener::tls::{Terminator, Terms};
 use crate::data::listener::{self, Listener, Protocols};
 use crate::data::pool::Pool;
@@ -142,11 +143,23 @@ pub fn listener(
         protocols,
         tls,
         redirect_to: config.redirect_to_https.then_some(config.https_port),
+        paths: paths(config.paths),
         trusted_proxies: config.trusted_proxies.iter().map(|network| network.0).collect(),
         explain_to: config.explain_to.iter().map(|network| network.0).collect(),
         http2_streams_max: config.http2.max_streams,
         counts: means.kept.counts(id, means.metrics),
     })
+}
+
+fn paths(config: config::ListenerPaths) -> PathPolicy {
+    PathPolicy {
+        dot_segments: match config.dot_segments {
+            config::DotSegments::Pass => DotSegments::Pass,
+            config::DotSegments::Normalise => DotSegments::Normalise,
+            config::DotSegments::Reject => DotSegments::Reject,
+        },
+        refuses_encoded_slashes: config.encoded_slashes == config::EncodedSlashes::Reject,
+    }
 }
 
 pub(super) fn dangling(what: &'static str, name: &impl ToString) -> CompileError {

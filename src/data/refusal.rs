@@ -5,6 +5,7 @@
 //! listed once, here; logs, metrics, answers and the breaker read this table.
 
 use super::pool::Idle;
+use crate::wire::invalid_head::InvalidHead;
 use tracing::Level;
 
 /// Who ended a request.
@@ -55,12 +56,18 @@ pub enum Refusal {
     ConnectRefused,
     /// No connection within `connect`.
     ConnectTimeout,
+    /// Its path has a segment `.` or `..`, and the listener refuses such.
+    DotSegment,
     /// The process exits: the drain deadline has come.
     DrainDeadline,
+    /// Its path has an encoded slash or a backslash, and the listener refuses such.
+    EncodedSlash,
     /// A filter refused the request.
     Filter(vanne_filters::Rejection),
     /// No answer's head within `first_byte`.
     FirstByteTimeout,
+    /// The request's head is not HTTP, or can be read in two ways.
+    Head(InvalidHead),
     /// No whole request head within `head`.
     HeadTimeout,
     /// A request head longer than is taken.
@@ -71,12 +78,8 @@ pub enum Refusal {
     Internal,
     /// The request's body is framed wrongly.
     MalformedBody,
-    /// The request's head is not HTTP.
-    MalformedHead,
     /// The method is not proxied.
     MethodRefused,
-    /// HTTP/1.1 without a Host, or with an empty or second one.
-    MissingHost,
     /// The pool is empty.
     NoBackend,
     /// No backend of the pool is healthy.
@@ -145,17 +148,18 @@ impl Refusal {
             Self::ConnectFailed => retryable(row("connect_failed", 502, Backend, Level::WARN)),
             Self::ConnectRefused => retryable(row("connect_refused", 502, Backend, Level::WARN)),
             Self::ConnectTimeout => retryable(row("connect_timeout", 504, Backend, Level::WARN)),
+            Self::DotSegment => row("dot_segment", 400, Client, Level::DEBUG),
             Self::DrainDeadline => row("drain_deadline", 503, Vanne, Level::WARN),
+            Self::EncodedSlash => row("encoded_slash", 400, Client, Level::DEBUG),
             Self::Filter(no) => row(no.reason, no.status, Client, Level::INFO),
             Self::FirstByteTimeout => row("first_byte_timeout", 504, Backend, Level::WARN),
+            Self::Head(fault) => Self::row_of_head(fault),
             Self::HeadTimeout => row("head_timeout", 408, Client, Level::DEBUG),
             Self::HeadTooLarge => row("head_too_large", 431, Client, Level::DEBUG),
             Self::HttpsRedirect => row("https_redirect", 308, Vanne, Level::DEBUG),
             Self::Internal => row("internal", 500, Vanne, Level::ERROR),
             Self::MalformedBody => row("malformed_body", 400, Client, Level::DEBUG),
-            Self::MalformedHead => row("malformed_head", 400, Client, Level::DEBUG),
             Self::MethodRefused => row("method_refused", 405, Client, Level::DEBUG),
-            Self::MissingHost => row("missing_host", 400, Client, Level::DEBUG),
             Self::NoBackend => row("no_backend", 503, Vanne, Level::WARN),
             Self::NoHealthyBackend => row("no_healthy_backend", 503, Vanne, Level::WARN),
             Self::NoRoute => row("no_route", 404, Vanne, Level::DEBUG),
@@ -172,8 +176,33 @@ impl Refusal {
         }
     }
 
+    const fn row_of_head(fault: InvalidHead) -> Row {
+        use Party::Client;
+        match fault {
+            InvalidHead::BareLineEnd => row("bare_line_end", 400, Client, Level::DEBUG),
+            InvalidHead::BlankBeforeColon => row("blank_before_colon", 400, Client, Level::DEBUG),
+            InvalidHead::CodingInHttp10 => row("coding_in_http10", 400, Client, Level::DEBUG),
+            InvalidHead::ControlInField => row("control_in_field", 400, Client, Level::DEBUG),
+            InvalidHead::FoldedLine => row("folded_line", 400, Client, Level::DEBUG),
+            InvalidHead::HostMismatch => row("host_mismatch", 400, Client, Level::DEBUG),
+            InvalidHead::LengthAndCoding => row("length_and_coding", 400, Client, Level::DEBUG),
+            InvalidHead::Malformed => row("malformed_head", 400, Client, Level::DEBUG),
+            InvalidHead::MalformedField => row("malformed_field", 400, Client, Level::DEBUG),
+            InvalidHead::MalformedHost => row("malformed_host", 400, Client, Level::DEBUG),
+            InvalidHead::MalformedLength => row("malformed_length", 400, Client, Level::DEBUG),
+            InvalidHead::MalformedMethod => row("malformed_method", 400, Client, Level::DEBUG),
+            InvalidHead::MalformedTarget => row("malformed_target", 400, Client, Level::DEBUG),
+            InvalidHead::MissingHost => row("missing_host", 400, Client, Level::DEBUG),
+            InvalidHead::SeveralCodings => row("several_codings", 400, Client, Level::DEBUG),
+            InvalidHead::SeveralHosts => row("several_hosts", 400, Client, Level::DEBUG),
+            InvalidHead::SeveralLengths => row("several_lengths", 400, Client, Level::DEBUG),
+            InvalidHead::UnknownCoding => row("unknown_coding", 501, Client, Level::DEBUG),
+            InvalidHead::UnknownVersion => row("unknown_version", 505, Client, Level::DEBUG),
+        }
+    }
+
     /// Every reason but those of filters.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 53] = [
         Self::BackendClosed,
         Self::BackendCut,
         Self::BackendMalformed,
@@ -185,16 +214,35 @@ impl Refusal {
         Self::ConnectFailed,
         Self::ConnectRefused,
         Self::ConnectTimeout,
+        Self::DotSegment,
         Self::DrainDeadline,
+        Self::EncodedSlash,
         Self::FirstByteTimeout,
+        Self::Head(InvalidHead::BareLineEnd),
+        Self::Head(InvalidHead::BlankBeforeColon),
+        Self::Head(InvalidHead::CodingInHttp10),
+        Self::Head(InvalidHead::ControlInField),
+        Self::Head(InvalidHead::FoldedLine),
+        Self::Head(InvalidHead::HostMismatch),
+        Self::Head(InvalidHead::LengthAndCoding),
+        Self::Head(InvalidHead::Malformed),
+        Self::Head(InvalidHead::MalformedField),
+        Self::Head(InvalidHead::MalformedHost),
+        Self::Head(InvalidHead::MalformedLength),
+        Self::Head(InvalidHead::MalformedMethod),
+        Self::Head(InvalidHead::MalformedTarget),
+        Self::Head(InvalidHead::MissingHost),
+        Self::Head(InvalidHead::SeveralCodings),
+        Self::Head(InvalidHead::SeveralHosts),
+        Self::Head(InvalidHead::SeveralLengths),
+        Self::Head(InvalidHead::UnknownCoding),
+        Self::Head(InvalidHead::UnknownVersion),
         Self::HeadTimeout,
         Self::HeadTooLarge,
         Self::HttpsRedirect,
         Self::Internal,
         Self::MalformedBody,
-        Self::MalformedHead,
         Self::MethodRefused,
-        Self::MissingHost,
         Self::NoBackend,
         Self::NoHealthyBackend,
         Self::NoRoute,
@@ -225,6 +273,12 @@ impl Refusal {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         self.row().reason
+    }
+}
+
+impl From<InvalidHead> for Refusal {
+    fn from(fault: InvalidHead) -> Self {
+        Self::Head(fault)
     }
 }
 

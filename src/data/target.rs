@@ -7,6 +7,7 @@ use super::pool::Pool;
 use super::refusal::Refusal;
 use super::split::Split;
 use crate::wire::bytes::is_host;
+use crate::wire::invalid_head::InvalidHead;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
@@ -93,7 +94,7 @@ impl Redirect {
             to.push(if to.contains(&b'?') { b'&' } else { b'?' });
             to.extend_from_slice(query);
         }
-        HeaderValue::from_bytes(&to).map_err(|_no_value| Refusal::MalformedHead)
+        HeaderValue::from_bytes(&to).map_err(|_no_value| InvalidHead::MalformedTarget.into())
     }
 }
 
@@ -105,10 +106,12 @@ impl RedirectParts {
             let is_https = self.is_https.unwrap_or(is_https);
             let host = match &self.host {
                 Some(host) => host.as_bytes(),
-                None => head.host().filter(|host| !host.is_empty()).ok_or(Refusal::MissingHost)?,
+                None => {
+                    head.host().filter(|host| !host.is_empty()).ok_or(InvalidHead::MissingHost)?
+                }
             };
             if !host.iter().all(|byte| is_host(*byte)) {
-                return Err(Refusal::MalformedHead);
+                return Err(InvalidHead::MalformedHost.into());
             }
             let (scheme, own_port) = if is_https { ("https://", 443) } else { ("http://", 80) };
             to.extend_from_slice(scheme.as_bytes());
@@ -156,8 +159,8 @@ mod tests {
         }
         let to = RedirectTo::Parts(parts(Some(true), "", None, ""));
         let redirect = Redirect { status: 302, to, keeps_query: true };
-        assert_eq!(location(&redirect, "/", ""), Err(Refusal::MissingHost));
-        assert_eq!(location(&redirect, "http://a@b/", "a"), Err(Refusal::MalformedHead));
+        assert_eq!(location(&redirect, "/", ""), Err(InvalidHead::MissingHost.into()));
+        assert_eq!(location(&redirect, "http://a@b/", "a"), Err(InvalidHead::MalformedHost.into()));
         assert_eq!(location(&redirect, "*", "a").unwrap(), "https://a/");
         assert_eq!(location(&redirect, "//b/c", "a").unwrap(), "https://a//b/c");
     }

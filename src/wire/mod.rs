@@ -10,6 +10,7 @@ pub mod bytes;
 pub mod chunked;
 pub mod fields;
 pub mod head_scan;
+pub mod invalid_head;
 pub mod preface;
 pub mod request;
 pub mod response;

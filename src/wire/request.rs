@@ -5,6 +5,7 @@
 
 use super::bytes::{is_host, is_target, is_token, parse_length};
 use super::fields::{Field, Fields, Span, parse_field};
+use super::invalid_head::InvalidHead;
 use vanne_filters::{RequestHead, Version};
 
 /// What follows a request's head.
@@ -17,15 +18,6 @@ pub enum Body {
     /// Nothing.
     #[default]
     None,
-}
-
-/// Why a head is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InvalidHead {
-    /// It breaks the grammar, or its framing can be read in two ways.
-    Malformed,
-    /// HTTP/1.1 without exactly one Host that says something (RFC 9112 §3.2).
-    MissingHost,
 }
 
 /// Where the parts of a request's head are. Its memory is used again by the next one.
@@ -61,24 +53,29 @@ impl RequestIndex {
         // RFC 9112 §2.2: empty lines before a request are passed over.
         let mut at = head.chunks_exact(2).take_while(|pair| pair == b"\r\n").count() * 2;
         at = self.read_request_line(head, at)?;
-        let mut seen = Seen::default();
+        // A line that is none comes before what others say: it may be a part of one of them.
+        let (mut seen, mut found) = (Seen::default(), Ok(()));
         loop {
             let end = line_end(head, at)?;
             if end == at {
                 break;
             }
-            let field = parse_field(head, at, end).map_err(|_none| InvalidHead::Malformed)?;
-            seen.note(field.name.of(head), field.value.of(head))?;
+            let field = parse_field(head, at, end)
+                .map_err(|_none| InvalidHead::of_field(head.get(at..end).unwrap_or_default()))?;
+            let noted = seen.note(field.name.of(head), field.value.of(head));
+            found = found.and(noted);
             self.fields.push(field);
             at = end + 2;
         }
+        found?;
         self.check_host(head, &seen)?;
         self.body = match (seen.is_chunked, seen.length) {
             (false, None | Some(0)) => Body::None,
             (false, Some(length)) => Body::Length(length),
             // RFC 9112 §6.1: not in HTTP/1.0; §6.3: never both.
             (true, None) if self.is_http_11 => Body::Chunked,
-            (true, _) => return Err(InvalidHead::Malformed),
+            (true, None) => return Err(InvalidHead::CodingInHttp10),
+            (true, Some(_)) => return Err(InvalidHead::LengthAndCoding),
         };
         Ok(())
     }
@@ -91,14 +88,14 @@ impl RequestIndex {
             let rest = line.get(from..).unwrap_or_default();
             let length = rest.iter().take_while(|byte| is_in(**byte)).count();
             let is_word = length > 0 && rest.get(length) == Some(&b' ');
-            is_word.then_some(from + length).ok_or(InvalidHead::Malformed)
+            is_word.then_some(from + length).ok_or_else(|| InvalidHead::of_request_line(line))
         };
         let method_end = word(0, is_token)?;
         let target_end = word(method_end + 1, is_target)?;
         self.is_http_11 = match line.get(target_end + 1..) {
             Some(b"HTTP/1.1") => true,
             Some(b"HTTP/1.0") => false,
-            _ => return Err(InvalidHead::Malformed),
+            _ => return Err(InvalidHead::of_request_line(line)),
         };
         self.method = Span::new(start, start + method_end);
         self.target = Span::new(start + method_end + 1, start + target_end);
@@ -114,10 +111,10 @@ impl RequestIndex {
         match (self.target(head), self.method(head)) {
             ([b'/', ..], _) | ([b'*'], "OPTIONS") | (_, "CONNECT") => Ok(()),
             (target, _) => {
-                let asked = absolute_host(target).ok_or(InvalidHead::Malformed)?;
+                let asked = absolute_host(target).ok_or(InvalidHead::MalformedTarget)?;
                 match seen.host {
                     // Another case of letters would be the same host, to whoever knows that.
-                    Some(host) if asked != host => Err(InvalidHead::Malformed),
+                    Some(host) if asked != host => Err(InvalidHead::HostMismatch),
                     _ => Ok(()),
                 }
             }
@@ -171,10 +168,10 @@ fn absolute_host(target: &[u8]) -> Option<&[u8]> {
 /// Where the line that begins at `start` ends, CR LF left out.
 fn line_end(head: &[u8], start: usize) -> Result<usize, InvalidHead> {
     let rest = head.get(start..).unwrap_or_default();
-    let length = memchr::memchr(b'\r', rest).ok_or(InvalidHead::Malformed)?;
+    let length = memchr::memchr(b'\r', rest).ok_or(InvalidHead::BareLineEnd)?;
     match rest.get(length + 1) {
         Some(b'\n') => Ok(start + length),
-        _ => Err(InvalidHead::Malformed),
+        _ => Err(InvalidHead::BareLineEnd),
     }
 }
 
@@ -183,23 +180,23 @@ impl<'a> Seen<'a> {
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => {
                 if !value.iter().all(|byte| is_host(*byte)) {
-                    return Err(InvalidHead::Malformed);
+                    return Err(InvalidHead::MalformedHost);
                 }
-                match self.host.replace(value) {
-                    None => Ok(()),
-                    Some(_) => Err(InvalidHead::MissingHost),
-                }
+                self.host.replace(value).map_or(Ok(()), |_| Err(InvalidHead::SeveralHosts))
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 // RFC 9110 §8.6 lets equal values pass; a strict reader does not have to guess.
-                let length = parse_length(value).ok_or(InvalidHead::Malformed)?;
-                self.length.replace(length).map_or(Ok(()), |_| Err(InvalidHead::Malformed))
+                let length = parse_length(value).ok_or(InvalidHead::MalformedLength)?;
+                self.length.replace(length).map_or(Ok(()), |_| Err(InvalidHead::SeveralLengths))
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 // RFC 9112 §7: chunked is the only coding that frames; others are not forwarded.
-                let is_known = !self.is_chunked && value.eq_ignore_ascii_case(b"chunked");
-                self.is_chunked = true;
-                is_known.then_some(()).ok_or(InvalidHead::Malformed)
+                let is_known = value.eq_ignore_ascii_case(b"chunked");
+                match std::mem::replace(&mut self.is_chunked, true) {
+                    false if is_known => Ok(()),
+                    false => Err(InvalidHead::of_coding(value)),
+                    true => Err(InvalidHead::SeveralCodings),
+                }
             }
             _ => Ok(()),
         }
@@ -228,50 +225,75 @@ mod tests {
         assert_eq!(with(""), Ok(Body::None));
         assert_eq!(with("Content-Length: 12 \r\n"), Ok(Body::Length(12)));
         assert_eq!(with("transfer-encoding: Chunked\r\n"), Ok(Body::Chunked));
-        for fields in [
-            "Content-Length: 3\r\nContent-Length: 3\r\n",
-            "Content-Length: 3, 3\r\n",
-            "Content-Length: +3\r\n",
-            "Content-Length:\r\n",
-            "Content-Length: 18446744073709551616\r\n",
-            "Transfer-Encoding: gzip, chunked\r\n",
-            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-            "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",
+        let chunked = "Transfer-Encoding: chunked\r\n";
+        for (fields, fault) in [
+            ("Content-Length: 3\r\nContent-Length: 3\r\n", InvalidHead::SeveralLengths),
+            ("Content-Length: 3, 3\r\n", InvalidHead::MalformedLength),
+            ("Content-Length: +3\r\n", InvalidHead::MalformedLength),
+            ("Content-Length:\r\n", InvalidHead::MalformedLength),
+            ("Content-Length: 18446744073709551616\r\n", InvalidHead::MalformedLength),
+            ("Transfer-Encoding: gzip, chunked\r\n", InvalidHead::UnknownCoding),
+            ("Transfer-Encoding: identity\r\n", InvalidHead::UnknownCoding),
+            ("Transfer-Encoding:\r\n", InvalidHead::UnknownCoding),
+            ("Transfer-Encoding: chunked, chunked\r\n", InvalidHead::SeveralCodings),
+            (&chunked.repeat(2), InvalidHead::SeveralCodings),
+            (&format!("{chunked}Content-Length: 3\r\n"), InvalidHead::LengthAndCoding),
+            (&format!("Content-Length: 3\r\n{chunked}"), InvalidHead::LengthAndCoding),
         ] {
-            assert_eq!(with(fields), Err(InvalidHead::Malformed), "{fields}");
+            assert_eq!(with(fields), Err(fault), "{fields}");
         }
         let old = b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n";
-        assert_eq!(check(old), Err(InvalidHead::Malformed));
+        assert_eq!(check(old), Err(InvalidHead::CodingInHttp10));
     }
 
     #[test]
-    fn lines_have_their_form() {
-        for fields in [
-            "A : b\r\n",
-            " folded\r\n",
-            "A\r\n",
-            ": b\r\n",
-            "A: b\0\r\n",
-            "A: \x7f\r\n",
-            "Ä: b\r\n",
+    fn fields_have_their_form() {
+        for (fields, fault) in [
+            ("A : b\r\n", InvalidHead::BlankBeforeColon),
+            ("A \t: b\r\n", InvalidHead::BlankBeforeColon),
+            (" folded\r\n", InvalidHead::FoldedLine),
+            ("\tfolded: a\r\n", InvalidHead::FoldedLine),
+            ("A\r\n", InvalidHead::MalformedField),
+            ("A b: c\r\n", InvalidHead::MalformedField),
+            (": b\r\n", InvalidHead::MalformedField),
+            ("\u{c4}: b\r\n", InvalidHead::MalformedField),
+            ("A: b\0\r\n", InvalidHead::ControlInField),
+            ("A: \x7f\r\n", InvalidHead::ControlInField),
+            ("A: b\rc\r\n", InvalidHead::BareLineEnd),
+            ("Transfer-Encoding:\r\n chunked\r\n", InvalidHead::FoldedLine),
         ] {
-            assert_eq!(with(fields), Err(InvalidHead::Malformed), "{fields:?}");
+            assert_eq!(with(fields), Err(fault), "{fields:?}");
         }
         assert_eq!(with("A: b\tc \u{e4}\r\n"), Ok(Body::None));
-        for line in [
-            "GET /",
-            "GET  / HTTP/1.1",
-            "GET / HTTP/1.1 ",
-            "GET / HTTP/2.0",
-            "GET / http/1.1",
-            "G@T / HTTP/1.1",
-            "GET /\u{e4} HTTP/1.1",
-            "GET /a\"b HTTP/1.1",
-            "",
-            " GET / HTTP/1.1",
+    }
+
+    #[test]
+    fn a_request_line_has_its_form() {
+        for (line, fault) in [
+            ("nonsense", InvalidHead::Malformed),
+            ("GET /", InvalidHead::Malformed),
+            ("GET HTTP/2.0", InvalidHead::Malformed),
+            ("GET / HTTP/1.1 ", InvalidHead::Malformed),
+            ("GET / http/1.1", InvalidHead::Malformed),
+            ("GET / HTTP/1", InvalidHead::Malformed),
+            ("GET / HTTP/2.0", InvalidHead::UnknownVersion),
+            ("GET / HTTP/1.2", InvalidHead::UnknownVersion),
+            ("G@T / HTTP/1.1", InvalidHead::MalformedMethod),
+            // An empty line is passed over.
+            ("", InvalidHead::MalformedMethod),
+            (" GET / HTTP/1.1", InvalidHead::MalformedMethod),
+            ("GET\t/ HTTP/1.1", InvalidHead::MalformedMethod),
+            ("GET  / HTTP/1.1", InvalidHead::MalformedTarget),
+            ("GET /a b HTTP/1.1", InvalidHead::MalformedTarget),
+            ("GET HTTP/1.1", InvalidHead::MalformedTarget),
+            ("GET /\u{e4} HTTP/1.1", InvalidHead::MalformedTarget),
+            ("GET /a\"b HTTP/1.1", InvalidHead::MalformedTarget),
+            ("GET a/b HTTP/1.1", InvalidHead::MalformedTarget),
+            ("GET * HTTP/1.1", InvalidHead::MalformedTarget),
+            ("GET ftp://a/ HTTP/1.1", InvalidHead::MalformedTarget),
         ] {
             let head = format!("{line}\r\nHost: a\r\n\r\n");
-            assert_eq!(check(head.as_bytes()), Err(InvalidHead::Malformed), "{line:?}");
+            assert_eq!(check(head.as_bytes()), Err(fault), "{line:?}");
         }
         assert!(check(b"\r\n\r\nGET /?a={b}|c HTTP/1.1\r\nHost: a\r\n\r\n").is_ok());
     }
@@ -280,17 +302,24 @@ mod tests {
     fn a_host_is_nothing_but_a_host() {
         for host in ["a b", "a/b", "u@a", "a,b", "a\\b", "\u{e4}"] {
             let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
-            assert_eq!(check(head.as_bytes()), Err(InvalidHead::Malformed), "{host}");
+            assert_eq!(check(head.as_bytes()), Err(InvalidHead::MalformedHost), "{host}");
         }
         assert!(check(b"GET / HTTP/1.1\r\nHost: [::1]:80 \r\n\r\n").is_ok());
     }
 
     #[test]
-    fn http_11_names_its_host_once() {
-        for fields in ["", "Host:\r\n", "Host: a\r\nHost: a\r\n"] {
-            let head = format!("GET / HTTP/1.1\r\n{fields}\r\n");
-            assert_eq!(check(head.as_bytes()), Err(InvalidHead::MissingHost), "{fields}");
+    fn http_11_names_its_host_once_and_as_its_target_does() {
+        for (target, fields, fault) in [
+            ("/", "", InvalidHead::MissingHost),
+            ("/", "Host:\r\n", InvalidHead::MissingHost),
+            ("/", "Host: a\r\nHost: a\r\n", InvalidHead::SeveralHosts),
+            ("http://a/", "Host: b\r\n", InvalidHead::HostMismatch),
+            ("http://a/", "", InvalidHead::MissingHost),
+        ] {
+            let head = format!("GET {target} HTTP/1.1\r\n{fields}\r\n");
+            assert_eq!(check(head.as_bytes()), Err(fault), "{target} {fields}");
         }
         assert!(check(b"GET / HTTP/1.0\r\n\r\n").is_ok());
+        assert!(check(b"GET http://A/ HTTP/1.1\r\nHost: a\r\n\r\n").is_ok());
     }
 }

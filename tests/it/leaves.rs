@@ -30,6 +30,14 @@ const LEAVES: &[(&str, &str)] = &[
     ("listener.*.http2.max_streams", "no_more_streams_are_open_than_max_streams"),
     ("listener.*.https_port", "the_port_of_https_may_be_another"),
     ("listener.*.max_connections", "a_connection_beyond_max_connections_gets_503_and_is_closed"),
+    (
+        "listener.*.paths.dot_segments",
+        "dot_segments_are_taken_out_before_routes_edits_and_backends_see_them",
+    ),
+    (
+        "listener.*.paths.encoded_slashes",
+        "a_path_that_the_listener_refuses_gets_400_with_the_reason",
+    ),
     ("listener.*.protocols[]", "a_listener_speaks_the_protocols_it_names"),
     ("listener.*.redirect_to_https", "a_listener_may_send_all_to_https"),
     (

@@ -34,6 +34,7 @@ mod matching;
 mod messages;
 mod metrics;
 mod mirror;
+mod paths;
 mod pools;
 mod probe;
 mod refusals;

@@ -85,7 +85,7 @@ async fn the_exact_host_wins_over_none_without_case_or_port() {
     }
     // An absolute target names the host too; one that differs from Host is refused.
     assert_eq!(at(&vanne, "api.example.com", "http://api.example.com/").await, "named");
-    assert_eq!(at(&vanne, "other", "http://api.example.com/").await, "malformed_head");
+    assert_eq!(at(&vanne, "other", "http://api.example.com/").await, "host_mismatch");
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ use crate::data::refusal::Refusal;
 use crate::data::upstream::Attempt;
 use crate::types::clock;
 use crate::wire::head_scan::{HeadScan, Scan};
+use crate::wire::invalid_head::InvalidHead;
 use crate::wire::preface::{self, Preface};
 use crate::wire::request::RequestIndex;
 use std::future::{Future, poll_fn};
@@ -132,7 +133,7 @@ async fn refuse_http1(worker: &Worker, connection: &Arc<Connection>, timer: &mut
             end(worker, connection, timer, action).await
         }
         _ => {
-            connection.cell.step(Event::Aborted(Refusal::MalformedHead));
+            connection.cell.step(Event::Aborted(Refusal::Head(InvalidHead::Malformed)));
             record(worker, &**connection);
             Next::Close
         }

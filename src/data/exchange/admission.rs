@@ -11,6 +11,7 @@ use crate::data::refusal::Refusal;
 use crate::data::split::Split;
 use crate::data::target::Target;
 use crate::data::upstream::{Protocol, forward};
+use crate::wire::invalid_head::InvalidHead;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,6 +31,13 @@ impl Exchange {
         if let Err(refusal) = admit::admit(head) {
             return self.refuse(refusal, now);
         }
+        let other_target = match self.listener.paths.apply(head) {
+            Ok(target) => target,
+            Err(refusal) => return self.refuse(refusal, now),
+        };
+        // From here on, the path is the one that backends get.
+        let target = other_target.as_deref().unwrap_or(head.target);
+        let head = &RequestHead { target, ..*head };
         let peer = self.client.address.ip();
         if client::is_trusted(peer, &self.listener.trusted_proxies) {
             self.claim = Some(client::claim(peer, head.fields, &self.listener.trusted_proxies));
@@ -51,6 +59,9 @@ impl Exchange {
         let verdict = route.chain.on_request(head, &mut self.request_edits);
         let values = Values { client: sender, authority: head.authority, id: self.id };
         route.edits.on_request(head, values, &mut self.request_edits);
+        if let (Some(target), None) = (&other_target, self.request_edits.target()) {
+            self.request_edits.set_target(target);
+        }
         self.route = Some(Arc::clone(&route));
         // Only now: should a filter panic, its answer and its line are the snapshot's.
         self.snapshot = None;
@@ -104,10 +115,10 @@ impl Exchange {
             return None;
         }
         let Some(host) = head.host().filter(|host| !host.is_empty()) else {
-            return Some(self.refuse(Refusal::MissingHost, now));
+            return Some(self.refuse(InvalidHead::MissingHost.into(), now));
         };
         let Some(to) = redirect::location(host, port, head.origin_target()) else {
-            return Some(self.refuse(Refusal::MalformedHead, now));
+            return Some(self.refuse(InvalidHead::MalformedHost.into(), now));
         };
         let is_call = self.facts.as_ref().is_some_and(|facts| facts.call.is_some());
         match self.refuse(Refusal::HttpsRedirect, now) {

@@ -4,13 +4,14 @@
 //! messages is the engine's; this is about what the head asks for.
 
 use crate::data::refusal::Refusal;
+use crate::wire::invalid_head::InvalidHead;
 use vanne_filters::{FieldList, RequestHead, Version};
 
 /// Whether the request may go on to its route.
 ///
 /// # Errors
-/// - [`Refusal::MissingHost`]: HTTP/1.1 without exactly one, non-empty Host
-///   (RFC 9112 §3.2).
+/// - [`InvalidHead::MissingHost`] and [`InvalidHead::SeveralHosts`]: HTTP/1.1 without exactly
+///   one, non-empty Host (RFC 9112 §3.2).
 /// - [`Refusal::MethodRefused`]: CONNECT, which asks for a tunnel to anywhere, and
 ///   TRACE, which shows the client what was added to its request.
 pub fn admit(head: &RequestHead<'_>) -> Result<(), Refusal> {
@@ -20,8 +21,8 @@ pub fn admit(head: &RequestHead<'_>) -> Result<(), Refusal> {
     let hosts = head.fields.count("host");
     let is_named = head.authority.is_some_and(|host| !host.is_empty());
     match head.version {
-        Version::Http11 if hosts != 1 || !is_named => Err(Refusal::MissingHost),
-        _ if hosts > 1 => Err(Refusal::MissingHost),
+        _ if hosts > 1 => Err(InvalidHead::SeveralHosts.into()),
+        Version::Http11 if hosts == 0 || !is_named => Err(InvalidHead::MissingHost.into()),
         _ => Ok(()),
     }
 }
@@ -81,11 +82,14 @@ mod tests {
     fn http_11_needs_exactly_one_host() {
         let host = ("Host", "a");
         assert_eq!(admitted("GET", Version::Http11, &[host]), Ok(()));
-        for fields in [&[][..], &[("Host", "")], &[host, host]] {
-            assert_eq!(admitted("GET", Version::Http11, fields), Err(Refusal::MissingHost));
+        let (missing, several) = (InvalidHead::MissingHost, InvalidHead::SeveralHosts);
+        for (fields, fault) in
+            [(&[][..], missing), (&[("Host", "")], missing), (&[host, host], several)]
+        {
+            assert_eq!(admitted("GET", Version::Http11, fields), Err(fault.into()));
         }
         assert_eq!(admitted("GET", Version::Http10, &[]), Ok(()));
-        assert_eq!(admitted("GET", Version::Http10, &[host, host]), Err(Refusal::MissingHost));
+        assert_eq!(admitted("GET", Version::Http10, &[host, host]), Err(several.into()));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! 1 · Listener: where clients come in, and what is checked before anything else.
 //!
 //! `accept` owns the listening sockets, `connection` a client's connection between
-//! and during requests, `admit` the first look at a request's head.
+//! and during requests, `admit` the first look at a request's head, `path_policy` that at
+//! its path.
 
 pub mod accept;
 pub mod admit;
@@ -12,6 +13,7 @@ pub(in crate::data) mod client_io;
 pub mod connection;
 pub mod frame_meter;
 mod kept_bytes;
+pub mod path_policy;
 pub mod redirect;
 pub mod registry;
 pub(in crate::data) mod spare;
@@ -32,6 +34,7 @@ use crossbeam_utils::CachePadded;
 use frame_meter::Flood;
 use ipnet::IpNet;
 use parking_lot::Mutex;
+use path_policy::PathPolicy;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -85,6 +88,8 @@ pub struct Listener {
     pub tls: Option<Terminator>,
     /// The port of HTTPS that clients are sent to, if they are.
     pub redirect_to: Option<u16>,
+    /// What is done about paths that a backend could read otherwise than the routes do.
+    pub paths: PathPolicy,
     /// Networks whose word about the client is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Networks of clients that are told why they got their answer, if they ask.
@@ -267,6 +272,7 @@ pub(crate) mod tests {
             protocols: Protocols { http1: true, http2: true },
             tls: None,
             redirect_to: None,
+            paths: PathPolicy::default(),
             trusted_proxies: Vec::new(),
             explain_to: Vec::new(),
             http2_streams_max: 100,

@@ -7,6 +7,7 @@
 
 use crate::data::refusal::Refusal;
 use crate::wire::bytes::{is_host, is_target, parse_length};
+use crate::wire::invalid_head::InvalidHead;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
@@ -16,8 +17,8 @@ const WEBSOCKET_KEY: HeaderValue = HeaderValue::from_static("dmFubmUtcmZjODQ0MS1
 /// Puts `head` into the shape of a request to forward. Whether it asks for a tunnel.
 ///
 /// # Errors
-/// [`Refusal::MalformedHead`] and [`Refusal::MissingHost`], for heads that two readers could
-/// read in two ways.
+/// [`Refusal::Head`], for heads that two readers could read in two ways, and
+/// [`Refusal::MethodRefused`] for other tunnels.
 pub fn prepare(head: &mut Parts) -> Result<bool, Refusal> {
     let protocol = head.extensions.remove::<h2::ext::Protocol>();
     let asks_for_tunnel = match (&head.method, &protocol) {
@@ -41,29 +42,29 @@ pub fn prepare(head: &mut Parts) -> Result<bool, Refusal> {
 }
 
 /// Host says what `:authority` says, whichever of them was given; both must agree.
-fn name_host(head: &mut Parts) -> Result<(), Refusal> {
+fn name_host(head: &mut Parts) -> Result<(), InvalidHead> {
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
-        return Err(Refusal::MissingHost);
+        return Err(InvalidHead::SeveralHosts);
     }
     let authority = head.uri.authority().map(|authority| authority.as_str());
     let name = match (authority, host) {
         (Some(authority), Some(host))
             if !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()) =>
         {
-            return Err(Refusal::MalformedHead);
+            return Err(InvalidHead::HostMismatch);
         }
         (Some(authority), _) => {
-            HeaderValue::from_str(authority).map_err(|_bytes| Refusal::MalformedHead)?
+            HeaderValue::from_str(authority).map_err(|_bytes| InvalidHead::MalformedHost)?
         }
         (None, Some(host)) => host.clone(),
-        (None, None) => return Err(Refusal::MissingHost),
+        (None, None) => return Err(InvalidHead::MissingHost),
     };
     match name.as_bytes() {
-        [] => Err(Refusal::MissingHost),
+        [] => Err(InvalidHead::MissingHost),
         // Also keeps user information out (RFC 9113 §8.3.1).
-        bytes if !bytes.iter().all(|byte| is_host(*byte)) => Err(Refusal::MalformedHead),
+        bytes if !bytes.iter().all(|byte| is_host(*byte)) => Err(InvalidHead::MalformedHost),
         _ => {
             head.headers.insert(header::HOST, name);
             Ok(())
@@ -72,30 +73,31 @@ fn name_host(head: &mut Parts) -> Result<(), Refusal> {
 }
 
 /// Path and query alone: nothing that could end a request line of HTTP/1.
-fn target(uri: &Uri) -> Result<Uri, Refusal> {
-    let target = uri.path_and_query().ok_or(Refusal::MalformedHead)?;
+fn target(uri: &Uri) -> Result<Uri, InvalidHead> {
+    let target = uri.path_and_query().ok_or(InvalidHead::MalformedTarget)?;
     let is_path = target.as_str().starts_with('/') || target.as_str() == "*";
     if !is_path || !target.as_str().bytes().all(is_target) {
-        return Err(Refusal::MalformedHead);
+        return Err(InvalidHead::MalformedTarget);
     }
     Ok(target.clone().into())
 }
 
-fn check_length(fields: &HeaderMap) -> Result<(), Refusal> {
+fn check_length(fields: &HeaderMap) -> Result<(), InvalidHead> {
     let mut lengths = fields.get_all(header::CONTENT_LENGTH).iter();
-    let is_length = lengths.next().is_none_or(|length| parse_length(length.as_bytes()).is_some());
-    if is_length && lengths.next().is_none() { Ok(()) } else { Err(Refusal::MalformedHead) }
+    let Some(length) = lengths.next() else { return Ok(()) };
+    parse_length(length.as_bytes()).ok_or(InvalidHead::MalformedLength)?;
+    lengths.next().map_or(Ok(()), |_| Err(InvalidHead::SeveralLengths))
 }
 
 /// Joins the crumbs of a cookie, which HTTP/1 has in one field (RFC 9113 §8.2.3).
-fn join_cookies(fields: &mut HeaderMap) -> Result<(), Refusal> {
+fn join_cookies(fields: &mut HeaderMap) -> Result<(), InvalidHead> {
     let crumbs: Vec<&[u8]> =
         fields.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
     if crumbs.len() < 2 {
         return Ok(());
     }
     let whole = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
-        .map_err(|_bytes| Refusal::MalformedHead)?;
+        .map_err(|_bytes| InvalidHead::Malformed)?;
     fields.insert(header::COOKIE, whole);
     Ok(())
 }
@@ -123,14 +125,14 @@ mod tests {
             );
         }
         assert_eq!(prepared("/x", &[("host", "b")]).unwrap().headers["host"], "b");
-        for (uri, fields, refusal) in [
-            ("https://a.example/", &[("host", "b")][..], Refusal::MalformedHead),
-            ("https://u@a.example/", &[], Refusal::MalformedHead),
-            ("/", &[], Refusal::MissingHost),
-            ("/", &[("host", "")], Refusal::MissingHost),
-            ("/", &[("host", "a"), ("host", "a")], Refusal::MissingHost),
+        for (uri, fields, fault) in [
+            ("https://a.example/", &[("host", "b")][..], InvalidHead::HostMismatch),
+            ("https://u@a.example/", &[], InvalidHead::MalformedHost),
+            ("/", &[], InvalidHead::MissingHost),
+            ("/", &[("host", "")], InvalidHead::MissingHost),
+            ("/", &[("host", "a"), ("host", "a")], InvalidHead::SeveralHosts),
         ] {
-            assert_eq!(prepared(uri, fields).unwrap_err(), refusal, "{uri} {fields:?}");
+            assert_eq!(prepared(uri, fields).unwrap_err(), fault.into(), "{uri} {fields:?}");
         }
     }
 
@@ -138,19 +140,22 @@ mod tests {
     fn the_target_is_path_and_query() {
         let parts = prepared("https://a/x?y=1", &[]).unwrap();
         assert_eq!(parts.uri.to_string(), "/x?y=1");
-        assert_eq!(prepared("https://a/x\"y", &[]).unwrap_err(), Refusal::MalformedHead);
+        assert_eq!(
+            prepared("https://a/x\"y", &[]).unwrap_err(),
+            InvalidHead::MalformedTarget.into()
+        );
     }
 
     #[test]
     fn there_is_one_length() {
         let uri = "https://a/";
         assert!(prepared(uri, &[("content-length", "3")]).is_ok());
-        for fields in [
-            &[("content-length", "3"), ("content-length", "3")][..],
-            &[("content-length", "+3")],
-            &[("content-length", "3,3")],
+        for (fields, fault) in [
+            (&[("content-length", "3"), ("content-length", "3")][..], InvalidHead::SeveralLengths),
+            (&[("content-length", "+3")], InvalidHead::MalformedLength),
+            (&[("content-length", "3,3")], InvalidHead::MalformedLength),
         ] {
-            assert_eq!(prepared(uri, fields).unwrap_err(), Refusal::MalformedHead);
+            assert_eq!(prepared(uri, fields).unwrap_err(), fault.into());
         }
     }
 

@@ -48,11 +48,12 @@ pub(super) const fn code(refusal: Refusal) -> (char, Option<char>) {
         | R::Withdrawn => ('S', Some('C')),
         R::ConnectTimeout => ('s', Some('C')),
         R::DrainDeadline => ('K', None),
-        R::Filter(_)
+        R::DotSegment
+        | R::EncodedSlash
+        | R::Filter(_)
+        | R::Head(_)
         | R::HeadTooLarge
-        | R::MalformedHead
         | R::MethodRefused
-        | R::MissingHost
         | R::NoRoute
         | R::ProtocolRefused
         | R::TooManyConnections => ('P', Some('R')),

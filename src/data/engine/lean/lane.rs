@@ -19,7 +19,8 @@ use crate::data::refusal::Refusal;
 use crate::data::upstream::{Attempt, Fault};
 use crate::types::spare::Spare;
 use crate::wire::head_scan::{HeadScan, Scan};
-use crate::wire::request::{Body, InvalidHead, RequestIndex};
+use crate::wire::invalid_head::InvalidHead;
+use crate::wire::request::{Body, RequestIndex};
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -98,11 +99,10 @@ impl Lane {
                     });
                     return match read {
                         Ok(()) => Poll::Ready(self.begin(connection, length)),
-                        Err(InvalidHead::Malformed) => invalid(Refusal::MalformedHead),
-                        Err(InvalidHead::MissingHost) => invalid(Refusal::MissingHost),
+                        Err(fault) => invalid(Refusal::Head(fault)),
                     };
                 }
-                Scan::Malformed => return invalid(Refusal::MalformedHead),
+                Scan::Malformed => return invalid(Refusal::Head(InvalidHead::BareLineEnd)),
                 Scan::TooLarge => return invalid(Refusal::HeadTooLarge),
                 Scan::Partial => {}
             }

@@ -18,6 +18,7 @@ use crate::data::listener::carrier::{Carrier, Cell};
 use crate::data::listener::connection::Connection;
 use crate::data::listener::stream::Stream;
 use crate::data::refusal::Refusal;
+use crate::wire::invalid_head::InvalidHead;
 use hooks::{CARRIER, Hooks};
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
@@ -117,7 +118,7 @@ fn left_to_do(cell: &Cell) -> Option<Action> {
     match (is_ended, has_head) {
         (true, _) => None,
         // Pingora could not read the head, and said so to a muted stream.
-        (false, false) => Some(cell.step(Event::Aborted(Refusal::MalformedHead))),
+        (false, false) => Some(cell.step(Event::Aborted(Refusal::Head(InvalidHead::Malformed)))),
         (false, true) => Some(cell.step(Event::Aborted(Refusal::Internal))),
     }
 }
