@@ -196,13 +196,14 @@ impl Refusal {
             InvalidHead::SeveralCodings => row("several_codings", 400, Client, Level::DEBUG),
             InvalidHead::SeveralHosts => row("several_hosts", 400, Client, Level::DEBUG),
             InvalidHead::SeveralLengths => row("several_lengths", 400, Client, Level::DEBUG),
+            InvalidHead::TooManyFields => row("too_many_fields", 431, Client, Level::DEBUG),
             InvalidHead::UnknownCoding => row("unknown_coding", 501, Client, Level::DEBUG),
             InvalidHead::UnknownVersion => row("unknown_version", 505, Client, Level::DEBUG),
         }
     }
 
     /// Every reason but those of filters.
-    pub const ALL: [Self; 53] = [
+    pub const ALL: [Self; 54] = [
         Self::BackendClosed,
         Self::BackendCut,
         Self::BackendMalformed,
@@ -235,6 +236,7 @@ impl Refusal {
         Self::Head(InvalidHead::SeveralCodings),
         Self::Head(InvalidHead::SeveralHosts),
         Self::Head(InvalidHead::SeveralLengths),
+        Self::Head(InvalidHead::TooManyFields),
         Self::Head(InvalidHead::UnknownCoding),
         Self::Head(InvalidHead::UnknownVersion),
         Self::HeadTimeout,

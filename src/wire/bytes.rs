@@ -9,6 +9,7 @@ const TARGET: u8 = 2;
 /// A host and its port.
 const HOST: u8 = 4;
 
+#[expect(clippy::indexing_slicing, reason = "a byte is an index of it, and it is a constant")]
 const fn classes() -> [u8; 256] {
     let mut table = [0; 256];
     let mut byte = 0_u8;

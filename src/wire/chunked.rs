@@ -237,19 +237,24 @@ mod tests {
         }
     }
 
+    /// What is in the chunks of `part`.
+    fn data_in(part: &[u8], scan: &mut ChunkScan) -> Vec<u8> {
+        let (mut rest, mut data) = (part, Vec::new());
+        while !rest.is_empty() {
+            let run = scan.run(rest).unwrap();
+            let (of_run, left) = rest.split_at(run.length);
+            data.extend_from_slice(if run.is_data { of_run } else { b"" });
+            rest = left;
+        }
+        data
+    }
+
     #[test]
     fn runs_tell_what_is_data() {
         for step in 1..=BODY.len() {
-            let (mut scan, mut data) = (ChunkScan::default(), Vec::new());
-            for part in BODY.chunks(step) {
-                let mut rest = part;
-                while !rest.is_empty() {
-                    let run = scan.run(rest).unwrap();
-                    let (of_run, left) = rest.split_at(run.length);
-                    data.extend_from_slice(if run.is_data { of_run } else { b"" });
-                    rest = left;
-                }
-            }
+            let mut scan = ChunkScan::default();
+            let parts = BODY.chunks(step).map(|part| data_in(part, &mut scan));
+            let data = parts.collect::<Vec<_>>().concat();
             assert!(scan.is_done());
             assert_eq!(data, b"abc0123456789", "{step}");
         }

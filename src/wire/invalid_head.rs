@@ -42,6 +42,8 @@ pub enum InvalidHead {
     SeveralHosts,
     /// More than one Content-Length, also if all are the same (RFC 9110 §8.6).
     SeveralLengths,
+    /// More fields than are taken.
+    TooManyFields,
     /// A transfer-coding other than chunked (RFC 9112 §6.1).
     UnknownCoding,
     /// A version other than HTTP/1.1 and HTTP/1.0 (RFC 9110 §15.6.6).

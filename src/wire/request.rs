@@ -33,6 +33,9 @@ pub struct RequestIndex {
     pub body: Body,
 }
 
+/// Fields that a head may have: as many as any reader behind us takes.
+pub(super) const FIELDS_MAX: usize = 256;
+
 /// What the fields said so far.
 #[derive(Default)]
 struct Seen<'a> {
@@ -64,6 +67,9 @@ impl RequestIndex {
                 .map_err(|_none| InvalidHead::of_field(head.get(at..end).unwrap_or_default()))?;
             let noted = seen.note(field.name.of(head), field.value.of(head));
             found = found.and(noted);
+            if self.fields.len() >= FIELDS_MAX {
+                return Err(InvalidHead::TooManyFields);
+            }
             self.fields.push(field);
             at = end + 2;
         }
@@ -218,6 +224,12 @@ mod tests {
 
     fn with(fields: &str) -> Result<Body, InvalidHead> {
         check(format!("POST /a?b=1 HTTP/1.1\r\nHost: a\r\n{fields}\r\n").as_bytes())
+    }
+
+    #[test]
+    fn there_are_not_too_many_fields() {
+        assert_eq!(with(&"A: b\r\n".repeat(FIELDS_MAX - 1)), Ok(Body::None));
+        assert_eq!(with(&"A: b\r\n".repeat(FIELDS_MAX)), Err(InvalidHead::TooManyFields));
     }
 
     #[test]

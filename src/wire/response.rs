@@ -6,6 +6,7 @@
 use super::bytes::{is_value, parse_length};
 use super::chunked::ChunkScan;
 use super::fields::{Field, Fields, parse_field};
+use super::request::FIELDS_MAX;
 use vanne_filters::{FieldList, ResponseHead};
 
 /// What follows an answer's head (RFC 9112 §6.3).
@@ -79,6 +80,9 @@ impl ResponseIndex {
             }
             let field = parse_field(head, at, end).map_err(|_none| Malformed)?;
             seen.note(field.name.of(head), field.value.of(head))?;
+            if self.fields.len() >= FIELDS_MAX {
+                return Err(Malformed);
+            }
             self.fields.push(field);
             at = end + 2;
         }

@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::Instant;
+use vanne::config::{Environment, ProcessEnvironment};
 
 /// The running process. It is killed when this is dropped.
 pub(crate) struct Vanne {
@@ -106,7 +107,7 @@ impl Vanne {
         let mut command = command(binary());
         command.arg("run").arg("--config").arg(&path);
         // Every test holds whichever engine serves its requests.
-        if let Ok(lane) = std::env::var("VANNE_LANE") {
+        if let Some(lane) = ProcessEnvironment.variable("VANNE_LANE") {
             command.arg("--lane").arg(lane);
         }
         let mut vanne = Self { http, probe, process: Process::start(command), dir, _ports: ports };

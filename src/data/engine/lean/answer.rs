@@ -61,21 +61,16 @@ impl Answering {
         keeps_client: &mut dyn FnMut() -> bool,
     ) -> Poll<Result<(), Stop>> {
         loop {
-            let is_more_due = match self.at {
-                At::Head => !self.look_at_head(connection, io, input, keeps_client)?,
-                At::Body => {
-                    if ready!(self.passing.poll(cx, input, io))? {
-                        return Poll::Ready(Ok(()));
-                    }
-                    true
-                }
-                At::Tunnel => {
-                    return self.poll_tunnel(cx, connection, io, link, input);
-                }
-            };
-            if is_more_due {
-                ready!(self.poll_more(cx, connection, io, link, input))?;
+            if self.at == At::Tunnel {
+                return self.poll_tunnel(cx, connection, io, link, input);
             }
+            if self.at == At::Body && ready!(self.passing.poll(cx, input, io))? {
+                return Poll::Ready(Ok(()));
+            }
+            if self.at == At::Head && self.look_at_head(connection, io, input, keeps_client)? {
+                continue;
+            }
+            ready!(self.poll_more(cx, connection, io, link, input))?;
         }
     }
 

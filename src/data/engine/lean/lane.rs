@@ -90,27 +90,33 @@ impl Lane {
 
     /// Reads until the head is whole, and reports it: what is to be done.
     pub fn poll_head(&mut self, connection: &Connection, cx: &mut Context<'_>) -> Poll<Action> {
-        let invalid = |refusal| Poll::Ready(connection.cell.step(Event::Aborted(refusal)));
         loop {
-            match connection.with_ahead(|ahead| self.scan.scan(ahead)) {
-                Scan::Complete(length) => {
-                    let read = connection.with_ahead(|ahead| {
-                        self.request.read(ahead.get(..length).unwrap_or_default())
-                    });
-                    return match read {
-                        Ok(()) => Poll::Ready(self.begin(connection, length)),
-                        Err(fault) => invalid(Refusal::Head(fault)),
-                    };
-                }
-                Scan::Malformed => return invalid(Refusal::Head(InvalidHead::BareLineEnd)),
-                Scan::TooLarge => return invalid(Refusal::HeadTooLarge),
-                Scan::Partial => {}
+            if let Some(action) = self.look_at_head(connection) {
+                return Poll::Ready(action);
             }
-            match ready!(connection.poll_ahead(cx)) {
-                Ok(count) if count > 0 => {}
-                _ => return invalid(Refusal::ClientGone),
+            let read = ready!(connection.poll_ahead(cx));
+            if !read.is_ok_and(|count| count > 0) {
+                return Poll::Ready(connection.cell.step(Event::Aborted(Refusal::ClientGone)));
             }
         }
+    }
+
+    /// What is to be done, if the head is whole or will never be.
+    fn look_at_head(&mut self, connection: &Connection) -> Option<Action> {
+        let refusal = match connection.with_ahead(|ahead| self.scan.scan(ahead)) {
+            Scan::Partial => return None,
+            Scan::Complete(length) => {
+                let head =
+                    |ahead: &[u8]| self.request.read(ahead.get(..length).unwrap_or_default());
+                match connection.with_ahead(head) {
+                    Ok(()) => return Some(self.begin(connection, length)),
+                    Err(fault) => Refusal::Head(fault),
+                }
+            }
+            Scan::Malformed => Refusal::Head(InvalidHead::BareLineEnd),
+            Scan::TooLarge => Refusal::HeadTooLarge,
+        };
+        Some(connection.cell.step(Event::Aborted(refusal)))
     }
 
     /// Reports the head, and takes it. A body that is wrong already is not passed on at all.
@@ -217,11 +223,11 @@ impl Lane {
         link: &mut Link,
         is_ending: impl Fn() -> bool,
     ) -> Poll<Result<(), Stop>> {
-        if !self.is_sent {
-            if let Poll::Ready(sent) = self.poll_request(cx, connection, io, link) {
-                sent?;
-                self.is_sent = true;
-            }
+        if !self.is_sent
+            && let Poll::Ready(sent) = self.poll_request(cx, connection, io, link)
+        {
+            sent?;
+            self.is_sent = true;
         }
         let is_whole = self.is_whole;
         let mut keeps_client = || wants_more(connection) && is_whole && !is_ending();
@@ -244,27 +250,19 @@ impl Lane {
         loop {
             io.grant().map_err(|_malformed| Fault::ClientMalformed)?;
             let head = self.out.get(self.out_done..).unwrap_or_default();
-            if head.is_empty() && io.granted().is_empty() {
-                if io.is_body_passed() {
-                    self.is_whole = true;
-                    return link.poll_flush(cx).map(|_flushed| Ok(()));
-                }
-                // What has to leave leaves before we wait for more.
-                let flushed = link.poll_flush(cx);
-                match io.poll_body(cx) {
-                    Poll::Ready(Ok(count)) if count > 0 => continue,
-                    Poll::Ready(_) => return Poll::Ready(Err(Fault::ClientGone.into())),
-                    Poll::Pending => {
-                        drop(flushed);
-                        return Poll::Pending;
-                    }
-                }
+            let is_all_out = head.is_empty() && io.granted().is_empty();
+            self.is_whole = is_all_out && io.is_body_passed();
+            if self.is_whole {
+                return link.poll_flush(cx).map(|_flushed| Ok(()));
+            }
+            if is_all_out {
+                ready!(poll_more(cx, io, link))?;
+                continue;
             }
             let parts = [io::IoSlice::new(head), io::IoSlice::new(io.granted())];
-            let Ok(count) = ready!(link.poll_write(cx, &parts)) else {
-                // It may have answered all the same, before it had all.
-                return Poll::Ready(Ok(()));
-            };
+            let written = ready!(link.poll_write(cx, &parts));
+            // Who takes no more may have answered all the same, before it had all.
+            let Ok(count) = written else { return Poll::Ready(Ok(())) };
             let of_head = count.min(head.len());
             self.out_done += of_head;
             if count > of_head {
@@ -274,6 +272,15 @@ impl Lane {
             }
         }
     }
+}
+
+/// Waits for more of the request's body. What has to leave leaves before.
+fn poll_more(cx: &mut Context<'_>, io: &mut ClientIo, link: &mut Link) -> Poll<Result<(), Fault>> {
+    if let Poll::Ready(Err(_)) = link.poll_flush(cx) {
+        tracing::trace!("backend takes no more");
+    }
+    let read = ready!(io.poll_body(cx));
+    Poll::Ready(read.ok().filter(|count| *count > 0).map(drop).ok_or(Fault::ClientGone))
 }
 
 /// Reports `event`; whatever is not just to go on stops the attempt.

@@ -95,15 +95,8 @@ impl Passing {
                 Ok(*granted)
             }
             Self::Data(scan, granted) => {
-                while *granted == 0 && !scan.is_done() {
-                    let run = scan.run(input.bytes()).map_err(|_bad| Fault::BackendMalformed)?;
-                    if run.is_data {
-                        *granted = run.length;
-                    } else if run.length == 0 {
-                        break;
-                    } else {
-                        input.consume(run.length);
-                    }
+                if *granted == 0 {
+                    *granted = next_data(scan, input)?;
                 }
                 let (granted, is_done) = (*granted, scan.is_done());
                 if granted == 0 && is_done {
@@ -148,6 +141,17 @@ impl Passing {
         }
         *self = Self::Done;
         Ok(())
+    }
+}
+
+/// Drops framing from `input` until there is data: how many bytes of it are here.
+fn next_data(scan: &mut ChunkScan, input: &mut Input) -> Result<usize, Fault> {
+    loop {
+        let run = scan.run(input.bytes()).map_err(|_bad| Fault::BackendMalformed)?;
+        if run.is_data || run.length == 0 {
+            return Ok(run.length);
+        }
+        input.consume(run.length);
     }
 }
 

@@ -189,15 +189,9 @@ impl Sending {
         link: &mut Link,
     ) -> Poll<Result<(), Stop>> {
         loop {
-            let lines = self.lines.get(self.lines_done..).unwrap_or_default();
-            let parts = [lines, &self.data, self.tail].map(IoSlice::new);
-            if parts.iter().any(|part| !part.is_empty()) {
-                let Ok(count) = ready!(link.poll_write(cx, &parts)) else {
-                    // It may have answered all the same, before it had all.
-                    return Poll::Ready(Ok(()));
-                };
-                self.advance(count);
-                continue;
+            if !ready!(self.poll_out(cx, link)) {
+                // It may have answered all the same, before it had all.
+                return Poll::Ready(Ok(()));
             }
             if self.is_last {
                 self.is_whole = true;
@@ -212,6 +206,21 @@ impl Sending {
             self.frame(data, stream.is_request_read());
             let (is_last, is_kept) = (self.is_last, stream.is_kept());
             report(stream, Event::RequestBody { is_last, is_kept })?;
+        }
+    }
+
+    /// Sends what is there. `Ready(false)`: the backend takes no more.
+    fn poll_out(&mut self, cx: &mut Context<'_>, link: &mut Link) -> Poll<bool> {
+        loop {
+            let lines = self.lines.get(self.lines_done..).unwrap_or_default();
+            let parts = [lines, &self.data, self.tail].map(IoSlice::new);
+            if parts.iter().all(|part| part.is_empty()) {
+                return Poll::Ready(true);
+            }
+            match ready!(link.poll_write(cx, &parts)) {
+                Ok(count) => self.advance(count),
+                Err(_) => return Poll::Ready(false),
+            }
         }
     }
 
@@ -344,6 +353,18 @@ impl Answer {
         is_whole.then_some(response)
     }
 
+    /// Takes what is there of the body, to be sent.
+    fn take_part(&mut self, input: &mut Input) -> Result<(), Fault> {
+        let length = self.passing.look(input)?;
+        self.unsent = input.split(length);
+        self.passing.passed(length);
+        if self.passing != Passing::Done {
+            // What frames the end may be here already.
+            self.passing.look(input)?;
+        }
+        Ok(())
+    }
+
     /// Passes on what is there of the body. `Ready(true)` at its end, `Ready(false)` when more
     /// has to come.
     fn poll_body(
@@ -354,13 +375,7 @@ impl Answer {
     ) -> Poll<Result<bool, Stop>> {
         loop {
             if self.unsent.is_empty() && self.passing != Passing::Done {
-                let length = self.passing.look(input)?;
-                self.unsent = input.split(length);
-                self.passing.passed(length);
-                if self.passing != Passing::Done {
-                    // What frames the end may be here already.
-                    self.passing.look(input)?;
-                }
+                self.take_part(input)?;
             }
             let is_last = self.passing == Passing::Done;
             if self.unsent.is_empty() && (!is_last || stream.sent().1) {
