@@ -5,6 +5,7 @@
 //! listed once, here; logs, metrics, answers and the breaker read this table.
 
 use super::pool::Idle;
+use crate::wire::chunked::InvalidChunks;
 use crate::wire::invalid_head::InvalidHead;
 use tracing::Level;
 
@@ -46,6 +47,8 @@ pub enum Refusal {
     CallDeadline,
     /// All backends have as many requests as they may, and nobody may wait.
     BackendsFull,
+    /// The request's chunked body is framed wrongly.
+    Chunks(InvalidChunks),
     /// The client closed its connection.
     ClientGone,
     /// The client sent or took nothing for `between_bytes`.
@@ -76,7 +79,7 @@ pub enum Refusal {
     HttpsRedirect,
     /// A fault of our own that is no panic.
     Internal,
-    /// The request's body is framed wrongly.
+    /// The request's body is framed wrongly otherwise: HTTP/2, and not as long as it said.
     MalformedBody,
     /// The method is not proxied.
     MethodRefused,
@@ -143,6 +146,7 @@ impl Refusal {
             Self::BackendStalled => row("backend_stalled", 504, Backend, Level::WARN),
             Self::BackendsFull => row("backends_full", 503, Vanne, Level::WARN),
             Self::CallDeadline => row("call_deadline", 504, Client, Level::DEBUG),
+            Self::Chunks(fault) => Self::row_of_chunks(fault),
             Self::ClientGone => row("client_gone", 499, Client, Level::DEBUG),
             Self::ClientStalled => row("client_stalled", 408, Client, Level::DEBUG),
             Self::ConnectFailed => retryable(row("connect_failed", 502, Backend, Level::WARN)),
@@ -176,6 +180,17 @@ impl Refusal {
         }
     }
 
+    const fn row_of_chunks(fault: InvalidChunks) -> Row {
+        use Party::Client;
+        match fault {
+            InvalidChunks::End => row("malformed_chunk_end", 400, Client, Level::DEBUG),
+            InvalidChunks::Extension => row("malformed_chunk_extension", 400, Client, Level::DEBUG),
+            InvalidChunks::FramingTrailer => row("framing_trailer", 400, Client, Level::DEBUG),
+            InvalidChunks::Size => row("malformed_chunk_size", 400, Client, Level::DEBUG),
+            InvalidChunks::Trailer => row("malformed_trailer", 400, Client, Level::DEBUG),
+        }
+    }
+
     const fn row_of_head(fault: InvalidHead) -> Row {
         use Party::Client;
         match fault {
@@ -202,13 +217,18 @@ impl Refusal {
     }
 
     /// Every reason but those of filters.
-    pub const ALL: [Self; 53] = [
+    pub const ALL: [Self; 58] = [
         Self::BackendClosed,
         Self::BackendCut,
         Self::BackendMalformed,
         Self::BackendStalled,
         Self::BackendsFull,
         Self::CallDeadline,
+        Self::Chunks(InvalidChunks::End),
+        Self::Chunks(InvalidChunks::Extension),
+        Self::Chunks(InvalidChunks::FramingTrailer),
+        Self::Chunks(InvalidChunks::Size),
+        Self::Chunks(InvalidChunks::Trailer),
         Self::ClientGone,
         Self::ClientStalled,
         Self::ConnectFailed,

@@ -18,9 +18,20 @@ const NAME_BYTES: usize = 17;
 const NOT_IN_TRAILERS: [&[u8]; 5] =
     [b"connection", b"content-length", b"host", b"trailer", b"transfer-encoding"];
 
-/// The framing broke the grammar.
+/// Why a chunked body is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed;
+pub enum InvalidChunks {
+    /// A line that ends without CR LF, or a chunk that is longer than its size says.
+    End,
+    /// A control in an extension, or one that is too long.
+    Extension,
+    /// A field in the trailers that frames or routes a message.
+    FramingTrailer,
+    /// A size that is not 1 to 16 hexadecimal digits, or too large.
+    Size,
+    /// A line in the trailers that is no field, or trailers that are too long.
+    Trailer,
+}
 
 /// A run of bytes of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +114,7 @@ impl ChunkScan {
     ///
     /// # Errors
     /// When the framing is malformed; it stays so.
-    pub fn scan(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+    pub fn scan(&mut self, bytes: &[u8]) -> Result<usize, InvalidChunks> {
         let mut at = 0;
         while let (false, Some(&byte)) = (self.is_done(), bytes.get(at)) {
             if self.state == State::Data {
@@ -122,7 +133,7 @@ impl ChunkScan {
     ///
     /// # Errors
     /// As [`scan`](Self::scan).
-    pub fn run(&mut self, bytes: &[u8]) -> Result<Run, Malformed> {
+    pub fn run(&mut self, bytes: &[u8]) -> Result<Run, InvalidChunks> {
         if self.state == State::Data {
             return Ok(Run { length: self.pass(bytes.len()), is_data: !bytes.is_empty() });
         }
@@ -153,7 +164,7 @@ impl ChunkScan {
         usize::try_from(own).unwrap_or(here)
     }
 
-    fn next(&mut self, byte: u8) -> Result<State, Malformed> {
+    fn next(&mut self, byte: u8) -> Result<State, InvalidChunks> {
         match (self.state, byte) {
             (State::SizeStart | State::Size, _) if byte.is_ascii_hexdigit() => self.digit(byte),
             (State::Size, b';') => Ok(self.begin_extra(State::Extension)),
@@ -181,26 +192,45 @@ impl ChunkScan {
                 self.extra(State::TrailerName)
             }
             (State::Trailer, _) if is_text(byte) => self.extra(State::Trailer),
-            _ => Err(Malformed),
+            _ => Err(self.fault(byte)),
         }
     }
 
-    fn digit(&mut self, byte: u8) -> Result<State, Malformed> {
+    /// What is wrong with `byte`, which has no place here.
+    #[cold]
+    fn fault(&self, byte: u8) -> InvalidChunks {
+        match self.state {
+            State::Size | State::Extension if byte == b'\n' => InvalidChunks::End,
+            State::SizeStart | State::Size => InvalidChunks::Size,
+            State::Extension => InvalidChunks::Extension,
+            State::TrailerStart | State::TrailerName | State::Trailer | State::TrailerEnd => {
+                InvalidChunks::Trailer
+            }
+            State::SizeEnd
+            | State::Data
+            | State::DataCr
+            | State::DataLf
+            | State::LastLf
+            | State::Done => InvalidChunks::End,
+        }
+    }
+
+    fn digit(&mut self, byte: u8) -> Result<State, InvalidChunks> {
         if self.state == State::SizeStart {
             self.left = 0;
             self.extra = 0;
         }
         self.extra += 1;
-        let digit = char::from(byte).to_digit(16).ok_or(Malformed)?;
+        let digit = char::from(byte).to_digit(16).ok_or(InvalidChunks::Size)?;
         // No reader need count further; leading zeros are digits too.
         let is_too_large = self.left > CHUNK_BYTES_MAX >> 4 || self.extra > 16;
         self.left = (self.left << 4) + u64::from(digit);
-        if is_too_large { Err(Malformed) } else { Ok(State::Size) }
+        if is_too_large { Err(InvalidChunks::Size) } else { Ok(State::Size) }
     }
 
-    fn end_name(&self) -> Result<State, Malformed> {
+    fn end_name(&self) -> Result<State, InvalidChunks> {
         let is_refused = self.name.kept().is_some_and(|name| NOT_IN_TRAILERS.contains(&name));
-        if is_refused { Err(Malformed) } else { Ok(State::Trailer) }
+        if is_refused { Err(InvalidChunks::FramingTrailer) } else { Ok(State::Trailer) }
     }
 
     fn begin_extra(&mut self, state: State) -> State {
@@ -208,9 +238,13 @@ impl ChunkScan {
         state
     }
 
-    fn extra(&mut self, state: State) -> Result<State, Malformed> {
+    fn extra(&mut self, state: State) -> Result<State, InvalidChunks> {
         self.extra += 1;
-        if self.extra > EXTRA_BYTES_MAX { Err(Malformed) } else { Ok(state) }
+        match self.extra <= EXTRA_BYTES_MAX {
+            true => Ok(state),
+            false if state == State::Extension => Err(InvalidChunks::Extension),
+            false => Err(InvalidChunks::Trailer),
+        }
     }
 }
 
@@ -257,32 +291,39 @@ mod tests {
 
     #[test]
     fn what_readers_could_take_differently_is_malformed() {
-        for body in [
-            &b"3\nabc\r\n"[..],
-            b"\r\n",
-            b"g\r\n",
-            b" 3\r\n",
-            b"3 \r\n",
-            b"0x3\r\n",
-            b"3\r\nabcd\r\n",
-            b"3\r\nabc\n",
-            b"3;a\nb\r\n",
-            b"00000000000000003\r\n",
-            b"fffffffffffffffff\r\n",
-            b"8000000000000000\r\n",
-            b"0\r\n folded\r\n",
-            b"0\r\nA\r\n",
-            b"0\r\nA : b\r\n",
-            b"0\r\n: b\r\n",
-            b"0\r\nContent-Length: 3\r\n",
-            b"0\r\nA: b\r\ntransfer-encoding: chunked\r\n",
-            b"0\r\nA: b\nC: d\r\n\r\n",
-            b"0\r\n\n",
+        for (body, fault) in [
+            (&b"3\nabc\r\n"[..], InvalidChunks::End),
+            (b"\r\n", InvalidChunks::Size),
+            (b"g\r\n", InvalidChunks::Size),
+            (b" 3\r\n", InvalidChunks::Size),
+            (b"3 \r\n", InvalidChunks::Size),
+            (b"0x3\r\n", InvalidChunks::Size),
+            (b"3\r\nabcd\r\n", InvalidChunks::End),
+            (b"3\r\nabc\n", InvalidChunks::End),
+            (b"3\rabc", InvalidChunks::End),
+            (b"3;a\nb\r\n", InvalidChunks::End),
+            (b"3;a\0\r\n", InvalidChunks::Extension),
+            (b"00000000000000003\r\n", InvalidChunks::Size),
+            (b"fffffffffffffffff\r\n", InvalidChunks::Size),
+            (b"8000000000000000\r\n", InvalidChunks::Size),
+            (b"0\r\n folded\r\n", InvalidChunks::Trailer),
+            (b"0\r\nA\r\n", InvalidChunks::Trailer),
+            (b"0\r\nA : b\r\n", InvalidChunks::Trailer),
+            (b"0\r\n: b\r\n", InvalidChunks::Trailer),
+            (b"0\r\nContent-Length: 3\r\n", InvalidChunks::FramingTrailer),
+            (b"0\r\nA: b\r\ntransfer-encoding: chunked\r\n", InvalidChunks::FramingTrailer),
+            (b"0\r\nA: b\nC: d\r\n\r\n", InvalidChunks::Trailer),
+            (b"0\r\n\n", InvalidChunks::Trailer),
+            (b"0\r\n\r\r", InvalidChunks::End),
         ] {
-            assert_eq!(ChunkScan::default().scan(body), Err(Malformed), "{body:?}");
+            assert_eq!(ChunkScan::default().scan(body), Err(fault), "{body:?}");
         }
-        let long = [b"3;", vec![b'x'; 9000].as_slice()].concat();
-        assert_eq!(ChunkScan::default().scan(&long), Err(Malformed));
+        for (start, fault) in
+            [(&b"3;"[..], InvalidChunks::Extension), (b"0\r\nA:", InvalidChunks::Trailer)]
+        {
+            let long = [start, &[b'x'; 9000]].concat();
+            assert_eq!(ChunkScan::default().scan(&long), Err(fault));
+        }
     }
 
     proptest! {

@@ -95,14 +95,35 @@ async fn a_malformed_chunk_is_not_passed_on_as_a_whole_body() {
     let (good, bad) = ("3\r\nabc\r\n", "xyz\r\n0\r\n\r\n");
     // What is wrong as soon as it comes reaches nobody.
     let answer = ask(vanne.http, &format!("{head}{good}{bad}")).await;
-    assert_eq!(answer.refusal(), (400, "malformed_body".into()));
+    assert_eq!(answer.refusal(), (400, "malformed_chunk_size".into()));
     assert_eq!(origin.connections(), 0);
     let mut client = Client::connect(vanne.http).await;
     client.send(&format!("{head}{good}")).await;
     origin.says("begun").await;
     client.send(bad).await;
-    assert_eq!(client.answer("POST").await.refusal(), (400, "malformed_body".into()));
+    assert_eq!(client.answer("POST").await.refusal(), (400, "malformed_chunk_size".into()));
     origin.says("cut").await;
+}
+
+#[tokio::test]
+async fn each_fault_of_a_chunked_body_has_its_reason() {
+    let origin = Origin::fixed("ok").await;
+    let vanne = Vanne::before(&[origin.address]).await;
+    for (body, reason) in [
+        ("0x3\r\nabc\r\n0\r\n\r\n", "malformed_chunk_size"),
+        ("ffffffffffffffff\r\nabc", "malformed_chunk_size"),
+        ("3;a\u{0}\r\nabc\r\n0\r\n\r\n", "malformed_chunk_extension"),
+        ("3\nabc\r\n0\r\n\r\n", "malformed_chunk_end"),
+        ("3\r\nabcd\r\n0\r\n\r\n", "malformed_chunk_end"),
+        ("3\r\nabc\r\n0\r\nno colon\r\n\r\n", "malformed_trailer"),
+        ("3\r\nabc\r\n0\r\nContent-Length: 3\r\n\r\n", "framing_trailer"),
+    ] {
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let answer = ask(vanne.http, &format!("{head}{body}")).await;
+        assert_eq!(answer.refusal(), (400, reason.into()), "{body:?}");
+        assert_eq!(vanne.log_of(answer.id()).await["by"], "client");
+    }
+    assert_eq!(origin.connections(), 0, "a backend saw one");
 }
 
 #[tokio::test]

@@ -289,6 +289,7 @@ impl Exchange {
             Fault::BackendClosed => Refusal::BackendClosed,
             Fault::BackendMalformed => Refusal::BackendMalformed,
             Fault::ClientGone => Refusal::ClientGone,
+            Fault::ClientChunks(fault) => Refusal::Chunks(fault),
             Fault::ClientMalformed => Refusal::MalformedBody,
             Fault::ConnectFailed => Refusal::ConnectFailed,
             Fault::ConnectRefused => Refusal::ConnectRefused,

@@ -9,6 +9,7 @@ use super::{Client, Slot};
 use crate::data::exchange::{Action, Event, Exchange, Running, Waiting};
 use crate::data::finish::Traffic;
 use crate::data::lifecycle::{Lifecycle, Stage};
+use crate::data::upstream::Fault;
 use crate::types::clock;
 use parking_lot::Mutex;
 use std::io;
@@ -62,8 +63,8 @@ pub trait Carrier: Woken {
     /// From now on all that comes is a tunnel's.
     fn open_tunnel(&self);
 
-    /// Whether the framing of the request's body was broken.
-    fn is_body_malformed(&self) -> bool;
+    /// What was wrong with the framing of the request's body, if anything was.
+    fn body_fault(&self) -> Option<Fault>;
 
     /// What went over the wire for the request.
     fn traffic(&self) -> Traffic;

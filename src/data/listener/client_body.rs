@@ -4,7 +4,7 @@
 //! let through, and says how much of that has gone on to the backend.
 
 use super::client_io::{ClientIo, Gate};
-use crate::wire::chunked::Malformed;
+use crate::wire::chunked::InvalidChunks;
 use std::io;
 use std::task::{Context, Poll};
 
@@ -27,7 +27,7 @@ impl ClientIo {
     ///
     /// # Errors
     /// When its framing is broken.
-    pub(in crate::data) fn grant(&mut self) -> Result<(), Malformed> {
+    pub(in crate::data) fn grant(&mut self) -> Result<(), InvalidChunks> {
         let here = self.unread().len();
         match &mut self.gate {
             Gate::Open => self.granted = here,

@@ -9,7 +9,7 @@ use super::spare;
 use super::transport::Transport;
 use crate::data::exchange::Waiting;
 use crate::data::finish::Traffic;
-use crate::wire::chunked::ChunkScan;
+use crate::wire::chunked::{ChunkScan, InvalidChunks};
 use crate::wire::request::Body;
 use std::io;
 use std::pin::Pin;
@@ -61,7 +61,7 @@ pub(in crate::data) struct ClientIo {
     pub(super) gate: Gate,
     /// What the gate becomes when the head was taken.
     pub(super) body: Body,
-    pub(super) is_body_malformed: bool,
+    pub(super) body_fault: Option<InvalidChunks>,
     pub(super) is_at_eof: bool,
     /// Writes go nowhere: the engine may not speak yet.
     pub(super) is_muted: bool,
@@ -84,7 +84,7 @@ impl ClientIo {
             gate: Gate::Limited(0),
             body: Body::None,
             granted: 0,
-            is_body_malformed: false,
+            body_fault: None,
             is_at_eof: false,
             is_muted: false,
             is_read_parked: false,
@@ -121,7 +121,7 @@ impl ClientIo {
     fn close_to_head(&mut self) {
         self.gate = Gate::Limited(self.head_bytes as u64);
         self.granted = 0;
-        self.is_body_malformed = false;
+        self.body_fault = None;
         self.is_muted = true;
     }
 
@@ -263,10 +263,9 @@ impl ClientIo {
         let unread = self.ahead.get(self.taken..).unwrap_or_default();
         let mut bytes = unread.get(..room.min(unread.len())).unwrap_or_default();
         if let Gate::Chunked(scan) = &mut self.gate {
-            let Ok(length) = scan.scan(bytes) else {
-                self.is_body_malformed = true;
-                return Err(io::ErrorKind::InvalidData.into());
-            };
+            let scanned = scan.scan(bytes);
+            self.body_fault = scanned.err();
+            let length = scanned.map_err(|_fault| io::ErrorKind::InvalidData)?;
             bytes = bytes.get(..length).unwrap_or_default();
             if scan.is_done() {
                 self.gate = Gate::Limited(0);

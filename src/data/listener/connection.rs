@@ -15,6 +15,7 @@ use super::transport::Transport;
 use super::{Client, Place, Slot};
 use crate::data::exchange::{Exchange, Waiting};
 use crate::data::finish::Traffic;
+use crate::data::upstream::Fault;
 use crate::wire::request::Body;
 use futures::task::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
@@ -241,8 +242,8 @@ impl Carrier for Connection {
         self.io.lock().open_tunnel();
     }
 
-    fn is_body_malformed(&self) -> bool {
-        self.io.lock().is_body_malformed
+    fn body_fault(&self) -> Option<Fault> {
+        self.io.lock().body_fault.map(Fault::ClientChunks)
     }
 
     fn traffic(&self) -> Traffic {

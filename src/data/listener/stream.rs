@@ -11,6 +11,7 @@ use super::registry::Woken;
 use super::{Client, Slot};
 use crate::data::exchange::Waiting;
 use crate::data::finish::Traffic;
+use crate::data::upstream::Fault;
 use bytes::Bytes;
 use futures::task::AtomicWaker;
 use h2::server::SendResponse;
@@ -374,8 +375,8 @@ impl Carrier for Stream {
     /// Nothing: the tunnel begins when its head was sent.
     fn open_tunnel(&self) {}
 
-    fn is_body_malformed(&self) -> bool {
-        self.io.lock().is_body_malformed
+    fn body_fault(&self) -> Option<Fault> {
+        self.io.lock().is_body_malformed.then_some(Fault::ClientMalformed)
     }
 
     fn traffic(&self) -> Traffic {

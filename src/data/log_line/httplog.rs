@@ -61,7 +61,7 @@ pub(super) const fn code(refusal: Refusal) -> (char, Option<char>) {
         R::HeadTimeout => ('c', Some('R')),
         R::HttpsRedirect => ('L', Some('R')),
         R::Internal | R::Panic => ('I', None),
-        R::MalformedBody => ('P', Some('D')),
+        R::Chunks(_) | R::MalformedBody => ('P', Some('D')),
         R::QueueTimeout => ('s', Some('Q')),
         R::TunnelIdleTimeout => ('s', Some('D')),
     }

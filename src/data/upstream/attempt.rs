@@ -4,6 +4,7 @@ use super::wire::Wire;
 use crate::data::outcome::Outcome;
 use crate::data::pool::{Backend, Place};
 use crate::data::refusal::Refusal;
+use crate::wire::chunked::InvalidChunks;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,9 @@ pub enum Fault {
     BackendMalformed,
     /// The client closed or reset its connection.
     ClientGone,
-    /// The client's body is framed wrongly.
+    /// The client's chunked body is none.
+    ClientChunks(InvalidChunks),
+    /// The client's body is framed wrongly otherwise.
     ClientMalformed,
     /// No connection, for another reason.
     ConnectFailed,

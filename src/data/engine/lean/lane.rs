@@ -123,8 +123,8 @@ impl Lane {
         let action = connection.cell.step(Event::Request { head, has_body });
         io.take_head();
         match io.grant() {
-            Err(_) if begins_anew(&action) => {
-                connection.cell.step(Event::Failed(Fault::ClientMalformed))
+            Err(fault) if begins_anew(&action) => {
+                connection.cell.step(Event::Failed(Fault::ClientChunks(fault)))
             }
             _ => action,
         }
@@ -242,7 +242,7 @@ impl Lane {
         link: &mut Link,
     ) -> Poll<Result<(), Stop>> {
         loop {
-            io.grant().map_err(|_malformed| Fault::ClientMalformed)?;
+            io.grant().map_err(Fault::ClientChunks)?;
             let head = self.out.get(self.out_done..).unwrap_or_default();
             if head.is_empty() && io.granted().is_empty() {
                 if io.is_body_passed() {

@@ -113,8 +113,9 @@ impl StreamLane {
                 action => Some(action),
             },
             Err(Stop::Action(action)) => Some(action),
-            Err(Stop::Fault(Fault::ClientGone)) if stream.is_body_malformed() => {
-                Some(stream.cell().step(Event::Failed(Fault::ClientMalformed)))
+            Err(Stop::Fault(Fault::ClientGone)) => {
+                let fault = stream.body_fault().unwrap_or(Fault::ClientGone);
+                Some(stream.cell().step(Event::Failed(fault)))
             }
             Err(Stop::Fault(fault)) => Some(stream.cell().step(Event::Failed(fault))),
         };

@@ -107,7 +107,7 @@ impl Context {
             return;
         };
         let fault = match fault_of(error) {
-            Fault::ClientGone if carrier.is_body_malformed() => Fault::ClientMalformed,
+            Fault::ClientGone => carrier.body_fault().unwrap_or(Fault::ClientGone),
             fault => fault,
         };
         // What is to be done is settled; Pingora has stopped already.
