@@ -2,7 +2,7 @@
 //!
 //! Heads are ranges of the bytes they came in, bodies pass as they are, and what a request
 //! needs for its way is used again by the next one: it allocates nothing. A worker's
-//! connections to backends are its own ([`idle`]), each a socket without a task. No decisions
+//! connections to backends are its own (`idle`), each a socket without a task. No decisions
 //! here: what happens is reported to the request's machine, as by every engine.
 //!
 //! What it does not do ([`takes`]) goes Pingora's way, request by request.
