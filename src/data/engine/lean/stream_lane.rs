@@ -391,3 +391,43 @@ impl Answer {
 fn is_not_for_http2(name: &[u8]) -> bool {
     NOT_FOR_HTTP2.iter().any(|not| name.eq_ignore_ascii_case(not.as_bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What leaves when `parts` come, so many bytes at a time; the last part is the end.
+    fn sent(is_chunked: bool, parts: &[&'static str], step: usize) -> String {
+        let (mut sending, mut out) = (Sending { is_chunked, ..Sending::default() }, Vec::new());
+        for (at, part) in parts.iter().enumerate() {
+            let is_last = at + 1 == parts.len();
+            let data = (!part.is_empty()).then(|| Bytes::from_static(part.as_bytes()));
+            sending.frame(data, is_last);
+            let all = [&sending.lines, &sending.data[..], sending.tail].concat();
+            let mut left = all.len();
+            while left > 0 {
+                let count = step.min(left);
+                sending.advance(count);
+                left -= count;
+                let unsent = sending.lines.len() - sending.lines_done;
+                assert_eq!(unsent + sending.data.len() + sending.tail.len(), left);
+            }
+            assert_eq!(sending.is_last, is_last);
+            out.extend_from_slice(&all);
+        }
+        String::from_utf8(out).unwrap().replace("\r\n", "|")
+    }
+
+    #[test]
+    fn a_body_without_a_length_becomes_chunks() {
+        for step in [1, 2, 3, 100] {
+            assert_eq!(
+                sent(true, &["abc", "0123456789abcdef", ""], step),
+                "3|abc|10|0123456789abcdef|0||"
+            );
+            assert_eq!(sent(true, &["abc", "d"], step), "3|abc|1|d|0||");
+            assert_eq!(sent(true, &[""], step), "0||");
+            assert_eq!(sent(false, &["abc", "d"], step), "abcd");
+        }
+    }
+}
