@@ -39,7 +39,7 @@ struct Marks {
     removed: u64,
     /// Of all.
     named: u64,
-    /// Two edits may be of the same name.
+    /// Two edits are of the same name.
     has_repeats: bool,
 }
 
@@ -154,7 +154,9 @@ impl HeadEdits {
 
     fn enter(&mut self, entry: Entry) {
         let mark = mark(entry.name.as_str().as_bytes());
-        self.marks.has_repeats |= self.marks.named & mark != 0;
+        if self.marks.named & mark != 0 && self.edits.iter().any(|one| one.name == entry.name) {
+            self.marks.has_repeats = true;
+        }
         self.marks.named |= mark;
         if matches!(entry.kind, Kind::Remove | Kind::Set) {
             self.marks.removed |= mark;
@@ -210,7 +212,7 @@ impl HeadEdits {
         self.marks.removed & mark(name) != 0
     }
 
-    /// Whether two edits may be of the same name. `false` is sure.
+    /// Whether two edits are of the same name.
     #[must_use]
     pub fn has_repeats(&self) -> bool {
         self.marks.has_repeats
