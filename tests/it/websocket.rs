@@ -1,6 +1,7 @@
 //! WebSocket: an upgrade, then bytes both ways.
 
 use crate::harness::frames::{self, ACCEPTED, CLOSE, HANDSHAKE, TEXT};
+use crate::harness::vanne::lane;
 use crate::harness::{Client, End, Origin, Settings, Vanne, ms, noise, takes, timed};
 
 /// A backend that accepts and sends back each message.
@@ -38,6 +39,27 @@ pub(crate) async fn connected(vanne: &Vanne) -> Client {
 pub(crate) async fn echoes(client: &mut Client, payload: &[u8]) {
     frames::send(client, TEXT, payload, true).await;
     assert_eq!(frames::next(client).await, Some((TEXT, payload.to_vec())));
+}
+
+#[tokio::test]
+async fn who_has_ended_its_half_still_gets_the_rest() {
+    // Pingora ends a tunnel with the first half.
+    if lane().as_deref() == Some("pingora") {
+        return;
+    }
+    let origin = Origin::start(|mut conn| async move {
+        let Some(_) = conn.request_head().await else { return };
+        conn.send(ACCEPTED).await;
+        assert_eq!(frames::next(&mut conn).await, None, "the client's end");
+        frames::send(&mut conn, TEXT, b"the rest", false).await;
+    })
+    .await;
+    let vanne = Vanne::before(&[origin.address]).await;
+    let mut client = connected(&vanne).await;
+    client.shut().await;
+    assert_eq!(frames::next(&mut client).await, Some((TEXT, b"the rest".to_vec())));
+    assert_eq!(client.end().await, End::Closed);
+    assert_eq!(vanne.only_log().await["end"], "ok");
 }
 
 #[tokio::test]

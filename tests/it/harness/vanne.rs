@@ -53,6 +53,11 @@ pub(crate) struct Settings<'a> {
     pub(crate) more: &'a str,
 }
 
+/// The engine that the tests are run with; by default the lean one, where it can be.
+pub(crate) fn lane() -> Option<String> {
+    ProcessEnvironment.variable("VANNE_LANE")
+}
+
 impl Vanne {
     /// A proxy before these backends, with all else as by default.
     pub(crate) async fn before(backends: &[SocketAddr]) -> Self {
@@ -107,7 +112,7 @@ impl Vanne {
         let mut command = command(binary());
         command.arg("run").arg("--config").arg(&path);
         // Every test holds whichever engine serves its requests.
-        if let Some(lane) = ProcessEnvironment.variable("VANNE_LANE") {
+        if let Some(lane) = lane() {
             command.arg("--lane").arg(lane);
         }
         let mut vanne = Self { http, probe, process: Process::start(command), dir, _ports: ports };

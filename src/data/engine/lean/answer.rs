@@ -5,12 +5,11 @@ use super::input::Input;
 use super::lane::{Stop, report};
 use super::link::Link;
 use super::passing::Passing;
+use super::reply_head::ReplyHead;
 use crate::data::exchange::{Action, Event};
 use crate::data::listener::client_io::ClientIo;
 use crate::data::listener::connection::Connection;
 use crate::data::upstream::Fault;
-use crate::wire::head_scan::{HeadScan, Scan};
-use crate::wire::response::{ResponseIndex, may_begin};
 use std::io;
 use std::task::{Context, Poll, ready};
 use vanne_filters::Version;
@@ -31,9 +30,7 @@ enum At {
 #[derive(Default)]
 pub(super) struct Answering {
     at: At,
-    scan: HeadScan,
-    /// The head that came last.
-    pub(super) index: ResponseIndex,
+    head: ReplyHead,
     passing: Passing,
     /// The client's end of a tunnel has ended, and the backend was told.
     is_client_done: bool,
@@ -46,8 +43,14 @@ pub(super) struct Answering {
 impl Answering {
     /// Forgets the last answer, all but its memory.
     pub(super) fn renew(&mut self) {
-        let index = std::mem::take(&mut self.index);
-        *self = Self { index, ..Self::default() };
+        let mut head = std::mem::take(&mut self.head);
+        head.renew();
+        *self = Self { head, ..Self::default() };
+    }
+
+    /// Whether bytes go both ways now.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.at == At::Tunnel
     }
 
     /// Passes on what comes. `Ready` when the answer is through, or the tunnel ended.
@@ -100,37 +103,25 @@ impl Answering {
         input: &mut Input,
         keeps_client: &mut dyn FnMut() -> bool,
     ) -> Result<bool, Stop> {
-        let length = match self.scan.scan(input.bytes()) {
-            Scan::Complete(length) => length,
-            Scan::Partial if may_begin(input.bytes()) => return Ok(false),
-            Scan::Partial | Scan::Malformed | Scan::TooLarge => {
-                return Err(Fault::BackendMalformed.into());
-            }
-        };
-        self.scan = HeadScan::default();
-        let head = input.bytes().get(..length).unwrap_or_default();
         let asked = connection.cell.with_exchange(|exchange| {
             exchange.facts().map(|facts| (facts.method == "HEAD", facts.version))
         });
         let (is_to_head, version) = asked.flatten().ok_or(Fault::Internal)?;
-        self.index.read(head, is_to_head).map_err(|_malformed| Fault::BackendMalformed)?;
-        // While there is still an answer of ours to be given, what follows counts as well.
-        if !self.index.is_body_sound(input.bytes().get(length..).unwrap_or_default()) {
-            return Err(Fault::BackendMalformed.into());
-        }
-        let fields = self.index.fields(head);
-        let is_tunnel = match connection.cell.step(Event::Response(self.index.head(&fields))) {
+        let Some(length) = self.head.read(input, is_to_head)? else { return Ok(false) };
+        let head = input.bytes().get(..length).unwrap_or_default();
+        let fields = self.head.index.fields(head);
+        let is_tunnel = match connection.cell.step(Event::Response(self.head.index.head(&fields))) {
             Action::Continue => false,
             Action::Tunnel => true,
             action => return Err(Stop::Action(action)),
         };
-        let is_informational = (100..200).contains(&self.index.status) && !is_tunnel;
+        let is_informational = (100..200).contains(&self.head.index.status) && !is_tunnel;
         if !is_informational {
             io.forget();
-            self.keeps_backend = self.index.keeps_alive && !is_tunnel;
+            self.keeps_backend = self.head.index.keeps_alive && !is_tunnel;
             self.passing = match is_tunnel {
                 true => Passing::UntilClose,
-                false => Passing::new(self.index.body, version > Version::Http10),
+                false => Passing::new(self.head.index.body, version > Version::Http10),
             };
             self.keeps_client = !is_tunnel && self.passing.is_framed() && keeps_client();
             self.at = if is_tunnel { At::Tunnel } else { At::Body };
@@ -149,14 +140,14 @@ impl Answering {
     /// Writes the head that the client gets.
     fn write_head(&self, connection: &Connection, io: &mut ClientIo, head: &[u8]) {
         let out = io.collecting();
-        let status = self.index.status;
+        let status = self.head.index.status;
         let digit = |by: u16| b'0' + u8::try_from(status / by % 10).unwrap_or(0);
         out.extend_from_slice(b"HTTP/1.1 ");
         out.extend_from_slice(&[digit(100), digit(10), digit(1), b' ']);
-        out.extend_from_slice(self.index.reason(head));
+        out.extend_from_slice(self.head.index.reason(head));
         out.extend_from_slice(b"\r\n");
         connection.cell.with_exchange(|exchange| {
-            write_fields(out, self.index.fields(head), exchange.response_edits());
+            write_fields(out, self.head.index.fields(head), exchange.response_edits());
         });
         if self.at == At::Body {
             if self.passing == Passing::IntoChunks {

@@ -233,7 +233,9 @@ impl Lane {
         let mut keeps_client = || wants_more(connection) && is_whole && !is_ending();
         let answered =
             self.answering.poll(cx, connection, io, link, &mut self.input, &mut keeps_client);
-        if answered.is_pending() && self.is_sent && io.poll_gone(cx).is_ready() {
+        // In a tunnel the client's end is only half of it.
+        let watches_client = self.is_sent && !self.answering.is_tunnel();
+        if answered.is_pending() && watches_client && io.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Fault::ClientGone.into()));
         }
         answered
@@ -276,9 +278,8 @@ impl Lane {
 
 /// Waits for more of the request's body. What has to leave leaves before.
 fn poll_more(cx: &mut Context<'_>, io: &mut ClientIo, link: &mut Link) -> Poll<Result<(), Fault>> {
-    if let Poll::Ready(Err(_)) = link.poll_flush(cx) {
-        tracing::trace!("backend takes no more");
-    }
+    // Whoever takes no more is found out by the next write.
+    drop(link.poll_flush(cx));
     let read = ready!(io.poll_body(cx));
     Poll::Ready(read.ok().filter(|count| *count > 0).map(drop).ok_or(Fault::ClientGone))
 }

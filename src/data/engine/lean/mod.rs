@@ -14,6 +14,7 @@ mod input;
 mod lane;
 mod link;
 mod passing;
+mod reply_head;
 mod stream_lane;
 
 pub use lane::Lane;

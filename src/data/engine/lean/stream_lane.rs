@@ -9,6 +9,7 @@ use super::input::Input;
 use super::lane::{Stop, report};
 use super::link::{self, Link};
 use super::passing::Passing;
+use super::reply_head::ReplyHead;
 use crate::data::engine::pingora::Served;
 use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::listener::carrier::Carrier;
@@ -16,8 +17,6 @@ use crate::data::listener::stream::Stream;
 use crate::data::upstream::forward::REQUEST_ID;
 use crate::data::upstream::{Attempt, Fault};
 use crate::types::spare::Spare;
-use crate::wire::head_scan::{HeadScan, Scan};
-use crate::wire::response::{ResponseIndex, may_begin};
 use bytes::{Buf, Bytes};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
@@ -71,8 +70,7 @@ struct Sending {
 /// The answer on its way to the client.
 #[derive(Default)]
 struct Answer {
-    scan: HeadScan,
-    index: ResponseIndex,
+    head: ReplyHead,
     is_begun: bool,
     passing: Passing,
     unsent: Bytes,
@@ -99,8 +97,9 @@ impl StreamLane {
         let mut lines = std::mem::take(&mut self.sending.lines);
         lines.clear();
         self.sending = Sending { lines, ..Sending::default() };
-        let index = std::mem::take(&mut self.answer.index);
-        self.answer = Answer { index, ..Answer::default() };
+        let mut head = std::mem::take(&mut self.answer.head);
+        head.renew();
+        self.answer = Answer { head, ..Answer::default() };
     }
 
     /// Makes `attempt` for the request with this `head`: what is left to be done then.
@@ -288,25 +287,13 @@ impl Answer {
 
     /// Passes on a head that is whole. `false`: more has to come.
     fn look_at_head(&mut self, stream: &Stream, input: &mut Input) -> Result<bool, Stop> {
-        let length = match self.scan.scan(input.bytes()) {
-            Scan::Complete(length) => length,
-            Scan::Partial if may_begin(input.bytes()) => return Ok(false),
-            Scan::Partial | Scan::Malformed | Scan::TooLarge => {
-                return Err(Fault::BackendMalformed.into());
-            }
-        };
-        self.scan = HeadScan::default();
-        let head = input.bytes().get(..length).unwrap_or_default();
         let is_head =
             |exchange: &Exchange| exchange.facts().is_some_and(|facts| facts.method == "HEAD");
         let is_to_head = stream.cell().with_exchange(is_head).ok_or(Fault::Internal)?;
-        self.index.read(head, is_to_head).map_err(|_malformed| Fault::BackendMalformed)?;
-        // While there is still an answer of ours to be given, what follows counts as well.
-        if !self.index.is_body_sound(input.bytes().get(length..).unwrap_or_default()) {
-            return Err(Fault::BackendMalformed.into());
-        }
-        let fields = self.index.fields(head);
-        match stream.cell().step(Event::Response(self.index.head(&fields))) {
+        let Some(length) = self.head.read(input, is_to_head)? else { return Ok(false) };
+        let head = input.bytes().get(..length).unwrap_or_default();
+        let fields = self.head.index.fields(head);
+        match stream.cell().step(Event::Response(self.head.index.head(&fields))) {
             Action::Continue => {}
             // Tunnels go another way.
             Action::Tunnel => return Err(Fault::Internal.into()),
@@ -318,8 +305,8 @@ impl Answer {
             stream.send_informational(response).map_err(|_gone| Fault::ClientGone)?;
         } else {
             self.is_begun = true;
-            self.keeps_backend = self.index.keeps_alive;
-            self.passing = Passing::new(self.index.body, false);
+            self.keeps_backend = self.head.index.keeps_alive;
+            self.passing = Passing::new(self.head.index.body, false);
             stream.forget();
             let is_last = self.passing == Passing::Done;
             stream.send_head(response, is_last).map_err(|_gone| Fault::ClientGone)?;
@@ -331,11 +318,11 @@ impl Answer {
     /// The head that the client gets.
     fn response(&self, head: &[u8], exchange: &Exchange) -> Option<Response<()>> {
         let mut response = Response::new(());
-        *response.status_mut() = StatusCode::from_u16(self.index.status).ok()?;
+        *response.status_mut() = StatusCode::from_u16(self.head.index.status).ok()?;
         let map = response.headers_mut();
         map.reserve(16);
         let mut is_whole = true;
-        each_field(self.index.fields(head), exchange.response_edits(), |name, value| {
+        each_field(self.head.index.fields(head), exchange.response_edits(), |name, value| {
             let name = match name {
                 Name::Came(name) if is_not_for_http2(name) => return,
                 Name::Came(name) => HeaderName::from_bytes(name).ok(),
