@@ -12,7 +12,7 @@ pub mod edits;
 pub mod head;
 pub mod security_headers;
 
-pub use edits::{Draft, Edit, HeadEdits};
+pub use edits::{Draft, Edit, HeadEdits, is_value};
 pub use head::{FieldList, FieldSlice, RequestHead, ResponseHead, Version};
 pub use security_headers::SecurityHeaders;
 

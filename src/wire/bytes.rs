@@ -1,5 +1,7 @@
 //! Which bytes may stand where (RFC 9110 §5.5, §5.6.2; RFC 3986).
 
+pub use vanne_filters::is_value;
+
 /// What a byte may be part of, by its value: one look instead of many comparisons.
 static CLASSES: [u8; 256] = classes();
 /// A token.
@@ -62,15 +64,6 @@ pub fn is_host(byte: u8) -> bool {
 #[must_use]
 pub fn is_target(byte: u8) -> bool {
     has(byte, TARGET)
-}
-
-/// Whether all of `value` may be in a field's value: no controls but the tab.
-#[must_use]
-pub fn is_value(value: &[u8]) -> bool {
-    // Without a branch per byte, so that many are looked at at once.
-    !value
-        .iter()
-        .fold(false, |is_bad, &byte| is_bad | ((byte < b' ') & (byte != b'\t')) | (byte == 0x7f))
 }
 
 /// A content-length: digits only, and not more than fit (RFC 9110 §8.6).
