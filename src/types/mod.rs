@@ -7,6 +7,7 @@ pub mod ids;
 pub mod log_field;
 pub mod log_format;
 pub mod moment;
+pub mod own;
 pub mod pattern;
 pub mod request_id;
 pub mod short_text;

@@ -99,7 +99,7 @@ pub async fn drive<T>(
 ) -> Driven<T> {
     let (mut future, mut is_first) = (future, true);
     poll_fn(|cx| {
-        carrier.waker().register(cx.waker());
+        carrier.bell().register(cx.waker());
         // What began this wake-up has read the clock.
         if !std::mem::take(&mut is_first) {
             carrier.cell().wake_up();

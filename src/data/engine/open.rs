@@ -5,12 +5,11 @@ use super::serve;
 use super::worker::Worker;
 use crate::data::lifecycle::Stage;
 use crate::data::listener::connection::Connection;
-use crate::data::listener::registry::Woken;
+use crate::data::listener::registry::{Bell, Woken};
 use crate::data::listener::tls::{Failure, Terminator};
 use crate::data::listener::transport::Transport;
 use crate::data::listener::{Client, Place, Slot};
 use crate::data::refusal::Refusal;
-use futures::task::AtomicWaker;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -79,7 +78,7 @@ fn open_tls(
     client: Client,
     place: Place,
 ) {
-    let told = Arc::new(AtomicWaker::new());
+    let told = Arc::new(Bell::default());
     let entry = worker.enter(Arc::clone(&told) as Arc<dyn Woken>);
     let (worker, engine) = (Arc::clone(worker), Arc::clone(engine));
     tokio::spawn(async move {
@@ -104,7 +103,7 @@ fn open_tls(
 async fn shake_hands(
     worker: &Worker,
     tls: &Terminator,
-    told: &AtomicWaker,
+    told: &Bell,
     socket: TcpStream,
     address: SocketAddr,
 ) -> Option<Transport> {

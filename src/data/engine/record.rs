@@ -13,7 +13,7 @@ pub(super) fn new_exchange(worker: &Worker, carrier: &dyn Carrier) -> Exchange {
     worker.in_flight.inc();
     Exchange::begin(
         worker.snapshots.load(),
-        carrier.slot().rules(),
+        carrier.rules(),
         Arc::clone(carrier.client()),
         worker.next_request_id(),
         clock::now(),

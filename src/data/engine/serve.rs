@@ -52,7 +52,7 @@ enum Next {
 pub async fn serve(worker: &Arc<Worker>, engine: &Arc<Engine>, connection: Arc<Connection>) {
     let mut timer = Timer::take();
     match opening(worker, &connection, &mut timer).await {
-        Opening::Http1 if connection.slot().rules().protocols.http1 => {}
+        Opening::Http1 if connection.present_rules().protocols.http1 => {}
         Opening::Http1 => {
             let next = Box::pin(refuse_http1(worker, &connection, &mut timer)).await;
             return close(&connection, &mut timer, next).await;
@@ -84,7 +84,7 @@ enum Opening {
 
 /// Finds out what the client speaks: by ALPN, or by its first bytes (RFC 9113 §3.3, §3.4).
 async fn opening(worker: &Worker, connection: &Connection, timer: &mut Timer) -> Opening {
-    let listener = connection.slot().rules();
+    let listener = connection.rules();
     if connection.is_http2_agreed() {
         return Opening::Http2;
     }
@@ -207,7 +207,7 @@ async fn await_first_byte(worker: &Worker, connection: &Connection, timer: &mut 
     let since = connection.cell.now();
     let mut closing = None;
     poll_fn(|cx| {
-        connection.waker.register(cx.waker());
+        connection.bell.register(cx.waker());
         if connection.with_ahead(|ahead| !ahead.is_empty()) {
             return Poll::Ready(true);
         }
@@ -219,7 +219,7 @@ async fn await_first_byte(worker: &Worker, connection: &Connection, timer: &mut 
             closing = Some(clock::now() + CLOSING_IDLE);
         }
         // The rules may have changed since the last look.
-        let idle = since + connection.slot().rules().timeouts.idle;
+        let idle = since + connection.present_rules().timeouts.idle;
         timer.poll(cx, closing.map_or(idle, |closing| closing.min(idle))).map(|()| false)
     })
     .await

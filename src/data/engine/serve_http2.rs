@@ -22,12 +22,12 @@ use crate::data::listener::stream_bytes::StreamBytes;
 use crate::data::listener::stream_head::prepare;
 use crate::data::refusal::Refusal;
 use crate::types::clock;
+use crate::types::own::Own;
 use crate::wire::head_scan::HEAD_BYTES_MAX;
 use bytes::Bytes;
 use h2::server::{Builder, Connection as Frames, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{Request, Response, StatusCode, request};
-use parking_lot::Mutex;
 use pingora_http::RequestHeader;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -60,9 +60,9 @@ pub(super) async fn serve(
     connection: &Arc<Connection>,
     timer: &mut Timer,
 ) {
-    let deadline = clock::now() + connection.slot().rules().timeouts.head;
-    let streams_max = connection.slot().rules().http2_streams_max;
-    let meter = Arc::new(Mutex::new(FrameMeter::new(streams_max, clock::now())));
+    let deadline = clock::now() + connection.present_rules().timeouts.head;
+    let streams_max = connection.present_rules().http2_streams_max;
+    let meter = Arc::new(Own::new(FrameMeter::new(streams_max, clock::now())));
     connection.open_tunnel();
     let bytes = StreamBytes::new(Arc::clone(connection), Arc::clone(&meter));
     let mut opening = pin!(options(connection).handshake(bytes));
@@ -89,7 +89,7 @@ fn options(connection: &Connection) -> Builder {
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buffer_size(UNSENT_BYTES_MAX)
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
-        .max_concurrent_streams(connection.slot().rules().http2_streams_max)
+        .max_concurrent_streams(connection.present_rules().http2_streams_max)
         .max_pending_accept_reset_streams(RESETS_MAX)
         .max_local_error_reset_streams(Some(RESETS_MAX))
         .data_frame_budget(SMALL_DATA_BYTES_MAX)
@@ -110,7 +110,7 @@ impl Served {
     /// `Ready` when the connection is over.
     fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<()> {
         let Streams { worker, connection, .. } = &self.streams;
-        connection.waker.register(cx.waker());
+        connection.bell.register(cx.waker());
         if worker.lifecycle.stage() == Stage::Aborting {
             return Poll::Ready(());
         }
@@ -135,7 +135,7 @@ impl Served {
     /// Tells the client that this is too much (RFC 9113 §10.5), if it takes that at once.
     fn hang_up(&mut self, cx: &mut Context<'_>, flood: Flood) {
         let connection = &self.streams.connection;
-        connection.slot().rules().counts.count_flood(flood);
+        connection.present_rules().counts.count_flood(flood);
         tracing::debug!(client = %connection.client.address, reason = flood.as_str(), "flood");
         self.frames.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
         drop(self.frames.poll_closed(cx));
@@ -147,7 +147,7 @@ impl Served {
             self.idle_since = clock::now();
             return Poll::Pending;
         }
-        let idle = self.idle_since + self.streams.connection.slot().rules().timeouts.idle;
+        let idle = self.idle_since + self.streams.connection.present_rules().timeouts.idle;
         if self.goodbye.is_none() && timer.poll(cx, idle).is_ready() {
             self.say_goodbye();
             cx.waker().wake_by_ref();
@@ -169,7 +169,7 @@ struct Streams {
     engine: Arc<Engine>,
     connection: Arc<Connection>,
     open: Arc<AtomicUsize>,
-    meter: Arc<Mutex<FrameMeter>>,
+    meter: Arc<Own<FrameMeter>>,
 }
 
 /// What the library says next.
@@ -182,7 +182,7 @@ impl Drop for Open {
     fn drop(&mut self) {
         if self.0.fetch_sub(1, Ordering::Relaxed) == 1 {
             // From now on the connection is idle.
-            self.1.waker.wake();
+            self.1.bell.ring();
         }
     }
 }
@@ -195,7 +195,7 @@ impl Streams {
         };
         match accepted {
             Poll::Ready(Some(Err(error))) if is_too_much(error) => Some(Flood::Library),
-            _ => self.meter.lock().found(),
+            _ => self.meter.get().found(),
         }
     }
 
@@ -217,7 +217,7 @@ impl Streams {
         tokio::spawn(Box::pin(async move {
             serve_stream(&worker, &engine, &stream, prepared.map(|_| head)).await;
             if stream.sent().0 {
-                meter.lock().answered();
+                meter.get().answered();
             }
             drop((entry, open));
         }));

@@ -18,9 +18,9 @@ use crate::observe::access_log::{AccessLog, LogRing};
 use crate::observe::metrics::{
     Counter, Gauge, Metrics, PANICS, REQUESTS_IN_FLIGHT, TASKS, Watched, count_as_worker,
 };
+use crate::types::own::Own;
 use crate::types::request_id::RequestId;
 use crossbeam_utils::CachePadded;
-use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -48,22 +48,37 @@ pub struct Worker {
     pub in_flight: Gauge,
     /// `vanne_panics_total`.
     pub panics: Counter,
-    /// `vanne_tasks` of its runtime.
-    _tasks: Option<Watched>,
     /// The worker's end of the access log.
     pub log: Option<LogRing>,
     /// Whether the lean engine is used where it can be.
     pub is_lean: bool,
     registry: Arc<Registry>,
-    rng: Mutex<fastrand::Rng>,
+    rng: Own<fastrand::Rng>,
     peers: Arc<[Mailbox]>,
     index: usize,
 }
 
 impl Worker {
+    /// Worker `index`: this thread.
+    fn new(setup: &Setup, lifecycle: Arc<Lifecycle>, peers: Arc<[Mailbox]>, index: usize) -> Self {
+        Self {
+            snapshots: setup.publisher.reader(),
+            lifecycle,
+            metrics: RequestMetrics::new(&setup.metrics),
+            in_flight: setup.metrics.handle(&REQUESTS_IN_FLIGHT, []),
+            panics: setup.metrics.handle(&PANICS, []),
+            log: setup.access_log.ring(index),
+            is_lean: setup.is_lean,
+            registry: Arc::default(),
+            rng: Own::new(fastrand::Rng::new()),
+            peers,
+            index,
+        }
+    }
+
     /// An id for a new request.
     pub fn next_request_id(&self) -> RequestId {
-        RequestId::next(&mut self.rng.lock())
+        RequestId::next(&mut self.rng.get())
     }
 }
 
@@ -131,24 +146,14 @@ impl Workers {
         for (index, inbox) in inboxes.into_iter().enumerate() {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let name = format!("worker-{index}");
-            let worker = Arc::new(Worker {
-                snapshots: setup.publisher.reader(),
-                lifecycle: Arc::clone(&lifecycle),
-                metrics: RequestMetrics::new(&setup.metrics),
-                in_flight: setup.metrics.handle(&REQUESTS_IN_FLIGHT, []),
-                panics: setup.metrics.handle(&PANICS, []),
-                _tasks: watch_tasks(&setup.metrics, &name, runtime.handle().metrics()),
-                log: setup.access_log.ring(index),
-                is_lean: setup.is_lean,
-                registry: Arc::default(),
-                rng: Mutex::new(fastrand::Rng::new()),
-                peers: Arc::clone(&mailboxes),
-                index,
-            });
+            let tasks = watch_tasks(&setup.metrics, &name, runtime.handle().metrics());
+            let (lifecycle, peers) = (Arc::clone(&lifecycle), Arc::clone(&mailboxes));
             let (setup, report) = (Arc::clone(&setup), report.clone());
             threads.push(std::thread::Builder::new().name(name).spawn(move || {
                 count_as_worker(index);
+                let worker = Arc::new(Worker::new(&setup, lifecycle, peers, index));
                 runtime.block_on(run(worker, inbox, setup, report));
+                drop(tasks);
             })?);
         }
         drop(report);

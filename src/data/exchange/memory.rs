@@ -13,7 +13,7 @@ use std::sync::Arc;
 use vanne_filters::HeadEdits;
 
 /// Requests whose memory is kept on a thread. More of them at once find none.
-const SPARE_MAX: usize = 64;
+const SPARE_MAX: usize = 256;
 /// What a request may leave, in bytes: what one of unusual size needed goes back.
 const BYTES_MAX: usize = 16 * 1024;
 

@@ -5,20 +5,20 @@
 //! what happened to it sees only this.
 
 use super::registry::Woken;
-use super::{Client, Slot};
+use super::{Client, LocalListener, Slot};
 use crate::data::exchange::{Action, Event, Exchange, Running, Waiting};
 use crate::data::finish::Traffic;
 use crate::data::lifecycle::{Lifecycle, Stage};
 use crate::data::upstream::Fault;
 use crate::types::clock;
-use parking_lot::Mutex;
+use crate::types::own::Own;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 /// What carries a request on the client's side. All of it is used by one task on one
-/// thread; the locks inside are never contended.
+/// thread.
 pub trait Carrier: Woken {
     /// The request's machine.
     fn cell(&self) -> &Cell;
@@ -28,6 +28,9 @@ pub trait Carrier: Woken {
 
     /// Where it came in.
     fn slot(&self) -> &Slot;
+
+    /// The rules that hold there now.
+    fn rules(&self) -> LocalListener;
 
     /// Before an engine is polled: nobody is known to wait.
     fn before_poll(&self);
@@ -79,7 +82,7 @@ pub fn is_ending(carrier: &dyn Carrier, lifecycle: &Lifecycle) -> bool {
 
 /// A request's machine, and what it decided while nobody could act on it. Without a request
 /// there is nothing in it.
-pub struct Cell(Mutex<Inner>);
+pub struct Cell(Own<Inner>);
 
 struct Inner {
     running: Option<Running>,
@@ -91,7 +94,7 @@ struct Inner {
 impl Default for Cell {
     fn default() -> Self {
         let now = clock::now();
-        Self(Mutex::new(Inner { running: None, now, settled: None, pending: None }))
+        Self(Own::new(Inner { running: None, now, settled: None, pending: None }))
     }
 }
 
@@ -100,12 +103,12 @@ impl Cell {
     pub fn begin(&self, exchange: Exchange) {
         let now = exchange.started;
         let running = Some(Running::new(exchange));
-        *self.0.lock() = Inner { running, now, settled: None, pending: None };
+        *self.0.get() = Inner { running, now, settled: None, pending: None };
     }
 
     /// Ends the request after a last look at it.
     pub fn end(&self, look: impl FnOnce(&Exchange)) {
-        let running = self.0.lock().running.take();
+        let running = self.0.get().running.take();
         if let Some(running) = running {
             if let Some(exchange) = running.exchange() {
                 look(exchange);
@@ -116,19 +119,19 @@ impl Cell {
 
     /// A wake-up begins: the clock is read once for all that it brings.
     pub fn wake_up(&self) {
-        self.0.lock().now = clock::now();
+        self.0.get().now = clock::now();
     }
 
     /// When the present wake-up began.
     #[must_use]
     pub fn now(&self) -> Instant {
-        self.0.lock().now
+        self.0.get().now
     }
 
     /// Reports `event` to the request's machine, at the time of the present wake-up.
     /// Without a request there is nothing to do but to cut.
     pub fn step(&self, event: Event<'_>) -> Action {
-        let mut inner = self.0.lock();
+        let mut inner = self.0.get();
         let now = inner.now;
         let exchange = inner.running.as_mut().and_then(Running::exchange_mut);
         exchange.map_or(Action::Cut, |exchange| exchange.step(event, now))
@@ -137,7 +140,7 @@ impl Cell {
     /// Tells the machine for whom the engine waits now, and asks until when. `None`
     /// without a request.
     pub fn park(&self, carrier: &dyn Carrier) -> Option<Instant> {
-        let mut inner = self.0.lock();
+        let mut inner = self.0.get();
         let now = inner.now;
         let exchange = inner.running.as_mut().and_then(Running::exchange_mut)?;
         let waiting = carrier.waiting(exchange.is_request_done());
@@ -149,32 +152,32 @@ impl Cell {
 
     /// Keeps what the machine decided while the engine could only stop: the first counts.
     pub fn settle(&self, action: Action) {
-        self.0.lock().settled.get_or_insert(action);
+        self.0.get().settled.get_or_insert(action);
     }
 
     /// Whether something was settled.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.0.lock().settled.is_some()
+        self.0.get().settled.is_some()
     }
 
     /// Takes what was settled.
     pub fn take_settled(&self) -> Option<Action> {
-        self.0.lock().settled.take()
+        self.0.get().settled.take()
     }
 
     /// Leaves it to the next engine to begin with this.
     pub fn leave(&self, action: Action) {
-        self.0.lock().pending = Some(action);
+        self.0.get().pending = Some(action);
     }
 
     /// What the engine that begins now is to begin with, if it is not the first.
     pub fn take_pending(&self) -> Option<Action> {
-        self.0.lock().pending.take()
+        self.0.get().pending.take()
     }
 
     /// Looks at the request, if there is one.
     pub fn with_exchange<T>(&self, look: impl FnOnce(&Exchange) -> T) -> Option<T> {
-        self.0.lock().running.as_ref().and_then(Running::exchange).map(look)
+        self.0.get().running.as_ref().and_then(Running::exchange).map(look)
     }
 }

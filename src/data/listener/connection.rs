@@ -6,19 +6,19 @@
 //! the bytes of its request and none of the next one's; writes are collected and leave
 //! together when the request waits for something.
 //!
-//! All of it is used by one task on one thread; the locks are never contended.
+//! All of it is used by one task on one thread.
 
 use super::carrier::{Carrier, Cell};
 use super::client_io::ClientIo;
-use super::registry::Woken;
+use super::registry::{Bell, Woken};
 use super::transport::Transport;
-use super::{Client, Place, Slot};
+use super::{Client, LocalListener, Place, Slot};
 use crate::data::exchange::{Exchange, Waiting};
 use crate::data::finish::Traffic;
 use crate::data::upstream::Fault;
+use crate::types::own::Own;
 use crate::wire::request::Body;
-use futures::task::AtomicWaker;
-use parking_lot::{Mutex, MutexGuard};
+use std::cell::RefMut;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
@@ -26,15 +26,30 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncWrite, ReadBuf};
 
+/// The listener's rules, as the connection saw them last.
+struct Known {
+    rules: LocalListener,
+    version: usize,
+}
+
+impl Known {
+    fn of(slot: &Slot) -> Self {
+        // The version first: rules that are newer than it are only asked for once more.
+        let version = slot.version();
+        Self { rules: slot.rules(), version }
+    }
+}
+
 /// A client's connection.
 pub struct Connection {
     /// Who is at the other end.
     pub client: Arc<Client>,
     /// Woken when the process changes how it treats connections.
-    pub waker: AtomicWaker,
+    pub bell: Bell,
     place: Place,
+    rules: Own<Known>,
     fd: RawFd,
-    io: Mutex<ClientIo>,
+    io: Own<ClientIo>,
     /// The request it carries now, if any.
     pub cell: Cell,
 }
@@ -45,11 +60,12 @@ impl Connection {
     pub fn new(stream: Transport, client: Client, place: Place) -> Self {
         let fd = stream.socket().as_raw_fd();
         Self {
+            rules: Own::new(Known::of(place.slot())),
             client: Arc::new(client),
-            waker: AtomicWaker::new(),
+            bell: Bell::default(),
             place,
             fd,
-            io: Mutex::new(ClientIo::new(stream)),
+            io: Own::new(ClientIo::new(stream)),
             cell: Cell::default(),
         }
     }
@@ -60,17 +76,26 @@ impl Connection {
         self.fd
     }
 
+    /// The listener's rules that hold now, to look at.
+    pub fn present_rules(&self) -> RefMut<'_, LocalListener> {
+        let mut known = self.rules.get();
+        if known.version != self.place.slot().version() {
+            *known = Known::of(self.place.slot());
+        }
+        RefMut::map(known, |known| &mut known.rules)
+    }
+
     /// The number of bytes for the next request starts anew.
     pub fn begin(&self, exchange: Exchange) {
-        self.io.lock().traffic = Traffic::default();
+        self.io.get().traffic = Traffic::default();
         self.cell.begin(exchange);
     }
 
     // -- the socket --
 
     /// The socket, for as long as one poll. Never held over a wait.
-    pub(in crate::data) fn io(&self) -> MutexGuard<'_, ClientIo> {
-        self.io.lock()
+    pub(in crate::data) fn io(&self) -> RefMut<'_, ClientIo> {
+        self.io.get()
     }
 
     /// Reads what has come into the look-ahead. `Ready(0)` at the end of the stream.
@@ -78,18 +103,18 @@ impl Connection {
     /// # Errors
     /// When the socket fails.
     pub fn poll_ahead(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.io.lock().poll_ahead(cx)
+        self.io.get().poll_ahead(cx)
     }
 
     /// Looks at what has been read ahead.
     pub fn with_ahead<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
-        look(self.io.lock().unread())
+        look(self.io.get().unread())
     }
 
     /// Lets an engine read a head of `length` bytes and no more, and drops what it says
     /// until it has taken it. `body` follows the head.
     pub fn open_head(&self, length: usize, body: Body) {
-        self.io.lock().open_head(length, body);
+        self.io.get().open_head(length, body);
     }
 
     /// Reads through the gate. At a closed gate this waits for the client to leave.
@@ -97,7 +122,7 @@ impl Connection {
     /// # Errors
     /// When the socket fails.
     pub fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.io.lock().poll_read(cx, buf)
+        self.io.get().poll_read(cx, buf)
     }
 
     /// Takes bytes for the client; they leave at the latest with the next
@@ -106,7 +131,7 @@ impl Connection {
     /// # Errors
     /// When the socket fails.
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.io.lock().poll_write(cx, bytes)
+        self.io.get().poll_write(cx, bytes)
     }
 
     /// Writes `parts` to the socket at once.
@@ -118,31 +143,31 @@ impl Connection {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io.lock().stream).poll_write_vectored(cx, parts)
+        Pin::new(&mut self.io.get().stream).poll_write_vectored(cx, parts)
     }
 
     /// Whether bytes are encrypted on the wire.
     #[must_use]
     pub fn is_tls(&self) -> bool {
-        self.io.lock().stream.is_tls()
+        self.io.get().stream.is_tls()
     }
 
     /// Whether the client agreed by ALPN to speak HTTP/2.
     #[must_use]
     pub fn is_http2_agreed(&self) -> bool {
-        self.io.lock().stream.is_http2_agreed()
+        self.io.get().stream.is_http2_agreed()
     }
 
     /// Replaces what was collected and not yet written: an answer of ours takes the
     /// place of what an engine had begun.
     pub fn replace_out(&self, bytes: Vec<u8>) {
-        self.io.lock().out = bytes;
+        self.io.get().out = bytes;
     }
 
     /// Whether nothing was written for the present request.
     #[must_use]
     pub fn is_unanswered(&self) -> bool {
-        let io = self.io.lock();
+        let io = self.io.get();
         io.traffic.bytes_out == 0 && io.out.is_empty()
     }
 
@@ -151,12 +176,12 @@ impl Connection {
     /// # Errors
     /// When the socket fails.
     pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io.lock().stream).poll_shutdown(cx)
+        Pin::new(&mut self.io.get().stream).poll_shutdown(cx)
     }
 
     /// Reads and forgets. `Ready` at the end of the stream.
     pub fn poll_drain(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut io = self.io.lock();
+        let mut io = self.io.get();
         loop {
             io.discard();
             match ready!(io.poll_ahead(cx)) {
@@ -169,7 +194,7 @@ impl Connection {
     /// Makes closing a reset, so that an answer which ends with the connection is not
     /// taken for whole.
     pub fn reset_on_close(&self) {
-        let io = self.io.lock();
+        let io = self.io.get();
         if let Err(error) =
             socket2::SockRef::from(io.stream.socket()).set_linger(Some(std::time::Duration::ZERO))
         {
@@ -179,8 +204,8 @@ impl Connection {
 }
 
 impl Woken for Connection {
-    fn waker(&self) -> &AtomicWaker {
-        &self.waker
+    fn bell(&self) -> &Bell {
+        &self.bell
     }
 }
 
@@ -197,56 +222,60 @@ impl Carrier for Connection {
         self.place.slot()
     }
 
+    fn rules(&self) -> LocalListener {
+        LocalListener::clone(&self.present_rules())
+    }
+
     fn before_poll(&self) {
-        let mut io = self.io.lock();
+        let mut io = self.io.get();
         io.is_read_parked = false;
         io.is_write_parked = false;
     }
 
     fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.lock().poll_flush(cx)
+        self.io.get().poll_flush(cx)
     }
 
     fn waiting(&self, is_request_done: bool) -> Waiting {
-        self.io.lock().waiting(is_request_done)
+        self.io.get().waiting(is_request_done)
     }
 
     fn open_body(&self) -> bool {
-        let mut io = self.io.lock();
+        let mut io = self.io.get();
         io.is_muted = false;
         io.gate = io.body.into();
         io.body != Body::None
     }
 
     fn keep(&self, body_max: usize) {
-        self.io.lock().keep(body_max);
+        self.io.get().keep(body_max);
     }
 
     fn is_kept(&self) -> bool {
-        self.io.lock().is_kept()
+        self.io.get().is_kept()
     }
 
     fn forget(&self) {
-        self.io.lock().forget();
+        self.io.get().forget();
     }
 
     fn rewind(&self) {
-        self.io.lock().rewind();
+        self.io.get().rewind();
     }
 
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.io.lock().poll_gone(cx).map(drop)
+        self.io.get().poll_gone(cx).map(drop)
     }
 
     fn open_tunnel(&self) {
-        self.io.lock().open_tunnel();
+        self.io.get().open_tunnel();
     }
 
     fn body_fault(&self) -> Option<Fault> {
-        self.io.lock().body_fault.map(Fault::ClientChunks)
+        self.io.get().body_fault.map(Fault::ClientChunks)
     }
 
     fn traffic(&self) -> Traffic {
-        self.io.lock().traffic
+        self.io.get().traffic
     }
 }

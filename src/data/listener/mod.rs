@@ -172,6 +172,8 @@ const REFERENCES: usize = 16;
 /// An address that is listened on, with the rules that hold for it now.
 pub struct Slot {
     rules: [CachePadded<Mutex<LocalListener>>; REFERENCES],
+    /// Counts how often they were replaced.
+    version: AtomicUsize,
     is_closed: AtomicBool,
 }
 
@@ -181,7 +183,11 @@ impl Slot {
     pub fn new(rules: Listener) -> Self {
         let rules = Arc::new(rules);
         let own = |_| CachePadded::new(Mutex::new(Arc::new(Arc::clone(&rules))));
-        Self { rules: std::array::from_fn(own), is_closed: AtomicBool::new(false) }
+        Self {
+            rules: std::array::from_fn(own),
+            version: AtomicUsize::new(0),
+            is_closed: AtomicBool::new(false),
+        }
     }
 
     /// The rules that hold now.
@@ -198,6 +204,13 @@ impl Slot {
         for own in &self.rules {
             *own.lock() = Arc::new(Arc::clone(&rules));
         }
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// What changes whenever the rules do.
+    #[must_use]
+    pub fn version(&self) -> usize {
+        self.version.load(Ordering::Acquire)
     }
 
     /// Nobody listens any more: connections that are left end soon.

@@ -3,20 +3,41 @@
 //! A worker that is told of a new stage wakes each of its connections; they look at the
 //! stage themselves. The worker may go when the registry is empty.
 
-use futures::task::AtomicWaker;
-use parking_lot::Mutex;
+use crate::types::own::Own;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
+use std::task::Waker;
 use tokio::sync::Notify;
 
 /// What is told of a new stage.
 pub trait Woken: Send + Sync {
     /// Woken when the process changes how it treats connections.
-    fn waker(&self) -> &AtomicWaker;
+    fn bell(&self) -> &Bell;
 }
 
-impl Woken for AtomicWaker {
-    fn waker(&self) -> &AtomicWaker {
+/// How a task is woken by others of its thread.
+#[derive(Default)]
+pub struct Bell(Own<Option<Waker>>);
+
+impl Bell {
+    /// `waker` is woken from now on: the same over all of a task's wake-ups.
+    pub fn register(&self, waker: &Waker) {
+        let mut registered = self.0.get();
+        if !registered.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *registered = Some(waker.clone());
+        }
+    }
+
+    /// Wakes who is registered, if somebody is.
+    pub fn ring(&self) {
+        if let Some(waker) = &*self.0.get() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+impl Woken for Bell {
+    fn bell(&self) -> &Bell {
         self
     }
 }
@@ -24,36 +45,37 @@ impl Woken for AtomicWaker {
 /// The connections of one worker. Bounded by the listeners' `max_connections`.
 #[derive(Default)]
 pub struct Registry {
-    connections: Mutex<FxHashMap<u64, Arc<dyn Woken>>>,
-    next_key: std::sync::atomic::AtomicU64,
+    connections: Own<FxHashMap<u64, Arc<dyn Woken>>>,
+    next_key: Own<u64>,
     emptied: Notify,
 }
 
 impl Registry {
     /// Adds a connection; it leaves when what is returned is dropped.
     pub fn enter(self: &Arc<Self>, connection: Arc<dyn Woken>) -> Entry {
-        let key = self.next_key.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        self.connections.lock().insert(key, connection);
-        Entry { registry: Arc::clone(self), key }
+        let mut next_key = self.next_key.get();
+        *next_key += 1;
+        self.connections.get().insert(*next_key, connection);
+        Entry { registry: Arc::clone(self), key: *next_key }
     }
 
     /// Wakes every connection.
     pub fn wake_all(&self) {
-        for connection in self.connections.lock().values() {
-            connection.waker().wake();
+        for connection in self.connections.get().values() {
+            connection.bell().ring();
         }
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.connections.lock().len()
+        self.connections.get().len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.connections.lock().is_empty()
+        self.connections.get().is_empty()
     }
 
     /// Waits until there are none. Only for one waiter.
@@ -73,7 +95,7 @@ pub struct Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let is_empty = {
-            let mut connections = self.registry.connections.lock();
+            let mut connections = self.registry.connections.get();
             connections.remove(&self.key);
             connections.is_empty()
         };

@@ -7,17 +7,16 @@
 use super::carrier::{Carrier, Cell};
 use super::connection::Connection;
 use super::kept_bytes::KeptBytes;
-use super::registry::Woken;
-use super::{Client, Slot};
+use super::registry::{Bell, Woken};
+use super::{Client, LocalListener, Slot};
 use crate::data::exchange::Waiting;
 use crate::data::finish::Traffic;
 use crate::data::upstream::Fault;
+use crate::types::own::Own;
 use bytes::Bytes;
-use futures::task::AtomicWaker;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Response};
-use parking_lot::Mutex;
 use pingora_http::RequestHeader;
 use std::io;
 use std::sync::Arc;
@@ -26,11 +25,11 @@ use std::task::{Context, Poll, ready};
 /// One stream.
 pub struct Stream {
     cell: Cell,
-    waker: AtomicWaker,
+    bell: Bell,
     connection: Arc<Connection>,
     /// Whether it asks for a tunnel: what follows its head is not a body.
     asks_for_tunnel: bool,
-    io: Mutex<StreamIo>,
+    io: Own<StreamIo>,
 }
 
 struct StreamIo {
@@ -69,10 +68,10 @@ impl Stream {
         let is_body_done = receive.is_end_stream();
         Self {
             cell: Cell::default(),
-            waker: AtomicWaker::new(),
+            bell: Bell::default(),
             connection,
             asks_for_tunnel,
-            io: Mutex::new(StreamIo {
+            io: Own::new(StreamIo {
                 head: None,
                 receive,
                 kept: Vec::new(),
@@ -98,7 +97,7 @@ impl Stream {
     /// # Errors
     /// When the client reset the stream, broke its framing, or is gone.
     pub fn poll_data(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
-        let io = &mut *self.io.lock();
+        let io = &mut *self.io.get();
         if let Some(data) = io.kept.get(io.replayed).cloned() {
             io.replayed += 1;
             io.is_body_done = io.replayed == io.kept.len() && io.receive.is_end_stream();
@@ -133,20 +132,20 @@ impl Stream {
 
     /// Leaves the head for an engine to take.
     pub fn put_head(&self, head: RequestHeader) {
-        self.io.lock().head = Some(head);
+        self.io.get().head = Some(head);
     }
 
     /// Takes the head, if no engine has it.
     #[must_use]
     pub fn take_head(&self) -> Option<RequestHeader> {
-        self.io.lock().head.take()
+        self.io.get().head.take()
     }
 
     /// Whether the whole request was read. Of a request for a tunnel the head is all, until
     /// the tunnel is there.
     #[must_use]
     pub fn is_request_read(&self) -> bool {
-        let io = self.io.lock();
+        let io = self.io.get();
         if self.asks_for_tunnel && !io.is_tunnel { true } else { io.is_body_done }
     }
 
@@ -158,18 +157,18 @@ impl Stream {
 
     /// The head that agrees to a tunnel was sent: what comes now is the tunnel's.
     pub fn begin_tunnel(&self) {
-        self.io.lock().is_tunnel = true;
+        self.io.get().is_tunnel = true;
     }
 
     /// Whether bytes go both ways now.
     #[must_use]
     pub fn is_tunnel(&self) -> bool {
-        self.io.lock().is_tunnel
+        self.io.get().is_tunnel
     }
 
     /// `Ready` when the client does not want the answer any more.
     pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let io = &mut *self.io.lock();
+        let io = &mut *self.io.get();
         match &mut io.send {
             Some(send) => send.poll_reset(cx).map(drop),
             None => io.respond.poll_reset(cx).map(drop),
@@ -181,7 +180,7 @@ impl Stream {
     /// # Errors
     /// When the stream is gone.
     pub fn send_informational(&self, head: Response<()>) -> Result<(), h2::Error> {
-        self.io.lock().respond.send_informational(head)
+        self.io.get().respond.send_informational(head)
     }
 
     /// Sends the final head; `is_last`: nothing follows.
@@ -189,7 +188,7 @@ impl Stream {
     /// # Errors
     /// When the stream is gone.
     pub fn send_head(&self, head: Response<()>, is_last: bool) -> Result<(), h2::Error> {
-        let io = &mut *self.io.lock();
+        let io = &mut *self.io.get();
         io.traffic.bytes_out += list_bytes(head.headers());
         io.send = Some(io.respond.send_response(head, is_last)?);
         io.is_ended = is_last;
@@ -206,7 +205,7 @@ impl Stream {
         data: &mut Bytes,
         is_last: bool,
     ) -> Poll<Result<(), h2::Error>> {
-        let io = &mut *self.io.lock();
+        let io = &mut *self.io.get();
         let Some(send) = io.send.as_mut().filter(|_| !io.is_ended) else {
             return Poll::Ready(Err(Reason::INTERNAL_ERROR.into()));
         };
@@ -232,7 +231,7 @@ impl Stream {
     /// # Errors
     /// When the stream is gone, or there was no head.
     pub fn send_trailers(&self, trailers: HeaderMap) -> Result<(), h2::Error> {
-        let io = &mut *self.io.lock();
+        let io = &mut *self.io.get();
         io.traffic.bytes_out += list_bytes(&trailers);
         io.is_ended = true;
         match &mut io.send {
@@ -244,13 +243,13 @@ impl Stream {
     /// Whether the head of an answer was sent, and whether all of it.
     #[must_use]
     pub fn sent(&self) -> (bool, bool) {
-        let io = self.io.lock();
+        let io = self.io.get();
         (io.send.is_some(), io.is_ended)
     }
 
     /// Ends the stream so that no client takes its answer for whole.
     pub fn reset(&self, reason: Reason) {
-        let io = &mut *self.io.lock();
+        let io = &mut *self.io.get();
         io.is_ended = true;
         match &mut io.send {
             Some(send) => send.send_reset(reason),
@@ -303,8 +302,8 @@ pub(crate) fn list_bytes(fields: &HeaderMap) -> u64 {
 }
 
 impl Woken for Stream {
-    fn waker(&self) -> &AtomicWaker {
-        &self.waker
+    fn bell(&self) -> &Bell {
+        &self.bell
     }
 }
 
@@ -321,8 +320,12 @@ impl Carrier for Stream {
         self.connection.slot()
     }
 
+    fn rules(&self) -> LocalListener {
+        LocalListener::clone(&self.connection.present_rules())
+    }
+
     fn before_poll(&self) {
-        let mut io = self.io.lock();
+        let mut io = self.io.get();
         io.is_read_parked = false;
         io.is_write_parked = false;
     }
@@ -333,7 +336,7 @@ impl Carrier for Stream {
     }
 
     fn waiting(&self, is_request_done: bool) -> Waiting {
-        let io = self.io.lock();
+        let io = self.io.get();
         if io.is_write_parked || (io.is_read_parked && !is_request_done) {
             Waiting::Client
         } else {
@@ -346,7 +349,7 @@ impl Carrier for Stream {
     }
 
     fn keep(&self, body_max: usize) {
-        let io = &mut *self.io.lock();
+        let io = &mut *self.io.get();
         let kept: usize = io.kept.iter().map(Bytes::len).sum();
         match io.keeps.and(body_max.checked_sub(kept)) {
             Some(left) => io.keeps = Some(left),
@@ -355,15 +358,15 @@ impl Carrier for Stream {
     }
 
     fn is_kept(&self) -> bool {
-        self.io.lock().keeps.is_some()
+        self.io.get().keeps.is_some()
     }
 
     fn forget(&self) {
-        self.io.lock().keep_nothing();
+        self.io.get().keep_nothing();
     }
 
     fn rewind(&self) {
-        let io = &mut *self.io.lock();
+        let io = &mut *self.io.get();
         io.replayed = 0;
         io.is_body_done = io.kept.is_empty() && io.receive.is_end_stream();
     }
@@ -376,10 +379,10 @@ impl Carrier for Stream {
     fn open_tunnel(&self) {}
 
     fn body_fault(&self) -> Option<Fault> {
-        self.io.lock().is_body_malformed.then_some(Fault::ClientMalformed)
+        self.io.get().is_body_malformed.then_some(Fault::ClientMalformed)
     }
 
     fn traffic(&self) -> Traffic {
-        self.io.lock().traffic
+        self.io.get().traffic
     }
 }

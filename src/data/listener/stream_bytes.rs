@@ -6,7 +6,7 @@ use super::carrier::Carrier;
 use super::connection::Connection;
 use super::frame_meter::FrameMeter;
 use crate::types::clock;
-use parking_lot::Mutex;
+use crate::types::own::Own;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -14,19 +14,19 @@ use std::task::{Context, Poll, ready};
 /// An HTTP/2 connection's bytes: those of the socket, those read ahead first.
 pub struct StreamBytes {
     connection: Arc<Connection>,
-    meter: Arc<Mutex<FrameMeter>>,
+    meter: Arc<Own<FrameMeter>>,
 }
 
 impl StreamBytes {
     /// The bytes of `connection`, which `meter` looks at.
     #[must_use]
-    pub fn new(connection: Arc<Connection>, meter: Arc<Mutex<FrameMeter>>) -> Self {
+    pub fn new(connection: Arc<Connection>, meter: Arc<Own<FrameMeter>>) -> Self {
         Self { connection, meter }
     }
 
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(count)) = &written {
-            self.meter.lock().wrote(*count);
+            self.meter.get().wrote(*count);
         }
         written
     }
@@ -38,14 +38,14 @@ impl tokio::io::AsyncRead for StreamBytes {
         cx: &mut Context<'_>,
         buf: &mut tokio::io::ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.meter.lock().found().is_some() {
+        if self.meter.get().found().is_some() {
             // Nobody is woken: who polls looks at the meter next.
             return Poll::Pending;
         }
         let before = buf.filled().len();
         ready!(self.connection.poll_read(cx, buf))?;
         let read = buf.filled().get(before..).unwrap_or_default();
-        self.meter.lock().read(read, clock::now());
+        self.meter.get().read(read, clock::now());
         Poll::Ready(Ok(()))
     }
 }

@@ -1,8 +1,9 @@
 //! Cells: where numbers are counted, with a copy for each worker.
 //!
 //! Sixteen numbers of one owner (a backend, a route) lie beside each other on a line, and each
-//! worker counts on a line of its own: two workers never write to one cache line. Who asks
-//! sums the copies up.
+//! worker counts on a line of its own: two workers never write to one cache line, and none
+//! needs an atomic addition. Threads that are no workers share one more. Who asks sums the
+//! copies up.
 
 use super::family::Shown;
 use crossbeam_utils::CachePadded;
@@ -21,21 +22,25 @@ pub(super) const BUCKETS_MICROS: [u32; 14] = [
 ];
 
 thread_local! {
-    static COPY: Cell<usize> = const { Cell::new(0) };
+    /// Where this thread counts: a worker after the first copy, which all others share.
+    static COPY: Cell<usize> = const { Cell::new(SHARED) };
 }
 
-/// This thread counts as worker `index` from now on. Others count with worker 0.
+/// The copy of those that are no workers.
+const SHARED: usize = 0;
+
+/// This thread counts as worker `index` from now on: no other may.
 pub fn count_as_worker(index: usize) {
-    COPY.set(index);
+    COPY.set(SHARED + 1 + index);
 }
 
 /// Which worker this thread is; one that is none goes as worker 0.
 #[must_use]
 pub fn own_worker() -> usize {
-    COPY.get()
+    COPY.get().saturating_sub(SHARED + 1)
 }
 
-/// Sixteen numbers, with a copy for each worker.
+/// Sixteen numbers, with a copy for each worker and one for the others.
 pub(super) struct Line {
     copies: Box<[CachePadded<[AtomicU64; LINE_CELLS]>]>,
 }
@@ -43,13 +48,27 @@ pub(super) struct Line {
 impl Line {
     /// Zeros, for so many workers.
     pub(super) fn new(workers: usize) -> Arc<Self> {
-        let copies = (0..workers.max(1)).map(|_| CachePadded::default()).collect();
+        let copies = (0..=workers).map(|_| CachePadded::default()).collect();
         Arc::new(Self { copies })
     }
 
-    fn own(&self, at: usize) -> Option<&AtomicU64> {
-        let copy = self.copies.get(COPY.get() % self.copies.len())?;
-        copy.get(at)
+    /// Adds to a number.
+    /// `races`: a worker's copy is written by its thread alone, so what it read still holds.
+    fn add(&self, at: usize, count: u64) {
+        let cell = |copy: usize| self.copies.get(copy).and_then(|copy| copy.get(at));
+        let own = COPY.get();
+        match cell(own).filter(|_| own != SHARED) {
+            Some(cell) => {
+                let sum = cell.load(Ordering::Relaxed).wrapping_add(count);
+                cell.store(sum, Ordering::Relaxed);
+            }
+            // No worker, or one of more than there were to be.
+            None => {
+                if let Some(cell) = cell(SHARED) {
+                    cell.fetch_add(count, Ordering::Relaxed);
+                }
+            }
+        }
     }
 
     /// The sum over all workers; what others subtracted counts down.
@@ -70,15 +89,13 @@ pub struct Place {
 
 impl Place {
     fn add(&self, count: u64) {
-        if let Some(cell) = self.line.own(self.at) {
-            cell.fetch_add(count, Ordering::Relaxed);
-        }
+        self.line.add(self.at, count);
     }
 }
 
 impl Default for Place {
     fn default() -> Self {
-        Self { line: Line::new(1), at: 0, shown: None }
+        Self { line: Line::new(0), at: 0, shown: None }
     }
 }
 
@@ -88,7 +105,7 @@ pub struct Counter(pub(super) Place);
 
 impl Counter {
     /// One more.
-    /// Cost: one atomic addition on this worker's own cache line.
+    /// Cost: an addition on this worker's own cache line.
     pub fn inc(&self) {
         self.0.add(1);
     }
@@ -145,16 +162,12 @@ impl Histogram {
     pub(super) const SUM: usize = LINE_CELLS - 1;
 
     /// One of this duration.
-    /// Cost: two atomic additions on this worker's own cache lines.
+    /// Cost: two additions on this worker's own cache lines.
     pub fn observe(&self, time: Duration) {
         let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
         let bucket = BUCKETS_MICROS.partition_point(|bound| *bound < micros);
-        let line = &self.0.line;
-        if let (Some(bucket), Some(sum)) = (line.own(bucket), line.own(Self::SUM)) {
-            bucket.fetch_add(1, Ordering::Relaxed);
-            let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-            sum.fetch_add(nanos, Ordering::Relaxed);
-        }
+        self.0.line.add(bucket, 1);
+        self.0.line.add(Self::SUM, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// How many there were.
@@ -173,12 +186,15 @@ mod tests {
         let line = Line::new(3);
         let counter = Counter(Place { line: Arc::clone(&line), at: 2, shown: None });
         let gauge = Gauge(Place { line, at: 3, shown: None });
-        let work = |worker: usize| {
-            count_as_worker(worker);
+        // Three workers, one that is not foreseen, and two threads that are none.
+        let work = |thread: usize| {
+            if thread < 4 {
+                count_as_worker(thread);
+            }
             (0..1000).for_each(|_| counter.inc());
-            if worker.is_multiple_of(2) { gauge.inc() } else { gauge.dec() }
+            if thread.is_multiple_of(2) { gauge.inc() } else { gauge.dec() }
         };
-        std::thread::scope(|scope| (0..6).for_each(|w| drop(scope.spawn(move || work(w)))));
+        std::thread::scope(|scope| (0..6).for_each(|at| drop(scope.spawn(move || work(at)))));
         assert_eq!((counter.get(), gauge.get()), (6000, 0));
         for value in [7, -3, 0] {
             gauge.set(value);

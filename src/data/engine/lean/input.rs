@@ -58,7 +58,12 @@ impl Input {
         if self.0.capacity() - self.0.len() < ROOM_BYTES_MIN {
             self.0.reserve(INPUT_BYTES);
         }
-        poll_read_buf(Pin::new(from), cx, &mut self.0)
+        let read = poll_read_buf(Pin::new(from), cx, &mut self.0);
+        if read.is_pending() && self.0.is_empty() {
+            // Who waits needs no room: the next one that reads finds it warm.
+            self.rest();
+        }
+        read
     }
 
     /// Forgets what is there, and gives the room back.

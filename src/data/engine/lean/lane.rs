@@ -26,7 +26,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 /// Lanes that a thread keeps for its next requests.
-const SPARE_MAX: usize = 64;
+const SPARE_MAX: usize = 256;
 
 thread_local! {
     static SPARE: Spare<Box<Lane>> = const { Spare::new(SPARE_MAX) };

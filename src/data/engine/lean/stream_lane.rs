@@ -33,7 +33,7 @@ const BODY_END: &[u8] = b"\r\n0\r\n\r\n";
 const EMPTY_BODY_END: &[u8] = b"0\r\n\r\n";
 
 /// Lanes that a thread keeps for its next requests.
-const SPARE_MAX: usize = 64;
+const SPARE_MAX: usize = 256;
 
 thread_local! {
     static SPARE: Spare<Box<StreamLane>> = const { Spare::new(SPARE_MAX) };
