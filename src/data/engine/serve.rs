@@ -4,7 +4,7 @@
 //! hands the whole head to an engine, writes what we answer ourselves, records the end,
 //! and keeps or closes the connection.
 
-use super::drive::{Driven, Timer, drive};
+use super::drive::{Driven, Timer, after_others, drive};
 use super::lean::{self, Lane};
 use super::own_answer::{self, Framing};
 use super::pingora::{Engine, Served};
@@ -286,6 +286,7 @@ async fn ended(
     is_reusable: bool,
 ) -> Next {
     let is_whole = connection.cell.with_exchange(Exchange::is_request_done);
+    after_others().await;
     flush(worker, connection, timer).await;
     record(worker, connection);
     match (is_reusable, is_whole) {

@@ -66,7 +66,7 @@ pub(super) async fn serve(
     connection.open_tunnel();
     let bytes = StreamBytes::new(Arc::clone(connection), Arc::clone(&meter));
     let mut opening = pin!(options(connection).handshake(bytes));
-    let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {
+    let opened = poll_fn(|cx| match then_flush(connection, cx, |cx| opening.as_mut().poll(cx)) {
         Poll::Ready(opened) => Poll::Ready(opened.ok()),
         Poll::Pending => timer.poll(cx, deadline).map(|()| None),
     });
@@ -79,7 +79,25 @@ pub(super) async fn serve(
         meter,
     };
     let mut served = Served { frames, streams, goodbye: None, idle_since: clock::now() };
-    poll_fn(|cx| served.poll(cx, timer)).await;
+    poll_fn(|cx| then_flush(connection, cx, |cx| served.poll(cx, timer))).await;
+    let deadline = clock::now() + GOODBYE;
+    poll_fn(|cx| match connection.poll_flush(cx) {
+        Poll::Ready(_) => Poll::Ready(()),
+        Poll::Pending => timer.poll(cx, deadline),
+    })
+    .await;
+}
+
+/// Polls what reads and writes frames; what was collected meanwhile leaves in one call.
+fn then_flush<T>(
+    connection: &Connection,
+    cx: &mut Context<'_>,
+    poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
+    let polled = poll(cx);
+    // That the client is gone is found out by the next read.
+    drop(connection.poll_flush(cx));
+    polled
 }
 
 fn options(connection: &Connection) -> Builder {

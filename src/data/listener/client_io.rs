@@ -20,6 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const AHEAD_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of an answer that are collected before they are written, at most.
 const OUT_BYTES_MAX: usize = 16 * 1024;
+/// Parts that are written in one call.
+const WRITE_PARTS_MAX: usize = 8;
 
 /// How much of what the client sends belongs to the present request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -320,22 +322,29 @@ impl ClientIo {
         }
     }
 
+    /// Takes `parts` for the client: collects them, if there is room, else writes them.
+    ///
+    /// # Errors
+    /// When the client takes nothing any more.
     pub(in crate::data) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
-        bytes: &[u8],
+        parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let length = parts.iter().map(|part| part.len()).sum();
         if self.is_muted {
-            return Poll::Ready(Ok(bytes.len()));
+            return Poll::Ready(Ok(length));
         }
-        if self.out.len() + bytes.len() <= OUT_BYTES_MAX {
-            self.collecting().extend_from_slice(bytes);
-            return Poll::Ready(Ok(bytes.len()));
+        if self.out.len() + length <= OUT_BYTES_MAX {
+            let out = self.collecting();
+            parts.iter().for_each(|part| out.extend_from_slice(part));
+            return Poll::Ready(Ok(length));
         }
         // What was collected and what is new leave in one call.
-        let parts = [io::IoSlice::new(&self.out), io::IoSlice::new(bytes)];
-        let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write_vectored(cx, &parts)?
-        else {
+        let mut all = [io::IoSlice::new(&self.out); 1 + WRITE_PARTS_MAX];
+        all.iter_mut().skip(1).zip(parts).for_each(|(place, part)| *place = *part);
+        let all = all.get(..=parts.len()).unwrap_or(&all);
+        let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write_vectored(cx, all)? else {
             self.is_write_parked = true;
             return Poll::Pending;
         };
@@ -343,17 +352,18 @@ impl ClientIo {
         let of_collected = written.min(self.out.len());
         self.out.drain(..of_collected);
         if !self.out.is_empty() {
-            // Not even that left: the socket is full, and `bytes` have not begun.
+            // Not even that left: the socket is full, and what is new has not begun.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let of_new = written - of_collected;
-        if of_new > 0 || bytes.is_empty() {
+        if of_new > 0 {
             return Poll::Ready(Ok(of_new));
         }
-        // All of the collected and none of the new: there is room for them now.
-        let room = bytes.len().min(OUT_BYTES_MAX);
-        self.out.extend_from_slice(bytes.get(..room).unwrap_or_default());
+        // All of the collected and none of the new: there is room for some of it now.
+        let first = parts.iter().find(|part| !part.is_empty()).map_or(&[][..], |part| part);
+        let room = first.len().min(OUT_BYTES_MAX);
+        self.out.extend_from_slice(first.get(..room).unwrap_or_default());
         Poll::Ready(Ok(room))
     }
 

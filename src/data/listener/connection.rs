@@ -125,25 +125,17 @@ impl Connection {
         self.io.get().poll_read(cx, buf)
     }
 
-    /// Takes bytes for the client; they leave at the latest with the next
+    /// Takes `parts` for the client; they leave at the latest with the next
     /// [`poll_flush`](Self::poll_flush).
     ///
     /// # Errors
     /// When the socket fails.
-    pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.io.get().poll_write(cx, bytes)
-    }
-
-    /// Writes `parts` to the socket at once.
-    ///
-    /// # Errors
-    /// When the socket fails.
-    pub fn poll_write_through(
+    pub fn poll_write(
         &self,
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io.get().stream).poll_write_vectored(cx, parts)
+        self.io.get().poll_write(cx, parts)
     }
 
     /// Whether bytes are encrypted on the wire.

@@ -1,6 +1,8 @@
 //! 1 · The bytes of an HTTP/2 connection, for whoever reads its frames.
 //!
-//! A meter looks at them as they pass. Once it has found a flood nothing more is read.
+//! A meter looks at them as they pass. Once it has found a flood nothing more is read. What is
+//! written is collected, over the streams: the library would write each DATA frame by itself.
+//! Whoever drives it sees to it that it leaves.
 
 use super::carrier::Carrier;
 use super::connection::Connection;
@@ -56,7 +58,7 @@ impl tokio::io::AsyncWrite for StreamBytes {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.wrote(self.connection.poll_write_through(cx, &[io::IoSlice::new(bytes)]))
+        self.wrote(self.connection.poll_write(cx, &[io::IoSlice::new(bytes)]))
     }
 
     fn poll_write_vectored(
@@ -64,15 +66,16 @@ impl tokio::io::AsyncWrite for StreamBytes {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.wrote(self.connection.poll_write_through(cx, parts))
+        self.wrote(self.connection.poll_write(cx, parts))
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.connection.poll_flush(cx)
+    /// Nothing: the library asks for it after each frame.
+    fn poll_flush(self: std::pin::Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

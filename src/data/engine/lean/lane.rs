@@ -8,7 +8,7 @@ use super::answer::Answering;
 use super::heads::write_fields;
 use super::input::Input;
 use super::link::{self, Link};
-use crate::data::engine::drive::begins_anew;
+use crate::data::engine::drive::{after_others, begins_anew};
 use crate::data::engine::pingora::Served;
 use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::lifecycle::Lifecycle;
@@ -168,6 +168,7 @@ impl Lane {
         let (link, is_reused) = link::obtain(attempt).await?;
         self.link = Some(link);
         report(connection, Event::Connected { is_reused })?;
+        after_others().await;
         poll_fn(|cx| self.poll(cx, connection, lifecycle)).await?;
         let is_clean = self.is_whole && self.input.bytes().is_empty();
         if let Some(link) = self.link.take().filter(|_| is_clean && self.answering.keeps_backend) {

@@ -6,6 +6,7 @@ use crate::data::listener::client_io::ClientIo;
 use crate::data::upstream::Fault;
 use crate::wire::chunked::ChunkScan;
 use crate::wire::response::Body;
+use std::io::IoSlice;
 use std::task::{Context, Poll, ready};
 
 /// Bytes of one chunk, where we make chunks.
@@ -75,7 +76,8 @@ impl Passing {
                 return Poll::Ready(Ok(false));
             }
             let bytes = input.bytes().get(..length).unwrap_or_default();
-            let written = ready!(io.poll_write(cx, bytes)).map_err(|_error| Fault::ClientGone)?;
+            let written = io.poll_write(cx, &[IoSlice::new(bytes)]);
+            let written = ready!(written).map_err(|_error| Fault::ClientGone)?;
             input.consume(written);
             self.passed(written);
         }

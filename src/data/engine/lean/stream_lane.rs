@@ -10,6 +10,7 @@ use super::lane::{Stop, report};
 use super::link::{self, Link};
 use super::passing::Passing;
 use super::reply_head::ReplyHead;
+use crate::data::engine::drive::after_others;
 use crate::data::engine::pingora::Served;
 use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::listener::carrier::Carrier;
@@ -137,6 +138,7 @@ impl StreamLane {
         let (link, is_reused) = link::obtain(attempt).await?;
         self.link = Some(link);
         report(stream, Event::Connected { is_reused })?;
+        after_others().await;
         poll_fn(|cx| self.poll(cx, stream)).await?;
         let is_clean = self.sending.is_whole && self.input.bytes().is_empty();
         if let Some(link) = self.link.take().filter(|_| is_clean && self.answer.keeps_backend) {

@@ -42,7 +42,7 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.0.poll_write(cx, bytes)
+        self.0.poll_write(cx, &[io::IoSlice::new(bytes)])
     }
 
     /// Nothing: head and body leave together, when the request waits or ends.
