@@ -15,7 +15,7 @@ use crate::types::spare::Spare;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 use tokio::time::Sleep;
 
@@ -34,6 +34,8 @@ pub struct Timer(Option<Armed>);
 struct Armed {
     sleep: Pin<Box<Sleep>>,
     at: Instant,
+    /// Who is woken then; `None`: nobody yet.
+    waker: Option<Waker>,
 }
 
 impl Timer {
@@ -44,14 +46,19 @@ impl Timer {
     }
 
     /// `Ready` once `deadline` has come. A deadline that moved away costs nothing until
-    /// the old one comes.
+    /// the old one comes, nor does asking again meanwhile.
     pub fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let armed = self.0.get_or_insert_with(|| Armed {
             sleep: Box::pin(tokio::time::sleep_until(deadline.into())),
             at: deadline,
+            waker: None,
         });
         if deadline < armed.at {
             armed.arm(deadline);
+        }
+        let is_awaited = armed.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if is_awaited && !armed.sleep.is_elapsed() {
+            return Poll::Pending;
         }
         while armed.sleep.as_mut().poll(cx).is_ready() {
             if deadline <= armed.at {
@@ -59,6 +66,7 @@ impl Timer {
             }
             armed.arm(deadline);
         }
+        armed.waker = Some(cx.waker().clone());
         Poll::Pending
     }
 }
@@ -67,12 +75,14 @@ impl Armed {
     fn arm(&mut self, at: Instant) {
         self.sleep.as_mut().reset(at.into());
         self.at = at;
+        self.waker = None;
     }
 }
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        if let Some(armed) = self.0.take() {
+        if let Some(mut armed) = self.0.take() {
+            armed.waker = None;
             // A thread that ends keeps none.
             SPARE.try_with(|spare| spare.give(armed)).unwrap_or_default();
         }

@@ -165,7 +165,7 @@ impl Lane {
         attempt: &Attempt,
     ) -> Result<(), Stop> {
         self.take_request(connection, attempt)?;
-        let (link, is_reused) = link::obtain(attempt).await?;
+        let (link, is_reused) = link::obtain(attempt, connection.cell.now()).await?;
         self.link = Some(link);
         report(connection, Event::Connected { is_reused })?;
         after_others().await;

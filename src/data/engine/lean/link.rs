@@ -5,7 +5,6 @@ use crate::data::listener::accept;
 use crate::data::listener::transport::Transport;
 use crate::data::upstream::wire::Client;
 use crate::data::upstream::{Attempt, Fault};
-use crate::types::clock;
 use rustls::pki_types::ServerName;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::future::poll_fn;
@@ -64,12 +63,12 @@ impl Connecting {
     }
 }
 
-/// A connection for `attempt`, kept or new, and whether it was used before.
+/// A connection for `attempt`, which begins `now`: kept or new, and whether it was used before.
 ///
 /// # Errors
 /// When there is none in time.
-pub(super) async fn obtain(attempt: &Attempt) -> Result<(Link, bool), Fault> {
-    let kept = poll_fn(|cx| Poll::Ready(idle::take(attempt, clock::now(), cx))).await;
+pub(super) async fn obtain(attempt: &Attempt, now: Instant) -> Result<(Link, bool), Fault> {
+    let kept = poll_fn(|cx| Poll::Ready(idle::take(attempt, now, cx))).await;
     match kept {
         Some(link) => Ok((link, true)),
         // Boxed: those that find one kept have no room for this.

@@ -135,7 +135,7 @@ impl StreamLane {
             self.sending.begin(head, has_body, exchange);
         });
         written.ok_or(Fault::Internal)?;
-        let (link, is_reused) = link::obtain(attempt).await?;
+        let (link, is_reused) = link::obtain(attempt, stream.cell().now()).await?;
         self.link = Some(link);
         report(stream, Event::Connected { is_reused })?;
         after_others().await;
