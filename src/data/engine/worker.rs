@@ -33,6 +33,9 @@ use tokio::net::TcpStream;
 use tokio::runtime::RuntimeMetrics;
 use tokio::sync::mpsc;
 
+/// Polls of tasks before sockets are looked at again, while there are tasks to poll. A request
+/// takes five: so those of up to a hundred connections are read before anybody writes.
+const POLLS_MAX: u32 = 512;
 /// How long it is waited for workers to close a socket.
 const UNLISTEN_MAX: Duration = Duration::from_secs(1);
 
@@ -144,7 +147,10 @@ impl Workers {
         let mut threads = Vec::with_capacity(setup.workers);
         let (report, reports) = std::sync::mpsc::channel();
         for (index, inbox) in inboxes.into_iter().enumerate() {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .event_interval(POLLS_MAX)
+                .build()?;
             let name = format!("worker-{index}");
             let tasks = watch_tasks(&setup.metrics, &name, runtime.handle().metrics());
             let (lifecycle, peers) = (Arc::clone(&lifecycle), Arc::clone(&mailboxes));
