@@ -8,6 +8,7 @@
 //! What it does not do ([`takes`]) goes Pingora's way, request by request.
 
 mod answer;
+mod checked;
 mod heads;
 mod idle;
 mod input;
@@ -17,6 +18,7 @@ mod passing;
 mod reply_head;
 mod stream_lane;
 
+pub use checked::Checked;
 pub use lane::Lane;
 pub use stream_lane::StreamLane;
 

@@ -45,6 +45,14 @@ impl Passing {
         }
     }
 
+    /// How `body` gets to whoever takes chunks apart himself, and knows when the connection ends.
+    pub(super) fn of(body: Body) -> Self {
+        match body {
+            Body::UntilClose => Self::UntilClose,
+            body => Self::new(body, true),
+        }
+    }
+
     /// Whether the client sees its end, other than by the end of the connection.
     pub(super) fn is_framed(self) -> bool {
         !matches!(self, Self::Data(..) | Self::UntilClose)

@@ -5,10 +5,11 @@
 //! (`settle`) and Pingora is stopped with an error of no further meaning: the answer is
 //! then written by whoever serves the connection.
 
+use super::backend_stream::Report;
 use super::faults::fault_of;
 use super::heads::{Fields, edit_request, edit_response, request_head, response_head};
 use super::mirror::{Copying, Mirrors};
-use super::peer::peer_of;
+use super::peer::checked_peer_of;
 use crate::data::effects::{self, Effect};
 use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::lifecycle::Lifecycle;
@@ -43,6 +44,8 @@ pub struct Context {
     carrier: Option<Arc<dyn Carrier>>,
     next: Option<Next>,
     has_body: bool,
+    /// What is known of the backend's connection, if it is ours.
+    report: Arc<Report>,
     /// The copy for the route's mirror, while it is made.
     copying: Option<Copying>,
 }
@@ -108,7 +111,8 @@ impl Context {
         };
         let fault = match fault_of(error) {
             Fault::ClientGone => carrier.body_fault().unwrap_or(Fault::ClientGone),
-            fault => fault,
+            Fault::ClientMalformed => Fault::ClientMalformed,
+            fault => self.report.fault().unwrap_or(fault),
         };
         // What is to be done is settled; Pingora has stopped already.
         drop(self.go_on(Event::Failed(fault)));
@@ -167,7 +171,14 @@ impl ProxyHttp for Hooks {
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         loop {
             match ctx.next.take() {
-                Some(Next::Attempt(attempt)) => return Ok(peer_of(&attempt)),
+                Some(Next::Attempt(attempt)) => {
+                    let is_head = |exchange: &Exchange| {
+                        exchange.facts().is_some_and(|facts| facts.method == "HEAD")
+                    };
+                    let is_to_head = ctx.carrier()?.cell().with_exchange(is_head);
+                    let is_to_head = is_to_head.ok_or_else(stopped)?;
+                    return Ok(checked_peer_of(attempt, is_to_head, &ctx.report));
+                }
                 Some(Next::Wait(effect)) => {
                     effects::run(effect).await;
                     let action = ctx.step(Event::Resumed);
@@ -187,6 +198,7 @@ impl ProxyHttp for Hooks {
         _: Option<&pingora_core::protocols::Digest>,
         ctx: &mut Context,
     ) -> Result<()> {
+        let is_reused = is_reused || ctx.report.is_reused();
         ctx.go_on(Event::Connected { is_reused }).map(drop)
     }
 

@@ -4,6 +4,7 @@
 //! client's bytes through a [`ClientStream`] and reports what
 //! happens through [`Hooks`]; it holds no rules of ours.
 
+mod backend_stream;
 pub mod faults;
 pub mod heads;
 pub mod hooks;

@@ -1,7 +1,29 @@
 //! An attempt as Pingora wants to hear of it.
 
+use super::backend_stream::{Connecting, Report};
 use crate::data::upstream::{Attempt, Protocol};
 use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use std::sync::Arc;
+
+/// Whom to connect to for `attempt`, and how. The request is HEAD, or not. A backend that speaks
+/// HTTP/1.1 is connected to by ourselves, with TLS if there is any; what Pingora cannot tell
+/// of it goes to `report`.
+pub(super) fn checked_peer_of(
+    attempt: Attempt,
+    is_to_head: bool,
+    report: &Arc<Report>,
+) -> Box<HttpPeer> {
+    if attempt.wire.protocol != Protocol::Http1 {
+        return peer_of(&attempt);
+    }
+    let mut peer = HttpPeer::new(attempt.backend.address, false, String::new());
+    peer.options.set_http_version(1, 1);
+    // What is forwarded is decided by the machine, for every engine alike.
+    peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
+    let report = Arc::clone(report);
+    peer.options.custom_l4 = Some(Arc::new(Connecting { attempt, is_to_head, report }));
+    Box::new(peer)
+}
 
 /// Whom to connect to for `attempt`, and how.
 pub(super) fn peer_of(attempt: &Attempt) -> Box<HttpPeer> {
