@@ -2,9 +2,11 @@
 
 use crate::harness::authority::Authority;
 use crate::harness::origin2::Origin2;
-use crate::harness::{Origin, Settings, Vanne};
+use crate::harness::{Client, Origin, Settings, Vanne};
 use http::Response;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -64,6 +66,35 @@ async fn http1(acceptor: TlsAcceptor) -> std::net::SocketAddr {
     address
 }
 
+/// An answer with a length and a coding.
+const TWO_FRAMINGS: &str = "HTTP/1.1 200 OK\r\ncontent-length: 7\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+
+/// A backend that answers everything inside TLS with these bytes, and how many connections it
+/// has had.
+async fn saying(
+    acceptor: TlsAcceptor,
+    answer: &'static str,
+) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::Relaxed);
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let mut buffer = [0; 4096];
+                while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    (address, connections)
+}
+
 #[tokio::test]
 async fn a_backend_proves_the_name_it_is_asked_for() {
     let lab = Lab::new();
@@ -104,6 +135,32 @@ async fn a_backend_that_asks_for_it_gets_our_certificate() {
     let with =
         "ca_file = \"@ca.pem\", certificate_file = \"@client.pem\", key_file = \"@client.key\"";
     assert_eq!(lab.ask(acceptor(), with).await.0, 200);
+}
+
+#[tokio::test]
+async fn what_a_backend_says_inside_tls_is_checked_and_its_connection_kept() {
+    let lab = Lab::new();
+    let tls = format!(
+        "tls = {{ ca_file = \"{}\" }}\nprotocol = \"http/1.1\"\nretries.attempts = 0",
+        lab.file("ca.pem").display()
+    );
+    let settings = Settings { pool: &tls, ..Settings::default() };
+    for (answer, status) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", 200),
+        ("HTTP/1.1 200 OK\ncontent-length: 2\n\nok", 502),
+        (TWO_FRAMINGS, 502),
+    ] {
+        let acceptor = lab.authority.acceptor(&["127.0.0.1"], &["http/1.1"], false);
+        let (address, connections) = saying(acceptor, answer).await;
+        let vanne = Vanne::with(&[address], settings).await;
+        // One client: what a worker keeps is its own.
+        let mut client = Client::connect(vanne.http).await;
+        for _ in 0..3 {
+            assert_eq!(client.get("/").await.status(), status, "{answer:?}");
+        }
+        let made = connections.load(Ordering::Relaxed);
+        assert_eq!(made, if status == 200 { 1 } else { 3 }, "{answer:?}");
+    }
 }
 
 #[tokio::test]
