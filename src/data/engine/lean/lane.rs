@@ -5,6 +5,7 @@
 //! body to the backend, and whatever the backend says to the client.
 
 use super::answer::Answering;
+use super::copy::Copying;
 use super::heads::write_fields;
 use super::input::Input;
 use super::link::{self, Link};
@@ -47,6 +48,8 @@ pub struct Lane {
     /// The backend has taken all.
     is_whole: bool,
     link: Option<Link>,
+    /// The copy for the route's mirror, while it is made.
+    copying: Option<Box<Copying>>,
     pub(super) input: Input,
     pub(super) answering: Answering,
 }
@@ -81,7 +84,7 @@ impl Lane {
 
     /// Lets go of what the last attempt left.
     fn rest(&mut self) {
-        self.link = None;
+        (self.link, self.copying) = (None, None);
         self.input.rest();
         self.out.clear();
         (self.out_done, self.is_sent, self.is_whole) = (0, false, false);
@@ -191,12 +194,15 @@ impl Lane {
 
     fn write_request(&mut self, head: &[u8], exchange: &Exchange) {
         let (request, out, edits) = (&self.request, &mut self.out, exchange.request_edits());
-        out.extend_from_slice(request.method(head).as_bytes());
+        let (method, fields) = (request.method(head), request.fields(head));
+        let target = edits.target().unwrap_or_else(|| request.target(head));
+        out.extend_from_slice(method.as_bytes());
         out.push(b' ');
-        out.extend_from_slice(edits.target().unwrap_or_else(|| request.target(head)));
+        out.extend_from_slice(target);
         out.extend_from_slice(b" HTTP/1.1\r\n");
         write_fields(out, request.fields(head), edits);
         out.extend_from_slice(b"\r\n");
+        self.copying = Copying::begin(exchange, method, target, fields, edits);
     }
 
     /// Moves what can be moved, both ways. `Ready` when the answer is through.
@@ -256,6 +262,9 @@ impl Lane {
             let is_all_out = head.is_empty() && io.granted().is_empty();
             self.is_whole = is_all_out && io.is_body_passed();
             if self.is_whole {
+                if let Some(copying) = self.copying.take() {
+                    copying.send(&connection.cell);
+                }
                 return link.poll_flush(cx).map(|_flushed| Ok(()));
             }
             if is_all_out {
@@ -269,6 +278,13 @@ impl Lane {
             let of_head = count.min(head.len());
             self.out_done += of_head;
             if count > of_head {
+                if let Some(copying) = &mut self.copying {
+                    let part = io.granted().get(..count - of_head).unwrap_or_default();
+                    match self.request.body {
+                        Body::Chunked => copying.push_chunks(part),
+                        _ => copying.push(part),
+                    }
+                }
                 io.pass(count - of_head);
                 let (is_last, is_kept) = (io.is_body_passed(), io.is_kept());
                 report(connection, Event::RequestBody { is_last, is_kept })?;

@@ -9,6 +9,7 @@
 
 mod answer;
 mod checked;
+mod copy;
 mod heads;
 mod idle;
 mod input;
@@ -19,6 +20,7 @@ mod reply_head;
 mod stream_lane;
 
 pub use checked::Checked;
+pub use copy::Copying;
 pub use lane::Lane;
 pub use stream_lane::StreamLane;
 

@@ -4,6 +4,7 @@
 //! The head is written as HTTP/1.1 has it; a body without a length becomes chunks. The
 //! backend's answer becomes a head and DATA again, as fast as the client's windows let it.
 
+use super::copy::Copying;
 use super::heads::{Name, each_field, write_field, write_fields};
 use super::input::Input;
 use super::lane::{Stop, report};
@@ -66,6 +67,8 @@ struct Sending {
     is_over: bool,
     /// The backend has taken all.
     is_whole: bool,
+    /// The copy for the route's mirror, while it is made.
+    copying: Option<Box<Copying>>,
 }
 
 /// The answer on its way to the client.
@@ -172,7 +175,8 @@ impl Sending {
         lines.extend_from_slice(head.method.as_str().as_bytes());
         lines.push(b' ');
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-        lines.extend_from_slice(edits.target().unwrap_or(target.as_bytes()));
+        let target = edits.target().unwrap_or(target.as_bytes());
+        lines.extend_from_slice(target);
         lines.extend_from_slice(b" HTTP/1.1\r\n");
         write_fields(lines, &head.headers, edits);
         self.is_chunked = has_body && !head.headers.contains_key(header::CONTENT_LENGTH);
@@ -181,6 +185,7 @@ impl Sending {
         }
         lines.extend_from_slice(b"\r\n");
         self.is_last = !has_body;
+        self.copying = Copying::begin(exchange, head.method.as_str(), target, &head.headers, edits);
     }
 
     /// Sends what there is of the request. `Ready` when nothing more is to be sent.
@@ -197,6 +202,9 @@ impl Sending {
             }
             if self.is_last {
                 self.is_whole = true;
+                if let Some(copying) = self.copying.take() {
+                    copying.send(stream.cell());
+                }
                 return link.poll_flush(cx).map(|_flushed| Ok(()));
             }
             let flushed = link.poll_flush(cx);
@@ -205,6 +213,9 @@ impl Sending {
                 return Poll::Pending;
             };
             let data = read.transpose().map_err(|_error| Fault::ClientGone)?;
+            if let (Some(copying), Some(data)) = (&mut self.copying, &data) {
+                copying.push(data);
+            }
             self.frame(data, stream.is_request_read());
             let (is_last, is_kept) = (self.is_last, stream.is_kept());
             report(stream, Event::RequestBody { is_last, is_kept })?;

@@ -8,9 +8,9 @@
 use super::backend_stream::Report;
 use super::faults::fault_of;
 use super::heads::{Fields, edit_request, edit_response, request_head, response_head};
-use super::mirror::{Copying, Mirrors};
-use super::peer::checked_peer_of;
+use super::peer::peer_of;
 use crate::data::effects::{self, Effect};
+use crate::data::engine::lean::Copying;
 use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::lifecycle::Lifecycle;
 use crate::data::listener::carrier::{Carrier, is_ending};
@@ -26,6 +26,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
+use vanne_filters::HeadEdits;
 
 tokio::task_local! {
     /// Whose request the present task serves: Pingora gives its hooks no other way to know.
@@ -35,7 +36,6 @@ tokio::task_local! {
 /// The hooks of one worker.
 pub struct Hooks {
     lifecycle: Arc<Lifecycle>,
-    mirrors: Arc<Mirrors>,
 }
 
 /// What belongs to one request.
@@ -47,7 +47,7 @@ pub struct Context {
     /// What is known of the backend's connection, if it is ours.
     report: Arc<Report>,
     /// The copy for the route's mirror, while it is made.
-    copying: Option<Copying>,
+    copying: Option<Box<Copying>>,
 }
 
 /// What the machine wants before Pingora may connect.
@@ -93,14 +93,10 @@ impl Context {
         Ok(())
     }
 
-    /// Sends the copy of the request, which is whole: once, however often it is tried.
-    fn send_copy(&mut self, mirrors: &Arc<Mirrors>) {
-        let Some(copying) = self.copying.take() else { return };
-        let claim = |carrier: &Arc<dyn Carrier>| {
-            carrier.cell().with_exchange(Exchange::claim_mirror).unwrap_or(false)
-        };
-        if self.carrier.as_ref().is_some_and(claim) {
-            mirrors.send(copying);
+    /// Sends the copy of the request, which is whole.
+    fn send_copy(&mut self) {
+        if let (Some(copying), Some(carrier)) = (self.copying.take(), &self.carrier) {
+            copying.send(carrier.cell());
         }
     }
 
@@ -128,7 +124,7 @@ impl Hooks {
     /// Hooks that look at `lifecycle` for whether connections are kept.
     #[must_use]
     pub fn new(lifecycle: Arc<Lifecycle>) -> Self {
-        Self { lifecycle, mirrors: Arc::default() }
+        Self { lifecycle }
     }
 }
 
@@ -177,7 +173,7 @@ impl ProxyHttp for Hooks {
                     };
                     let is_to_head = ctx.carrier()?.cell().with_exchange(is_head);
                     let is_to_head = is_to_head.ok_or_else(stopped)?;
-                    return Ok(checked_peer_of(attempt, is_to_head, &ctx.report));
+                    return Ok(peer_of(attempt, is_to_head, &ctx.report));
                 }
                 Some(Next::Wait(effect)) => {
                     effects::run(effect).await;
@@ -208,19 +204,16 @@ impl ProxyHttp for Hooks {
         request: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        let mirror = ctx
-            .carrier()?
-            .cell()
-            .with_exchange(|exchange| {
-                edit_request(exchange.request_edits(), request)?;
-                Ok(exchange.mirror().cloned().zip(exchange.route().map(|route| route.id.clone())))
-            })
-            .unwrap_or_else(|| Err(stopped()))?;
-        // Whatever is wrong with a copy is not the request's matter.
-        ctx.copying =
-            mirror.and_then(|(mirror, route)| Copying::begin(mirror, &route, request).ok());
+        let edited = |exchange: &Exchange| {
+            edit_request(exchange.request_edits(), request)?;
+            let (method, target) = (request.method.as_str(), request.raw_path());
+            let no_edits = HeadEdits::new();
+            Ok(Copying::begin(exchange, method, target, &request.headers, &no_edits))
+        };
+        let copying = ctx.carrier()?.cell().with_exchange(edited);
+        ctx.copying = copying.unwrap_or_else(|| Err(stopped()))?;
         if !ctx.has_body {
-            ctx.send_copy(&self.mirrors);
+            ctx.send_copy();
         }
         Ok(())
     }
@@ -236,7 +229,7 @@ impl ProxyHttp for Hooks {
             copying.push(part);
         }
         if is_last {
-            ctx.send_copy(&self.mirrors);
+            ctx.send_copy();
         }
         let is_kept = ctx.carrier()?.is_kept();
         ctx.go_on(Event::RequestBody { is_last, is_kept }).map(drop)

@@ -9,7 +9,6 @@ mod backend_stream;
 pub mod faults;
 pub mod heads;
 pub mod hooks;
-mod mirror;
 mod peer;
 pub mod stream;
 mod stream_session;

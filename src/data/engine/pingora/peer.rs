@@ -8,13 +8,9 @@ use std::sync::Arc;
 /// Whom to connect to for `attempt`, and how. The request is HEAD, or not. A backend that speaks
 /// HTTP/1.1 is connected to by ourselves, with TLS if there is any; what Pingora cannot tell
 /// of it goes to `report`.
-pub(super) fn checked_peer_of(
-    attempt: Attempt,
-    is_to_head: bool,
-    report: &Arc<Report>,
-) -> Box<HttpPeer> {
+pub(super) fn peer_of(attempt: Attempt, is_to_head: bool, report: &Arc<Report>) -> Box<HttpPeer> {
     if attempt.wire.protocol != Protocol::Http1 {
-        return peer_of(&attempt);
+        return pingoras_own(&attempt);
     }
     let mut peer = HttpPeer::new(attempt.backend.address, false, String::new());
     peer.options.set_http_version(1, 1);
@@ -25,8 +21,8 @@ pub(super) fn checked_peer_of(
     Box::new(peer)
 }
 
-/// Whom to connect to for `attempt`, and how.
-pub(super) fn peer_of(attempt: &Attempt) -> Box<HttpPeer> {
+/// The same for a backend that may speak HTTP/2: Pingora connects to it.
+fn pingoras_own(attempt: &Attempt) -> Box<HttpPeer> {
     let (address, wire) = (attempt.backend.address, &attempt.wire);
     let mut peer = match &wire.tls {
         None => HttpPeer::new(address, false, String::new()),
