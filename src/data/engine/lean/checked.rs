@@ -7,7 +7,8 @@
 //! connection back, and it is kept as one of the lanes' own.
 
 use super::input::Input;
-use super::link::{self, Link};
+use super::lane::Stop;
+use super::link::{self, Link, Offer};
 use super::passing::Passing;
 use super::reply_head::ReplyHead;
 use crate::data::upstream::{Attempt, Fault};
@@ -50,9 +51,14 @@ impl Checked {
     /// be HEAD, or not.
     ///
     /// # Errors
-    /// When there is none in time.
-    pub async fn connect(attempt: Attempt, is_to_head: bool) -> Result<(Self, bool), Fault> {
-        let (link, is_reused) = link::obtain(&attempt, clock::now()).await?;
+    /// When there is none in time, or the backend chose HTTP/2: the attempt is then for another
+    /// engine.
+    pub async fn connect(
+        attempt: Attempt,
+        is_to_head: bool,
+        offer: Offer,
+    ) -> Result<(Self, bool), Stop> {
+        let (link, is_reused) = link::obtain(&attempt, offer, clock::now()).await?;
         let checked = Self {
             link: Some(link),
             attempt,

@@ -3,6 +3,8 @@
 
 use super::checked::Checked;
 use super::heads::{Fields, Name, each_field, write_field};
+use super::lane::Stop;
+use super::link::Offer;
 use crate::data::balance::Choice;
 use crate::data::exchange::Exchange;
 use crate::data::listener::carrier::Cell;
@@ -178,8 +180,11 @@ impl Copying {
 
     /// Makes one attempt. What went wrong, and whether the connection was a kept one.
     async fn try_once(&self, attempt: &Attempt, pool: &Pool) -> Result<(), (Fault, bool)> {
-        let connected = Checked::connect(attempt.clone(), self.is_head).await;
-        let (mut link, is_reused) = connected.map_err(|fault| (fault, false))?;
+        let connected = Checked::connect(attempt.clone(), self.is_head, Offer::Http1).await;
+        let (mut link, is_reused) = connected.map_err(|stop| match stop {
+            Stop::Fault(fault) => (fault, false),
+            Stop::Action(_) => (Fault::Internal, false),
+        })?;
         let delivered = async {
             self.write(&mut link, pool.timeouts.between_bytes).await?;
             read_away(&mut link, pool).await

@@ -8,7 +8,7 @@ use super::answer::Answering;
 use super::copy::Copying;
 use super::heads::write_fields;
 use super::input::Input;
-use super::link::{self, Link};
+use super::link::{self, Link, Offer};
 use crate::data::engine::drive::{after_others, begins_anew};
 use crate::data::engine::pingora::Served;
 use crate::data::exchange::{Action, Event, Exchange};
@@ -55,7 +55,7 @@ pub struct Lane {
 }
 
 /// Why an attempt ended before its answer did.
-pub(super) enum Stop {
+pub enum Stop {
     /// The machine wants something else.
     Action(Action),
     /// Something failed.
@@ -168,7 +168,7 @@ impl Lane {
         attempt: &Attempt,
     ) -> Result<(), Stop> {
         self.take_request(connection, attempt)?;
-        let (link, is_reused) = link::obtain(attempt, connection.cell.now()).await?;
+        let (link, is_reused) = link::obtain(attempt, Offer::Http2, connection.cell.now()).await?;
         self.link = Some(link);
         report(connection, Event::Connected { is_reused })?;
         after_others().await;

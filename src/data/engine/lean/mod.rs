@@ -5,8 +5,11 @@
 //! connections to backends are its own (`idle`), each a socket without a task. No decisions
 //! here: what happens is reported to the request's machine, as by every engine.
 //!
-//! What it does not do ([`takes`]) goes Pingora's way, request by request.
+//! What it does not do ([`takes`]) goes Pingora's way, attempt by attempt: backends that speak
+//! HTTP/2, and tunnels of HTTP/2 clients. What Pingora reads of HTTP/1 it reads through here
+//! ([`Checked`]), and copies for mirrors are sent from here whoever made the request ([`Copying`]).
 
+mod agreed;
 mod answer;
 mod checked;
 mod copy;
@@ -19,17 +22,24 @@ mod passing;
 mod reply_head;
 mod stream_lane;
 
+pub use agreed::note_http1;
 pub use checked::Checked;
 pub use copy::Copying;
-pub use lane::Lane;
+pub use lane::{Lane, Stop};
+pub use link::Offer;
 pub use stream_lane::StreamLane;
 
 use crate::data::upstream::{Attempt, Protocol};
 
-/// Whether this engine can make `attempt`.
+/// Whether this engine can make `attempt`: to a backend that speaks HTTP/1.1, as far as is known.
 #[must_use]
 pub fn takes(attempt: &Attempt) -> bool {
-    attempt.wire.protocol == Protocol::Http1
+    match attempt.wire.protocol {
+        Protocol::Http1 => true,
+        Protocol::Http2 => false,
+        // Who was not asked yet is asked by the first connection.
+        Protocol::Agreed => !agreed::is_http2(attempt),
+    }
 }
 
 /// Keeps this worker's connections to backends, up to `most`, for as long as it is polled.

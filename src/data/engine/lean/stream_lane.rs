@@ -8,7 +8,7 @@ use super::copy::Copying;
 use super::heads::{Name, each_field, write_field, write_fields};
 use super::input::Input;
 use super::lane::{Stop, report};
-use super::link::{self, Link};
+use super::link::{self, Link, Offer};
 use super::passing::Passing;
 use super::reply_head::ReplyHead;
 use crate::data::engine::drive::after_others;
@@ -138,7 +138,7 @@ impl StreamLane {
             self.sending.begin(head, has_body, exchange);
         });
         written.ok_or(Fault::Internal)?;
-        let (link, is_reused) = link::obtain(attempt, stream.cell().now()).await?;
+        let (link, is_reused) = link::obtain(attempt, Offer::Http2, stream.cell().now()).await?;
         self.link = Some(link);
         report(stream, Event::Connected { is_reused })?;
         after_others().await;

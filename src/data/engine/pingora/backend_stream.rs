@@ -4,7 +4,7 @@
 //! chunks and trailers that are none) before a hook hears of it, so it gets no such answer. Its
 //! pool is for sockets of its own; ours go back to the worker's other kept ones.
 
-use crate::data::engine::lean::Checked;
+use crate::data::engine::lean::{Checked, Offer, Stop};
 use crate::data::upstream::{Attempt, Fault};
 use async_trait::async_trait;
 use pingora_core::connectors::l4::Connect;
@@ -20,11 +20,13 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What Pingora cannot tell of a connection that is not its own.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Report {
     /// What went wrong first.
     fault: OnceLock<Fault>,
     is_reused: OnceLock<bool>,
+    /// The attempt, if it cannot be made like this.
+    again: OnceLock<Attempt>,
 }
 
 impl Report {
@@ -36,6 +38,11 @@ impl Report {
     /// Whether the connection was used before.
     pub(super) fn is_reused(&self) -> bool {
         self.is_reused.get() == Some(&true)
+    }
+
+    /// The attempt, if the backend chose HTTP/2 only now: then it has to be made once more.
+    pub(super) fn again(&self) -> Option<&Attempt> {
+        self.again.get()
     }
 
     fn note<T>(&self, result: Result<T, Fault>) -> Option<T> {
@@ -62,10 +69,17 @@ impl fmt::Debug for Connecting {
 #[async_trait]
 impl Connect for Connecting {
     async fn connect(&self, _: &SocketAddr) -> Result<Stream> {
-        let connected = Checked::connect(self.attempt.clone(), self.is_to_head).await;
-        let Some((checked, is_reused)) = self.report.note(connected) else {
-            return Err(Error::new_up(ErrorType::ConnectError));
-        };
+        let attempt = self.attempt.clone();
+        let connected = Checked::connect(attempt, self.is_to_head, Offer::Http2).await;
+        let connected = connected.or_else(|stop| match stop {
+            Stop::Fault(fault) => self.report.note(Err(fault)).ok_or(()),
+            Stop::Action(_) => {
+                self.report.again.get_or_init(|| self.attempt.clone());
+                Err(())
+            }
+        });
+        let (checked, is_reused) =
+            connected.map_err(|()| Error::new_up(ErrorType::ConnectError))?;
         self.report.is_reused.get_or_init(|| is_reused);
         let report = Arc::clone(&self.report);
         let stream = BackendStream { address: self.attempt.backend.address, checked, report };

@@ -10,11 +10,11 @@ use super::faults::fault_of;
 use super::heads::{Fields, edit_request, edit_response, request_head, response_head};
 use super::peer::peer_of;
 use crate::data::effects::{self, Effect};
-use crate::data::engine::lean::Copying;
+use crate::data::engine::lean::{self, Copying};
 use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::lifecycle::Lifecycle;
 use crate::data::listener::carrier::{Carrier, is_ending};
-use crate::data::upstream::{Attempt, Fault};
+use crate::data::upstream::{Attempt, Fault, Protocol};
 use crate::wire::response::check_framing;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -46,6 +46,9 @@ pub struct Context {
     has_body: bool,
     /// What is known of the backend's connection, if it is ours.
     report: Arc<Report>,
+    /// The attempt, if the connection is Pingora's own.
+    pingoras_own: Option<Attempt>,
+    is_reused: bool,
     /// The copy for the route's mirror, while it is made.
     copying: Option<Box<Copying>>,
 }
@@ -100,11 +103,28 @@ impl Context {
         }
     }
 
+    /// There is a connection, for a request of this version. One that Pingora made must be of
+    /// HTTP/2: its parser of HTTP/1 makes good what nobody should.
+    fn connected(&mut self, version: Version) -> Result<()> {
+        if let Some(attempt) = self.pingoras_own.take_if(|_| version != Version::HTTP_2) {
+            if attempt.wire.protocol != Protocol::Agreed {
+                return self.go_on(Event::Failed(Fault::TlsFailed)).map(drop);
+            }
+            lean::note_http1(&attempt, self.carrier()?.cell().now());
+            self.carrier()?.cell().settle(Action::Attempt(attempt));
+            return Err(stopped());
+        }
+        self.go_on(Event::Connected { is_reused: self.is_reused }).map(drop)
+    }
+
     /// Reports a failure. Another attempt is another engine's.
     fn failed(&mut self, error: &Error) {
         let Some(carrier) = self.carrier.as_ref().filter(|c| !c.cell().is_settled()) else {
             return;
         };
+        if let Some(attempt) = self.report.again() {
+            return carrier.cell().settle(Action::Attempt(attempt.clone()));
+        }
         let fault = match fault_of(error) {
             Fault::ClientGone => carrier.body_fault().unwrap_or(Fault::ClientGone),
             Fault::ClientMalformed => Fault::ClientMalformed,
@@ -173,6 +193,7 @@ impl ProxyHttp for Hooks {
                     };
                     let is_to_head = ctx.carrier()?.cell().with_exchange(is_head);
                     let is_to_head = is_to_head.ok_or_else(stopped)?;
+                    ctx.pingoras_own = (!lean::takes(&attempt)).then(|| attempt.clone());
                     return Ok(peer_of(attempt, is_to_head, &ctx.report));
                 }
                 Some(Next::Wait(effect)) => {
@@ -194,8 +215,8 @@ impl ProxyHttp for Hooks {
         _: Option<&pingora_core::protocols::Digest>,
         ctx: &mut Context,
     ) -> Result<()> {
-        let is_reused = is_reused || ctx.report.is_reused();
-        ctx.go_on(Event::Connected { is_reused }).map(drop)
+        ctx.is_reused = is_reused || ctx.report.is_reused();
+        Ok(())
     }
 
     async fn upstream_request_filter(
@@ -204,6 +225,7 @@ impl ProxyHttp for Hooks {
         request: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        ctx.connected(request.version)?;
         let edited = |exchange: &Exchange| {
             edit_request(exchange.request_edits(), request)?;
             let (method, target) = (request.method.as_str(), request.raw_path());
