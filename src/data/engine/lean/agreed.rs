@@ -75,6 +75,7 @@ pub(super) fn forget(attempt: &Attempt) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::clock;
 
     fn place(port: u16) -> Key {
         (([10, 0, 0, 1], port).into(), 7)
@@ -82,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_choice_is_known_until_another_one_is_made() {
-        let (mut choices, now) = (Choices::default(), Instant::now());
+        let (mut choices, now) = (Choices::default(), clock::now());
         assert!(!choices.is_http2(place(1)) && choices.may_be_http2(place(1), now));
         choices.note(place(1), Chosen::Http2);
         assert!(choices.is_http2(place(1)) && !choices.is_http2(place(2)));
