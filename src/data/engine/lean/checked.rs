@@ -100,7 +100,8 @@ impl Checked {
         match self.at {
             At::Head => self.look_at_head(),
             At::Informational(left) | At::Final(left) => Ok(left),
-            At::Body => self.passing.look(&mut self.input),
+            // Chunks pass as they came, and their trailers with them.
+            At::Body => self.passing.look(&mut self.input, &mut Vec::new()),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::data::pool::{Picked, Pool};
 use crate::data::upstream::{Attempt, Fault};
 use crate::types::clock;
 use crate::types::moment::Moment;
-use crate::wire::chunked::ChunkScan;
+use crate::wire::chunked::{ChunkScan, Part};
 use http::{HeaderName, header};
 use std::future::poll_fn;
 use std::io;
@@ -71,7 +71,7 @@ impl Copying {
         head.push(b' ');
         head.extend_from_slice(target);
         head.extend_from_slice(b" HTTP/1.1\r\n");
-        let (mut has_length, mut has_host) = (false, false);
+        let mut has_length = false;
         each_field(fields, edits, |name, value| {
             let name = match &name {
                 Name::Came(name) => *name,
@@ -79,14 +79,10 @@ impl Copying {
             };
             let is = |wanted: &HeaderName| name.eq_ignore_ascii_case(wanted.as_str().as_bytes());
             has_length |= is(&header::CONTENT_LENGTH);
-            has_host |= is(&header::HOST);
             if !NOT_COPIED.iter().any(is) {
                 write_field(&mut head, name, value);
             }
         });
-        if !has_host {
-            write_field(&mut head, header::HOST.as_str().as_bytes(), b"");
-        }
         write_field(&mut head, MARK.as_str().as_bytes(), route.as_str().as_bytes());
         Some(Box::new(Self {
             mirror,
@@ -116,7 +112,7 @@ impl Copying {
             && run.length > 0
             && let Some((these, rest)) = part.split_at_checked(run.length)
         {
-            if run.is_data {
+            if run.part == Part::Data {
                 self.push(these);
             }
             part = rest;

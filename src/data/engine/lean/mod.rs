@@ -21,6 +21,7 @@ mod link;
 mod passing;
 mod reply_head;
 mod stream_lane;
+mod trailers;
 
 pub use agreed::note_http1;
 pub use checked::Checked;

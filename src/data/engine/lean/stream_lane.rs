@@ -11,6 +11,7 @@ use super::lane::{Stop, report};
 use super::link::{self, Link, Offer};
 use super::passing::Passing;
 use super::reply_head::ReplyHead;
+use super::trailers::{Trailers, for_http2};
 use crate::data::engine::drive::after_others;
 use crate::data::engine::pingora::Served;
 use crate::data::exchange::{Action, Event, Exchange};
@@ -78,6 +79,7 @@ struct Answer {
     is_begun: bool,
     passing: Passing,
     unsent: Bytes,
+    trailers: Trailers,
     keeps_backend: bool,
 }
 
@@ -356,14 +358,27 @@ impl Answer {
 
     /// Takes what is there of the body, to be sent.
     fn take_part(&mut self, input: &mut Input) -> Result<(), Fault> {
-        let length = self.passing.look(input)?;
+        let lines = &mut self.trailers.lines;
+        let length = self.passing.look(input, lines)?;
         self.unsent = input.split(length);
         self.passing.passed(length);
         if self.passing != Passing::Done {
             // What frames the end may be here already.
-            self.passing.look(input)?;
+            self.passing.look(input, lines)?;
         }
         Ok(())
+    }
+
+    /// Ends the answer with its trailers, if any of them may be said in HTTP/2.
+    fn send_trailers(&mut self, stream: &Stream) -> Result<(), Stop> {
+        let fields = self.trailers.read()?;
+        report(stream, Event::ResponseTrailers(&fields))?;
+        let map = for_http2(fields)?;
+        if map.is_empty() {
+            self.trailers = Trailers::default();
+            return Ok(());
+        }
+        stream.send_trailers(map).map_err(|_gone| Fault::ClientGone.into())
     }
 
     /// Passes on what is there of the body. `Ready(true)` at its end, `Ready(false)` when more
@@ -378,9 +393,14 @@ impl Answer {
             if self.unsent.is_empty() && self.passing != Passing::Done {
                 self.take_part(input)?;
             }
-            let is_last = self.passing == Passing::Done;
-            if self.unsent.is_empty() && (!is_last || stream.sent().1) {
-                return Poll::Ready(Ok(is_last));
+            let is_done = self.passing == Passing::Done;
+            let is_last = is_done && !self.trailers.are_there();
+            if self.unsent.is_empty() && (!is_done || stream.sent().1) {
+                return Poll::Ready(Ok(is_done));
+            }
+            if self.unsent.is_empty() && !is_last {
+                self.send_trailers(stream)?;
+                continue;
             }
             let sent = ready!(stream.poll_send(cx, &mut self.unsent, is_last));
             sent.map_err(|_gone| Fault::ClientGone)?;
@@ -388,7 +408,8 @@ impl Answer {
     }
 }
 
-fn is_not_for_http2(name: &[u8]) -> bool {
+/// Whether the field ends with an HTTP/1 connection.
+pub(super) fn is_not_for_http2(name: &[u8]) -> bool {
     NOT_FOR_HTTP2.iter().any(|not| name.eq_ignore_ascii_case(not.as_bytes()))
 }
 
