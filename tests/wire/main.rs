@@ -110,7 +110,7 @@ async fn offences_of(lane: &str, cases: &[Case], manner: &str) -> usize {
     let origin = Origin::start(([127, 0, 0, 1], 0).into(), cases).await;
     // The only backend, which answers wrongly on purpose, is never left out for it.
     let settings = Settings { pool: "passive_health = { failures = 0 }", ..Settings::default() };
-    let vanne = Vanne::in_lane(lane, &[origin.address], settings).await;
+    let vanne = Vanne::in_lane(Some(lane), &[origin.address], settings).await;
     let lab = Lab { proxy: vanne.http, origin: &origin, silence: SILENCE };
     let verdicts = verdicts(cases, &lab, AT_ONCE).await;
     let offences = report::print(&format!("vanne, lane {lane}{manner}"), cases, &verdicts);

@@ -79,18 +79,18 @@ impl Vanne {
 
     /// A proxy before these backends, with these settings.
     pub(crate) async fn with(backends: &[SocketAddr], settings: Settings<'_>) -> Self {
-        Self::start(&settings.config(backends)).await
+        Self::in_lane(lane().as_deref(), backends, settings).await
     }
 
     /// The same, with this engine, whatever the tests are run with.
     pub(crate) async fn in_lane(
-        lane: &str,
+        lane: Option<&str>,
         backends: &[SocketAddr],
         settings: Settings<'_>,
     ) -> Self {
         let run = |binary: &Path| Command::new(binary);
         let text = |path: &Path, filled: &str| std::fs::write(path, filled).unwrap();
-        Self::start_with(&settings.config(backends), Some(lane), run, text).await
+        Self::start_with(&settings.config(backends), lane, run, text).await
     }
 
     /// A proxy with this config, once it is ready. `@http`, `@probe` and `@dir` in it become

@@ -40,8 +40,12 @@ const NOT_COPIED: [HeaderName; 6] = [
     MARK,
 ];
 
-/// A copy that is being made.
-pub struct Copying {
+/// The copy of a request that is being made, if there is one.
+#[derive(Default)]
+pub struct Copying(Option<Box<Made>>);
+
+/// What there is of it.
+struct Made {
     mirror: Arc<Mirror>,
     is_head: bool,
     /// The head, but for the length and the empty line.
@@ -63,7 +67,45 @@ impl Copying {
         target: &[u8],
         fields: impl Fields<'a>,
         edits: &'a HeadEdits,
-    ) -> Option<Box<Self>> {
+    ) -> Self {
+        Self(Made::begin(exchange, method, target, fields, edits).map(Box::new))
+    }
+
+    /// Adds a part of the body.
+    pub fn push(&mut self, part: &[u8]) {
+        if let Some(made) = &mut self.0 {
+            made.push(part);
+        }
+    }
+
+    /// Adds a part of the body as it came: in chunks with what frames them, or not.
+    pub fn push_framed(&mut self, part: &[u8], is_chunked: bool) {
+        match &mut self.0 {
+            Some(made) if is_chunked => made.push_chunks(part),
+            Some(made) => made.push(part),
+            None => {}
+        }
+    }
+
+    /// Sends the copy of the request of `cell`, which is whole: once, however often it is tried,
+    /// and if there is room for it. Never waits.
+    pub fn send(&mut self, cell: &Cell) {
+        if let Some(made) = self.0.take()
+            && cell.with_exchange(Exchange::claim_mirror) == Some(true)
+        {
+            made.send();
+        }
+    }
+}
+
+impl Made {
+    fn begin<'a>(
+        exchange: &Exchange,
+        method: &str,
+        target: &[u8],
+        fields: impl Fields<'a>,
+        edits: &'a HeadEdits,
+    ) -> Option<Self> {
         let mirror = Arc::clone(exchange.mirror()?);
         let route = &exchange.route()?.id;
         let mut head = Vec::with_capacity(1024);
@@ -84,7 +126,7 @@ impl Copying {
             }
         });
         write_field(&mut head, MARK.as_str().as_bytes(), route.as_str().as_bytes());
-        Some(Box::new(Self {
+        Some(Self {
             mirror,
             is_head: method == "HEAD",
             head,
@@ -92,11 +134,10 @@ impl Copying {
             body: Vec::new(),
             is_too_large: false,
             chunks: ChunkScan::default(),
-        }))
+        })
     }
 
-    /// Adds a part of the body.
-    pub fn push(&mut self, part: &[u8]) {
+    fn push(&mut self, part: &[u8]) {
         self.is_too_large |= self.body.len() + part.len() > BODY_BYTES_MAX;
         if self.is_too_large {
             self.body = Vec::new();
@@ -105,8 +146,7 @@ impl Copying {
         }
     }
 
-    /// Adds a part of the body that came in chunks, with what frames them.
-    pub fn push_chunks(&mut self, mut part: &[u8]) {
+    fn push_chunks(&mut self, mut part: &[u8]) {
         // They were checked before; what could not be read would leave the copy as it is.
         while let Ok(run) = self.chunks.run(part)
             && run.length > 0
@@ -119,12 +159,7 @@ impl Copying {
         }
     }
 
-    /// Sends the copy of the request of `cell`, which is whole: once, however often it is tried,
-    /// and if there is room for it. Never waits.
-    pub fn send(mut self: Box<Self>, cell: &Cell) {
-        if cell.with_exchange(Exchange::claim_mirror) != Some(true) {
-            return;
-        }
+    fn send(mut self: Box<Self>) {
         if self.is_too_large {
             return self.mirror.count(Mirrored::TooLarge);
         }

@@ -49,7 +49,7 @@ pub struct Lane {
     is_whole: bool,
     link: Option<Link>,
     /// The copy for the route's mirror, while it is made.
-    copying: Option<Box<Copying>>,
+    copying: Copying,
     pub(super) input: Input,
     pub(super) answering: Answering,
 }
@@ -84,7 +84,7 @@ impl Lane {
 
     /// Lets go of what the last attempt left.
     fn rest(&mut self) {
-        (self.link, self.copying) = (None, None);
+        (self.link, self.copying) = (None, Copying::default());
         self.input.rest();
         self.out.clear();
         (self.out_done, self.is_sent, self.is_whole) = (0, false, false);
@@ -262,9 +262,7 @@ impl Lane {
             let is_all_out = head.is_empty() && io.granted().is_empty();
             self.is_whole = is_all_out && io.is_body_passed();
             if self.is_whole {
-                if let Some(copying) = self.copying.take() {
-                    copying.send(&connection.cell);
-                }
+                self.copying.send(&connection.cell);
                 return link.poll_flush(cx).map(|_flushed| Ok(()));
             }
             if is_all_out {
@@ -278,13 +276,8 @@ impl Lane {
             let of_head = count.min(head.len());
             self.out_done += of_head;
             if count > of_head {
-                if let Some(copying) = &mut self.copying {
-                    let part = io.granted().get(..count - of_head).unwrap_or_default();
-                    match self.request.body {
-                        Body::Chunked => copying.push_chunks(part),
-                        _ => copying.push(part),
-                    }
-                }
+                let part = io.granted().get(..count - of_head).unwrap_or_default();
+                self.copying.push_framed(part, self.request.body == Body::Chunked);
                 io.pass(count - of_head);
                 let (is_last, is_kept) = (io.is_body_passed(), io.is_kept());
                 report(connection, Event::RequestBody { is_last, is_kept })?;

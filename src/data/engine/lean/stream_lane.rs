@@ -69,7 +69,7 @@ struct Sending {
     /// The backend has taken all.
     is_whole: bool,
     /// The copy for the route's mirror, while it is made.
-    copying: Option<Box<Copying>>,
+    copying: Copying,
 }
 
 /// The answer on its way to the client.
@@ -204,9 +204,7 @@ impl Sending {
             }
             if self.is_last {
                 self.is_whole = true;
-                if let Some(copying) = self.copying.take() {
-                    copying.send(stream.cell());
-                }
+                self.copying.send(stream.cell());
                 return link.poll_flush(cx).map(|_flushed| Ok(()));
             }
             let flushed = link.poll_flush(cx);
@@ -215,9 +213,7 @@ impl Sending {
                 return Poll::Pending;
             };
             let data = read.transpose().map_err(|_error| Fault::ClientGone)?;
-            if let (Some(copying), Some(data)) = (&mut self.copying, &data) {
-                copying.push(data);
-            }
+            self.copying.push(data.as_deref().unwrap_or_default());
             self.frame(data, stream.is_request_read());
             let (is_last, is_kept) = (self.is_last, stream.is_kept());
             report(stream, Event::RequestBody { is_last, is_kept })?;

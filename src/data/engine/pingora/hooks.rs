@@ -50,7 +50,7 @@ pub struct Context {
     pingoras_own: Option<Attempt>,
     is_reused: bool,
     /// The copy for the route's mirror, while it is made.
-    copying: Option<Box<Copying>>,
+    copying: Copying,
 }
 
 /// What the machine wants before Pingora may connect.
@@ -98,8 +98,8 @@ impl Context {
 
     /// Sends the copy of the request, which is whole.
     fn send_copy(&mut self) {
-        if let (Some(copying), Some(carrier)) = (self.copying.take(), &self.carrier) {
-            copying.send(carrier.cell());
+        if let Some(carrier) = &self.carrier {
+            self.copying.send(carrier.cell());
         }
     }
 
@@ -247,9 +247,7 @@ impl ProxyHttp for Hooks {
         is_last: bool,
         ctx: &mut Context,
     ) -> Result<()> {
-        if let (Some(copying), Some(part)) = (&mut ctx.copying, part) {
-            copying.push(part);
-        }
+        ctx.copying.push(part.as_deref().unwrap_or_default());
         if is_last {
             ctx.send_copy();
         }
