@@ -20,6 +20,7 @@ mod lane;
 mod link;
 mod passing;
 mod reply_head;
+mod stream_answer;
 mod stream_lane;
 mod trailers;
 

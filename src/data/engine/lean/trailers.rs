@@ -2,7 +2,7 @@
 //!
 //! Their lines were checked as they came: none of them frames or routes a message.
 
-use super::stream_lane::is_not_for_http2;
+use super::stream_answer::is_not_for_http2;
 use crate::data::upstream::Fault;
 use crate::wire::fields::{Field, Fields, read_trailers};
 use http::{HeaderMap, HeaderName, HeaderValue};
