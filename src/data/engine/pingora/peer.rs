@@ -7,8 +7,8 @@ use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use std::sync::Arc;
 
 /// Whom to connect to for `attempt`, and how. The request is HEAD, or not. A backend that speaks
-/// HTTP/1.1, as far as is known, is connected to by ourselves, with TLS if there is any; what Pingora cannot tell
-/// of it goes to `report`.
+/// HTTP/1.1, as far as is known, is connected to by ourselves, with TLS if there is any; what
+/// Pingora cannot tell of it goes to `report`.
 pub(super) fn peer_of(attempt: Attempt, is_to_head: bool, report: &Arc<Report>) -> Box<HttpPeer> {
     if !lean::takes(&attempt) {
         return pingoras_own(&attempt);
