@@ -38,8 +38,19 @@ pub enum InvalidChunks {
 pub struct Run {
     /// How many.
     pub length: usize,
-    /// Whether they are a chunk's bytes, not framing.
-    pub is_data: bool,
+    /// Which.
+    pub part: Part,
+}
+
+/// What bytes of a chunked body are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A chunk's own.
+    Data,
+    /// What frames chunks.
+    Framing,
+    /// The trailers, with the empty line after them.
+    Trailers,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,25 +138,38 @@ impl ChunkScan {
         Ok(at)
     }
 
-    /// The first run of `bytes` that is all framing or all a chunk's bytes; a length of 0 only
-    /// if there are none, or the body is over.
+    /// The first run of `bytes` that is all of one part; a length of 0 only if there are none, or
+    /// the body is over.
     /// Cost: O(framing bytes).
     ///
     /// # Errors
     /// As [`scan`](Self::scan).
     pub fn run(&mut self, bytes: &[u8]) -> Result<Run, InvalidChunks> {
         if self.state == State::Data {
-            return Ok(Run { length: self.pass(bytes.len()), is_data: !bytes.is_empty() });
+            return Ok(Run { length: self.pass(bytes.len()), part: Part::Data });
         }
+        let part = if self.is_in_trailers() { Part::Trailers } else { Part::Framing };
         let mut length = 0;
         while let (false, Some(&byte)) = (self.is_done(), bytes.get(length)) {
-            if self.state == State::Data {
+            let begins_trailers = part == Part::Framing && self.is_in_trailers();
+            if self.state == State::Data || begins_trailers {
                 break;
             }
             self.state = self.next(byte)?;
             length += 1;
         }
-        Ok(Run { length, is_data: false })
+        Ok(Run { length, part })
+    }
+
+    fn is_in_trailers(&self) -> bool {
+        matches!(
+            self.state,
+            State::TrailerStart
+                | State::TrailerName
+                | State::Trailer
+                | State::TrailerEnd
+                | State::LastLf
+        )
     }
 
     /// Whether the body is over.
@@ -271,26 +295,30 @@ mod tests {
         }
     }
 
-    /// What is in the chunks of `part`.
-    fn data_in(part: &[u8], scan: &mut ChunkScan) -> Vec<u8> {
-        let (mut rest, mut data) = (part, Vec::new());
+    /// What of `bytes` is `part`.
+    fn in_part(bytes: &[u8], scan: &mut ChunkScan, part: Part) -> Vec<u8> {
+        let (mut rest, mut found) = (bytes, Vec::new());
         while !rest.is_empty() {
             let run = scan.run(rest).unwrap();
             let (of_run, left) = rest.split_at(run.length);
-            data.extend_from_slice(if run.is_data { of_run } else { b"" });
+            found.extend_from_slice(if run.part == part { of_run } else { b"" });
             rest = left;
         }
-        data
+        found
     }
 
     #[test]
-    fn runs_tell_what_is_data() {
+    fn runs_tell_what_is_data_and_what_are_trailers() {
         for step in 1..=BODY.len() {
-            let mut scan = ChunkScan::default();
-            let parts = BODY.chunks(step).map(|part| data_in(part, &mut scan));
-            let data = parts.collect::<Vec<_>>().concat();
-            assert!(scan.is_done());
-            assert_eq!(data, b"abc0123456789", "{step}");
+            for (part, want) in
+                [(Part::Data, &b"abc0123456789"[..]), (Part::Trailers, b"X-T: t\r\n\r\n")]
+            {
+                let mut scan = ChunkScan::default();
+                let found = BODY.chunks(step).map(|bytes| in_part(bytes, &mut scan, part));
+                let found = found.collect::<Vec<_>>().concat();
+                assert!(scan.is_done());
+                assert_eq!(found, want, "{step}");
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! in memory that is used again for the next head. [`Fields`] shows them to the stages.
 
 use super::bytes::{is_token, is_value};
+use super::request::FIELDS_MAX;
 use vanne_filters::FieldList;
 
 /// A range of the bytes of a head. Heads are shorter than 4 GiB.
@@ -64,6 +65,30 @@ pub fn parse_field(head: &[u8], start: usize, end: usize) -> Result<Field, NoFie
         name: Span::new(start, start + colon),
         value: Span::new(value_start, value_start + text.len() - after),
     })
+}
+
+/// Reads the trailers in `lines`, which end with an empty line: where they are goes to `list`.
+/// Cost: O(n); allocates only if `list` has no room.
+///
+/// # Errors
+/// When a line is no field, there are too many, or the empty line is missing.
+pub fn read_trailers(lines: &[u8], list: &mut Vec<Field>) -> Result<(), NoField> {
+    let mut start = 0;
+    loop {
+        let rest = lines.get(start..).unwrap_or_default();
+        let end = start + memchr::memchr(b'\r', rest).ok_or(NoField)?;
+        if lines.get(end + 1) != Some(&b'\n') {
+            return Err(NoField);
+        }
+        if end == start {
+            return if end + 2 == lines.len() { Ok(()) } else { Err(NoField) };
+        }
+        if list.len() >= FIELDS_MAX {
+            return Err(NoField);
+        }
+        list.push(parse_field(lines, start, end)?);
+        start = end + 2;
+    }
 }
 
 /// The fields of a head.

@@ -2,6 +2,7 @@
 
 use crate::harness::http2::{Client2, reason, upload, whole};
 use crate::harness::origin::ok;
+use crate::harness::vanne::lane;
 use crate::harness::{
     Client, Origin, Settings, Vanne, eventually, eventually_async, in_time, ms, noise, sha256,
     timed,
@@ -9,6 +10,8 @@ use crate::harness::{
 use bytes::Bytes;
 use h2::Reason;
 use http::{Method, Request};
+use std::sync::Arc;
+use tokio::sync::Notify;
 
 const H2C: Settings<'static> = Settings {
     process: "",
@@ -94,6 +97,70 @@ async fn large_bodies_go_both_ways() {
     let answer = whole(answer).await.unwrap();
     assert_eq!(sha256(&answer.body), sha256(&body));
     origin.says(&sha256(&body)).await;
+}
+
+#[tokio::test]
+async fn trailers_of_chunks_reach_a_stream_and_forbidden_ones_do_not() {
+    // Pingora drops what comes after the last chunk of HTTP/1.
+    if lane().as_deref() == Some("pingora") {
+        return;
+    }
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (chunks, body, trailers) in [
+        ("2\r\nok\r\n0\r\nX-Sum: 7\r\nKeep-Alive: 5\r\nX-Sum: 8\r\n\r\n", "ok", &["7", "8"][..]),
+        ("0\r\nX-Sum: 7\r\n\r\n", "", &["7"]),
+        ("2\r\nok\r\n0\r\nKeep-Alive: 5\r\nUpgrade: x\r\n\r\n", "ok", &[]),
+        ("2\r\nok\r\n0\r\n\r\n", "ok", &[]),
+    ] {
+        for step in [1, chunks.len()] {
+            let origin = Origin::start(move |mut conn| async move {
+                while conn.request().await.is_some() {
+                    conn.send(head).await;
+                    for piece in chunks.as_bytes().chunks(step) {
+                        conn.send(piece).await;
+                    }
+                }
+            })
+            .await;
+            let vanne = Vanne::with(&[origin.address], H2C).await;
+            let mut client = Client2::connect(vanne.http).await;
+            for _ in 0..2 {
+                let answer = client.get("/").await;
+                assert_eq!(answer.text(), body, "{chunks:?}");
+                let got = answer.trailers.unwrap_or_default();
+                assert_eq!(got.get_all("x-sum").iter().collect::<Vec<_>>(), trailers, "{chunks:?}");
+                assert_eq!(got.len(), trailers.len(), "{got:?}");
+            }
+            assert_eq!(origin.connections(), 1, "the connection is kept");
+        }
+    }
+}
+
+#[tokio::test]
+async fn trailers_that_frame_a_message_break_a_stream_off() {
+    let has_head = Arc::new(Notify::new());
+    let told = Arc::clone(&has_head);
+    let origin = Origin::start(move |mut conn| {
+        let told = Arc::clone(&told);
+        async move {
+            conn.request().await;
+            conn.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n").await;
+            told.notified().await;
+            conn.send("0\r\nContent-Length: 3\r\n\r\n").await;
+            conn.note_end().await;
+        }
+    })
+    .await;
+    let vanne = Vanne::with(&[origin.address], H2C).await;
+    let mut client = Client2::connect(vanne.http).await;
+    let request = client.request("GET", "/");
+    let (answer, _) = client.send(request, true).await;
+    let mut body = in_time("a head", answer).await.unwrap().into_body();
+    has_head.notify_one();
+    assert_eq!(in_time("a chunk", body.data()).await.unwrap().unwrap(), "ok");
+    let rest = in_time("the end", body.data()).await;
+    assert_eq!(rest.map(|data| data.unwrap_err().is_reset()), Some(true));
+    origin.first_end().await;
 }
 
 #[tokio::test]

@@ -43,6 +43,20 @@ async fn a_backend_that_closes_each_connection_is_asked_on_a_new_one() {
 }
 
 #[tokio::test]
+async fn a_connection_that_brought_more_than_its_answer_is_not_used_again() {
+    for more in ["x", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"] {
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok{more}");
+        let origin = Origin::answering(answer).await;
+        let settings = Settings { process: "workers = 1", ..Settings::default() };
+        let vanne = Vanne::with(&[origin.address], settings).await;
+        for _ in 0..3 {
+            assert_eq!(vanne.get("/").await.text(), "ok");
+        }
+        assert_eq!(origin.connections(), 3, "{more:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_on_a_kept_connection_that_closes_is_sent_once_more() {
     // The first connection answers once, then closes under the second request.
     let origin = Origin::start(|mut conn| async move {

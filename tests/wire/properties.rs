@@ -2,7 +2,7 @@
 //! fuzz target `wire`. Each function panics if it does not hold.
 
 use httparse::{EMPTY_HEADER, Status};
-use vanne::wire::chunked::ChunkScan;
+use vanne::wire::chunked::{ChunkScan, Part};
 use vanne::wire::fields::Fields;
 use vanne::wire::head_scan::{HeadScan, Scan};
 use vanne::wire::request::RequestIndex;
@@ -106,7 +106,7 @@ fn data(bytes: &[u8], step: usize) -> Vec<u8> {
         while !rest.is_empty() && !scan.is_done() {
             let Ok(run) = scan.run(rest) else { return out };
             let (of_run, left) = rest.split_at(run.length);
-            if run.is_data {
+            if run.part == Part::Data {
                 out.extend_from_slice(of_run);
             }
             rest = left;

@@ -245,7 +245,7 @@ async fn carry_out(
                 action = drive_to_action(worker, &**connection, timer, wait.as_mut()).await;
                 continue;
             }
-            Action::Attempt(attempt) if goes_lean(worker, &**connection, &attempt) => {
+            Action::Attempt(attempt) if goes_lean(worker, &attempt) => {
                 let serving = pin!(lane.attempt(connection, &worker.lifecycle, &attempt));
                 drive(&**connection, &worker.lifecycle, timer, serving).await
             }
@@ -271,11 +271,8 @@ pub(super) async fn wait(carrier: &dyn Carrier, effect: Effect) -> Action {
 }
 
 /// Whether the lean engine makes the attempt.
-pub(super) fn goes_lean(worker: &Worker, carrier: &dyn Carrier, attempt: &Attempt) -> bool {
-    let has_mirror = |exchange: &Exchange| exchange.mirror().is_some();
-    worker.is_lean
-        && lean::takes(attempt)
-        && carrier.cell().with_exchange(has_mirror) == Some(false)
+pub(super) fn goes_lean(worker: &Worker, attempt: &Attempt) -> bool {
+    worker.is_lean && lean::takes(attempt)
 }
 
 /// The answer is through, all but what still has to be written.

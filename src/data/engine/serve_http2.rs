@@ -299,7 +299,7 @@ async fn carry_out(
                 continue;
             }
             Action::Attempt(attempt)
-                if goes_lean(worker, &**stream, &attempt) && !stream.asks_for_tunnel() =>
+                if goes_lean(worker, &attempt) && !stream.asks_for_tunnel() =>
             {
                 let mut lane = StreamLane::take();
                 let driven = {

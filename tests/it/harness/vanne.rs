@@ -53,6 +53,19 @@ pub(crate) struct Settings<'a> {
     pub(crate) more: &'a str,
 }
 
+impl Settings<'_> {
+    /// The config of a proxy before these backends.
+    fn config(self, backends: &[SocketAddr]) -> String {
+        let Settings { process, listener, pool, route, more } = self;
+        let backends = list(backends);
+        format!(
+            "[process]\n{process}\n[listener.http]\naddress = \"@http\"\n{listener}\n\
+             [pool.app]\nbackends = {backends}\n{pool}\n\
+             [[route]]\nname = \"all\"\npool = \"app\"\n{route}\n{more}\n",
+        )
+    }
+}
+
 /// The engine that the tests are run with; by default the lean one, where it can be.
 pub(crate) fn lane() -> Option<String> {
     ProcessEnvironment.variable("VANNE_LANE")
@@ -66,14 +79,18 @@ impl Vanne {
 
     /// A proxy before these backends, with these settings.
     pub(crate) async fn with(backends: &[SocketAddr], settings: Settings<'_>) -> Self {
-        let Settings { process, listener, pool, route, more } = settings;
-        let backends = list(backends);
-        Self::start(&format!(
-            "[process]\n{process}\n[listener.http]\naddress = \"@http\"\n{listener}\n\
-             [pool.app]\nbackends = {backends}\n{pool}\n\
-             [[route]]\nname = \"all\"\npool = \"app\"\n{route}\n{more}\n",
-        ))
-        .await
+        Self::in_lane(lane().as_deref(), backends, settings).await
+    }
+
+    /// The same, with this engine, whatever the tests are run with.
+    pub(crate) async fn in_lane(
+        lane: Option<&str>,
+        backends: &[SocketAddr],
+        settings: Settings<'_>,
+    ) -> Self {
+        let run = |binary: &Path| Command::new(binary);
+        let text = |path: &Path, filled: &str| std::fs::write(path, filled).unwrap();
+        Self::start_with(&settings.config(backends), lane, run, text).await
     }
 
     /// A proxy with this config, once it is ready. `@http`, `@probe` and `@dir` in it become
@@ -85,7 +102,7 @@ impl Vanne {
     /// The same; `command` says how the binary is started.
     pub(crate) async fn start_by(config: &str, command: impl FnOnce(&Path) -> Command) -> Self {
         let text = |path: &Path, filled: &str| std::fs::write(path, filled).unwrap();
-        Self::start_with(config, command, text).await
+        Self::start_with(config, lane().as_deref(), command, text).await
     }
 
     /// The same; the config's file is a link into a folder that is a link, as Kubernetes
@@ -95,11 +112,13 @@ impl Vanne {
             mount(path.parent().unwrap(), 1, filled);
             std::os::unix::fs::symlink("..data/vanne.toml", path).unwrap();
         };
-        Self::start_with(config, |binary| Command::new(binary), write).await
+        let run = |binary: &Path| Command::new(binary);
+        Self::start_with(config, lane().as_deref(), run, write).await
     }
 
     async fn start_with(
         config: &str,
+        lane: Option<&str>,
         command: impl FnOnce(&Path) -> Command,
         write: impl FnOnce(&Path, &str),
     ) -> Self {
@@ -112,7 +131,7 @@ impl Vanne {
         let mut command = command(binary());
         command.arg("run").arg("--config").arg(&path);
         // Every test holds whichever engine serves its requests.
-        if let Some(lane) = lane() {
+        if let Some(lane) = lane {
             command.arg("--lane").arg(lane);
         }
         let mut vanne = Self { http, probe, process: Process::start(command), dir, _ports: ports };

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName};
 use vanne_filters::{Edit, HeadEdits};
 
 /// The fields of a head that came, in whatever shape: each time from the first.
-pub(super) trait Fields<'a> {
+pub trait Fields<'a> {
     /// Names and values, in order.
     fn all(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])>;
 }

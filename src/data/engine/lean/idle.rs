@@ -23,7 +23,7 @@ thread_local! {
 }
 
 /// What makes connections equal: where they lead, and all settings of how they are spoken to.
-type Key = (SocketAddr, u64);
+pub(super) type Key = (SocketAddr, u64);
 
 #[derive(Default)]
 struct Idle {
@@ -39,7 +39,7 @@ struct Waiting {
     until: Instant,
 }
 
-fn key(attempt: &Attempt) -> Key {
+pub(super) fn key(attempt: &Attempt) -> Key {
     (attempt.backend.address, attempt.wire.group)
 }
 

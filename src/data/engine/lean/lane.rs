@@ -5,9 +5,10 @@
 //! body to the backend, and whatever the backend says to the client.
 
 use super::answer::Answering;
+use super::copy::Copying;
 use super::heads::write_fields;
 use super::input::Input;
-use super::link::{self, Link};
+use super::link::{self, Link, Offer};
 use crate::data::engine::drive::{after_others, begins_anew};
 use crate::data::engine::pingora::Served;
 use crate::data::exchange::{Action, Event, Exchange};
@@ -47,12 +48,14 @@ pub struct Lane {
     /// The backend has taken all.
     is_whole: bool,
     link: Option<Link>,
+    /// The copy for the route's mirror, while it is made.
+    copying: Copying,
     pub(super) input: Input,
     pub(super) answering: Answering,
 }
 
 /// Why an attempt ended before its answer did.
-pub(super) enum Stop {
+pub enum Stop {
     /// The machine wants something else.
     Action(Action),
     /// Something failed.
@@ -81,7 +84,7 @@ impl Lane {
 
     /// Lets go of what the last attempt left.
     fn rest(&mut self) {
-        self.link = None;
+        (self.link, self.copying) = (None, Copying::default());
         self.input.rest();
         self.out.clear();
         (self.out_done, self.is_sent, self.is_whole) = (0, false, false);
@@ -165,7 +168,7 @@ impl Lane {
         attempt: &Attempt,
     ) -> Result<(), Stop> {
         self.take_request(connection, attempt)?;
-        let (link, is_reused) = link::obtain(attempt, connection.cell.now()).await?;
+        let (link, is_reused) = link::obtain(attempt, Offer::Http2, connection.cell.now()).await?;
         self.link = Some(link);
         report(connection, Event::Connected { is_reused })?;
         after_others().await;
@@ -191,12 +194,15 @@ impl Lane {
 
     fn write_request(&mut self, head: &[u8], exchange: &Exchange) {
         let (request, out, edits) = (&self.request, &mut self.out, exchange.request_edits());
-        out.extend_from_slice(request.method(head).as_bytes());
+        let (method, fields) = (request.method(head), request.fields(head));
+        let target = edits.target().unwrap_or_else(|| request.target(head));
+        out.extend_from_slice(method.as_bytes());
         out.push(b' ');
-        out.extend_from_slice(edits.target().unwrap_or_else(|| request.target(head)));
+        out.extend_from_slice(target);
         out.extend_from_slice(b" HTTP/1.1\r\n");
         write_fields(out, request.fields(head), edits);
         out.extend_from_slice(b"\r\n");
+        self.copying = Copying::begin(exchange, method, target, fields, edits);
     }
 
     /// Moves what can be moved, both ways. `Ready` when the answer is through.
@@ -256,6 +262,7 @@ impl Lane {
             let is_all_out = head.is_empty() && io.granted().is_empty();
             self.is_whole = is_all_out && io.is_body_passed();
             if self.is_whole {
+                self.copying.send(&connection.cell);
                 return link.poll_flush(cx).map(|_flushed| Ok(()));
             }
             if is_all_out {
@@ -269,6 +276,8 @@ impl Lane {
             let of_head = count.min(head.len());
             self.out_done += of_head;
             if count > of_head {
+                let part = io.granted().get(..count - of_head).unwrap_or_default();
+                self.copying.push_framed(part, self.request.body == Body::Chunked);
                 io.pass(count - of_head);
                 let (is_last, is_kept) = (io.is_body_passed(), io.is_kept());
                 report(connection, Event::RequestBody { is_last, is_kept })?;

@@ -1,10 +1,13 @@
 //! A connection to a backend: a socket, plain or inside TLS.
 
-use super::idle;
+use super::lane::Stop;
+use super::{agreed, idle};
+use crate::data::exchange::Action;
 use crate::data::listener::accept;
 use crate::data::listener::transport::Transport;
 use crate::data::upstream::wire::Client;
-use crate::data::upstream::{Attempt, Fault};
+use crate::data::upstream::{Attempt, Fault, Protocol as Spoken};
+use crate::types::clock;
 use rustls::pki_types::ServerName;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::future::poll_fn;
@@ -20,6 +23,15 @@ use tokio_rustls::TlsConnector;
 /// A connection to a backend.
 pub(super) struct Link {
     transport: Transport,
+}
+
+/// What may be offered to a backend that is asked by ALPN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// HTTP/1.1 alone.
+    Http1,
+    /// HTTP/2 as well, where the pool leaves the choice to its backends.
+    Http2,
 }
 
 /// A connection that is being made.
@@ -66,13 +78,18 @@ impl Connecting {
 /// A connection for `attempt`, which begins `now`: kept or new, and whether it was used before.
 ///
 /// # Errors
-/// When there is none in time.
-pub(super) async fn obtain(attempt: &Attempt, now: Instant) -> Result<(Link, bool), Fault> {
+/// When there is none in time. When the backend chose HTTP/2: the same attempt is then what is
+/// to be done, by another engine.
+pub(super) async fn obtain(
+    attempt: &Attempt,
+    offer: Offer,
+    now: Instant,
+) -> Result<(Link, bool), Stop> {
     let kept = poll_fn(|cx| Poll::Ready(idle::take(attempt, now, cx))).await;
     match kept {
         Some(link) => Ok((link, true)),
         // Boxed: those that find one kept have no room for this.
-        None => Box::pin(connect(attempt)).await.map(|link| (link, false)),
+        None => Box::pin(connect(attempt, offer)).await.map(|link| (link, false)),
     }
 }
 
@@ -81,20 +98,23 @@ pub(super) fn keep(attempt: &Attempt, link: Link, now: Instant) {
     idle::put(attempt, link, now);
 }
 
-async fn connect(attempt: &Attempt) -> Result<Link, Fault> {
+async fn connect(attempt: &Attempt, offer: Offer) -> Result<Link, Stop> {
     let mut connecting = Connecting::begin(attempt)?;
     let made = async {
         let socket = poll_fn(|cx| connecting.poll(cx)).await?;
         let transport = match &attempt.wire.tls {
             None => Transport::Plain(socket),
-            Some(tls) => shake_hands(&tls.client, attempt, socket).await?,
+            Some(tls) => shake_hands(&tls.client, attempt, socket, offer).await?,
         };
         Ok(Link { transport })
     };
-    match tokio::time::timeout(attempt.connect_timeout, made).await {
-        Ok(made) => made,
-        Err(_) => Err(Fault::ConnectTimeout),
+    let made = tokio::time::timeout(attempt.connect_timeout, made).await;
+    let link = made.unwrap_or(Err(Fault::ConnectTimeout))?;
+    if link.transport.is_http2_agreed() {
+        agreed::note_http2(attempt);
+        return Err(Stop::Action(Action::Attempt(attempt.clone())));
     }
+    Ok(link)
 }
 
 /// TLS on `socket`.
@@ -102,14 +122,26 @@ async fn shake_hands(
     client: &Client,
     attempt: &Attempt,
     socket: TcpStream,
+    offer: Offer,
 ) -> Result<Transport, Fault> {
     let address = attempt.backend.address.ip();
     let name = client.name.clone().unwrap_or_else(|| ServerName::IpAddress(address.into()));
-    let shaken = TlsConnector::from(Arc::clone(&client.config)).connect(name, socket).await;
+    let connector = TlsConnector::from(Arc::clone(&client.config));
+    let leaves_choice = offer == Offer::Http2 && attempt.wire.protocol == Spoken::Agreed;
+    let shaken = match leaves_choice && agreed::may_be_http2(attempt, clock::now()) {
+        true => {
+            connector
+                .with_alpn(vec![b"h2".to_vec(), b"http/1.1".to_vec()])
+                .connect(name, socket)
+                .await
+        }
+        false => connector.connect(name, socket).await,
+    };
     match shaken {
         Ok(stream) => Ok(Transport::Tls(Box::new(stream.into()))),
         Err(error) => {
             tracing::debug!(backend = %attempt.backend.name, %error, "TLS handshake failed");
+            agreed::forget(attempt);
             Err(Fault::TlsFailed)
         }
     }

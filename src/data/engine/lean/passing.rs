@@ -4,7 +4,7 @@
 use super::input::Input;
 use crate::data::listener::client_io::ClientIo;
 use crate::data::upstream::Fault;
-use crate::wire::chunked::ChunkScan;
+use crate::wire::chunked::{ChunkScan, Part};
 use crate::wire::response::Body;
 use std::io::IoSlice;
 use std::task::{Context, Poll, ready};
@@ -45,6 +45,14 @@ impl Passing {
         }
     }
 
+    /// How `body` gets to whoever takes chunks apart himself, and knows when the connection ends.
+    pub(super) fn of(body: Body) -> Self {
+        match body {
+            Body::UntilClose => Self::UntilClose,
+            body => Self::new(body, true),
+        }
+    }
+
     /// Whether the client sees its end, other than by the end of the connection.
     pub(super) fn is_framed(self) -> bool {
         !matches!(self, Self::Data(..) | Self::UntilClose)
@@ -68,7 +76,8 @@ impl Passing {
             if let Self::IntoChunks = self {
                 return poll_chunk(cx, input, io);
             }
-            let length = self.look(input)?;
+            // Only for clients of HTTP/1.0 are chunks taken apart here, and they know no trailers.
+            let length = self.look(input, &mut Vec::new())?;
             if *self == Self::Done {
                 continue;
             }
@@ -84,8 +93,15 @@ impl Passing {
     }
 
     /// How many of the bytes in `input` may be passed on now. Framing that is not passed on is
-    /// dropped from it.
-    pub(super) fn look(&mut self, input: &mut Input) -> Result<usize, Fault> {
+    /// dropped from it; the lines of trailers go to `trailers` then.
+    ///
+    /// # Errors
+    /// When the body is framed wrongly.
+    pub(super) fn look(
+        &mut self,
+        input: &mut Input,
+        trailers: &mut Vec<u8>,
+    ) -> Result<usize, Fault> {
         let here = input.bytes().len();
         match self {
             Self::Done | Self::IntoChunks => Ok(0),
@@ -98,7 +114,7 @@ impl Passing {
             }
             Self::Data(scan, granted) => {
                 if *granted == 0 {
-                    *granted = next_data(scan, input)?;
+                    *granted = next_data(scan, input, trailers)?;
                 }
                 let (granted, is_done) = (*granted, scan.is_done());
                 if granted == 0 && is_done {
@@ -147,11 +163,18 @@ impl Passing {
 }
 
 /// Drops framing from `input` until there is data: how many bytes of it are here.
-fn next_data(scan: &mut ChunkScan, input: &mut Input) -> Result<usize, Fault> {
+fn next_data(
+    scan: &mut ChunkScan,
+    input: &mut Input,
+    trailers: &mut Vec<u8>,
+) -> Result<usize, Fault> {
     loop {
         let run = scan.run(input.bytes()).map_err(|_bad| Fault::BackendMalformed)?;
-        if run.is_data || run.length == 0 {
+        if run.part == Part::Data || run.length == 0 {
             return Ok(run.length);
+        }
+        if run.part == Part::Trailers {
+            trailers.extend_from_slice(input.bytes().get(..run.length).unwrap_or_default());
         }
         input.consume(run.length);
     }

@@ -2,32 +2,29 @@
 //! HTTP/1.1, and how its bytes go.
 //!
 //! The head is written as HTTP/1.1 has it; a body without a length becomes chunks. The
-//! backend's answer becomes a head and DATA again, as fast as the client's windows let it.
+//! backend's answer becomes a head and DATA again, as fast as the client's windows let it
+//! (`stream_answer`).
 
-use super::heads::{Name, each_field, write_field, write_fields};
+use super::copy::Copying;
+use super::heads::{write_field, write_fields};
 use super::input::Input;
 use super::lane::{Stop, report};
-use super::link::{self, Link};
-use super::passing::Passing;
-use super::reply_head::ReplyHead;
+use super::link::{self, Link, Offer};
+use super::stream_answer::Answer;
 use crate::data::engine::drive::after_others;
 use crate::data::engine::pingora::Served;
 use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::listener::carrier::Carrier;
 use crate::data::listener::stream::Stream;
-use crate::data::upstream::forward::REQUEST_ID;
 use crate::data::upstream::{Attempt, Fault};
 use crate::types::spare::Spare;
 use bytes::{Buf, Bytes};
+use http::header;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::task::{Context, Poll, ready};
 
-/// Fields that end with an HTTP/1 connection (RFC 9113 §8.2.2).
-const NOT_FOR_HTTP2: [&str; 5] =
-    ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
 /// What ends a chunk, and what ends a chunk and the body.
 const CHUNK_END: &[u8] = b"\r\n";
 const BODY_END: &[u8] = b"\r\n0\r\n\r\n";
@@ -66,16 +63,8 @@ struct Sending {
     is_over: bool,
     /// The backend has taken all.
     is_whole: bool,
-}
-
-/// The answer on its way to the client.
-#[derive(Default)]
-struct Answer {
-    head: ReplyHead,
-    is_begun: bool,
-    passing: Passing,
-    unsent: Bytes,
-    keeps_backend: bool,
+    /// The copy for the route's mirror, while it is made.
+    copying: Copying,
 }
 
 impl StreamLane {
@@ -98,9 +87,7 @@ impl StreamLane {
         let mut lines = std::mem::take(&mut self.sending.lines);
         lines.clear();
         self.sending = Sending { lines, ..Sending::default() };
-        let mut head = std::mem::take(&mut self.answer.head);
-        head.renew();
-        self.answer = Answer { head, ..Answer::default() };
+        self.answer.renew();
     }
 
     /// Makes `attempt` for the request with this `head`: what is left to be done then.
@@ -135,7 +122,7 @@ impl StreamLane {
             self.sending.begin(head, has_body, exchange);
         });
         written.ok_or(Fault::Internal)?;
-        let (link, is_reused) = link::obtain(attempt, stream.cell().now()).await?;
+        let (link, is_reused) = link::obtain(attempt, Offer::Http2, stream.cell().now()).await?;
         self.link = Some(link);
         report(stream, Event::Connected { is_reused })?;
         after_others().await;
@@ -172,7 +159,8 @@ impl Sending {
         lines.extend_from_slice(head.method.as_str().as_bytes());
         lines.push(b' ');
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-        lines.extend_from_slice(edits.target().unwrap_or(target.as_bytes()));
+        let target = edits.target().unwrap_or(target.as_bytes());
+        lines.extend_from_slice(target);
         lines.extend_from_slice(b" HTTP/1.1\r\n");
         write_fields(lines, &head.headers, edits);
         self.is_chunked = has_body && !head.headers.contains_key(header::CONTENT_LENGTH);
@@ -181,6 +169,7 @@ impl Sending {
         }
         lines.extend_from_slice(b"\r\n");
         self.is_last = !has_body;
+        self.copying = Copying::begin(exchange, head.method.as_str(), target, &head.headers, edits);
     }
 
     /// Sends what there is of the request. `Ready` when nothing more is to be sent.
@@ -197,6 +186,7 @@ impl Sending {
             }
             if self.is_last {
                 self.is_whole = true;
+                self.copying.send(stream.cell());
                 return link.poll_flush(cx).map(|_flushed| Ok(()));
             }
             let flushed = link.poll_flush(cx);
@@ -205,6 +195,7 @@ impl Sending {
                 return Poll::Pending;
             };
             let data = read.transpose().map_err(|_error| Fault::ClientGone)?;
+            self.copying.push(data.as_deref().unwrap_or_default());
             self.frame(data, stream.is_request_read());
             let (is_last, is_kept) = (self.is_last, stream.is_kept());
             report(stream, Event::RequestBody { is_last, is_kept })?;
@@ -254,131 +245,6 @@ impl Sending {
         }
         self.data = data;
     }
-}
-
-impl Answer {
-    /// Passes on what comes. `Ready` when the answer is through.
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        stream: &Stream,
-        link: &mut Link,
-        input: &mut Input,
-    ) -> Poll<Result<(), Stop>> {
-        loop {
-            let is_whole = match self.is_begun {
-                false => self.look_at_head(stream, input)?,
-                true => match ready!(self.poll_body(cx, stream, input))? {
-                    true => return Poll::Ready(Ok(())),
-                    false => false,
-                },
-            };
-            if is_whole {
-                continue;
-            }
-            match (ready!(input.poll_fill(cx, link)), self.is_begun) {
-                (Ok(0), true) if self.passing == Passing::UntilClose => {
-                    self.passing = Passing::Done;
-                }
-                (Ok(0) | Err(_), _) => return Poll::Ready(Err(Fault::BackendClosed.into())),
-                (Ok(_), false) => {}
-                (Ok(_), true) => report(stream, Event::ResponseBody)?,
-            }
-        }
-    }
-
-    /// Passes on a head that is whole. `false`: more has to come.
-    fn look_at_head(&mut self, stream: &Stream, input: &mut Input) -> Result<bool, Stop> {
-        let is_head =
-            |exchange: &Exchange| exchange.facts().is_some_and(|facts| facts.method == "HEAD");
-        let is_to_head = stream.cell().with_exchange(is_head).ok_or(Fault::Internal)?;
-        let Some(length) = self.head.read(input, is_to_head)? else { return Ok(false) };
-        let head = input.bytes().get(..length).unwrap_or_default();
-        let fields = self.head.index.fields(head);
-        match stream.cell().step(Event::Response(self.head.index.head(&fields))) {
-            Action::Continue => {}
-            // Tunnels go another way.
-            Action::Tunnel => return Err(Fault::Internal.into()),
-            action => return Err(Stop::Action(action)),
-        }
-        let response = stream.cell().with_exchange(|exchange| self.response(head, exchange));
-        let response = response.flatten().ok_or(Fault::BackendMalformed)?;
-        if response.status().is_informational() {
-            stream.send_informational(response).map_err(|_gone| Fault::ClientGone)?;
-        } else {
-            self.is_begun = true;
-            self.keeps_backend = self.head.index.keeps_alive;
-            self.passing = Passing::new(self.head.index.body, false);
-            stream.forget();
-            let is_last = self.passing == Passing::Done;
-            stream.send_head(response, is_last).map_err(|_gone| Fault::ClientGone)?;
-        }
-        input.consume(length);
-        Ok(true)
-    }
-
-    /// The head that the client gets.
-    fn response(&self, head: &[u8], exchange: &Exchange) -> Option<Response<()>> {
-        let mut response = Response::new(());
-        *response.status_mut() = StatusCode::from_u16(self.head.index.status).ok()?;
-        let map = response.headers_mut();
-        map.reserve(16);
-        let mut is_whole = true;
-        each_field(self.head.index.fields(head), exchange.response_edits(), |name, value| {
-            let name = match name {
-                Name::Came(name) if is_not_for_http2(name) => return,
-                Name::Came(name) => HeaderName::from_bytes(name).ok(),
-                Name::Ours(name) => Some(name.clone()),
-            };
-            match name.zip(HeaderValue::from_bytes(value).ok()) {
-                Some((name, mut value)) => {
-                    // Other in each answer: in the table of the client's names and values it
-                    // would take the place of something that comes again (RFC 7541 §6.2.3).
-                    value.set_sensitive(name == REQUEST_ID);
-                    map.append(name, value);
-                }
-                None => is_whole = false,
-            }
-        });
-        is_whole.then_some(response)
-    }
-
-    /// Takes what is there of the body, to be sent.
-    fn take_part(&mut self, input: &mut Input) -> Result<(), Fault> {
-        let length = self.passing.look(input)?;
-        self.unsent = input.split(length);
-        self.passing.passed(length);
-        if self.passing != Passing::Done {
-            // What frames the end may be here already.
-            self.passing.look(input)?;
-        }
-        Ok(())
-    }
-
-    /// Passes on what is there of the body. `Ready(true)` at its end, `Ready(false)` when more
-    /// has to come.
-    fn poll_body(
-        &mut self,
-        cx: &mut Context<'_>,
-        stream: &Stream,
-        input: &mut Input,
-    ) -> Poll<Result<bool, Stop>> {
-        loop {
-            if self.unsent.is_empty() && self.passing != Passing::Done {
-                self.take_part(input)?;
-            }
-            let is_last = self.passing == Passing::Done;
-            if self.unsent.is_empty() && (!is_last || stream.sent().1) {
-                return Poll::Ready(Ok(is_last));
-            }
-            let sent = ready!(stream.poll_send(cx, &mut self.unsent, is_last));
-            sent.map_err(|_gone| Fault::ClientGone)?;
-        }
-    }
-}
-
-fn is_not_for_http2(name: &[u8]) -> bool {
-    NOT_FOR_HTTP2.iter().any(|not| name.eq_ignore_ascii_case(not.as_bytes()))
 }
 
 #[cfg(test)]

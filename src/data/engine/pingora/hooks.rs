@@ -5,15 +5,16 @@
 //! (`settle`) and Pingora is stopped with an error of no further meaning: the answer is
 //! then written by whoever serves the connection.
 
+use super::backend_stream::Report;
 use super::faults::fault_of;
 use super::heads::{Fields, edit_request, edit_response, request_head, response_head};
-use super::mirror::{Copying, Mirrors};
 use super::peer::peer_of;
 use crate::data::effects::{self, Effect};
+use crate::data::engine::lean::{self, Copying};
 use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::lifecycle::Lifecycle;
 use crate::data::listener::carrier::{Carrier, is_ending};
-use crate::data::upstream::{Attempt, Fault};
+use crate::data::upstream::{Attempt, Fault, Protocol};
 use crate::wire::response::check_framing;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -25,6 +26,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
+use vanne_filters::HeadEdits;
 
 tokio::task_local! {
     /// Whose request the present task serves: Pingora gives its hooks no other way to know.
@@ -34,7 +36,6 @@ tokio::task_local! {
 /// The hooks of one worker.
 pub struct Hooks {
     lifecycle: Arc<Lifecycle>,
-    mirrors: Arc<Mirrors>,
 }
 
 /// What belongs to one request.
@@ -43,8 +44,13 @@ pub struct Context {
     carrier: Option<Arc<dyn Carrier>>,
     next: Option<Next>,
     has_body: bool,
+    /// What is known of the backend's connection, if it is ours.
+    report: Arc<Report>,
+    /// The attempt, if the connection is Pingora's own.
+    pingoras_own: Option<Attempt>,
+    is_reused: bool,
     /// The copy for the route's mirror, while it is made.
-    copying: Option<Copying>,
+    copying: Copying,
 }
 
 /// What the machine wants before Pingora may connect.
@@ -90,15 +96,25 @@ impl Context {
         Ok(())
     }
 
-    /// Sends the copy of the request, which is whole: once, however often it is tried.
-    fn send_copy(&mut self, mirrors: &Arc<Mirrors>) {
-        let Some(copying) = self.copying.take() else { return };
-        let claim = |carrier: &Arc<dyn Carrier>| {
-            carrier.cell().with_exchange(Exchange::claim_mirror).unwrap_or(false)
-        };
-        if self.carrier.as_ref().is_some_and(claim) {
-            mirrors.send(copying);
+    /// Sends the copy of the request, which is whole.
+    fn send_copy(&mut self) {
+        if let Some(carrier) = &self.carrier {
+            self.copying.send(carrier.cell());
         }
+    }
+
+    /// There is a connection, for a request of this version. One that Pingora made must be of
+    /// HTTP/2: its parser of HTTP/1 makes good what nobody should.
+    fn connected(&mut self, version: Version) -> Result<()> {
+        if let Some(attempt) = self.pingoras_own.take_if(|_| version != Version::HTTP_2) {
+            if attempt.wire.protocol != Protocol::Agreed {
+                return self.go_on(Event::Failed(Fault::TlsFailed)).map(drop);
+            }
+            lean::note_http1(&attempt, self.carrier()?.cell().now());
+            self.carrier()?.cell().settle(Action::Attempt(attempt));
+            return Err(stopped());
+        }
+        self.go_on(Event::Connected { is_reused: self.is_reused }).map(drop)
     }
 
     /// Reports a failure. Another attempt is another engine's.
@@ -106,9 +122,13 @@ impl Context {
         let Some(carrier) = self.carrier.as_ref().filter(|c| !c.cell().is_settled()) else {
             return;
         };
+        if let Some(attempt) = self.report.again() {
+            return carrier.cell().settle(Action::Attempt(attempt.clone()));
+        }
         let fault = match fault_of(error) {
             Fault::ClientGone => carrier.body_fault().unwrap_or(Fault::ClientGone),
-            fault => fault,
+            Fault::ClientMalformed => Fault::ClientMalformed,
+            fault => self.report.fault().unwrap_or(fault),
         };
         // What is to be done is settled; Pingora has stopped already.
         drop(self.go_on(Event::Failed(fault)));
@@ -124,7 +144,7 @@ impl Hooks {
     /// Hooks that look at `lifecycle` for whether connections are kept.
     #[must_use]
     pub fn new(lifecycle: Arc<Lifecycle>) -> Self {
-        Self { lifecycle, mirrors: Arc::default() }
+        Self { lifecycle }
     }
 }
 
@@ -167,7 +187,15 @@ impl ProxyHttp for Hooks {
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         loop {
             match ctx.next.take() {
-                Some(Next::Attempt(attempt)) => return Ok(peer_of(&attempt)),
+                Some(Next::Attempt(attempt)) => {
+                    let is_head = |exchange: &Exchange| {
+                        exchange.facts().is_some_and(|facts| facts.method == "HEAD")
+                    };
+                    let is_to_head = ctx.carrier()?.cell().with_exchange(is_head);
+                    let is_to_head = is_to_head.ok_or_else(stopped)?;
+                    ctx.pingoras_own = (!lean::takes(&attempt)).then(|| attempt.clone());
+                    return Ok(peer_of(attempt, is_to_head, &ctx.report));
+                }
                 Some(Next::Wait(effect)) => {
                     effects::run(effect).await;
                     let action = ctx.step(Event::Resumed);
@@ -187,7 +215,8 @@ impl ProxyHttp for Hooks {
         _: Option<&pingora_core::protocols::Digest>,
         ctx: &mut Context,
     ) -> Result<()> {
-        ctx.go_on(Event::Connected { is_reused }).map(drop)
+        ctx.is_reused = is_reused || ctx.report.is_reused();
+        Ok(())
     }
 
     async fn upstream_request_filter(
@@ -196,19 +225,17 @@ impl ProxyHttp for Hooks {
         request: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        let mirror = ctx
-            .carrier()?
-            .cell()
-            .with_exchange(|exchange| {
-                edit_request(exchange.request_edits(), request)?;
-                Ok(exchange.mirror().cloned().zip(exchange.route().map(|route| route.id.clone())))
-            })
-            .unwrap_or_else(|| Err(stopped()))?;
-        // Whatever is wrong with a copy is not the request's matter.
-        ctx.copying =
-            mirror.and_then(|(mirror, route)| Copying::begin(mirror, &route, request).ok());
+        ctx.connected(request.version)?;
+        let edited = |exchange: &Exchange| {
+            edit_request(exchange.request_edits(), request)?;
+            let (method, target) = (request.method.as_str(), request.raw_path());
+            let no_edits = HeadEdits::new();
+            Ok(Copying::begin(exchange, method, target, &request.headers, &no_edits))
+        };
+        let copying = ctx.carrier()?.cell().with_exchange(edited);
+        ctx.copying = copying.unwrap_or_else(|| Err(stopped()))?;
         if !ctx.has_body {
-            ctx.send_copy(&self.mirrors);
+            ctx.send_copy();
         }
         Ok(())
     }
@@ -220,11 +247,9 @@ impl ProxyHttp for Hooks {
         is_last: bool,
         ctx: &mut Context,
     ) -> Result<()> {
-        if let (Some(copying), Some(part)) = (&mut ctx.copying, part) {
-            copying.push(part);
-        }
+        ctx.copying.push(part.as_deref().unwrap_or_default());
         if is_last {
-            ctx.send_copy(&self.mirrors);
+            ctx.send_copy();
         }
         let is_kept = ctx.carrier()?.is_kept();
         ctx.go_on(Event::RequestBody { is_last, is_kept }).map(drop)

@@ -1,13 +1,14 @@
-//! Pingora's engine: frames messages, keeps connections to backends, streams both ways.
+//! Pingora's engine: frames messages, keeps connections of HTTP/2 to backends, streams both ways.
 //!
 //! One per worker, so that its connections stay on the worker's thread. It gets the
-//! client's bytes through a [`ClientStream`] and reports what
+//! client's bytes through a [`ClientStream`], those of a backend that speaks HTTP/1.1 after they
+//! were checked (`backend_stream`), and reports what
 //! happens through [`Hooks`]; it holds no rules of ours.
 
+mod backend_stream;
 pub mod faults;
 pub mod heads;
 pub mod hooks;
-mod mirror;
 mod peer;
 pub mod stream;
 mod stream_session;

@@ -1,10 +1,29 @@
 //! An attempt as Pingora wants to hear of it.
 
+use super::backend_stream::{Connecting, Report};
+use crate::data::engine::lean;
 use crate::data::upstream::{Attempt, Protocol};
 use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use std::sync::Arc;
 
-/// Whom to connect to for `attempt`, and how.
-pub(super) fn peer_of(attempt: &Attempt) -> Box<HttpPeer> {
+/// Whom to connect to for `attempt`, and how. The request is HEAD, or not. A backend that speaks
+/// HTTP/1.1, as far as is known, is connected to by ourselves, with TLS if there is any; what
+/// Pingora cannot tell of it goes to `report`.
+pub(super) fn peer_of(attempt: Attempt, is_to_head: bool, report: &Arc<Report>) -> Box<HttpPeer> {
+    if !lean::takes(&attempt) {
+        return pingoras_own(&attempt);
+    }
+    let mut peer = HttpPeer::new(attempt.backend.address, false, String::new());
+    peer.options.set_http_version(1, 1);
+    // What is forwarded is decided by the machine, for every engine alike.
+    peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
+    let report = Arc::clone(report);
+    peer.options.custom_l4 = Some(Arc::new(Connecting { attempt, is_to_head, report }));
+    Box::new(peer)
+}
+
+/// The same for a backend that may speak HTTP/2: Pingora connects to it.
+fn pingoras_own(attempt: &Attempt) -> Box<HttpPeer> {
     let (address, wire) = (attempt.backend.address, &attempt.wire);
     let mut peer = match &wire.tls {
         None => HttpPeer::new(address, false, String::new()),
