@@ -10,6 +10,7 @@ pub mod carrier;
 pub mod client;
 mod client_body;
 pub(in crate::data) mod client_io;
+mod client_out;
 pub mod connection;
 pub mod frame_meter;
 mod kept_bytes;
