@@ -126,7 +126,7 @@ impl World {
             plan.publish(Moment::of(clock::now()));
         }
         let (id, listener) = config.listener.first_key_value().unwrap();
-        let listener = compile::listener(id, listener, None, &mut means).unwrap();
+        let listener = compile::listener(id, listener, &config.page, None, &mut means).unwrap();
         Self {
             now: clock::now(),
             reader: Publisher::new(compiled.snapshot).reader(),

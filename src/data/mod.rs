@@ -33,7 +33,9 @@ pub mod grpc;
 pub mod mirror;
 pub mod outcome;
 pub mod upstream;
-// when we answer ourselves
+// when no backend may be tried, and when we answer ourselves
+pub mod fallback;
+pub mod page;
 pub mod refusal;
 // the end of every request
 pub mod finish;

@@ -6,6 +6,7 @@
 
 use super::chain::Chain;
 use super::edits::RouteEdits;
+use super::fallback::Fallbacks;
 use super::generation::Generation;
 use super::log_line::LogPlan;
 use super::mirror::Mirror;
@@ -40,6 +41,8 @@ pub struct Route {
     pub chain: Chain,
     /// What it changes on the way.
     pub edits: RouteEdits,
+    /// What stands behind its pools.
+    pub fallbacks: Fallbacks,
     /// Who gets copies of its requests.
     pub mirror: Option<Arc<Mirror>>,
     /// The longest a request may take, from its first byte to the answer's last.
@@ -165,7 +168,6 @@ pub(crate) mod tests {
             },
             ejection: None,
             queue: Some(QueueRules { size: 10, timeout: Duration::from_secs(3) }),
-            backup: None,
             sticky: None,
             timeouts: Timeouts {
                 connect: Duration::from_secs(1),
@@ -197,6 +199,7 @@ pub(crate) mod tests {
             target: Target::Pool(Arc::new(pool)),
             chain: Chain::default(),
             edits: RouteEdits::default(),
+            fallbacks: Fallbacks::default(),
             mirror: None,
             total: Duration::from_secs(100),
             tunnel_idle: Duration::from_secs(50),

@@ -24,6 +24,8 @@ mod client_faults;
 mod demo;
 mod draining;
 mod edge;
+mod fallback;
+mod fallback_cached;
 mod grpc;
 mod headers;
 mod health;

@@ -69,8 +69,6 @@ pub struct Pool {
     pub queue: Option<QueueRules>,
     /// How clients come back to the backend that they had, if they do.
     pub sticky: Option<Sticky>,
-    /// Where requests go when nobody here takes them.
-    pub backup: Option<Arc<Pool>>,
     /// Time limits.
     pub timeouts: Timeouts,
     /// How its backends are spoken to.
