@@ -18,10 +18,10 @@ use vanne::config::{
     self, AccessLog, AccessLogHeaders, AccessLogTarget, Address, AlgorithmName, BackendEntry,
     Config, DotSegments, EncodedSlashes, Environment, ErrorPages, FallbackCache, FallbackStep,
     FieldEdits, FieldValue, FixedAnswer, Format, Hash, Http2, Listener, ListenerPaths,
-    ListenerProtocol, ListenerTimeouts, LoadFactor, Log, LogLevel, Page, PageSource, PassiveHealth,
-    PathPrefix, Pool, PoolHttp2, PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls,
-    Probe, Process, Redact, Redirect, RetryOn, Rewrite, Route, RouteHeaders, RouteMatch,
-    RouteMirror, RouteTimeouts, SampleRule, Scheme, Source, ValueMatch, ValueRule,
+    ListenerProtocol, ListenerTimeouts, LoadFactor, Log, LogLevel, Overload, Page, PageSource,
+    PassiveHealth, PathPrefix, Pool, PoolHttp2, PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts,
+    PoolTls, Priority, Probe, Process, Redact, Redirect, RetryOn, Rewrite, Route, RouteHeaders,
+    RouteMatch, RouteMirror, RouteTimeouts, SampleRule, Scheme, Source, ValueMatch, ValueRule,
 };
 use vanne::types::units::{Percent, Period};
 use vanne_filters::SecurityHeaders;
@@ -57,6 +57,10 @@ fn process() -> impl Strategy<Value = Process> {
             drain_delay: format!("{delay}ms").parse().unwrap(),
             drain_deadline: format!("{}ms", delay + longer).parse().unwrap(),
             idle_upstream_connections,
+            overload: workers.map(|workers| Overload {
+                max_in_flight: workers.into(),
+                retry_after: Period::from_secs(1),
+            }),
             watch_config: false,
         },
     )
@@ -210,6 +214,10 @@ fn pool_rules() -> impl Strategy<Value = Pool> {
             queue,
             passive_health,
             max_requests: rest.0,
+            overload: rest
+                .0
+                .zip(rest.1)
+                .map(|(max_in_flight, retry_after)| Overload { max_in_flight, retry_after }),
             slow_start: rest.1,
             panic_threshold: rest.2,
             ..Pool::default()
@@ -472,6 +480,10 @@ prop_compose! {
                 },
                 fallback: match &sketch.target {
                     Target::Pool(_) if sketch.mirror.is_some() => Some(vec![FallbackStep::Cached]),
+                    _ => None,
+                },
+                priority: match &sketch.target {
+                    Target::Pool(_) if sketch.mirror.is_some() => Some(Priority::Low),
                     _ => None,
                 },
                 error_pages: sources

@@ -89,6 +89,8 @@ fn snapshot(config: &config::Config, means: &mut Means<'_>) -> Snapshot {
         target,
         chain: Chain::new(vec![Arc::new(Panics)]),
         edits: plain.edits.clone(),
+        priority: plain.priority,
+        overload: None,
         fallbacks: Fallbacks::default(),
         mirror: None,
         log: Arc::clone(&plain.log),

@@ -98,6 +98,7 @@ pub const REASONS: &[&str] = &[
     "no_healthy_backend",
     "no_route",
     "no_weight",
+    "overloaded",
     "panic",
     "protocol_refused",
     "queue_full",

@@ -29,6 +29,7 @@ pub mod listener;
 pub mod matching;
 pub mod network;
 pub mod observe;
+pub mod overload;
 pub mod page;
 mod paths;
 pub mod pool;
@@ -63,6 +64,7 @@ pub use matching::{
 };
 pub use network::Network;
 pub use observe::{FilePath, Log, LogLevel};
+pub use overload::{Overload, Priority};
 pub use page::{Page, PageSource};
 pub use pool::{
     AlgorithmName, BackendEntry, Hash, HashSource, LoadFactor, PassiveHealth, Pool, PoolHttp2,

@@ -5,6 +5,7 @@ use super::edits::{Rewrite, RouteHeaders};
 use super::error_pages::ErrorPages;
 use super::fallback::FallbackStep;
 use super::matching::RouteMatch;
+use super::overload::Priority;
 use super::split::Split;
 use crate::types::ids::{FilterId, PoolId, RouteId};
 use crate::types::text::{TextValue, text_value};
@@ -63,6 +64,10 @@ pub struct Route {
     /// `fallback` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Vec<FallbackStep>>,
+    /// Which requests go first when there is too much to do: see `overload` of the process and of
+    /// pools. Without it: `"normal"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
     /// Pages instead of Vanne's own answers to requests of this route: `{ 503 = "sorry" }` by
     /// status, `{ queue_full = "later" }` by reason, which goes before. What is not here may be in
     /// the listener's `error_pages`. Not for gRPC calls and WebSockets.

@@ -8,6 +8,7 @@ mod fallback;
 mod files;
 mod log;
 mod matching;
+pub(super) mod overload;
 pub(super) mod pages;
 pub(super) mod routes;
 

@@ -6,6 +6,7 @@
 use super::pools::BackendGauges;
 use crate::data::fallback::store::Store;
 use crate::data::listener::Counts;
+use crate::data::overload::InFlight;
 use crate::data::pool::sticky::tag_of;
 use crate::data::pool::{Backend, BackendMetrics, BackendState, Live};
 use crate::data::split::{SplitLive, Weights};
@@ -32,6 +33,8 @@ pub struct Kept {
     weights: Vec<(Arc<SplitLive>, Weights)>,
     counts: HashMap<ListenerId, Arc<Counts>>,
     changed: Arc<Notify>,
+    /// Requests that count for the process' limit, where it has one.
+    in_flight: Arc<InFlight>,
     /// Good answers of before, if some route gives them.
     fallback_store: Option<Arc<Store>>,
     /// How large it is to be when the config that was compiled last is in use.
@@ -108,6 +111,12 @@ impl Kept {
         aws_lc_rs::rand::fill(&mut key)?;
         self.sticky_key = Some(key);
         Ok(key)
+    }
+
+    /// Requests that count for the process' limit.
+    #[must_use]
+    pub fn in_flight(&self) -> Arc<InFlight> {
+        Arc::clone(&self.in_flight)
     }
 
     /// Good answers of before, as they are or none yet. The size counts when the config is in

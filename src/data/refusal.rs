@@ -91,6 +91,8 @@ pub enum Refusal {
     NoRoute,
     /// The pool's backends have weight 0.
     NoWeight,
+    /// As many requests are under way as may be, in the pool or in all.
+    Overloaded,
     /// A panic while serving it.
     Panic,
     /// The listener does not speak the client's version of HTTP.
@@ -180,6 +182,7 @@ impl Refusal {
             }
             Self::NoRoute => row("no_route", 404, Vanne, Level::DEBUG),
             Self::NoWeight => replaceable(row("no_weight", 503, Vanne, Level::WARN)),
+            Self::Overloaded => replaceable(row("overloaded", 503, Vanne, Level::DEBUG)),
             Self::Panic => row("panic", 500, Vanne, Level::ERROR),
             Self::ProtocolRefused => row("protocol_refused", 505, Client, Level::DEBUG),
             Self::QueueFull => replaceable(row("queue_full", 503, Vanne, Level::WARN)),
@@ -230,7 +233,7 @@ impl Refusal {
     }
 
     /// Every reason but those of filters.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 60] = [
         Self::BackendClosed,
         Self::BackendCut,
         Self::BackendMalformed,
@@ -281,6 +284,7 @@ impl Refusal {
         Self::NoHealthyBackend,
         Self::NoRoute,
         Self::NoWeight,
+        Self::Overloaded,
         Self::Panic,
         Self::ProtocolRefused,
         Self::QueueFull,

@@ -36,6 +36,7 @@ mod matching;
 mod messages;
 mod metrics;
 mod mirror;
+mod overload;
 mod paths;
 mod pools;
 mod probe;

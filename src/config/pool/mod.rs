@@ -14,6 +14,7 @@ use super::discovery::Dns;
 use super::fallback::FallbackStep;
 use super::health::HealthCheck;
 use super::observe::FilePath;
+use super::overload::Overload;
 use super::route::Host;
 use crate::types::units::{Percent, Period};
 use schemars::JsonSchema;
@@ -64,6 +65,10 @@ pub struct Pool {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_requests: Option<u32>,
+    /// How many requests may be under way in this pool: at its backends, or waiting for one.
+    /// Without it: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overload: Option<Overload>,
     /// Requests that wait while all backends are full.
     pub queue: PoolQueue,
     /// Over how long a backend that is new or has recovered comes up to its full weight, from
@@ -102,6 +107,7 @@ impl Default for Pool {
             health: None,
             fallback: Vec::new(),
             max_requests: None,
+            overload: None,
             queue: PoolQueue::default(),
             slow_start: None,
             panic_threshold: Percent::from_whole(0),

@@ -1,5 +1,6 @@
 //! Pages: from names and files of the config to bodies.
 
+use super::overload::whole_seconds;
 use super::{CompileError, dangling, files};
 use crate::config::{self, Config, ErrorKey, FallbackStep, FilePath, PageSource};
 use crate::data::page::{ErrorPages, Page};
@@ -86,10 +87,7 @@ fn named(id: &PageId, config: &config::Page) -> Result<Page, CompileError> {
     if !fields.iter().any(|(name, _)| *name == header::CACHE_CONTROL) {
         fields.push((header::CACHE_CONTROL, no_store()));
     }
-    let after = config.retry_after.map(|period| {
-        let time = period.as_duration();
-        time.as_secs() + u64::from(time.subsec_nanos() > 0)
-    });
+    let after = config.retry_after.map(|period| whole_seconds(period.as_duration()));
     fields.extend(after.map(|seconds| (header::RETRY_AFTER, seconds.into())));
     Ok(Page {
         status: config.status,

@@ -1,6 +1,8 @@
 //! Routes: the config's list of routes → the table that requests look theirs up in.
 
-use super::{CompileError, Means, Pools, dangling, edits, fallback, files, log, matching};
+use super::{
+    CompileError, Means, Pools, dangling, edits, fallback, files, log, matching, overload,
+};
 use crate::config::{self, Config, Scheme, SplitBy};
 use crate::data::chain::Chain;
 use crate::data::generation::Generation;
@@ -30,6 +32,9 @@ pub(super) fn compile(
 ) -> Result<Snapshot, CompileError> {
     let default_chain = chain(None, config)?;
     let log = Arc::new(log::compile(&config.access_log));
+    let overload = config.process.overload.as_ref().map(|overload| {
+        Arc::new(overload::limit(overload, "-", means.kept.in_flight(), means.metrics))
+    });
     let mut routes = RouteTable::default();
     for (index, route) in config.route.iter().enumerate() {
         let target = target(route, index, pools, means)?;
@@ -39,6 +44,8 @@ pub(super) fn compile(
             metrics: RouteMetrics::new(means.metrics, route.name.as_str(), &target, &fallbacks),
             target,
             fallbacks,
+            priority: overload::priority(route.priority),
+            overload: overload.clone(),
             chain: match &route.security_headers {
                 None => default_chain.clone(),
                 named => chain(named.as_ref(), config)?,

@@ -5,7 +5,7 @@ use super::members::{Listed, Plan};
 use crate::config::{
     self, BackendEntry, FilePath, HashSource, RetryOn, SameSiteName, WhenDraining, WhenFull,
 };
-use crate::control::compile::{CompileError, Means, dangling};
+use crate::control::compile::{CompileError, Means, dangling, overload};
 use crate::control::discovery::Origin;
 use crate::control::health::Check;
 use crate::control::wire;
@@ -60,6 +60,9 @@ impl Compiled {
             retries: retries(&own.retries),
             ejection: ejection(&own.passive_health),
             queue: queue(&own.queue),
+            overload: own.overload.as_ref().map(|config| {
+                overload::limit(config, id.as_str(), Arc::clone(&plan.live.limited), means.metrics)
+            }),
             sticky: sticky(id, own.sticky.as_ref(), means)?,
             timeouts: Timeouts {
                 connect: own.timeouts.connect.as_duration(),

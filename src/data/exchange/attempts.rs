@@ -38,8 +38,11 @@ enum Found {
 }
 
 impl Exchange {
-    /// The first attempt: from here on the request counts for the pool's budget.
+    /// The first attempt in its pool: from here on the request counts there.
     pub(super) fn first_attempt(&mut self, now: Instant) -> Action {
+        if let Err(refusal) = self.take_seats() {
+            return self.refuse(refusal, now);
+        }
         if let Some(pool) = &self.pool {
             pool.live.budget.deposit(pool.retries.budget);
             self.retries_left = pool.retries.attempts;

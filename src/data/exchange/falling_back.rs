@@ -64,7 +64,7 @@ impl Exchange {
             return None;
         }
         let chain = Arc::clone(self.chain()?);
-        let may_try = self.may_go_elsewhere();
+        let may_try = self.may_go_elsewhere() && !self.is_process_full();
         let cache = self.route.as_ref().and_then(|route| route.fallbacks.cache.as_ref());
         let asked = self.fallen.as_ref().and_then(|fallen| fallen.asked.as_ref());
         let need = Need {
@@ -86,6 +86,7 @@ impl Exchange {
         fallen.taken.push_str(&step.name);
         fallen.chain = Some(Arc::clone(&chain));
         drop(self.leave_queue(now));
+        self.leave_pool();
         match taken {
             Taken::Pool(pool) => {
                 self.pool = Some(pool);

@@ -17,6 +17,7 @@ mod facts;
 mod falling_back;
 mod memory;
 mod own;
+mod shedding;
 mod stickiness;
 mod view;
 mod why;
@@ -44,6 +45,7 @@ use crate::types::request_id::RequestId;
 use falling_back::Fallen;
 use http::HeaderValue;
 use memory::{Memory, Room};
+use shedding::Seats;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime};
@@ -162,6 +164,8 @@ pub struct Exchange {
     ticket: Option<Arc<Ticket>>,
     /// Backends that could not take the last attempt, with the reasons.
     left_out: Option<Arc<str>>,
+    /// What it counts for.
+    seats: Seats,
     /// What it needs to fall back to something, and what became of that.
     fallen: Option<Box<Fallen>>,
     /// The form of a page that its client takes rather.
@@ -226,6 +230,7 @@ impl Exchange {
             cookie: None,
             ticket: None,
             left_out: None,
+            seats: Seats::default(),
             fallen: None,
             form: Form::default(),
             explains: false,

@@ -119,6 +119,8 @@ table! {
         "Retries that requests have saved up; a small floor per second comes on top.";
     SENT_BYTES: Counter = "vanne_sent_bytes_total" ["route"]
         "Bytes sent to clients, heads included; route `-`: of requests without one.";
+    SHED: Counter = "vanne_shed_total" ["pool", "priority"]
+        "Requests refused since too many were under way, by the pool whose limit it was (`-`: the process') and class.";
     SOURCE_BACKENDS: Gauge = "vanne_source_backends" ["pool", "source"]
         "Backends that the source knows.";
     SOURCE_STALE: Gauge = "vanne_source_stale" ["pool", "source"]
