@@ -1,8 +1,8 @@
 //! Store: good answers of before, for `cached` to give.
 //!
 //! One for the process, bounded in bytes; what was not used for the longest goes first. It
-//! outlives reloads. An answer belongs to a route, scheme, host and target; up to
-//! [`VARIANTS_MAX`] of one target differ by what their `Vary` names.
+//! outlives reloads. An answer belongs to a route, scheme, host and target; a few of one target
+//! may differ by what their `Vary` names.
 
 use super::freshness::{self, Lifetime, SELECTING};
 use bytes::Bytes;
