@@ -53,17 +53,15 @@ impl TextValue for ErrorKey {
 
 text_value!(ErrorKey);
 
-/// Every reason for which Vanne answers itself, in alphabetical order: those of
-/// `data::refusal`, which has the test.
+/// Every reason for which Vanne answers itself in words, in alphabetical order: those of
+/// `data::refusal`, which has the test, but for what is never answered so.
 pub const REASONS: &[&str] = &[
     "backend_closed",
-    "backend_cut",
     "backend_malformed",
     "backend_stalled",
     "backends_full",
     "bare_line_end",
     "blank_before_colon",
-    "call_deadline",
     "client_stalled",
     "coding_in_http10",
     "connect_failed",
@@ -110,7 +108,6 @@ pub const REASONS: &[&str] = &[
     "too_many_connections",
     "too_many_fields",
     "total_timeout",
-    "tunnel_idle_timeout",
     "unknown_coding",
     "unknown_version",
     "withdrawn",

@@ -349,7 +349,14 @@ mod tests {
 
     #[test]
     fn the_config_knows_every_reason_that_is_answered_in_words() {
-        let silent = [Refusal::ClientGone, Refusal::HttpsRedirect];
+        // Cut, told to calls only, or sent elsewhere.
+        let silent = [
+            Refusal::BackendCut,
+            Refusal::CallDeadline,
+            Refusal::ClientGone,
+            Refusal::HttpsRedirect,
+            Refusal::TunnelIdleTimeout,
+        ];
         let spoken = Refusal::ALL.into_iter().filter(|refusal| !silent.contains(refusal));
         let mut reasons: Vec<_> = spoken.map(Refusal::reason).collect();
         reasons.sort_unstable();

@@ -264,7 +264,7 @@ async fn a_page_in_a_file_is_read_again_when_it_changes() {
 async fn refusals_are_told_in_the_words_of_pages() {
     let port = Port::take();
     let settings = Settings {
-        listener: "error_pages = { 502 = \"sorry\", no_route = \"lost\", missing_host = \"sorry\" }\n\
+        listener: "error_pages = { method_refused = \"sorry\", 502 = \"sorry\", no_route = \"lost\", missing_host = \"sorry\" }\n\
             redirect_to_https = false",
         pool: "passive_health.failures = 0",
         route: "match = { path = \"/a\" }\nerror_pages = { connect_refused = \"later\" }",
@@ -294,9 +294,11 @@ async fn refusals_are_told_in_the_words_of_pages() {
     assert_eq!(vanne.get("/c").await.text(), "{\"lost\":1}");
     let answer = ask(vanne.http, "GET /c HTTP/1.1\r\nConnection: close\r\n\r\n").await;
     assert_eq!((answer.status(), answer.text().as_str()), (400, "<p>Sorry"));
-    // What has no page says what it always said; so does a WebSocket.
     let answer = ask(vanne.http, "TRACE / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-    assert_eq!(answer.refusal(), (405, "method_refused".into()));
+    assert_eq!((answer.text().as_str(), answer.head.field("allow")), ("<p>Sorry", Some("")));
+    // What has no page says what it always said; so does a WebSocket.
+    let answer = ask(vanne.http, "GET /\t HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(answer.refusal(), (400, "malformed_target".into()));
     let upgrade = "GET /a HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     assert_eq!(ask(vanne.http, upgrade).await.refusal(), (502, "connect_refused".into()));

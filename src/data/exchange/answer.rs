@@ -25,14 +25,10 @@ impl Answer {
     /// What says `refusal` where no page does: one line of text.
     pub(super) fn line_for(refusal: Refusal, id: RequestId) -> FixedAnswer {
         let status = refusal.row().status;
-        let mut fields = vec![
+        let fields = vec![
             (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
             (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         ];
-        if refusal == Refusal::MethodRefused {
-            // RFC 9110 §15.5.6 asks for Allow; what is allowed is each backend's matter.
-            fields.push((header::ALLOW, HeaderValue::from_static("")));
-        }
         let body = line(status, refusal.reason(), id);
         FixedAnswer { status, fields, body }
     }

@@ -11,7 +11,7 @@ use crate::data::refusal::Refusal;
 use crate::data::snapshot::Route;
 use crate::data::target::FixedAnswer;
 use crate::data::upstream::Protocol;
-use http::HeaderName;
+use http::{HeaderName, HeaderValue, header};
 use std::sync::Arc;
 use std::time::Instant;
 use vanne_filters::{HeadEdits, RequestHead, ResponseHead};
@@ -135,7 +135,12 @@ impl Exchange {
 
     /// The answer that says `refusal`: a page, or our own line of text.
     pub(super) fn answer_to(&mut self, refusal: Refusal, now: Instant) -> Answer {
-        let fixed = self.error_page(refusal).unwrap_or_else(|| Answer::line_for(refusal, self.id));
+        let own = || Answer::line_for(refusal, self.id);
+        let mut fixed = self.error_page(refusal).unwrap_or_else(own);
+        if refusal == Refusal::MethodRefused {
+            // RFC 9110 §15.5.6 asks for Allow; what is allowed is each backend's matter.
+            fixed.fields.push((header::ALLOW, HeaderValue::from_static("")));
+        }
         self.end_with(fixed.status, now);
         Answer::of(&fixed, &self.own_edits(fixed.status, now))
     }
