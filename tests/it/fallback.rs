@@ -8,6 +8,7 @@ use crate::harness::vanne::{Settings, Vanne, list};
 use crate::harness::{eventually_async, ms, timed};
 use bytes::Bytes;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 const SORRY: &str = "[page.sorry]\nhtml = \"<p>Sorry\"\njson = '{\"sorry\":true}'\n";
 
@@ -128,29 +129,39 @@ async fn a_routes_chain_goes_before_its_pools() {
 
 #[tokio::test]
 async fn when_all_are_dead_every_answer_comes_at_once_and_when_they_are_back_theirs() {
-    let ports = [Port::take(), Port::take(), Port::take()];
-    let config = chained(&ports.each_ref().map(|port| port.address), &[], "[\"static:sorry\"]");
-    let config = config.replace("failures = 0", "failures = 5\npassive_health.out_for = \"200ms\"");
-    let vanne = Vanne::start(&config).await;
-    let mut slowest = Vec::new();
-    // A machine that has other things to do may need another try.
-    for _ in 0..5 {
-        let mut client = Client::connect(vanne.http).await;
-        let mut most = ms(0);
-        for _ in 0..40 {
-            let (time, answer) = timed(client.get("/")).await;
-            assert_eq!((answer.status() / 100, told(&answer)), (5, Some("static:sorry")));
-            most = most.max(time);
+    for count in [1, 3] {
+        let ports: Vec<Port> = (0..count).map(|_| Port::take()).collect();
+        let addresses: Vec<_> = ports.iter().map(|port| port.address).collect();
+        let config = chained(&addresses, &[], "[\"static:sorry\"]");
+        let rules = "failures = 5\npassive_health.out_for = \"200ms\"";
+        let vanne = Vanne::start(&config.replace("failures = 0", rules)).await;
+        let mut slowest = Vec::new();
+        // A machine that has other things to do may need another try.
+        for _ in 0..5 {
+            slowest.push(slowest_of(&vanne, 40).await);
+            if slowest.last() <= Some(&ms(50)) {
+                break;
+            }
         }
-        slowest.push(most);
-        if most <= ms(50) {
-            break;
-        }
-    }
-    assert!(slowest.last().is_some_and(|most| *most <= ms(50)), "{slowest:?}");
-    let _back = [Origin::on(&ports[0], "a").await, Origin::on(&ports[1], "a").await];
-    eventually_async("their answers", async || (vanne.get("/").await.text() == "a").then_some(()))
+        assert!(slowest.last() <= Some(&ms(50)), "{count}: {slowest:?}");
+        let _back = Origin::on(&ports[0], "a").await;
+        eventually_async("its answers", async || {
+            (vanne.get("/").await.text() == "a").then_some(())
+        })
         .await;
+    }
+}
+
+/// How long the slowest of so many requests took, one after the other, which all got a page.
+async fn slowest_of(vanne: &Vanne, count: usize) -> Duration {
+    let mut client = Client::connect(vanne.http).await;
+    let mut most = ms(0);
+    for _ in 0..count {
+        let (time, answer) = timed(client.get("/")).await;
+        assert_eq!((answer.status() / 100, told(&answer)), (5, Some("static:sorry")));
+        most = most.max(time);
+    }
+    most
 }
 
 #[tokio::test]
