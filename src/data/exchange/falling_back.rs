@@ -166,8 +166,8 @@ impl Exchange {
         };
         let cache = self.route.as_ref().and_then(|route| route.fallbacks.cache.as_ref());
         let Some((asked, cache)) = fallen.asked.take().zip(cache) else { return };
-        let is_http1 = |pool: &Arc<Pool>| pool.wire.protocol == Protocol::Http1;
-        let is_framed = !self.pool.as_ref().is_some_and(is_http1);
+        let is_http2 = |pool: &Arc<Pool>| pool.wire.protocol == Protocol::Http2;
+        let is_framed = self.pool.as_ref().is_some_and(is_http2);
         fallen.recording = Recording::begin(asked, head, is_framed, cache, now);
     }
 

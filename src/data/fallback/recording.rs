@@ -4,7 +4,7 @@
 
 use super::freshness::{self, Lifetime};
 use super::store::{Asked, Permit, RouteCache, Stored};
-use crate::wire::chunked::ChunkScan;
+use crate::wire::chunked::{ChunkScan, Part};
 use http::{HeaderName, HeaderValue};
 use std::time::Instant;
 use vanne_filters::{FieldList, ResponseHead};
@@ -105,7 +105,7 @@ impl Recording {
                 break;
             };
             let Some((run_bytes, rest)) = part.split_at_checked(run.length) else { break };
-            if run.is_data {
+            if run.part == Part::Data {
                 self.push_data(run_bytes);
             }
             part = rest;
