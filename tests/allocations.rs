@@ -82,8 +82,9 @@ fn compiled(text: &str, look: impl FnOnce(&Config, &mut Means<'_>)) -> Snapshot 
 fn ended(access_log: &str) -> Exchange {
     let mut listener = None;
     let snapshot = compiled(&format!("{ROUTES}{access_log}"), |config, means| {
-        let (id, config) = config.listener.first_key_value().unwrap();
-        listener = Some(Arc::new(compile::listener(id, config, None, means).unwrap()));
+        let (id, own) = config.listener.first_key_value().unwrap();
+        let rules = compile::listener(id, own, &config.page, None, means).unwrap();
+        listener = Some(Arc::new(rules));
     });
     let now = clock::now();
     let mut exchange = Exchange::begin(
@@ -166,8 +167,9 @@ impl Lab {
     fn new(text: &str) -> Self {
         let mut rest = None;
         let snapshot = compiled(text, |config, means| {
-            let (id, config) = config.listener.first_key_value().unwrap();
-            let slot = Slot::new(compile::listener(id, config, None, means).unwrap());
+            let (id, own) = config.listener.first_key_value().unwrap();
+            let rules = compile::listener(id, own, &config.page, None, means).unwrap();
+            let slot = Slot::new(rules);
             rest = Some((slot, RequestMetrics::new(means.metrics)));
         });
         let (slot, metrics) = rest.unwrap();

@@ -16,10 +16,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 use vanne::config::{
     self, AccessLog, AccessLogHeaders, AccessLogTarget, Address, AlgorithmName, BackendEntry,
-    Config, DotSegments, EncodedSlashes, Environment, FieldEdits, FieldValue, FixedAnswer, Format,
-    Hash, Http2, Listener, ListenerPaths, ListenerProtocol, ListenerTimeouts, LoadFactor, Log,
-    LogLevel, PassiveHealth, PathPrefix, Pool, PoolHttp2, PoolProtocol, PoolQueue, PoolRetries,
-    PoolTimeouts, PoolTls, Probe, Process, Redact, Redirect, RetryOn, Rewrite, Route, RouteHeaders,
+    Config, DotSegments, EncodedSlashes, Environment, ErrorPages, FallbackCache, FallbackStep,
+    FieldEdits, FieldValue, FixedAnswer, Format, Hash, Http2, Listener, ListenerPaths,
+    ListenerProtocol, ListenerTimeouts, LoadFactor, Log, LogLevel, Overload, Page, PageSource,
+    PassiveHealth, PathPrefix, Pool, PoolHttp2, PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts,
+    PoolTls, Priority, Probe, Process, Redact, Redirect, RetryOn, Rewrite, Route, RouteHeaders,
     RouteMatch, RouteMirror, RouteTimeouts, SampleRule, Scheme, Source, ValueMatch, ValueRule,
 };
 use vanne::types::units::{Percent, Period};
@@ -56,6 +57,10 @@ fn process() -> impl Strategy<Value = Process> {
             drain_delay: format!("{delay}ms").parse().unwrap(),
             drain_deadline: format!("{}ms", delay + longer).parse().unwrap(),
             idle_upstream_connections,
+            overload: workers.map(|workers| Overload {
+                max_in_flight: workers.into(),
+                retry_after: Period::from_secs(1),
+            }),
             watch_config: false,
         },
     )
@@ -125,6 +130,7 @@ fn listener() -> impl Strategy<Value = Listener> {
             },
             https_port: 443,
             explain_to: Vec::new(),
+            error_pages: ErrorPages::default(),
             trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
             timeouts,
         },
@@ -208,9 +214,26 @@ fn pool_rules() -> impl Strategy<Value = Pool> {
             queue,
             passive_health,
             max_requests: rest.0,
+            overload: rest
+                .0
+                .zip(rest.1)
+                .map(|(max_in_flight, retry_after)| Overload { max_in_flight, retry_after }),
             slow_start: rest.1,
             panic_threshold: rest.2,
             ..Pool::default()
+        },
+    )
+}
+
+fn page() -> impl Strategy<Value = Page> {
+    let body = || "[ -~\\n]{1,9}";
+    (option::of(400_u16..=599), option::of(body()), body(), option::of(period())).prop_map(
+        |(status, html, json, retry_after)| Page {
+            status,
+            html,
+            json: Some(json),
+            retry_after,
+            ..Page::default()
         },
     )
 }
@@ -405,7 +428,8 @@ prop_compose! {
         access_log in access_log(),
         probe in address(),
         listeners in btree_map(name(), listener(), 1..4),
-        pools in btree_map(name(), pool(), 1..4),
+        mut pools in btree_map(name(), pool(), 1..4),
+        pages in btree_map(name(), page(), 0..3),
         headers in btree_map(name(), security_headers(), 0..3),
         sketches in vec(route(), 0..5),
     ) -> Config {
@@ -427,12 +451,17 @@ prop_compose! {
                 paths: ListenerPaths::default(),
                 https_port: 443,
                 explain_to: Vec::new(),
+                error_pages: ErrorPages::default(),
                 trusted_proxies: Vec::new(),
                 timeouts: ListenerTimeouts::default(),
             };
             listener.insert("a".parse().unwrap(), only);
         }
         let (mut names, mut places) = (BTreeSet::new(), BTreeSet::new());
+        let sources: Vec<PageSource> = pages.keys().map(|name| name.parse().unwrap()).collect();
+        for (pool, page) in pools.values_mut().zip(&sources) {
+            pool.fallback = vec![FallbackStep::Cached, FallbackStep::Static(page.clone())];
+        }
         let pool_names: Vec<&String> = pools.keys().collect();
         let header_names: Vec<&String> = headers.keys().collect();
         let route = sketches
@@ -449,6 +478,19 @@ prop_compose! {
                     },
                     response: sketch.edits.1,
                 },
+                fallback: match &sketch.target {
+                    Target::Pool(_) if sketch.mirror.is_some() => Some(vec![FallbackStep::Cached]),
+                    _ => None,
+                },
+                priority: match &sketch.target {
+                    Target::Pool(_) if sketch.mirror.is_some() => Some(Priority::Low),
+                    _ => None,
+                },
+                error_pages: sources
+                    .iter()
+                    .zip(["503", "no_route"])
+                    .map(|(page, key)| (key.parse().unwrap(), page.clone()))
+                    .collect(),
                 mirror: sketch
                     .mirror
                     .filter(|_| matches!(sketch.target, Target::Pool(_)))
@@ -485,6 +527,8 @@ prop_compose! {
             probe: Probe { address: Address(probe), ..Probe::default() },
             listener,
             pool: pools.into_iter().map(|(name, pool)| (name.parse().unwrap(), pool)).collect(),
+            page: pages.into_iter().map(|(name, page)| (name.parse().unwrap(), page)).collect(),
+            fallback_cache: FallbackCache::default(),
             security_headers: headers
                 .into_iter()
                 .map(|(name, headers)| (name.parse().unwrap(), headers))

@@ -12,6 +12,7 @@ use vanne::control::compile::{self, Means};
 use vanne::control::kept::Kept;
 use vanne::data::chain::Chain;
 use vanne::data::engine::worker::{Setup, Workers};
+use vanne::data::fallback::Fallbacks;
 use vanne::data::generation::Generation;
 use vanne::data::lifecycle::Stage;
 use vanne::data::listener::accept::ListeningSocket;
@@ -79,10 +80,18 @@ fn snapshot(config: &config::Config, means: &mut Means<'_>) -> Snapshot {
     let target = target::Target::Pool(Arc::clone(pool));
     let route = Route {
         id: plain.id.clone(),
-        metrics: RouteMetrics::new(means.metrics, plain.id.as_str(), &target),
+        metrics: RouteMetrics::new(
+            means.metrics,
+            plain.id.as_str(),
+            &target,
+            &Fallbacks::default(),
+        ),
         target,
         chain: Chain::new(vec![Arc::new(Panics)]),
         edits: plain.edits.clone(),
+        priority: plain.priority,
+        overload: None,
+        fallbacks: Fallbacks::default(),
         mirror: None,
         log: Arc::clone(&plain.log),
         total: plain.total,
@@ -121,7 +130,7 @@ fn a_panic_costs_one_request() {
     let mut kept = Kept::default();
     let mut means = Means { metrics: &metrics, kept: &mut kept, now: clock::now() };
     let (id, listener) = config.listener.first_key_value().unwrap();
-    let rules = compile::listener(id, listener, None, &mut means).unwrap();
+    let rules = compile::listener(id, listener, &config.page, None, &mut means).unwrap();
     let workers = Workers::start(Setup {
         is_lean: false,
         workers: 1,

@@ -14,7 +14,8 @@
 //! 5. an ended request stays ended, with the status and reason it ended with;
 //! 6. every attempt ends with an outcome, and what the client did is no failure;
 //! 7. the deadline is never further away than the largest limit that holds;
-//! 8. round robin: backends' turns differ by at most one while no attempt is repeated.
+//! 8. round robin: backends' turns differ by at most one while no attempt is repeated;
+//! 9. no more requests count for the pool's limit than it allows, and none when all are gone.
 
 #![expect(
     clippy::unwrap_used,
@@ -83,6 +84,7 @@ struct World {
     listener: LocalListener,
     backends: usize,
     retries: usize,
+    limit: Option<u32>,
     running: Vec<Running>,
     /// Attempts at each backend by requests that made only one.
     repeated: bool,
@@ -94,6 +96,9 @@ impl World {
         let mut rng = fastrand::Rng::with_seed(seed);
         let backends = rng.usize(0..6);
         let retries = rng.usize(0..4);
+        let limit = rng.bool().then(|| rng.u32(1..30));
+        let overload = limit.map(|limit| format!("overload.max_in_flight = {limit}"));
+        let chain = if rng.bool() { r#""cached", "static:sorry""# } else { "" };
         let list: Vec<String> =
             (0..backends).map(|n| format!("\"127.0.0.1:{}\"", 9000 + n)).collect();
         let text = format!(
@@ -105,14 +110,20 @@ impl World {
             backends = [{}]
             retries = {{ attempts = {retries}, budget_floor = 1000 }}
             passive_health.failures = 0
+            fallback = [{chain}]
+            {}
             timeouts = {{ connect = "5s", first_byte = "30s", between_bytes = "20s" }}
+            [page.sorry]
+            html = "sorry"
             [[route]]
             name = "a"
+            priority = "high"
             match = {{ path = "/a" }}
             pool = "a"
             timeouts = {{ total = "60s", tunnel_idle = "50s" }}
             "#,
-            list.join(",")
+            list.join(","),
+            overload.unwrap_or_default()
         );
         let source =
             Source { name: "sim", text: &text, format: Format::Toml, folder: ".".as_ref() };
@@ -126,13 +137,14 @@ impl World {
             plan.publish(Moment::of(clock::now()));
         }
         let (id, listener) = config.listener.first_key_value().unwrap();
-        let listener = compile::listener(id, listener, None, &mut means).unwrap();
+        let listener = compile::listener(id, listener, &config.page, None, &mut means).unwrap();
         Self {
             now: clock::now(),
             reader: Publisher::new(compiled.snapshot).reader(),
             listener: Arc::new(Arc::new(listener)),
             rng,
             backends,
+            limit,
             retries,
             running: Vec::new(),
             repeated: false,
@@ -342,6 +354,8 @@ impl World {
         let snapshot = self.reader.load();
         let members = pool_of(&snapshot).live.members();
         assert_eq!(members.all.len(), self.backends);
+        let limited = pool_of(&snapshot).live.limited.count();
+        assert!(limited <= self.limit.unwrap_or(0), "9: {limited} of {:?}", self.limit);
         for backend in members.all.iter().map(|member| &member.backend) {
             let counted = open.remove(&*backend.name).unwrap_or_default();
             assert_eq!(backend.state.in_flight(), counted, "1: in flight at {}", backend.name);
@@ -349,8 +363,10 @@ impl World {
         assert!(open.is_empty(), "4: attempts only at backends of the pool");
     }
 
-    fn check_the_end(&self) {
+    fn check_the_end(&mut self) {
+        self.running.clear();
         let snapshot = self.reader.load();
+        assert_eq!(pool_of(&snapshot).live.limited.count(), 0, "9: nobody is left");
         let members = pool_of(&snapshot).live.members();
         for backend in members.all.iter().map(|member| &member.backend) {
             assert_eq!(backend.state.in_flight(), 0, "2: nothing is left");

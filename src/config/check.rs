@@ -4,7 +4,8 @@
 //! problems are found in one pass.
 
 use super::check_access_log;
-use super::check_routes::{self, check_reference_to};
+use super::check_fallback;
+use super::check_routes;
 use super::diagnostics::Problem;
 use super::pool::BackendEntry;
 use super::tree::{Entry, Node};
@@ -43,6 +44,7 @@ pub fn check(root: &Node, problems: &mut Vec<Problem>) {
     super::admin::check(root, problems);
     check_pools(root, problems);
     check_routes::check(root, problems);
+    check_fallback::check(root, problems);
     check_access_log::check(root, problems);
     check_unused(root, problems);
 }
@@ -137,8 +139,6 @@ fn check_pools(root: &Node, problems: &mut Vec<Problem>) {
     for pool in root.get("pool").map(Node::entries).unwrap_or_default() {
         check_pool_tls(&pool.key, &pool.node, problems);
         let key = format!("pool.{}", pool.key);
-        check_reference_to(root, &pool.node, &key, ("backup_pool", "pool"), problems);
-        check_backup_ring(root, pool, problems);
         check_sticky(pool, problems);
         if let Some(dns) = pool.node.get("dns") {
             super::discovery::check(&format!("{key}.dns"), dns, problems);
@@ -176,31 +176,8 @@ fn check_sticky(pool: &Entry, problems: &mut Vec<Problem>) {
     );
 }
 
-/// A pool that backs itself, by whatever way, would never end.
-fn check_backup_ring(root: &Node, pool: &Entry, problems: &mut Vec<Problem>) {
-    let pools = root.get("pool");
-    let backup_of = |name: &str| pools?.get(name)?.get("backup_pool")?.text();
-    let Some(first) = pool.node.get("backup_pool") else { return };
-    let mut way = vec![pool.key.as_str()];
-    while let Some(next) = way.last().and_then(|name| backup_of(name)) {
-        if next == pool.key {
-            let message = format!("a ring of backups: {} → {next}", way.join(" → "));
-            let key = format!("pool.{}.backup_pool", pool.key);
-            problems.push(
-                Problem::new(&key, first.span.clone(), message)
-                    .accepts("backups that end at a pool without one"),
-            );
-        }
-        if way.contains(&next) {
-            return;
-        }
-        way.push(next);
-    }
-}
-
 fn check_unused(root: &Node, problems: &mut Vec<Problem>) {
     let routes = root.get("route").map(Node::items).unwrap_or_default();
-    let pools = root.get("pool").map(Node::entries).unwrap_or_default();
     for kind in ["pool", "security_headers"] {
         for entry in root.get(kind).map(Node::entries).unwrap_or_default() {
             let names = |node: &Node, key: &str| {
@@ -215,12 +192,20 @@ fn check_unused(root: &Node, problems: &mut Vec<Problem>) {
             };
             let uses = |route: &Node| names(route, kind) || mirrors(route) || splits(route);
             let is_used = routes.iter().any(uses)
-                || (kind == "pool" && pools.iter().any(|pool| names(&pool.node, "backup_pool")));
+                || (kind == "pool" && check_fallback::falls_back_to(root, &entry.key));
             if !is_used {
                 let key = format!("{kind}.{}", entry.key);
                 let message = format!("no route uses {kind} `{}`", entry.key);
                 problems.push(Problem::new(&key, entry.key_span.clone(), message).warning());
             }
+        }
+    }
+    let pages = check_fallback::pages_used(root);
+    for entry in root.get("page").map(Node::entries).unwrap_or_default() {
+        if !pages.contains(&entry.key) {
+            let key = format!("page.{}", entry.key);
+            let message = format!("nothing uses page `{}`", entry.key);
+            problems.push(Problem::new(&key, entry.key_span.clone(), message).warning());
         }
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn check(route: &Node, key: &str, problems: &mut Vec<Problem>) {
             problems.push(nobody_gets(&key, edits));
         }
     }
-    for name in ["rewrite", "mirror"] {
+    for name in ["mirror", "priority", "rewrite"] {
         let is_passed_on = route.get("redirect").or(route.get("answer")).is_none();
         if let (Some(node), false) = (route.get(name), is_passed_on) {
             problems.push(nobody_gets(&join(key, name), node));

@@ -263,19 +263,20 @@ fn canonical(mut matches: Json, is_outermost: bool) -> Json {
 
 /// `route.KIND` must name a table `[KIND.NAME]`.
 fn check_reference(root: &Node, route: &Node, key: &str, kind: &str, problems: &mut Vec<Problem>) {
-    check_reference_to(root, route, key, (kind, kind), problems);
+    let Some(node) = route.get(kind) else { return };
+    if let Some(name) = node.text() {
+        check_defined(root, (kind, name), node, &join(key, kind), problems);
+    }
 }
 
-/// The key of this name, in `table`, must name a table of this kind.
-pub(super) fn check_reference_to(
+/// There must be a table `[KIND.NAME]`; `node`, at `key`, names it.
+pub(super) fn check_defined(
     root: &Node,
-    table: &Node,
+    (kind, name): (&str, &str),
+    node: &Node,
     key: &str,
-    (name_of_key, kind): (&str, &str),
     problems: &mut Vec<Problem>,
 ) {
-    let Some(node) = table.get(name_of_key) else { return };
-    let Some(name) = node.text() else { return };
     let defined: Vec<&str> = root
         .get(kind)
         .map(Node::entries)
@@ -291,13 +292,7 @@ pub(super) fn check_reference_to(
     } else {
         format!("one of {}", defined.join(", "))
     };
-    problems.push(
-        Problem::new(
-            &join(key, name_of_key),
-            node.span.clone(),
-            format!("no {kind} is called `{name}`"),
-        )
-        .accepts(accepted)
-        .suggests(name, defined),
-    );
+    let message = format!("no {kind} is called `{name}`");
+    let problem = Problem::new(key, node.span.clone(), message).accepts(accepted);
+    problems.push(problem.suggests(name, defined));
 }

@@ -7,11 +7,14 @@ use super::access_log::AccessLogTarget;
 use super::answer::RedirectTo;
 use super::discovery::{DnsName, NameServer};
 use super::edits::PathTemplate;
+use super::error_pages::ErrorKey;
+use super::fallback::FallbackStep;
 use super::health::{BodyRegex, BodyText, CheckPath, ServiceName, StatusSet};
 use super::listener::Address;
 use super::matching::{CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern};
 use super::network::Network;
 use super::observe::FilePath;
+use super::page::PageSource;
 use super::pool::{BackendEntry, HashSource, LoadFactor};
 use super::route::{Host, PathPrefix};
 use super::secret::Secret;
@@ -42,6 +45,8 @@ pub const FORMATS: &[FormatRow] = &[
     row::<CheckPath>(),
     row::<CookieName>(),
     row::<DnsName>(),
+    row::<ErrorKey>(),
+    row::<FallbackStep>(),
     row::<FieldName>(),
     row::<ServiceName>(),
     row::<HashSource>(),
@@ -60,6 +65,7 @@ pub const FORMATS: &[FormatRow] = &[
     row::<RouteId>(),
     row::<NameServer>(),
     row::<Network>(),
+    row::<PageSource>(),
     row::<ParameterName>(),
     row::<FilePath>(),
     row::<PathPrefix>(),

@@ -1,5 +1,6 @@
 //! `[listener.NAME]`: where clients come in.
 
+use super::error_pages::ErrorPages;
 use super::network::Network;
 use super::tls::ListenerTls;
 use crate::types::text::{TextValue, text_value};
@@ -68,6 +69,12 @@ pub struct Listener {
     /// their state, so not for everybody. The client is who `trusted_proxies` say.
     #[serde(default)]
     pub explain_to: Vec<Network>,
+    /// Pages instead of Vanne's own answers to what comes in here: `{ 503 = "sorry" }` by status,
+    /// `{ no_route = "lost.html" }` by reason, which goes before. A route's own `error_pages` go
+    /// before these. Not for gRPC calls and WebSockets.
+    #[serde(default, skip_serializing_if = "ErrorPages::is_empty")]
+    #[schemars(extend("propertyNames" = { "format": "error" }))]
+    pub error_pages: ErrorPages,
     /// Time limits on the client's side.
     #[serde(default)]
     pub timeouts: ListenerTimeouts,

@@ -14,11 +14,14 @@ pub mod answer;
 pub mod check;
 mod check_access_log;
 mod check_edits;
+mod check_fallback;
 mod check_routes;
 pub mod diagnostics;
 pub mod discovery;
 pub mod edits;
+pub mod error_pages;
 pub mod expand;
+pub mod fallback;
 pub mod formats;
 pub mod health;
 mod json;
@@ -26,6 +29,8 @@ pub mod listener;
 pub mod matching;
 pub mod network;
 pub mod observe;
+pub mod overload;
+pub mod page;
 mod paths;
 pub mod pool;
 pub mod probe;
@@ -46,7 +51,9 @@ pub use answer::{FieldValue, FixedAnswer, Redirect, RedirectStatus, RedirectTo, 
 pub use diagnostics::{Diagnostics, Problem, Severity};
 pub use discovery::Dns;
 pub use edits::{FieldEdits, PathTemplate, Rewrite, RouteHeaders};
+pub use error_pages::{ErrorKey, ErrorPages};
 pub use expand::{Environment, ProcessEnvironment};
+pub use fallback::{FallbackCache, FallbackStep};
 pub use health::{HealthCheck, StatusSet};
 pub use listener::{
     Address, DotSegments, EncodedSlashes, Http2, Listener, ListenerPaths, ListenerProtocol,
@@ -57,6 +64,8 @@ pub use matching::{
 };
 pub use network::Network;
 pub use observe::{FilePath, Log, LogLevel};
+pub use overload::{Overload, Priority};
+pub use page::{Page, PageSource};
 pub use pool::{
     AlgorithmName, BackendEntry, Hash, HashSource, LoadFactor, PassiveHealth, Pool, PoolHttp2,
     PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, RetryOn, SameSiteName, Sticky,
@@ -72,7 +81,7 @@ pub use tls::{ListenerTls, TlsVersion};
 pub use tree::Format;
 pub use value_match::{ValueMatch, ValueRule};
 
-use crate::types::ids::{FilterId, ListenerId, PoolId};
+use crate::types::ids::{FilterId, ListenerId, PageId, PoolId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -107,6 +116,12 @@ pub struct Config {
     /// The backends of each service.
     #[serde(default)]
     pub pool: BTreeMap<PoolId, Pool>,
+    /// Pages for `fallback` and `error_pages`.
+    #[serde(default)]
+    pub page: BTreeMap<PageId, Page>,
+    /// The store of good answers that `cached` in a `fallback` gives.
+    #[serde(default)]
+    pub fallback_cache: FallbackCache,
     /// Named sets of security headers, for routes that want others than the preset.
     #[serde(default)]
     pub security_headers: BTreeMap<FilterId, SecurityHeaders>,

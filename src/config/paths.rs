@@ -1,6 +1,6 @@
 //! Paths in a config count from its file's folder, wherever the process was started.
 
-use super::{Config, FilePath};
+use super::{Config, ErrorPages, FallbackStep, FilePath, PageSource};
 use std::path::{Path, PathBuf};
 
 /// Makes every path of `config` count from `folder`.
@@ -31,6 +31,9 @@ pub(super) fn resolve(config: &mut Config, folder: &Path) {
             *path = folder.join(&path);
         }
     }
+    for FilePath(path) in pages_mut(config) {
+        *path = folder.join(&path);
+    }
     for answer in config.route.iter_mut().filter_map(|route| route.answer.as_mut()) {
         for FilePath(path) in answer.body_file.iter_mut() {
             *path = folder.join(&path);
@@ -50,6 +53,47 @@ pub(super) fn files(config: &Config) -> Vec<PathBuf> {
         .chain(answers.map(|answer| &answer.body_file))
         .chain([&config.probe.metrics_token_file])
         .flatten()
+        .chain(pages(config))
         .map(|FilePath(path)| path.clone())
         .collect()
+}
+
+/// Files of pages, wherever they are named.
+fn pages(config: &Config) -> impl Iterator<Item = &FilePath> {
+    let of_pages = config.page.values().flat_map(|page| [&page.html_file, &page.json_file]);
+    let of_pools = config.pool.values().map(|pool| &pool.fallback);
+    let of_routes = config.route.iter().filter_map(|route| route.fallback.as_ref());
+    let steps = of_pools.chain(of_routes).flatten();
+    let of_listeners = config.listener.values().map(|listener| &listener.error_pages);
+    let errors = of_listeners.chain(config.route.iter().map(|route| &route.error_pages));
+    let of_steps = steps.filter_map(|step| match step {
+        FallbackStep::Static(page) => page.file(),
+        FallbackStep::Cached | FallbackStep::Pool(_) => None,
+    });
+    let of_errors = errors.flat_map(ErrorPages::values).filter_map(PageSource::file);
+    of_pages.flatten().chain(of_steps).chain(of_errors)
+}
+
+/// The same, to be changed.
+fn pages_mut(config: &mut Config) -> Vec<&mut FilePath> {
+    let mut files = Vec::new();
+    for page in config.page.values_mut() {
+        files.extend([&mut page.html_file, &mut page.json_file].into_iter().flatten());
+    }
+    let mut chains: Vec<&mut Vec<FallbackStep>> = Vec::new();
+    chains.extend(config.pool.values_mut().map(|pool| &mut pool.fallback));
+    let mut errors: Vec<&mut ErrorPages> = Vec::new();
+    errors.extend(config.listener.values_mut().map(|listener| &mut listener.error_pages));
+    for route in &mut config.route {
+        chains.extend(&mut route.fallback);
+        errors.push(&mut route.error_pages);
+    }
+    files.extend(chains.into_iter().flatten().filter_map(|step| match step {
+        FallbackStep::Static(page) => page.file_mut(),
+        FallbackStep::Cached | FallbackStep::Pool(_) => None,
+    }));
+    files.extend(
+        errors.into_iter().flat_map(ErrorPages::values_mut).filter_map(PageSource::file_mut),
+    );
+    files
 }

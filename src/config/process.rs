@@ -1,5 +1,6 @@
 //! `[process]`: the process as a whole.
 
+use super::overload::Overload;
 use crate::types::units::Period;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ pub struct Process {
     /// the limit the one unused for the longest is closed.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub idle_upstream_connections: u32,
+    /// How many requests may be under way in all. Without it: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overload: Option<Overload>,
     /// Whether the config is read again when its file changes, or a file that is part of it.
     /// Also without this SIGHUP and `vanne reload` do that.
     pub watch_config: bool,
@@ -35,6 +39,7 @@ impl Default for Process {
             drain_delay: Period::from_secs(5),
             drain_deadline: Period::from_secs(30),
             idle_upstream_connections: 1024,
+            overload: None,
             watch_config: true,
         }
     }

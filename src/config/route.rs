@@ -2,7 +2,10 @@
 
 use super::answer::{FixedAnswer, Redirect};
 use super::edits::{Rewrite, RouteHeaders};
+use super::error_pages::ErrorPages;
+use super::fallback::FallbackStep;
 use super::matching::RouteMatch;
+use super::overload::Priority;
 use super::split::Split;
 use crate::types::ids::{FilterId, PoolId, RouteId};
 use crate::types::text::{TextValue, text_value};
@@ -57,6 +60,20 @@ pub struct Route {
     /// `X-Forwarded-Host` tells the backend its host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<Rewrite>,
+    /// What is done for requests that no backend may be tried for, instead of what the pool's
+    /// `fallback` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Vec<FallbackStep>>,
+    /// Which requests go first when there is too much to do: see `overload` of the process and of
+    /// pools. Without it: `"normal"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// Pages instead of Vanne's own answers to requests of this route: `{ 503 = "sorry" }` by
+    /// status, `{ queue_full = "later" }` by reason, which goes before. What is not here may be in
+    /// the listener's `error_pages`. Not for gRPC calls and WebSockets.
+    #[serde(default, skip_serializing_if = "ErrorPages::is_empty")]
+    #[schemars(extend("propertyNames" = { "format": "error" }))]
+    pub error_pages: ErrorPages,
     /// Another pool that gets a copy of a share of the requests. Its answers are dropped; it
     /// never delays or fails a request. The copy is what the route's own backend gets, edits
     /// included, with the field `X-Vanne-Mirror: ROUTE`. It is sent by HTTP/1.1, in plain text

@@ -4,8 +4,12 @@
 //! filters, metrics. Compiling has no effect; publishing is the caller's.
 
 mod edits;
+mod fallback;
+mod files;
 mod log;
 mod matching;
+pub(super) mod overload;
+pub(super) mod pages;
 pub(super) mod routes;
 
 use super::certs::Keeper;
@@ -20,7 +24,7 @@ use crate::data::pool::Pool;
 use crate::data::route::Rank;
 use crate::data::snapshot::Snapshot;
 use crate::observe::metrics::Metrics;
-use crate::types::ids::{ListenerId, PoolId};
+use crate::types::ids::{ListenerId, PageId, PoolId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -103,16 +107,19 @@ pub fn snapshot(
     Ok(Compiled { snapshot, pools: plans })
 }
 
-/// Compiles a listener; `keeper` has its certificates, if it speaks TLS.
+/// Compiles a listener, which may show some of `pages`; `keeper` has its certificates, if it speaks TLS.
 ///
 /// # Errors
-/// When TLS cannot be set up.
+/// When TLS cannot be set up, or a file that it names cannot be used.
 pub fn listener(
     id: &ListenerId,
     config: &config::Listener,
+    pages: &BTreeMap<PageId, config::Page>,
     keeper: Option<&Keeper>,
     means: &mut Means<'_>,
 ) -> Result<Listener, CompileError> {
+    let error_pages =
+        pages::errors(&config.error_pages, pages, &format!("listener.{id}.error_pages"))?;
     let timeouts = &config.timeouts;
     let protocols = Protocols {
         http1: config.speaks(ListenerProtocol::Http1),
@@ -145,6 +152,7 @@ pub fn listener(
         redirect_to: config.redirect_to_https.then_some(config.https_port),
         paths: paths(config.paths),
         trusted_proxies: config.trusted_proxies.iter().map(|network| network.0).collect(),
+        error_pages,
         explain_to: config.explain_to.iter().map(|network| network.0).collect(),
         http2_streams_max: config.http2.max_streams,
         counts: means.kept.counts(id, means.metrics),

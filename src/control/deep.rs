@@ -2,7 +2,7 @@
 
 use super::admin::tokens::TokensFile;
 use super::certs::Keeper;
-use super::compile::routes;
+use super::compile::{pages, routes};
 use super::discovery;
 use super::wire;
 use crate::config::{Config, FilePath};
@@ -32,9 +32,18 @@ pub fn problems(config: &Config) -> Vec<(String, String)> {
         let error = routes::fixed(route.answer.as_ref()?, index).err()?;
         Some((error.key().unwrap_or("route").to_owned(), error.to_string()))
     });
+    let of_pages = pages::problems(config)
+        .into_iter()
+        .map(|error| (error.key().unwrap_or("page").to_owned(), error.to_string()));
     let tokens = config.admin.tokens_file.as_ref();
     let of_tokens = tokens.and_then(|FilePath(path)| {
         Some(("admin.tokens_file".to_owned(), TokensFile::open(path).err()?))
     });
-    of_listeners.chain(of_tokens).chain(of_pools).chain(of_files).chain(of_answers).collect()
+    of_listeners
+        .chain(of_tokens)
+        .chain(of_pools)
+        .chain(of_files)
+        .chain(of_answers)
+        .chain(of_pages)
+        .collect()
 }

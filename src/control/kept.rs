@@ -4,7 +4,9 @@
 //! record for a while, so that it has it when it comes back.
 
 use super::pools::BackendGauges;
+use crate::data::fallback::store::Store;
 use crate::data::listener::Counts;
+use crate::data::overload::InFlight;
 use crate::data::pool::sticky::tag_of;
 use crate::data::pool::{Backend, BackendMetrics, BackendState, Live};
 use crate::data::split::{SplitLive, Weights};
@@ -31,6 +33,12 @@ pub struct Kept {
     weights: Vec<(Arc<SplitLive>, Weights)>,
     counts: HashMap<ListenerId, Arc<Counts>>,
     changed: Arc<Notify>,
+    /// Requests that count for the process' limit, where it has one.
+    in_flight: Arc<InFlight>,
+    /// Good answers of before, if some route gives them.
+    fallback_store: Option<Arc<Store>>,
+    /// How large it is to be when the config that was compiled last is in use.
+    fallback_bytes: u64,
     /// What signs tokens of pools that name no key.
     sticky_key: Option<[u8; 32]>,
 }
@@ -105,6 +113,20 @@ impl Kept {
         Ok(key)
     }
 
+    /// Requests that count for the process' limit.
+    #[must_use]
+    pub fn in_flight(&self) -> Arc<InFlight> {
+        Arc::clone(&self.in_flight)
+    }
+
+    /// Good answers of before, as they are or none yet. The size counts when the config is in
+    /// use.
+    pub fn fallback_store(&mut self, bytes_max: u64) -> Arc<Store> {
+        self.fallback_bytes = bytes_max;
+        let new = || Arc::new(Store::new(bytes_max));
+        Arc::clone(self.fallback_store.get_or_insert_with(new))
+    }
+
     /// What is shared about the split of a route, as it was or new. The weights count when
     /// the config is in use.
     pub fn split(&mut self, route: &RouteId, weights: Weights) -> Arc<SplitLive> {
@@ -122,6 +144,9 @@ impl Kept {
     pub fn commit(&mut self) {
         for (live, weights) in self.weights.drain(..) {
             live.set(weights);
+        }
+        if let Some(store) = &self.fallback_store {
+            store.resize(self.fallback_bytes);
         }
     }
 
@@ -155,6 +180,7 @@ impl Kept {
         self.backends.shrink_to(self.backends.len() * 2);
         self.lives.retain(|_, live| Arc::strong_count(live) > 1);
         self.splits.retain(|_, live| Arc::strong_count(live) > 1);
+        self.fallback_store.take_if(|store| Arc::strong_count(store) == 1);
         self.counts.retain(|_, counts| Arc::strong_count(counts) > 1);
     }
 }

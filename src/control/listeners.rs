@@ -89,7 +89,7 @@ impl Listeners {
                 fresh = Some((tls.clone(), keeper));
             }
             let keeper = fresh.as_ref().or(known).map(|(_, keeper)| keeper);
-            let rules = compile::listener(id, listener, keeper, means)?;
+            let rules = compile::listener(id, listener, &config.page, keeper, means)?;
             if self.sockets.contains_key(&rules.address) {
                 prepared.rules.push(rules);
             } else {

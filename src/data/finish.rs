@@ -88,11 +88,12 @@ pub fn finish(
 fn report(exchange: &Exchange, refusal: super::refusal::Refusal) {
     let row = refusal.row();
     let backend = exchange.attempts.last().map_or("-", |attempt| &attempt.backend().name);
+    let fallback = exchange.fallback();
     let route = exchange.route().map_or("-", |route| route.id.as_str());
     macro_rules! say {
         ($level:expr) => {
-            tracing::event!($level, reason = row.reason, route, backend, request_id = %exchange.id,
-                client = %exchange.sender(), "request refused")
+            tracing::event!($level, reason = row.reason, route, backend, fallback,
+                request_id = %exchange.id, client = %exchange.sender(), "request refused")
         };
     }
     match row.level {

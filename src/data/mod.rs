@@ -23,7 +23,8 @@ pub mod target;
 // 3 the route's filters and edits; 9 the same on the answer
 pub mod chain;
 pub mod edits;
-// 5 which pool
+// 5 whether it is too much, and which pool
+pub mod overload;
 pub mod split;
 // 6 which backend
 pub mod balance;
@@ -33,7 +34,9 @@ pub mod grpc;
 pub mod mirror;
 pub mod outcome;
 pub mod upstream;
-// when we answer ourselves
+// when no backend may be tried, and when we answer ourselves
+pub mod fallback;
+pub mod page;
 pub mod refusal;
 // the end of every request
 pub mod finish;

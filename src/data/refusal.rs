@@ -91,6 +91,8 @@ pub enum Refusal {
     NoRoute,
     /// The pool's backends have weight 0.
     NoWeight,
+    /// As many requests are under way as may be, in the pool or in all.
+    Overloaded,
     /// A panic while serving it.
     Panic,
     /// The listener does not speak the client's version of HTTP.
@@ -124,14 +126,20 @@ pub struct Row {
     pub level: Level,
     /// Whether another backend may be tried: this one never saw the request.
     pub is_retryable: bool,
+    /// Whether a fallback may stand in: no backend could be tried, or none had an answer.
+    pub falls_back: bool,
 }
 
 const fn row(reason: &'static str, status: u16, by: Party, level: Level) -> Row {
-    Row { reason, status, by, level, is_retryable: false }
+    Row { reason, status, by, level, is_retryable: false, falls_back: false }
 }
 
 const fn retryable(row: Row) -> Row {
-    Row { is_retryable: true, ..row }
+    Row { is_retryable: true, falls_back: true, ..row }
+}
+
+const fn replaceable(row: Row) -> Row {
+    Row { falls_back: true, ..row }
 }
 
 impl Refusal {
@@ -140,11 +148,13 @@ impl Refusal {
     pub const fn row(self) -> Row {
         use Party::{Backend, Client, Vanne};
         match self {
-            Self::BackendClosed => row("backend_closed", 502, Backend, Level::WARN),
+            Self::BackendClosed => replaceable(row("backend_closed", 502, Backend, Level::WARN)),
             Self::BackendCut => row("backend_cut", 502, Backend, Level::WARN),
-            Self::BackendMalformed => row("backend_malformed", 502, Backend, Level::WARN),
-            Self::BackendStalled => row("backend_stalled", 504, Backend, Level::WARN),
-            Self::BackendsFull => row("backends_full", 503, Vanne, Level::WARN),
+            Self::BackendMalformed => {
+                replaceable(row("backend_malformed", 502, Backend, Level::WARN))
+            }
+            Self::BackendStalled => replaceable(row("backend_stalled", 504, Backend, Level::WARN)),
+            Self::BackendsFull => replaceable(row("backends_full", 503, Vanne, Level::WARN)),
             Self::CallDeadline => row("call_deadline", 504, Client, Level::DEBUG),
             Self::Chunks(fault) => Self::row_of_chunks(fault),
             Self::ClientGone => row("client_gone", 499, Client, Level::DEBUG),
@@ -156,7 +166,9 @@ impl Refusal {
             Self::DrainDeadline => row("drain_deadline", 503, Vanne, Level::WARN),
             Self::EncodedSlash => row("encoded_slash", 400, Client, Level::DEBUG),
             Self::Filter(no) => row(no.reason, no.status, Client, Level::INFO),
-            Self::FirstByteTimeout => row("first_byte_timeout", 504, Backend, Level::WARN),
+            Self::FirstByteTimeout => {
+                replaceable(row("first_byte_timeout", 504, Backend, Level::WARN))
+            }
             Self::Head(fault) => Self::row_of_head(fault),
             Self::HeadTimeout => row("head_timeout", 408, Client, Level::DEBUG),
             Self::HeadTooLarge => row("head_too_large", 431, Client, Level::DEBUG),
@@ -164,19 +176,22 @@ impl Refusal {
             Self::Internal => row("internal", 500, Vanne, Level::ERROR),
             Self::MalformedBody => row("malformed_body", 400, Client, Level::DEBUG),
             Self::MethodRefused => row("method_refused", 405, Client, Level::DEBUG),
-            Self::NoBackend => row("no_backend", 503, Vanne, Level::WARN),
-            Self::NoHealthyBackend => row("no_healthy_backend", 503, Vanne, Level::WARN),
+            Self::NoBackend => replaceable(row("no_backend", 503, Vanne, Level::WARN)),
+            Self::NoHealthyBackend => {
+                replaceable(row("no_healthy_backend", 503, Vanne, Level::WARN))
+            }
             Self::NoRoute => row("no_route", 404, Vanne, Level::DEBUG),
-            Self::NoWeight => row("no_weight", 503, Vanne, Level::WARN),
+            Self::NoWeight => replaceable(row("no_weight", 503, Vanne, Level::WARN)),
+            Self::Overloaded => replaceable(row("overloaded", 503, Vanne, Level::DEBUG)),
             Self::Panic => row("panic", 500, Vanne, Level::ERROR),
             Self::ProtocolRefused => row("protocol_refused", 505, Client, Level::DEBUG),
-            Self::QueueFull => row("queue_full", 503, Vanne, Level::WARN),
-            Self::QueueTimeout => row("queue_timeout", 503, Vanne, Level::WARN),
+            Self::QueueFull => replaceable(row("queue_full", 503, Vanne, Level::WARN)),
+            Self::QueueTimeout => replaceable(row("queue_timeout", 503, Vanne, Level::WARN)),
             Self::TlsFailed => retryable(row("tls_failed", 502, Backend, Level::WARN)),
             Self::TooManyConnections => row("too_many_connections", 503, Vanne, Level::WARN),
             Self::TotalTimeout => row("total_timeout", 504, Vanne, Level::WARN),
             Self::TunnelIdleTimeout => row("tunnel_idle_timeout", 504, Vanne, Level::DEBUG),
-            Self::Withdrawn => row("withdrawn", 503, Vanne, Level::WARN),
+            Self::Withdrawn => replaceable(row("withdrawn", 503, Vanne, Level::WARN)),
         }
     }
 
@@ -218,7 +233,7 @@ impl Refusal {
     }
 
     /// Every reason but those of filters.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 60] = [
         Self::BackendClosed,
         Self::BackendCut,
         Self::BackendMalformed,
@@ -269,6 +284,7 @@ impl Refusal {
         Self::NoHealthyBackend,
         Self::NoRoute,
         Self::NoWeight,
+        Self::Overloaded,
         Self::Panic,
         Self::ProtocolRefused,
         Self::QueueFull,
@@ -323,12 +339,38 @@ mod tests {
     }
 
     #[test]
+    fn whatever_a_backend_did_before_it_answered_may_be_replaced() {
+        for refusal in Refusal::ALL.into_iter().filter(|refusal| refusal.row().by == Party::Backend)
+        {
+            let is_cut = refusal == Refusal::BackendCut;
+            assert_eq!(refusal.row().falls_back, !is_cut, "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn the_config_knows_every_reason_that_is_answered_in_words() {
+        // Cut, told to calls only, or sent elsewhere.
+        let silent = [
+            Refusal::BackendCut,
+            Refusal::CallDeadline,
+            Refusal::ClientGone,
+            Refusal::HttpsRedirect,
+            Refusal::TunnelIdleTimeout,
+        ];
+        let spoken = Refusal::ALL.into_iter().filter(|refusal| !silent.contains(refusal));
+        let mut reasons: Vec<_> = spoken.map(Refusal::reason).collect();
+        reasons.sort_unstable();
+        assert_eq!(reasons, crate::config::error_pages::REASONS);
+    }
+
+    #[test]
     fn all_reasons_are_listed_once() {
         let reasons: std::collections::BTreeSet<_> = Refusal::ALL.map(Refusal::reason).into();
         assert_eq!(reasons.len(), Refusal::ALL.len());
         // As many as there are rows above; that of filters has no reason of its own.
         let rows = include_str!("refusal.rs").matches("=> row(\"").count()
-            + include_str!("refusal.rs").matches("=> retryable(row(\"").count();
+            + include_str!("refusal.rs").matches("retryable(row(\"").count()
+            + include_str!("refusal.rs").matches("replaceable(row(\"").count();
         assert_eq!(rows, Refusal::ALL.len());
     }
 

@@ -6,9 +6,11 @@
 
 use super::chain::Chain;
 use super::edits::RouteEdits;
+use super::fallback::Fallbacks;
 use super::generation::Generation;
 use super::log_line::LogPlan;
 use super::mirror::Mirror;
+use super::overload::{Limit, Priority};
 use super::route::{RouteMetrics, RouteTable};
 use super::target::Target;
 use crate::types::ids::RouteId;
@@ -40,6 +42,12 @@ pub struct Route {
     pub chain: Chain,
     /// What it changes on the way.
     pub edits: RouteEdits,
+    /// How important its requests are.
+    pub priority: Priority,
+    /// How many requests the process takes on at once, if there is a limit.
+    pub overload: Option<Arc<Limit>>,
+    /// What stands behind its pools.
+    pub fallbacks: Fallbacks,
     /// Who gets copies of its requests.
     pub mirror: Option<Arc<Mirror>>,
     /// The longest a request may take, from its first byte to the answer's last.
@@ -165,7 +173,7 @@ pub(crate) mod tests {
             },
             ejection: None,
             queue: Some(QueueRules { size: 10, timeout: Duration::from_secs(3) }),
-            backup: None,
+            overload: None,
             sticky: None,
             timeouts: Timeouts {
                 connect: Duration::from_secs(1),
@@ -197,6 +205,9 @@ pub(crate) mod tests {
             target: Target::Pool(Arc::new(pool)),
             chain: Chain::default(),
             edits: RouteEdits::default(),
+            priority: Priority::default(),
+            overload: None,
+            fallbacks: Fallbacks::default(),
             mirror: None,
             total: Duration::from_secs(100),
             tunnel_idle: Duration::from_secs(50),

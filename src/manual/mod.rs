@@ -12,6 +12,9 @@ pub mod access_log {}
 #[doc = include_str!("decisions.md")]
 pub mod decisions {}
 
+#[doc = include_str!("fallback.md")]
+pub mod fallback {}
+
 #[doc = include_str!("life_of_a_request.md")]
 pub mod life_of_a_request {}
 

@@ -65,6 +65,8 @@ names! {
     FilterId,
     /// Name of a listener.
     ListenerId,
+    /// Name of a page.
+    PageId,
     /// Name of a pool.
     PoolId,
     /// Name of a route.

@@ -156,20 +156,6 @@ async fn backups_serve_while_nobody_else_can() {
 }
 
 #[tokio::test]
-async fn another_pool_serves_what_nobody_here_takes() {
-    let other = Origin::fixed("other").await;
-    let config = format!(
-        "{}\n[pool.other]\nbackends = [\"{}\"]\n",
-        pool(&[], "backup_pool = \"other\""),
-        other.address
-    );
-    let vanne = Vanne::start(&config).await;
-    let answer = vanne.get("/").await;
-    assert_eq!(answer.text(), "other");
-    assert_eq!(vanne.log_of(answer.id()).await["pool"], "other");
-}
-
-#[tokio::test]
 async fn a_backend_that_fails_in_a_row_is_left_out_for_a_while() {
     let (port, good) = (Port::take(), Origin::fixed("good").await);
     let entries = [(port.address, ""), (good.address, "")];

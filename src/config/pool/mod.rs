@@ -11,10 +11,11 @@ pub use rules::{
 pub use sticky::{SameSiteName, Sticky, WhenDraining, WhenFull};
 
 use super::discovery::Dns;
+use super::fallback::FallbackStep;
 use super::health::HealthCheck;
 use super::observe::FilePath;
+use super::overload::Overload;
 use super::route::Host;
-use crate::types::ids::PoolId;
 use crate::types::units::{Percent, Period};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,13 +44,31 @@ pub struct Pool {
     /// not. One that was not asked yet counts as well. Without it: nobody asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthCheck>,
-    /// Another pool, for requests that nobody here takes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub backup_pool: Option<PoolId>,
+    /// What is done, in this order, for requests that no backend may be tried for (nobody is in
+    /// service, all are full and nobody may wait or waited for too long, a limit is reached), and
+    /// for those whose attempts are used up. A route with a `fallback` of its own uses that.
+    ///
+    /// `"pool:NAME"`: another pool serves the request by its own rules; its own `fallback` is not
+    /// used. Only for what can be sent once more: a request that no backend has seen, else an
+    /// idempotent one whose body, if any, was kept. Sticky clients keep their backend here.
+    /// `"cached"`: the last good answer to the same request on the same route, if there is one
+    /// (`fallback_cache`), for GET and HEAD without `Authorization`. `"static:NAME"`: the page of
+    /// this name (`page`); `"static:FILE"`: a file with HTML or JSON, with the status that the
+    /// reason has.
+    ///
+    /// The steps that were taken are in the answer's field `Vanne-Fallback`, in the access log and
+    /// in `vanne_fallbacks_total`. A gRPC call gets from `cached` and `static` what the status
+    /// means there. A WebSocket is only tried at pools.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fallback: Vec<FallbackStep>,
     /// Requests that a backend may work on at once, over all workers. Without it: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_requests: Option<u32>,
+    /// How many requests may be under way in this pool: at its backends, or waiting for one.
+    /// Without it: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overload: Option<Overload>,
     /// Requests that wait while all backends are full.
     pub queue: PoolQueue,
     /// Over how long a backend that is new or has recovered comes up to its full weight, from
@@ -86,8 +105,9 @@ impl Default for Pool {
             backends_file: None,
             dns: None,
             health: None,
-            backup_pool: None,
+            fallback: Vec::new(),
             max_requests: None,
+            overload: None,
             queue: PoolQueue::default(),
             slow_start: None,
             panic_threshold: Percent::from_whole(0),

@@ -1,7 +1,9 @@
 //! Routes: the config's list of routes → the table that requests look theirs up in.
 
-use super::{CompileError, Means, Pools, dangling, edits, log, matching};
-use crate::config::{self, Config, FieldValue, FilePath, Scheme, SplitBy};
+use super::{
+    CompileError, Means, Pools, dangling, edits, fallback, files, log, matching, overload,
+};
+use crate::config::{self, Config, Scheme, SplitBy};
 use crate::data::chain::Chain;
 use crate::data::generation::Generation;
 use crate::data::mirror::{Mirror, Mirrored};
@@ -14,11 +16,7 @@ use crate::data::target::{FixedAnswer, Redirect, RedirectParts, RedirectTo, Targ
 use crate::observe::metrics::{MIRRORED, Metrics, SPLIT_SHARE, Watched};
 use crate::types::hash::stable;
 use crate::types::ids::{FilterId, PoolId};
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, header};
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+use http::{HeaderValue, header};
 use std::sync::Arc;
 use vanne_filters::{Filter, FilterConfig, SecurityHeaders};
 
@@ -34,13 +32,20 @@ pub(super) fn compile(
 ) -> Result<Snapshot, CompileError> {
     let default_chain = chain(None, config)?;
     let log = Arc::new(log::compile(&config.access_log));
+    let overload = config.process.overload.as_ref().map(|overload| {
+        Arc::new(overload::limit(overload, "-", means.kept.in_flight(), means.metrics))
+    });
     let mut routes = RouteTable::default();
     for (index, route) in config.route.iter().enumerate() {
         let target = target(route, index, pools, means)?;
+        let fallbacks = fallback::compile((index, route), &target, config, pools, means)?;
         let compiled = Route {
             id: route.name.clone(),
-            metrics: RouteMetrics::new(means.metrics, route.name.as_str(), &target),
+            metrics: RouteMetrics::new(means.metrics, route.name.as_str(), &target, &fallbacks),
             target,
+            fallbacks,
+            priority: overload::priority(route.priority),
+            overload: overload.clone(),
             chain: match &route.security_headers {
                 None => default_chain.clone(),
                 named => chain(named.as_ref(), config)?,
@@ -157,32 +162,12 @@ pub(in crate::control) fn fixed(
 ) -> Result<FixedAnswer, CompileError> {
     let body = match &config.body_file {
         None => config.body.clone().unwrap_or_default().into(),
-        Some(FilePath(path)) => read(path).map_err(|why| CompileError::File {
-            key: format!("route[{index}].answer.body_file"),
-            path: path.display().to_string(),
-            why,
-        })?,
+        Some(file) => files::body(file, &format!("route[{index}].answer.body_file"))?,
     };
-    let value = |text: &str| HeaderValue::from_str(text).ok();
-    let named = config.headers.iter().filter_map(|(name, FieldValue(text))| {
-        Some((HeaderName::from_bytes(name.as_str().as_bytes()).ok()?, value(text)?))
-    });
-    let kind = value(&config.content_type).filter(|_| !body.is_empty());
-    let kind = kind.map(|kind| (header::CONTENT_TYPE, kind));
-    Ok(FixedAnswer { status: config.status, fields: kind.into_iter().chain(named).collect(), body })
-}
-
-/// Longest body of a fixed answer.
-const BODY_BYTES_MAX: u64 = 1024 * 1024;
-
-fn read(path: &Path) -> Result<Bytes, String> {
-    let mut body = Vec::new();
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let count = file.take(BODY_BYTES_MAX + 1).read_to_end(&mut body);
-    match count.map_err(|error| error.to_string())? as u64 {
-        0..=BODY_BYTES_MAX => Ok(body.into()),
-        _ => Err("is longer than 1 MiB".to_owned()),
-    }
+    let kind = HeaderValue::from_str(&config.content_type).ok().filter(|_| !body.is_empty());
+    let mut fields: Vec<_> = kind.map(|kind| (header::CONTENT_TYPE, kind)).into_iter().collect();
+    fields.extend(files::fields(&config.headers));
+    Ok(FixedAnswer { status: config.status, fields, body })
 }
 
 /// The filters of a route that names `security_headers`, or the preset.

@@ -5,7 +5,7 @@ use super::members::{Listed, Plan};
 use crate::config::{
     self, BackendEntry, FilePath, HashSource, RetryOn, SameSiteName, WhenDraining, WhenFull,
 };
-use crate::control::compile::{CompileError, Means, dangling};
+use crate::control::compile::{CompileError, Means, dangling, overload};
 use crate::control::discovery::Origin;
 use crate::control::health::Check;
 use crate::control::wire;
@@ -28,7 +28,7 @@ const KEY_BYTES_MIN: usize = 32;
 pub fn compile(config: &config::Config, means: &mut Means<'_>) -> Result<Compiled, CompileError> {
     let mut done = Compiled::default();
     for id in config.pool.keys() {
-        done.pool(id, config, means, 0)?;
+        done.pool(id, config, means)?;
     }
     Ok(done)
 }
@@ -43,23 +43,14 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// The pool `id`, with the backup that it names. A ring of backups was refused before.
+    /// Adds the pool `id`.
     fn pool(
         &mut self,
         id: &PoolId,
         config: &config::Config,
         means: &mut Means<'_>,
-        depth: usize,
-    ) -> Result<Arc<Pool>, CompileError> {
-        if let Some(pool) = self.pools.get(id) {
-            return Ok(Arc::clone(pool));
-        }
-        let own = config.pool.get(id).filter(|_| depth <= config.pool.len());
-        let own = own.ok_or_else(|| dangling("pool", id))?;
-        let backup = match &own.backup_pool {
-            None => None,
-            Some(backup) => Some(self.pool(backup, config, means, depth + 1)?),
-        };
+    ) -> Result<(), CompileError> {
+        let own = config.pool.get(id).ok_or_else(|| dangling("pool", id))?;
         let plan = plan(id, own, means)?;
         let pool = Arc::new(Pool {
             id: id.clone(),
@@ -69,8 +60,10 @@ impl Compiled {
             retries: retries(&own.retries),
             ejection: ejection(&own.passive_health),
             queue: queue(&own.queue),
+            overload: own.overload.as_ref().map(|config| {
+                overload::limit(config, id.as_str(), Arc::clone(&plan.live.limited), means.metrics)
+            }),
             sticky: sticky(id, own.sticky.as_ref(), means)?,
-            backup,
             timeouts: Timeouts {
                 connect: own.timeouts.connect.as_duration(),
                 first_byte: own.timeouts.first_byte.as_duration(),
@@ -81,8 +74,8 @@ impl Compiled {
             metrics: PoolMetrics::new(means.metrics, id.as_str()),
         });
         self.plans.push(plan);
-        self.pools.insert(id.clone(), Arc::clone(&pool));
-        Ok(pool)
+        self.pools.insert(id.clone(), pool);
+        Ok(())
     }
 }
 

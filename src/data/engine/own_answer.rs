@@ -25,7 +25,9 @@ pub fn bytes(answer: &Answer, framing: Framing, wall: SystemTime) -> Vec<u8> {
     for (name, value) in &answer.fields {
         field(&mut out, name.as_str(), value.as_bytes());
     }
-    if let Some(date) = http_date(wall) {
+    // An answer of before has its own.
+    let is_dated = answer.fields.iter().any(|(name, _)| *name == http::header::DATE);
+    if let Some(date) = http_date(wall).filter(|_| !is_dated) {
         field(&mut out, "date", date.as_bytes());
     }
     // RFC 9110 §8.6: what has no body by its status has no length either.

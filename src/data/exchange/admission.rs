@@ -27,6 +27,7 @@ impl Exchange {
     ) -> Action {
         self.note_head(head, now);
         self.request_done = !has_body;
+        self.note_form(head);
         self.progress = now;
         if let Err(refusal) = admit::admit(head) {
             return self.refuse(refusal, now);
@@ -56,6 +57,7 @@ impl Exchange {
             Target::Split(split) => self.prepare_split(head, split),
             Target::Redirect(_) | Target::Answer(_) => {}
         }
+        self.note_wishes(head, &route);
         let verdict = route.chain.on_request(head, &mut self.request_edits);
         let values = Values { client: sender, authority: head.authority, id: self.id };
         route.edits.on_request(head, values, &mut self.request_edits);

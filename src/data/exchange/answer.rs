@@ -22,20 +22,15 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer that says `refusal`, with these `edits`.
-    #[must_use]
-    pub fn build(refusal: Refusal, id: RequestId, edits: &HeadEdits) -> Self {
+    /// What says `refusal` where no page does: one line of text.
+    pub(super) fn line_for(refusal: Refusal, id: RequestId) -> FixedAnswer {
         let status = refusal.row().status;
-        let mut fields = vec![
+        let fields = vec![
             (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
             (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         ];
-        if refusal == Refusal::MethodRefused {
-            // RFC 9110 §15.5.6 asks for Allow; what is allowed is each backend's matter.
-            fields.push((header::ALLOW, HeaderValue::from_static("")));
-        }
         let body = line(status, refusal.reason(), id);
-        Self::of(&FixedAnswer { status, fields, body }, edits)
+        FixedAnswer { status, fields, body }
     }
 
     /// The answer `fixed`, with these `edits`.
@@ -109,7 +104,7 @@ mod tests {
         edits.set(header::CACHE_CONTROL, "private");
         edits.add(header::CACHE_CONTROL, "max-age=0");
         edits.remove(header::CONTENT_TYPE);
-        let answer = Answer::build(Refusal::ConnectRefused, id, &edits);
+        let answer = Answer::of(&Answer::line_for(Refusal::ConnectRefused, id), &edits);
         assert_eq!(answer.status, 502);
         assert_eq!(answer.body, format!("502 Bad Gateway: connect_refused (request {id})\n"));
         let has = |name: &HeaderName| answer.fields.iter().any(|(field, _)| field == name);

@@ -38,8 +38,11 @@ enum Found {
 }
 
 impl Exchange {
-    /// The first attempt: from here on the request counts for the pool's budget.
+    /// The first attempt in its pool: from here on the request counts there.
     pub(super) fn first_attempt(&mut self, now: Instant) -> Action {
+        if let Err(refusal) = self.take_seats() {
+            return self.refuse(refusal, now);
+        }
         if let Some(pool) = &self.pool {
             pool.live.budget.deposit(pool.retries.budget);
             self.retries_left = pool.retries.attempts;
@@ -134,24 +137,26 @@ impl Exchange {
     fn wait_for_change(&mut self, now: Instant) -> Action {
         self.phase = Phase::Suspended;
         let is_stale = self.pool.as_ref().is_some_and(|pool| pool.live.is_stale());
-        if is_stale && self.stale_pauses < STALE_PAUSES_MAX {
+        let has_fallback = self.has_fallback();
+        let most = if has_fallback { STALE_PAUSES_MAX / 5 } else { STALE_PAUSES_MAX };
+        if is_stale && self.stale_pauses < most {
             self.stale_pauses += 1;
             return Action::Wait(Effect::Pause(STALE_PAUSE));
         }
         if self.tried.is_empty() {
             return self.nobody(Idle::Unhealthy, now);
         }
+        // Better another answer now than perhaps this one after a pause.
+        let last = self.attempts.last().and_then(|attempt| attempt.refusal);
+        if let Some(action) = last.and_then(|refusal| self.fall_back(refusal, now)) {
+            return action;
+        }
         self.tried.clear();
         Action::Wait(Effect::Pause(ROUND_PAUSE))
     }
 
-    /// Nobody in the pool takes the request: its backup does, if there is one.
+    /// Nobody in the pool takes the request.
     fn nobody(&mut self, idle: Idle, now: Instant) -> Action {
-        if let Some(backup) = self.pool.as_ref().and_then(|pool| pool.backup.clone()) {
-            self.pool = Some(backup);
-            self.tried.clear();
-            return self.attempt(now);
-        }
         // With an attempt behind it, its own fault tells more than that nobody is left.
         let last = self.attempts.last().and_then(|attempt| attempt.refusal);
         self.refuse(last.unwrap_or(Refusal::of_idle(idle)), now)
@@ -235,7 +240,7 @@ impl Exchange {
     }
 
     /// Whether the whole request could be sent once more, and do no harm (RFC 9110 §9.2.2).
-    fn is_repeatable(&self) -> bool {
+    pub(super) fn is_repeatable(&self) -> bool {
         self.status.is_none()
             && self.is_kept
             && !self.is_websocket

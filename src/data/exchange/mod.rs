@@ -14,8 +14,10 @@ mod answer;
 mod attempts;
 mod deadline;
 mod facts;
+mod falling_back;
 mod memory;
 mod own;
+mod shedding;
 mod stickiness;
 mod view;
 mod why;
@@ -32,6 +34,7 @@ use super::listener::admit::is_about_websocket;
 use super::listener::client::Claim;
 use super::listener::{Client, LocalListener};
 use super::outcome::Outcome;
+use super::page::Form;
 use super::pool::sticky::Seen;
 use super::pool::{Backend, Pool, Ticket};
 use super::refusal::Refusal;
@@ -39,8 +42,10 @@ use super::snapshot::{LocalSnapshot, Route};
 use super::upstream::{Attempt, AttemptRecord, Fault, forward};
 use crate::types::moment::Moment;
 use crate::types::request_id::RequestId;
+use falling_back::Fallen;
 use http::HeaderValue;
 use memory::{Memory, Room};
+use shedding::Seats;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime};
@@ -159,6 +164,12 @@ pub struct Exchange {
     ticket: Option<Arc<Ticket>>,
     /// Backends that could not take the last attempt, with the reasons.
     left_out: Option<Arc<str>>,
+    /// What it counts for.
+    seats: Seats,
+    /// What it needs to fall back to something, and what became of that.
+    fallen: Option<Box<Fallen>>,
+    /// The form of a page that its client takes rather.
+    form: Form,
     /// The client is told why it gets its answer.
     explains: bool,
     is_websocket: bool,
@@ -219,6 +230,9 @@ impl Exchange {
             cookie: None,
             ticket: None,
             left_out: None,
+            seats: Seats::default(),
+            fallen: None,
+            form: Form::default(),
             explains: false,
             is_websocket: false,
             is_mirrored: AtomicBool::new(false),
@@ -299,6 +313,7 @@ impl Exchange {
         let version = self.facts.as_ref().map_or(Version::Http11, |facts| facts.version);
         let mut edits = std::mem::take(&mut self.response_edits);
         forward::response_edits(head, version, self.id, &mut edits);
+        self.tell_fallback(&mut edits);
         self.edit_answer(head, &mut edits);
         self.response_edits = edits;
         if (100..200).contains(&head.status) && !is_switch {
@@ -308,6 +323,7 @@ impl Exchange {
         self.is_head_sent = true;
         self.note_call_status(head.fields);
         self.capture_answer(head.fields);
+        self.begin_recording(head, now);
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.first_byte = Some(now);
             let time = now.duration_since(attempt.began);
@@ -333,6 +349,7 @@ impl Exchange {
             (Phase::Streaming | Phase::Tunnel, Some(status)) => {
                 let status = self.call_status().map_or(status, grpc::to_http);
                 self.end_attempt(Outcome::of_status(status), None, now);
+                self.keep_recording();
                 self.phase = Phase::Ended;
                 Action::Done
             }
@@ -340,19 +357,21 @@ impl Exchange {
         }
     }
 
-    /// Ends the request for this reason: with an answer of ours while that is possible,
-    /// else by cutting it.
+    /// Ends the request for this reason: by a fallback or with an answer of ours while that is
+    /// possible, else by cutting it.
     fn refuse(&mut self, refusal: Refusal, now: Instant) -> Action {
         self.end_attempt(Outcome::of_refusal(refusal), Some(refusal), now);
+        if let Some(action) = self.fall_back(refusal, now) {
+            return action;
+        }
         self.refusal = Some(refusal);
         drop(self.leave_queue(now));
-        let status = self.status.filter(|_| self.is_head_sent).unwrap_or(refusal.row().status);
-        let is_cut = self.is_head_sent || refusal == Refusal::ClientGone;
-        self.end_with(status, now);
-        if is_cut {
+        if self.is_head_sent || refusal == Refusal::ClientGone {
+            let status = self.status.filter(|_| self.is_head_sent);
+            self.end_with(status.unwrap_or(refusal.row().status), now);
             return Action::Cut;
         }
-        let answer = Answer::build(refusal, self.id, &self.own_edits(status, now));
+        let answer = self.answer_to(refusal, now);
         match self.facts.as_mut().and_then(|facts| facts.call.as_mut()) {
             None => Action::Answer(answer),
             Some(call) => {

@@ -49,6 +49,8 @@ impl Exchange {
     pub(super) fn own_edits(&self, status: u16, now: Instant) -> HeadEdits {
         let mut edits = HeadEdits::new();
         edits.set(REQUEST_ID, self.id.to_hex());
+        self.tell_fallback(&mut edits);
+        self.tell_retry(&mut edits);
         self.edit_answer(&ResponseHead { status, fields: &NoFields }, &mut edits);
         self.explain(&mut edits, now);
         edits

@@ -69,6 +69,9 @@ impl Exchange {
         if let Some(left_out) = &self.left_out {
             member("left-out", &quoted(left_out));
         }
+        if let Some(taken) = self.fallback() {
+            member("fallback", &quoted(taken));
+        }
         member("end", &quoted(self.refusal.map_or("ok", Refusal::reason)));
         out
     }

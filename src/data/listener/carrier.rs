@@ -176,6 +176,15 @@ impl Cell {
         self.0.get().pending.take()
     }
 
+    /// Reports a part of an answer's body that is being recorded; `is_chunked`: with the framing
+    /// of chunks in it.
+    pub fn record(&self, part: &[u8], is_chunked: bool) {
+        let mut inner = self.0.get();
+        if let Some(exchange) = inner.running.as_mut().and_then(Running::exchange_mut) {
+            exchange.record(part, is_chunked);
+        }
+    }
+
     /// Looks at the request, if there is one.
     pub fn with_exchange<T>(&self, look: impl FnOnce(&Exchange) -> T) -> Option<T> {
         self.0.get().running.as_ref().and_then(Running::exchange).map(look)

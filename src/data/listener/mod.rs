@@ -31,6 +31,7 @@ use crate::observe::metrics::{
 use crate::types::ids::ListenerId;
 pub use client::Client;
 
+use super::page::ErrorPages;
 use crossbeam_utils::CachePadded;
 use frame_meter::Flood;
 use ipnet::IpNet;
@@ -95,6 +96,8 @@ pub struct Listener {
     pub trusted_proxies: Vec<IpNet>,
     /// Networks of clients that are told why they got their answer, if they ask.
     pub explain_to: Vec<IpNet>,
+    /// Pages for what is refused here.
+    pub error_pages: ErrorPages,
     /// Streams that an HTTP/2 connection may have open at once.
     pub http2_streams_max: u32,
     /// What is counted about it; the same over reloads.
@@ -289,6 +292,7 @@ pub(crate) mod tests {
             paths: PathPolicy::default(),
             trusted_proxies: Vec::new(),
             explain_to: Vec::new(),
+            error_pages: ErrorPages::default(),
             http2_streams_max: 100,
             counts: Arc::default(),
         }))

@@ -92,6 +92,7 @@ impl<'a> View<'a> {
             F::Backend => word(last.map(|attempt| &*attempt.backend().name)),
             F::Attempts => Value::Attempts,
             F::LeftOut => word(exchange.left_out().map(|names| &**names)),
+            F::Fallback => word(exchange.fallback()),
             F::Filters => word(exchange.route().and_then(|route| route.chain.names())),
             F::Headers if self.plan.capture.is_empty() => Value::None,
             F::Headers => Value::Headers,

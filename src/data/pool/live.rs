@@ -7,6 +7,7 @@ use super::backend::Backend;
 use super::members::{Idle, Member, Members};
 use super::queue::Queue;
 use crate::data::balance::Choice;
+use crate::data::overload::InFlight;
 use crate::data::upstream::retry::Budget;
 use crate::types::clock;
 use crate::types::moment::Moment;
@@ -23,6 +24,8 @@ pub struct Live {
     /// Turns taken: what the sequence algorithms count on.
     pub turn: CachePadded<AtomicUsize>,
     in_flight: CachePadded<AtomicU32>,
+    /// Requests that count for the pool's limit, where it has one.
+    pub limited: Arc<InFlight>,
     /// Counts what happened to members since the start.
     version: AtomicU64,
     changed: Arc<Notify>,
@@ -55,6 +58,7 @@ impl Live {
             members: ArcSwap::default(),
             turn: CachePadded::default(),
             in_flight: CachePadded::default(),
+            limited: Arc::default(),
             version: AtomicU64::new(0),
             changed,
             ejecting: Mutex::default(),

@@ -24,6 +24,7 @@ pub use queue::{Queue, Ticket};
 pub use sticky::Sticky;
 pub use window::Window;
 
+use super::overload::Limit;
 use super::upstream::{Retries, Wire};
 use crate::types::ids::PoolId;
 use std::sync::Arc;
@@ -67,10 +68,10 @@ pub struct Pool {
     pub ejection: Option<Ejection>,
     /// Who may wait while all are full; nobody, if `None`.
     pub queue: Option<QueueRules>,
+    /// How many requests it takes on at once, if there is a limit.
+    pub overload: Option<Limit>,
     /// How clients come back to the backend that they had, if they do.
     pub sticky: Option<Sticky>,
-    /// Where requests go when nobody here takes them.
-    pub backup: Option<Arc<Pool>>,
     /// Time limits.
     pub timeouts: Timeouts,
     /// How its backends are spoken to.

@@ -1,5 +1,6 @@
 //! Handles of a route's metrics.
 
+use crate::data::fallback::Fallbacks;
 use crate::data::pool::Pool;
 use crate::data::pool::metrics::{CLASSES, class_of};
 use crate::data::target::Target;
@@ -24,15 +25,16 @@ pub struct RouteMetrics {
 }
 
 impl RouteMetrics {
-    /// Those of the route called `route`, whose requests go to `target`.
+    /// Those of the route called `route`, whose requests go to `target`, or fall back.
     #[must_use]
-    pub fn new(metrics: &Metrics, route: &str, target: &Target) -> Self {
+    pub fn new(metrics: &Metrics, route: &str, target: &Target, fallbacks: &Fallbacks) -> Self {
         let mut pools = Vec::new();
         match target {
             Target::Pool(pool) => add(&mut pools, pool),
             Target::Split(split) => split.pools.iter().for_each(|(pool, _)| add(&mut pools, pool)),
             Target::Redirect(_) | Target::Answer(_) => {}
         }
+        fallbacks.pools().for_each(|pool| add(&mut pools, pool));
         let is_sure = matches!(target, Target::Pool(_));
         let none = (!is_sure).then_some(None);
         Self::of(metrics, route, pools.into_iter().map(Some).chain(none))
@@ -85,12 +87,9 @@ pub struct Ended {
     pub time: Duration,
 }
 
-/// Adds a pool and those that stand in for it.
+/// Adds a pool.
 fn add(pools: &mut Vec<PoolId>, pool: &Arc<Pool>) {
-    let all = std::iter::successors(Some(pool), |pool| pool.backup.as_ref());
-    for pool in all {
-        if !pools.contains(&pool.id) {
-            pools.push(pool.id.clone());
-        }
+    if !pools.contains(&pool.id) {
+        pools.push(pool.id.clone());
     }
 }

@@ -71,6 +71,8 @@ table! {
         "Client connections refused: too_many_connections. Failed handshakes have a metric of their own.";
     EJECTIONS: Counter = "vanne_ejections_total" ["pool", "result"]
         "Backends left out by passive health: done, or guarded: too many of the pool are out.";
+    FALLBACKS_TAKEN: Counter = "vanne_fallbacks_total" ["route", "step"]
+        "Steps taken for requests that no backend may be tried for: cached, pool:NAME, static:NAME.";
     GENERATIONS_ALIVE: Gauge = "vanne_generations_alive" ["held_by"]
         "Configs still alive, by what holds them: current, requests under way, open tunnels.";
     HTTP2_FLOODS: Counter = "vanne_http2_floods_total" ["listener", "reason"]
@@ -117,6 +119,8 @@ table! {
         "Retries that requests have saved up; a small floor per second comes on top.";
     SENT_BYTES: Counter = "vanne_sent_bytes_total" ["route"]
         "Bytes sent to clients, heads included; route `-`: of requests without one.";
+    SHED: Counter = "vanne_shed_total" ["pool", "priority"]
+        "Requests refused since too many were under way, by the pool whose limit it was (`-`: the process') and class.";
     SOURCE_BACKENDS: Gauge = "vanne_source_backends" ["pool", "source"]
         "Backends that the source knows.";
     SOURCE_STALE: Gauge = "vanne_source_stale" ["pool", "source"]

@@ -4,8 +4,9 @@
 //! wrong. Every request's head is kept for the test to look at, and how the proxy ended the
 //! connection if the script looked.
 
+use super::ports::Port;
 use super::wire::{Body, End, Head, Wire};
-use super::{eventually, sha256};
+use super::{eventually, eventually_async, sha256};
 use parking_lot::Mutex;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -60,7 +61,31 @@ impl Origin {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::listening(TcpListener::bind("127.0.0.1:0").await.unwrap(), script)
+    }
+
+    /// A backend on this port that answers every request with 200 and this body: one that comes
+    /// back to where it was.
+    pub(crate) async fn on(port: &Port, body: &str) -> Self {
+        let answer: Arc<str> = ok(body).into();
+        let listener = eventually_async("the port is free", async || {
+            TcpListener::bind(port.address).await.ok()
+        })
+        .await;
+        Self::listening(listener, move |mut conn| {
+            let answer = Arc::clone(&answer);
+            async move {
+                while conn.request().await.is_some() {
+                    conn.send(answer.as_bytes()).await;
+                }
+            }
+        })
+    }
+
+    fn listening<F>(listener: TcpListener, script: impl Fn(Conn) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let shared = Arc::clone(&seen);

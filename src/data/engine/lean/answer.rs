@@ -87,6 +87,7 @@ impl Answering {
         input: &mut Input,
     ) -> Poll<Result<(), Stop>> {
         let read = ready!(input.poll_fill(cx, link));
+        self.head.record(connection, input, *read.as_ref().unwrap_or(&0));
         Poll::Ready(match (read, self.at) {
             (Ok(0), At::Head) | (Err(_), _) => Err(Fault::BackendClosed.into()),
             (Ok(0), At::Body | At::Tunnel) => self.passing.end(io).map_err(Stop::from),
@@ -134,11 +135,12 @@ impl Answering {
             io.open_tunnel();
         }
         input.consume(length);
+        self.head.record(connection, input, input.bytes().len());
         Ok(true)
     }
 
     /// Writes the head that the client gets.
-    fn write_head(&self, connection: &Connection, io: &mut ClientIo, head: &[u8]) {
+    fn write_head(&mut self, connection: &Connection, io: &mut ClientIo, head: &[u8]) {
         let out = io.collecting();
         let status = self.head.index.status;
         let digit = |by: u16| b'0' + u8::try_from(status / by % 10).unwrap_or(0);
@@ -146,9 +148,11 @@ impl Answering {
         out.extend_from_slice(&[digit(100), digit(10), digit(1), b' ']);
         out.extend_from_slice(self.head.index.reason(head));
         out.extend_from_slice(b"\r\n");
-        connection.cell.with_exchange(|exchange| {
+        let records = connection.cell.with_exchange(|exchange| {
             write_fields(out, self.head.index.fields(head), exchange.response_edits());
+            exchange.is_recording()
         });
+        self.head.is_recorded = records == Some(true);
         if self.at == At::Body {
             if self.passing == Passing::IntoChunks {
                 write_field(out, b"transfer-encoding", b"chunked");

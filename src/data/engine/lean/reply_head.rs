@@ -1,9 +1,10 @@
 //! The head of an answer, while it comes from the backend: the same for every client.
 
 use super::input::Input;
+use crate::data::listener::carrier::Carrier;
 use crate::data::upstream::Fault;
 use crate::wire::head_scan::{HeadScan, Scan};
-use crate::wire::response::{ResponseIndex, may_begin};
+use crate::wire::response::{Body, ResponseIndex, may_begin};
 
 /// The head that is due, or came last.
 #[derive(Default)]
@@ -11,12 +12,25 @@ pub(super) struct ReplyHead {
     scan: HeadScan,
     /// Where its parts are.
     pub(super) index: ResponseIndex,
+    /// The body that follows is recorded.
+    pub(super) is_recorded: bool,
 }
 
 impl ReplyHead {
     /// Forgets the last one, all but its memory.
     pub(super) fn renew(&mut self) {
         self.scan = HeadScan::default();
+        self.is_recorded = false;
+    }
+
+    /// Reports the last `count` bytes of `input`, if they are of a body that is recorded.
+    pub(super) fn record(&self, carrier: &dyn Carrier, input: &Input, count: usize) {
+        if !self.is_recorded {
+            return;
+        }
+        let here = input.bytes();
+        let new = here.get(here.len().saturating_sub(count)..).unwrap_or_default();
+        carrier.cell().record(new, self.index.body == Body::Chunked);
     }
 
     /// Reads the head that `input` begins with, which answers a request that was HEAD, or not:

@@ -60,7 +60,9 @@ impl Answer {
             if is_whole {
                 continue;
             }
-            match (ready!(input.poll_fill(cx, link)), self.is_begun) {
+            let read = ready!(input.poll_fill(cx, link));
+            self.head.record(stream, input, *read.as_ref().unwrap_or(&0));
+            match (read, self.is_begun) {
                 (Ok(0), true) if self.passing == Passing::UntilClose => {
                     self.passing = Passing::Done;
                 }
@@ -85,8 +87,11 @@ impl Answer {
             Action::Tunnel => return Err(Fault::Internal.into()),
             action => return Err(Stop::Action(action)),
         }
-        let response = stream.cell().with_exchange(|exchange| self.response(head, exchange));
-        let response = response.flatten().ok_or(Fault::BackendMalformed)?;
+        let made = stream.cell().with_exchange(|exchange| {
+            Some((self.response(head, exchange)?, exchange.is_recording()))
+        });
+        let (response, is_recorded) = made.flatten().ok_or(Fault::BackendMalformed)?;
+        self.head.is_recorded = is_recorded;
         if response.status().is_informational() {
             stream.send_informational(response).map_err(|_gone| Fault::ClientGone)?;
         } else {
@@ -98,6 +103,7 @@ impl Answer {
             stream.send_head(response, is_last).map_err(|_gone| Fault::ClientGone)?;
         }
         input.consume(length);
+        self.head.record(stream, input, input.bytes().len());
         Ok(true)
     }
 

@@ -44,6 +44,8 @@ pub struct Context {
     carrier: Option<Arc<dyn Carrier>>,
     next: Option<Next>,
     has_body: bool,
+    /// The answer's body is recorded.
+    records: bool,
     /// What is known of the backend's connection, if it is ours.
     report: Arc<Report>,
     /// The attempt, if the connection is Pingora's own.
@@ -278,9 +280,13 @@ impl ProxyHttp for Hooks {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        ctx.carrier()?
+        ctx.records = ctx
+            .carrier()?
             .cell()
-            .with_exchange(|exchange| edit_response(exchange.response_edits(), response))
+            .with_exchange(|exchange| {
+                edit_response(exchange.response_edits(), response)?;
+                Ok(exchange.is_recording())
+            })
             .unwrap_or_else(|| Err(stopped()))?;
         // The version is ours to say, whatever the backend speaks (RFC 9110 §6.2).
         response.set_version(Version::HTTP_11);
@@ -307,10 +313,13 @@ impl ProxyHttp for Hooks {
     fn response_body_filter(
         &self,
         _: &mut Session,
-        _: &mut Option<Bytes>,
+        part: &mut Option<Bytes>,
         _: bool,
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
+        if let (true, Some(part)) = (ctx.records, part) {
+            ctx.carrier()?.cell().record(part, false);
+        }
         ctx.go_on(Event::ResponseBody).map(|_| None)
     }
 
