@@ -12,7 +12,7 @@ use super::listener::Address;
 use super::matching::{CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern};
 use super::network::Network;
 use super::observe::FilePath;
-use super::pool::{BackendEntry, HashSource, LoadFactor};
+use super::pool::{BackendAddress, BackendEntry, HashSource, LoadFactor};
 use super::route::{Host, PathPrefix};
 use super::secret::Secret;
 use super::split::SplitBy;
@@ -36,6 +36,7 @@ pub struct FormatRow {
 /// All formats, in alphabetical order.
 pub const FORMATS: &[FormatRow] = &[
     row::<BackendEntry>(),
+    row::<BackendAddress>(),
     row::<BodyRegex>(),
     row::<BodyText>(),
     row::<ByteSize>(),

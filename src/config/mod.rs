@@ -58,9 +58,10 @@ pub use matching::{
 pub use network::Network;
 pub use observe::{FilePath, Log, LogLevel};
 pub use pool::{
-    AlgorithmName, BackendEntry, Hash, HashSource, LoadFactor, PassiveHealth, Pool, PoolHttp2,
-    PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, RetryOn, SameSiteName, Sticky,
-    WhenDraining, WhenFull,
+    AlgorithmName, BackendAddress, BackendBreaker, BackendEntry, Breaker, FailureName, Hash,
+    HashSource, LoadFactor, Outliers, Pool, PoolHttp2, PoolProtocol, PoolQueue, PoolRetries,
+    PoolTimeouts, PoolTls, RetryOn, SameSiteName, SlowCall, Sticky, WhenDraining, WhenFull,
+    WhenOpen,
 };
 pub use probe::Probe;
 pub use process::Process;
