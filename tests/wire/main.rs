@@ -96,7 +96,10 @@ fn peer() -> Option<(SocketAddr, SocketAddr)> {
 async fn vanne_is_good(cases: &[Case], manner: &str) {
     let origin = Origin::start(([127, 0, 0, 1], 0).into(), cases).await;
     // The only backend, which answers wrongly on purpose, is never left out for it.
-    let settings = Settings { pool: "passive_health = { failures = 0 }", ..Settings::default() };
+    let settings = Settings {
+        pool: "breaker = { failures = 0, failure_rate = \"0%\" }",
+        ..Settings::default()
+    };
     let vanne = Vanne::with(&[origin.address], settings).await;
     let lab = Lab { proxy: vanne.http, origin: &origin, silence: SILENCE };
     let verdicts = verdicts(cases, &lab, AT_ONCE).await;

@@ -51,6 +51,7 @@ impl Live {
         now: Moment,
     ) -> Settled {
         let circuit = &backend.state.breaker;
+        let outcome = circuit.judge(outcome, time);
         let verdict = match circuit.settle(permit, outcome, time, now) {
             breaker::Verdict::Stays => Verdict::Stays,
             breaker::Verdict::Trips(trip) => self.trip(backend, trip, now),
@@ -63,7 +64,7 @@ impl Live {
                 Verdict::Closed
             }
         };
-        Settled { outcome: circuit.judge(outcome, time), verdict }
+        Settled { outcome, verdict }
     }
 
     /// Opens the circuit of `backend`, if the guard lets it.
