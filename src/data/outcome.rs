@@ -142,16 +142,22 @@ impl Outcome {
     }
 
     /// All outcomes, for resolving handles ahead.
-    pub const ALL: [Self; 14] = {
-        let mut all = [Self::ClientError; 14];
-        (all[0], all[1]) = (Self::Success, Self::Slow);
-        let mut at = 0;
-        while at < Category::ALL.len() {
-            all[2 + at] = Self::Failure(Category::ALL[at]);
-            at += 1;
-        }
-        all
-    };
+    pub const ALL: [Self; 14] = [
+        Self::Success,
+        Self::Slow,
+        Self::Failure(Category::Connect),
+        Self::Failure(Category::ConnectTimeout),
+        Self::Failure(Category::Handshake),
+        Self::Failure(Category::FirstByteTimeout),
+        Self::Failure(Category::Stalled),
+        Self::Failure(Category::Reset),
+        Self::Failure(Category::Truncated),
+        Self::Failure(Category::Malformed),
+        Self::Failure(Category::Gateway),
+        Self::Failure(Category::Status),
+        Self::Failure(Category::GrpcStatus),
+        Self::ClientError,
+    ];
 }
 
 #[cfg(test)]

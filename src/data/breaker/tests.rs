@@ -289,35 +289,34 @@ fn threads_agree() {
     let breaker = Breaker::default();
     breaker.configure(&Arc::new(Rules { probes_max: PROBES_MAX, ..rules() }));
     let (opened, closed, probing) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-    let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::AcqRel) + 1;
-    std::thread::scope(|scope| {
-        for thread in 0..8_u64 {
-            let (breaker, opened, closed, probing) = (&breaker, &opened, &closed, &probing);
-            scope.spawn(move || {
-                for number in 0..20_000_u64 {
-                    let random = mix(thread << 32 | number);
-                    let now = Moment::from_micros(number);
-                    let outcome = if random % 3 == 0 { RESET } else { Outcome::Success };
-                    let probe = breaker.probe();
-                    if probe.is_some() {
-                        // Of one epoch at most; another one may begin meanwhile.
-                        assert!(breaker.probes() <= u64::from(PROBES_MAX));
-                        count(probing);
-                    }
-                    let permit = probe.unwrap_or_else(|| breaker.call());
-                    if random % 11 == 0 {
-                        breaker.give_back(permit);
-                        continue;
-                    }
-                    match breaker.settle(permit, outcome, Duration::ZERO, now) {
-                        Verdict::Trips(trip) if breaker.open(trip, now) => drop(count(opened)),
-                        Verdict::Closed => drop(count(closed)),
-                        _ => {}
-                    }
-                    breaker.half_open(Cause::TimeOver, now);
-                }
-            });
+    let count = |counter: &AtomicU64| {
+        counter.fetch_add(1, Ordering::AcqRel);
+    };
+    let call = |thread: u64, number: u64| {
+        let random = mix(thread << 32 | number);
+        let now = Moment::from_micros(number);
+        let outcome = if random.is_multiple_of(3) { RESET } else { Outcome::Success };
+        let probe = breaker.probe();
+        if probe.is_some() {
+            // Of one epoch at most; another one may begin meanwhile.
+            assert!(breaker.probes() <= u64::from(PROBES_MAX));
+            count(&probing);
         }
+        let permit = probe.unwrap_or_else(|| breaker.call());
+        if random.is_multiple_of(11) {
+            return breaker.give_back(permit);
+        }
+        match breaker.settle(permit, outcome, Duration::ZERO, now) {
+            Verdict::Trips(trip) if breaker.open(trip, now) => count(&opened),
+            Verdict::Closed => count(&closed),
+            _ => {}
+        }
+        breaker.half_open(Cause::TimeOver, now);
+    };
+    std::thread::scope(|scope| {
+        let call = &call;
+        let run = |thread| move || (0..20_000).for_each(|number| call(thread, number));
+        (0..8).for_each(|thread| drop(scope.spawn(run(thread))));
     });
     let [opened, closed, probing] = [opened, closed, probing].map(AtomicU64::into_inner);
     let is_out = u64::from(breaker.kind() != Kind::Closed);

@@ -250,17 +250,14 @@ mod tests {
     fn counts_are_those_of_the_slots_whoever_comes_between() {
         let rules = Rules { calls_max: 7, failures: 0, failure_rate: 0, slow_rate: 0, ..rules() };
         let window = CallWindow::new(Arc::new(rules), 1);
+        let note = &|thread: u64, number: u64| {
+            let random = crate::types::hash::mix(thread << 32 | number);
+            let outcome = if random & 1 == 0 { FAILED } else { Outcome::Success };
+            window.note(outcome, random & 2 == 0, at(number));
+        };
         std::thread::scope(|scope| {
-            for thread in 0..8_u64 {
-                let window = &window;
-                scope.spawn(move || {
-                    for number in 0..20_000_u64 {
-                        let random = crate::types::hash::mix(thread << 32 | number);
-                        let outcome = if random & 1 == 0 { FAILED } else { Outcome::Success };
-                        window.note(outcome, random & 2 == 0, at(number));
-                    }
-                });
-            }
+            let run = |thread| move || (0..20_000).for_each(|number| note(thread, number));
+            (0..8).for_each(|thread| drop(scope.spawn(run(thread))));
         });
         let sums = window.sums(at(0));
         let counts = halves(window.hot.counts.load(Ordering::Relaxed));

@@ -169,7 +169,7 @@ impl Live {
             return None;
         }
         let random = mix(choice.random ^ PROBE);
-        if random % 4 != 0 && !members.active.is_empty() {
+        if !random.is_multiple_of(4) && !members.active.is_empty() {
             return None;
         }
         let start = usize::try_from(random >> 32).unwrap_or_default() % count;
