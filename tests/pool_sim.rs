@@ -447,7 +447,7 @@ impl World {
 
 /// Ten backends, each of which fails 4 of a hundred calls, for an hour at ten requests a second:
 /// no circuit opens, nor is anybody an outlier. Five in a row by chance are one in ten million
-/// calls, so a rule of five would open one in some hundred such hours.
+/// calls, so the rule of five opens a circuit in one of some hundreds of such hours.
 #[test]
 fn a_few_errors_everywhere_open_nothing() {
     seeds::hold("pool_sim a_few_errors", 16, 36_000, |seed, steps| {

@@ -131,43 +131,55 @@ impl Breaker {
         Some(Permit::Probe(after.epoch()))
     }
 
-    /// What a call that took `time` to its answer counts as: a success may be a slow one.
-    #[must_use]
-    pub fn judge(&self, outcome: Outcome, time: Duration) -> Outcome {
-        match outcome {
-            Outcome::Success if self.is_slow(time) => Outcome::Slow,
-            other => other,
-        }
-    }
-
-    fn is_slow(&self, time: Duration) -> bool {
-        self.window.load().as_ref().is_some_and(|window| time > window.rules.slow_over)
-    }
-
-    /// A call has ended so. A probe's slot is free again.
+    /// A call has ended so, and took `time` to its answer. A probe's slot is free again. Gives
+    /// its outcome, a success that took too long as a slow one, and what it did.
     /// Cost: no lock unless the circuit changes; see [`CallWindow::note`].
-    pub fn settle(&self, permit: Permit, outcome: Outcome, time: Duration, now: Moment) -> Verdict {
-        match permit {
-            Permit::None => Verdict::Stays,
-            Permit::Call(epoch) => self.settle_call(epoch, outcome, time, now),
-            Permit::Probe(epoch) => self.settle_probe(epoch, outcome, time, now),
-        }
+    pub fn settle(
+        &self,
+        permit: Permit,
+        outcome: Outcome,
+        time: Duration,
+        now: Moment,
+    ) -> (Outcome, Verdict) {
+        let window = self.window.load();
+        let Some(window) = window.as_ref() else {
+            self.give_back(permit);
+            return (outcome, Verdict::Stays);
+        };
+        let is_slow = time > window.rules.slow_over;
+        let outcome = match outcome {
+            Outcome::Success if is_slow => Outcome::Slow,
+            other => other,
+        };
+        let verdict = match permit {
+            Permit::Call(epoch) if epoch == window.epoch => {
+                self.settle_call(window, outcome, is_slow, now)
+            }
+            Permit::Probe(epoch) => {
+                self.settle_probe(epoch, &window.rules, (outcome, is_slow), now)
+            }
+            Permit::None | Permit::Call(_) => Verdict::Stays,
+        };
+        (outcome, verdict)
     }
 
-    fn settle_call(&self, epoch: u64, outcome: Outcome, time: Duration, now: Moment) -> Verdict {
-        let window = self.window.load();
-        let window = window.as_ref().filter(|window| window.epoch == epoch);
-        let Some(window) = window.filter(|_| outcome != Outcome::ClientError) else {
+    fn settle_call(
+        &self,
+        window: &CallWindow,
+        outcome: Outcome,
+        is_slow: bool,
+        now: Moment,
+    ) -> Verdict {
+        if outcome == Outcome::ClientError {
             return Verdict::Stays;
-        };
-        let tripped = window.note(outcome, time > window.rules.slow_over, now);
-        let Some((cause, is_gone)) = tripped else {
+        }
+        let Some((cause, is_gone)) = window.note(outcome, is_slow, now) else {
             if self.is_guarded.load(Ordering::Relaxed) {
                 self.is_guarded.store(false, Ordering::Relaxed);
             }
             return Verdict::Stays;
         };
-        let word = self.state.load();
+        let (word, epoch) = (self.state.load(), window.epoch);
         let is_closed = word.kind() == Kind::Closed && word.epoch() == epoch;
         match is_closed && !self.is_held.load(Ordering::Relaxed) {
             true => Verdict::Trips(Trip { cause, is_gone, epoch }),
@@ -175,13 +187,14 @@ impl Breaker {
         }
     }
 
-    fn settle_probe(&self, epoch: u64, outcome: Outcome, time: Duration, now: Moment) -> Verdict {
-        let window = self.window.load_full();
-        let Some(rules) = window.as_ref().map(|window| &window.rules) else {
-            self.give_back(Permit::Probe(epoch));
-            return Verdict::Stays;
-        };
-        let Some(is_good) = rules.judges(outcome, time > rules.slow_over) else {
+    fn settle_probe(
+        &self,
+        epoch: u64,
+        rules: &Rules,
+        (outcome, is_slow): (Outcome, bool),
+        now: Moment,
+    ) -> Verdict {
+        let Some(is_good) = rules.judges(outcome, is_slow) else {
             self.give_back(Permit::Probe(epoch));
             return Verdict::Stays;
         };

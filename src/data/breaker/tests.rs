@@ -75,7 +75,9 @@ impl Model {
 
     fn count(&mut self, outcome: Outcome, is_slow: bool, now: Moment) {
         let is_failure = |outcome: Outcome| matches!(outcome, Outcome::Failure(_));
-        self.calls.push_back((outcome, is_slow, now));
+        let is_late_success = is_slow && outcome == Outcome::Success;
+        let told = if is_late_success { Outcome::Slow } else { outcome };
+        self.calls.push_back((told, is_slow, now));
         if self.calls.len() > self.rules.calls_max {
             self.calls.pop_front();
         }
@@ -173,7 +175,7 @@ fn play(rules: &Rules, steps: &[Step]) {
                 let permit = under_way.swap_remove(at % under_way.len());
                 let time = if is_slow { SLOW } else { Duration::ZERO };
                 model.ends(permit, outcome, is_slow, now);
-                if let Verdict::Trips(trip) = breaker.settle(permit, outcome, time, now) {
+                if let Verdict::Trips(trip) = breaker.settle(permit, outcome, time, now).1 {
                     assert!(breaker.open(trip, now));
                 }
             }
@@ -272,12 +274,12 @@ fn who_is_held_closed_never_opens() {
     breaker.configure(&Arc::new(rules()));
     breaker.hold(true);
     for _ in 0..50 {
-        let verdict = breaker.settle(breaker.call(), RESET, SLOW, Moment::from_micros(1));
+        let (_, verdict) = breaker.settle(breaker.call(), RESET, SLOW, Moment::from_micros(1));
         assert_eq!(verdict, Verdict::Stays);
     }
     assert_eq!(breaker.trip(Cause::OutlierErrors), None);
     breaker.hold(false);
-    let verdict = breaker.settle(breaker.call(), RESET, SLOW, Moment::from_micros(1));
+    let (_, verdict) = breaker.settle(breaker.call(), RESET, SLOW, Moment::from_micros(1));
     assert!(matches!(verdict, Verdict::Trips(_)), "what it remembers counts again");
 }
 
@@ -306,7 +308,7 @@ fn threads_agree() {
         if random.is_multiple_of(11) {
             return breaker.give_back(permit);
         }
-        match breaker.settle(permit, outcome, Duration::ZERO, now) {
+        match breaker.settle(permit, outcome, Duration::ZERO, now).1 {
             Verdict::Trips(trip) if breaker.open(trip, now) => count(&opened),
             Verdict::Closed => count(&closed),
             _ => {}

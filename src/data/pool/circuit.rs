@@ -51,8 +51,8 @@ impl Live {
         now: Moment,
     ) -> Settled {
         let circuit = &backend.state.breaker;
-        let outcome = circuit.judge(outcome, time);
-        let verdict = match circuit.settle(permit, outcome, time, now) {
+        let (outcome, verdict) = circuit.settle(permit, outcome, time, now);
+        let verdict = match verdict {
             breaker::Verdict::Stays => Verdict::Stays,
             breaker::Verdict::Trips(trip) => self.trip(backend, trip, now),
             breaker::Verdict::Reopened => {
@@ -206,6 +206,25 @@ mod tests {
         ends(&live, 3, Outcome::Success, at(0));
         assert!(!held.state.breaker.is_guarded(), "it may be well again");
         assert_eq!(fail(&live, 4, REFUSED, at(0)), Opened);
+    }
+
+    #[test]
+    fn the_guard_holds_while_a_thousand_fail_at_once() {
+        let live = live(1000, &rules());
+        let fail_each = |first: usize| {
+            for index in (first..1000).step_by(8) {
+                fail(&live, index, RESET, at(0));
+            }
+        };
+        std::thread::scope(|scope| {
+            let fail_each = &fail_each;
+            (0..8).for_each(|first| drop(scope.spawn(move || fail_each(first))));
+        });
+        let members = live.members();
+        let is_open = |member: &&crate::data::pool::Member| {
+            member.backend.state.why_out() == Some(Out::CircuitOpen)
+        };
+        assert_eq!((live.guard.out(), members.all.iter().filter(is_open).count()), (500, 500));
     }
 
     #[test]
