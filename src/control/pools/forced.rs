@@ -110,12 +110,12 @@ impl Pools {
             Order::Auto => None,
         };
         // Marked first: nobody comes while it is being closed.
-        self.enforce_circuits(&key.0);
+        self.enforce_circuits(&key.0, now);
         let Ok(plan) = self.named(pool) else { return Ok(()) };
         for backend in plan.backends_at(address) {
             match cause {
                 Some(cause) => plan.live.reset(backend, cause, now),
-                None if was_forced => plan.frees(backend, now),
+                None if was_forced => backend.state.breaker.remark(Cause::Auto, now),
                 None => {}
             }
         }
@@ -142,21 +142,26 @@ impl Pools {
             self.forced.extract_if(.., |_, set| is_over(set)).map(|(key, _)| key).collect();
         for (id, address) in over {
             tracing::info!(pool = %id, backend = %address, "an operator's word on a circuit is over");
-            self.enforce_circuits(&id);
+            self.enforce_circuits(&id, now);
             let Some(plan) = self.plans.get(&id) else { continue };
-            plan.backends_at(address).for_each(|backend| plan.frees(backend, now));
+            for backend in plan.backends_at(address) {
+                backend.state.breaker.remark(Cause::Auto, now);
+            }
             plan.live.touch();
         }
         self.forced.values().filter_map(|set| set.until).min()
     }
 
     /// Makes the circuits of a pool as operators say.
-    pub(super) fn enforce_circuits(&self, id: &PoolId) {
+    pub(super) fn enforce_circuits(&self, id: &PoolId, now: Moment) {
         let Some(plan) = self.plans.get(id) else { return };
         for backend in plan.listed.iter().map(|listed| &listed.backend) {
             let set = self.forced.get(&(id.clone(), backend.address));
             backend.state.breaker.hold(set.is_some_and(|set| !set.is_open));
-            backend.state.mark(Out::ForcedOpen, set.is_some_and(|set| set.is_open));
+            let is_open = set.is_some_and(|set| set.is_open);
+            if backend.state.mark(Out::ForcedOpen, is_open) && !is_open {
+                backend.state.begin(now);
+            }
         }
     }
 }
@@ -165,11 +170,5 @@ impl Plan {
     fn backends_at(&self, address: SocketAddr) -> impl Iterator<Item = &Arc<Backend>> {
         let backends = self.listed.iter().map(|listed| &listed.backend);
         backends.filter(move |backend| backend.address == address)
-    }
-
-    /// The circuit of `backend` goes by itself from now on.
-    fn frees(&self, backend: &Backend, now: Moment) {
-        backend.state.breaker.remark(Cause::Auto, now);
-        backend.state.begin(now);
     }
 }

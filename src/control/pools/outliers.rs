@@ -14,6 +14,9 @@ use std::time::Duration;
 /// How often they are compared.
 pub(super) const EVERY: Duration = Duration::from_secs(5);
 
+/// What is looked back at.
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// How a backend did in the last minute.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Record {
@@ -37,12 +40,20 @@ impl Plan {
         }
         let records: Vec<Record> = known.iter().map(|(_, record)| *record).collect();
         for ((backend, _), cause) in known.iter().zip(judge(&records, rules)) {
+            let closed = backend.state.breaker.history(|history| history.closed);
+            let cause = cause.filter(|_| is_of_now(closed, now));
             let trip = cause.and_then(|cause| backend.state.breaker.trip(cause));
             if let Some(trip) = trip {
                 self.live.trip(backend, trip, now);
             }
         }
     }
+}
+
+/// Whether the last minute of a backend is all of it after its circuit closed: what opened it
+/// is not to open it once more.
+fn is_of_now(closed: Option<Moment>, now: Moment) -> bool {
+    closed.is_none_or(|closed| now.since(closed) >= MINUTE)
 }
 
 /// Who of these is an outlier, and in what.
@@ -89,6 +100,13 @@ mod tests {
         assert_eq!(judged(&records[2..], &rules), [None; 4], "too few to compare");
         let off = Outliers { more_errors: "0%".parse().unwrap(), times_slower: 0, ..rules };
         assert_eq!(judged(&records, &off), [None; 6]);
+    }
+
+    #[test]
+    fn who_is_back_is_not_judged_by_what_was_before() {
+        let at = |seconds| Moment::default().after(Duration::from_secs(seconds));
+        assert!(is_of_now(None, at(1)) && is_of_now(Some(at(40)), at(100)));
+        assert!(!is_of_now(Some(at(41)), at(100)));
     }
 
     #[test]

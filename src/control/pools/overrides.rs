@@ -195,7 +195,7 @@ impl Pools {
             listed.overridden = set.and_then(|set| set.weight).map(u32::from);
             stand(&listed.backend, set.map(|set| set.state).unwrap_or_default(), now);
         }
-        self.enforce_circuits(id);
+        self.enforce_circuits(id, now);
         let Some(plan) = self.plans.get(id) else { return };
         plan.live.touch();
         plan.publish(now);

@@ -182,7 +182,7 @@ impl Live {
     #[must_use]
     pub fn enter_as_probe(self: &Arc<Self>, members: &Members, member: &Member) -> Option<Place> {
         let state = &member.backend.state;
-        let but_half_open = !(members.overlooked | Out::HalfOpen as u8 | Out::Drain as u8);
+        let but_half_open = !(members.overlooked | Out::HalfOpen as u8);
         if state.out() & but_half_open != 0 {
             return None;
         }
