@@ -41,7 +41,8 @@ pub struct History {
     pub(super) told: u64,
     /// Why it is open or half open, if it is: what opened it first.
     pub cause: Option<Cause>,
-    /// Whether it opened because nobody took connections.
+    /// Whether nobody takes connections there, as the last call found: a check that passes then
+    /// says that it is back.
     pub is_gone: bool,
     /// Until when it is open, if it is.
     pub until: Option<Moment>,

@@ -59,8 +59,10 @@ pub enum Permit {
 pub struct Trip {
     /// By which rule.
     pub cause: Cause,
-    /// Whether nobody takes connections there.
+    /// Whether nobody takes connections there: those calls alone would have opened it.
     pub is_gone: bool,
+    /// Whether the last call found nobody who does.
+    is_unconnected: bool,
     epoch: u64,
 }
 
@@ -182,7 +184,10 @@ impl Breaker {
         let (word, epoch) = (self.state.load(), window.epoch);
         let is_closed = word.kind() == Kind::Closed && word.epoch() == epoch;
         match is_closed && !self.is_held.load(Ordering::Relaxed) {
-            true => Verdict::Trips(Trip { cause, is_gone, epoch }),
+            true => {
+                let is_unconnected = is_connect(outcome);
+                Verdict::Trips(Trip { cause, is_gone, is_unconnected, epoch })
+            }
             false => Verdict::Stays,
         }
     }
@@ -207,7 +212,7 @@ impl Breaker {
         match after.kind() {
             Kind::HalfOpen => Verdict::Stays,
             Kind::Open => {
-                history.is_gone |= matches!(outcome, Outcome::Failure(how) if how.is_connect());
+                history.is_gone |= is_connect(outcome);
                 history.open(rules, Cause::ProbeFailed, now);
                 self.note(&mut history, (before, after), Cause::ProbeFailed, now);
                 Verdict::Reopened
@@ -240,7 +245,7 @@ impl Breaker {
             history.repeats = 0;
         }
         history.cause = Some(trip.cause);
-        history.is_gone = trip.is_gone;
+        history.is_gone = trip.is_gone || trip.is_unconnected;
         history.open(&window.rules, trip.cause, now);
         self.note(&mut history, (before, after), trip.cause, now);
         self.is_guarded.store(false, Ordering::Relaxed);
@@ -252,7 +257,8 @@ impl Breaker {
     pub fn trip(&self, cause: Cause) -> Option<Trip> {
         let word = self.state.load();
         let may = word.kind() == Kind::Closed && !self.is_held.load(Ordering::Relaxed);
-        may.then(|| Trip { cause, is_gone: false, epoch: word.epoch() })
+        let (is_gone, is_unconnected, epoch) = (false, false, word.epoch());
+        may.then_some(Trip { cause, is_gone, is_unconnected, epoch })
     }
 
     /// The guard has kept it closed, though `trip` says it should open. Whether that is new.
@@ -358,6 +364,11 @@ impl Breaker {
     pub fn history<T>(&self, look: impl FnOnce(&History) -> T) -> T {
         look(&self.history.lock())
     }
+}
+
+/// Whether a call found nobody who takes connections.
+fn is_connect(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Failure(category) if category.is_connect())
 }
 
 impl History {

@@ -104,8 +104,8 @@ impl CallWindow {
         new
     }
 
-    /// Takes in a call that ended at `now`, and says whether that opens the circuit, and by
-    /// what counts.
+    /// Takes in a call that ended at `now`. Gives why that opens the circuit, if it does, and
+    /// whether it would by calls alone that found nobody who takes connections.
     /// Cost: two atomic additions, more where it failed or was slow; looks at every slot where
     /// the counts are over what the rules allow.
     /// `races`: each call counts once; which of two that end together is later, chance says.
