@@ -15,13 +15,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Output};
 use vanne::config::{
-    self, AccessLog, AccessLogHeaders, AccessLogTarget, Address, AlgorithmName, BackendEntry,
-    Config, DotSegments, EncodedSlashes, Environment, ErrorPages, FallbackCache, FallbackStep,
-    FieldEdits, FieldValue, FixedAnswer, Format, Hash, Http2, Listener, ListenerPaths,
-    ListenerProtocol, ListenerTimeouts, LoadFactor, Log, LogLevel, Overload, Page, PageSource,
-    PassiveHealth, PathPrefix, Pool, PoolHttp2, PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts,
-    PoolTls, Priority, Probe, Process, Redact, Redirect, RetryOn, Rewrite, Route, RouteHeaders,
-    RouteMatch, RouteMirror, RouteTimeouts, SampleRule, Scheme, Source, ValueMatch, ValueRule,
+    self, AccessLog, AccessLogHeaders, AccessLogTarget, Address, AlgorithmName, BackendAddress,
+    BackendBreaker, BackendEntry, Breaker, Config, DotSegments, EncodedSlashes, Environment,
+    ErrorPages, FailureName, FallbackCache, FallbackStep, FieldEdits, FieldValue, FixedAnswer,
+    Format, Hash, Http2, Listener, ListenerPaths, ListenerProtocol, ListenerTimeouts, LoadFactor,
+    Log, LogLevel, Outliers, Overload, Page, PageSource, PathPrefix, Pool, PoolHttp2, PoolProtocol,
+    PoolQueue, PoolRetries, PoolTimeouts, PoolTls, Priority, Probe, Process, Redact, Redirect,
+    RetryOn, Rewrite, Route, RouteHeaders, RouteMatch, RouteMirror, RouteTimeouts, SampleRule,
+    Scheme, SlowCall, Source, ValueMatch, ValueRule,
 };
 use vanne::types::units::{Percent, Period};
 use vanne_filters::SecurityHeaders;
@@ -181,7 +182,6 @@ fn pool_rules() -> impl Strategy<Value = Pool> {
     use RetryOn::{Reset, Status429, Status500, Status502, Status503, Status504, Timeout};
     let algorithm = select(vec![IpHash, LeastConnections, LeastResponseTime, RoundRobin, Weighted]);
     let on = vec![Reset, Status429, Status500, Status502, Status503, Status504, Timeout];
-    let share = || (0_u16..=100).prop_map(Percent::from_whole);
     let retries = (0_u8..=10, subsequence(on, 0..=7), share(), 0_u16..=1000).prop_map(
         |(attempts, on, budget, budget_floor)| PoolRetries {
             attempts,
@@ -197,22 +197,16 @@ fn pool_rules() -> impl Strategy<Value = Pool> {
         on: on.parse().unwrap(),
         load_max: load_max.map(LoadFactor),
     });
-    let health = (0_u32..=1000, period(), period(), share()).prop_map(
-        |(failures, out_for, out_for_max, share_max)| PassiveHealth {
-            failures,
-            out_for,
-            out_for_max,
-            share_max,
-        },
-    );
     let rest = (option::of(1_u32..=1_000_000), option::of(period()), share());
-    (algorithm, hash, retries, queue, health, rest).prop_map(
-        |(algorithm, hash, retries, queue, passive_health, rest)| Pool {
+    (algorithm, hash, retries, queue, circuits(), rest).prop_map(
+        |(algorithm, hash, retries, queue, (breaker, guard, outliers), rest)| Pool {
             algorithm,
             hash,
             retries,
             queue,
-            passive_health,
+            breaker,
+            guard,
+            outliers,
             max_requests: rest.0,
             overload: rest
                 .0
@@ -236,6 +230,50 @@ fn page() -> impl Strategy<Value = Page> {
             ..Page::default()
         },
     )
+}
+
+/// A share of a whole.
+fn share() -> impl Strategy<Value = Percent> + Clone {
+    (0_u16..=100).prop_map(Percent::from_whole)
+}
+
+fn circuits() -> impl Strategy<Value = (Breaker, Percent, Option<Outliers>)> {
+    let slow =
+        || (period(), share()).prop_map(|(longer_than, rate)| SlowCall { longer_than, rate });
+    let own = (option::of(0_u32..=10_000), option::of(share()), option::of(slow())).prop_map(
+        |(failures, failure_rate, slow_call)| BackendBreaker {
+            failures,
+            failure_rate,
+            slow_call,
+            ..BackendBreaker::default()
+        },
+    );
+    let backends = btree_map(address().prop_map(BackendAddress), own, 0..3);
+    let counts = vec(select(FailureName::ALL.to_vec()), 0..4);
+    let numbers = (100_u32..=10_000, 1_u32..=100, 0_u32..=10_000, 1_u32..=10);
+    let breaker = (numbers, share(), slow(), counts, option::of(period()), backends).prop_map(
+        |(numbers, failure_rate, slow_call, counts, window_time, backends)| Breaker {
+            window: numbers.0,
+            min_calls: numbers.1,
+            failures: numbers.2,
+            backoff: numbers.3,
+            failure_rate,
+            slow_call,
+            counts,
+            window_time,
+            backends,
+            ..Breaker::default()
+        },
+    );
+    let outliers = (2_u32..=10_000, share(), 0_u32..=1000).prop_map(
+        |(min_backends, more_errors, times_slower)| Outliers {
+            min_backends,
+            more_errors,
+            times_slower,
+            ..Outliers::default()
+        },
+    );
+    (breaker, share(), option::of(outliers))
 }
 
 fn security_headers() -> impl Strategy<Value = SecurityHeaders> {

@@ -109,7 +109,7 @@ impl World {
             [pool.a]
             backends = [{}]
             retries = {{ attempts = {retries}, budget_floor = 1000 }}
-            passive_health.failures = 0
+            breaker = {{ failures = 0, failure_rate = "0%" }}
             fallback = [{chain}]
             {}
             timeouts = {{ connect = "5s", first_byte = "30s", between_bytes = "20s" }}

@@ -4,6 +4,7 @@ mod ask;
 mod backend;
 mod certificates;
 mod check;
+mod circuit;
 mod demo;
 mod log_level;
 mod reload;
@@ -40,6 +41,7 @@ enum Verb {
     Routes(routes::Args),
     Certificates(certificates::Args),
     Backend(backend::Args),
+    Circuit(circuit::Args),
     LogLevel(log_level::Args),
     Reload(reload::Args),
     Check(check::Args),
@@ -59,6 +61,7 @@ pub fn main() -> ExitCode {
         Verb::Routes(args) => routes::run(&args),
         Verb::Certificates(args) => certificates::run(&args),
         Verb::Backend(args) => backend::run(&args),
+        Verb::Circuit(args) => circuit::run(&args),
         Verb::LogLevel(args) => log_level::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Check(args) => check::run(&args),

@@ -140,6 +140,9 @@ fn check_pools(root: &Node, problems: &mut Vec<Problem>) {
         check_pool_tls(&pool.key, &pool.node, problems);
         let key = format!("pool.{}", pool.key);
         check_sticky(pool, problems);
+        if let Some(breaker) = pool.node.get("breaker") {
+            super::pool::check_breaker(&format!("{key}.breaker"), breaker, problems);
+        }
         if let Some(dns) = pool.node.get("dns") {
             super::discovery::check(&format!("{key}.dns"), dns, problems);
         }

@@ -62,6 +62,7 @@ pub const REASONS: &[&str] = &[
     "backends_full",
     "bare_line_end",
     "blank_before_colon",
+    "circuit_open",
     "client_stalled",
     "coding_in_http10",
     "connect_failed",

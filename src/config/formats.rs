@@ -15,7 +15,7 @@ use super::matching::{CookieName, FieldName, HostPattern, MethodName, ParameterN
 use super::network::Network;
 use super::observe::FilePath;
 use super::page::PageSource;
-use super::pool::{BackendEntry, HashSource, LoadFactor};
+use super::pool::{BackendAddress, BackendEntry, HashSource, LoadFactor};
 use super::route::{Host, PathPrefix};
 use super::secret::Secret;
 use super::split::SplitBy;
@@ -39,6 +39,7 @@ pub struct FormatRow {
 /// All formats, in alphabetical order.
 pub const FORMATS: &[FormatRow] = &[
     row::<BackendEntry>(),
+    row::<BackendAddress>(),
     row::<BodyRegex>(),
     row::<BodyText>(),
     row::<ByteSize>(),

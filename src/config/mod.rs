@@ -67,9 +67,10 @@ pub use observe::{FilePath, Log, LogLevel};
 pub use overload::{Overload, Priority};
 pub use page::{Page, PageSource};
 pub use pool::{
-    AlgorithmName, BackendEntry, Hash, HashSource, LoadFactor, PassiveHealth, Pool, PoolHttp2,
-    PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, RetryOn, SameSiteName, Sticky,
-    WhenDraining, WhenFull,
+    AlgorithmName, BackendAddress, BackendBreaker, BackendEntry, Breaker, FailureName, Hash,
+    HashSource, LoadFactor, Outliers, Pool, PoolHttp2, PoolProtocol, PoolQueue, PoolRetries,
+    PoolTimeouts, PoolTls, RetryOn, SameSiteName, SlowCall, Sticky, WhenDraining, WhenFull,
+    WhenOpen,
 };
 pub use probe::Probe;
 pub use process::Process;

@@ -31,6 +31,7 @@ impl InUse {
 /// `vanne_overrides_active`, by kind.
 pub struct OverrideGauges {
     backend: Gauge,
+    circuit: Gauge,
     log_level: Gauge,
 }
 
@@ -51,13 +52,19 @@ impl Reloader {
     #[must_use]
     pub fn override_gauges(&self) -> OverrideGauges {
         let gauge = |kind| self.metrics.handle(&OVERRIDES_ACTIVE, [kind]);
-        OverrideGauges { backend: gauge("backend"), log_level: gauge("log_level") }
+        OverrideGauges {
+            backend: gauge("backend"),
+            circuit: gauge("circuit"),
+            log_level: gauge("log_level"),
+        }
     }
 
     /// Counts the changes by operators that hold now.
     pub fn count_overrides(&self, gauges: &OverrideGauges) {
         let backends = self.pools.overrides().count();
         gauges.backend.set(i64::try_from(backends).unwrap_or(i64::MAX));
+        let circuits = self.pools.forced().count();
+        gauges.circuit.set(i64::try_from(circuits).unwrap_or(i64::MAX));
         gauges.log_level.set(i64::from(self.log.set().is_some()));
     }
 }

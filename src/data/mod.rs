@@ -29,6 +29,8 @@ pub mod split;
 // 6 which backend
 pub mod balance;
 pub mod pool;
+// 7 whether it may be called
+pub mod breaker;
 // 8 the attempt and its outcome; a copy of it for the mirror
 pub mod grpc;
 pub mod mirror;

@@ -49,6 +49,8 @@ pub enum Refusal {
     BackendsFull,
     /// The request's chunked body is framed wrongly.
     Chunks(InvalidChunks),
+    /// The circuit of the client's own backend is open, and it is not to go elsewhere.
+    CircuitOpen,
     /// The client closed its connection.
     ClientGone,
     /// The client sent or took nothing for `between_bytes`.
@@ -157,6 +159,7 @@ impl Refusal {
             Self::BackendsFull => replaceable(row("backends_full", 503, Vanne, Level::WARN)),
             Self::CallDeadline => row("call_deadline", 504, Client, Level::DEBUG),
             Self::Chunks(fault) => Self::row_of_chunks(fault),
+            Self::CircuitOpen => replaceable(row("circuit_open", 503, Vanne, Level::WARN)),
             Self::ClientGone => row("client_gone", 499, Client, Level::DEBUG),
             Self::ClientStalled => row("client_stalled", 408, Client, Level::DEBUG),
             Self::ConnectFailed => retryable(row("connect_failed", 502, Backend, Level::WARN)),
@@ -233,7 +236,7 @@ impl Refusal {
     }
 
     /// Every reason but those of filters.
-    pub const ALL: [Self; 60] = [
+    pub const ALL: [Self; 61] = [
         Self::BackendClosed,
         Self::BackendCut,
         Self::BackendMalformed,
@@ -245,6 +248,7 @@ impl Refusal {
         Self::Chunks(InvalidChunks::FramingTrailer),
         Self::Chunks(InvalidChunks::Size),
         Self::Chunks(InvalidChunks::Trailer),
+        Self::CircuitOpen,
         Self::ClientGone,
         Self::ClientStalled,
         Self::ConnectFailed,

@@ -117,6 +117,8 @@ impl Reader {
 pub(crate) mod tests {
     use super::*;
     use crate::data::balance;
+    use crate::data::breaker::{Counts, Rules};
+    use crate::data::outcome::Category;
     use crate::data::pool::{
         Backend, BackendState, HashOn, Live, Member, Members, Pool, PoolMetrics, QueueRules,
         Timeouts,
@@ -171,7 +173,6 @@ pub(crate) mod tests {
                 backoff_max: Duration::from_millis(250),
                 body_max: 1024,
             },
-            ejection: None,
             queue: Some(QueueRules { size: 10, timeout: Duration::from_secs(3) }),
             overload: None,
             sticky: None,
@@ -183,6 +184,26 @@ pub(crate) mod tests {
             },
             wire: Arc::default(),
             metrics: PoolMetrics::default(),
+        }
+    }
+
+    /// The users' rules of a circuit.
+    pub(crate) fn rules() -> Rules {
+        Rules {
+            calls_max: 100,
+            age_max: None,
+            calls_min: 10,
+            failures: 5,
+            failure_rate: 5000,
+            slow_over: Duration::from_secs(5),
+            slow_rate: 5000,
+            open_for: Duration::from_secs(60),
+            backoff: 1,
+            open_for_max: Duration::from_secs(600),
+            jitter: 0,
+            probes_max: 3,
+            successes: 3,
+            counts: Counts::of(Category::ALL),
         }
     }
 

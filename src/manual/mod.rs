@@ -1,13 +1,16 @@
 //! The manual: prose about Vanne, beside the code that it is about.
 //!
 //! Read [`life_of_a_request`] first. [`decisions`] says why things are as they are, and
-//! what was measured; [`admin`] is for operators.
+//! what was measured; [`admin`] and [`circuits`] are for operators.
 
 #[doc = include_str!("admin.md")]
 pub mod admin {}
 
 #[doc = include_str!("access_log.md")]
 pub mod access_log {}
+
+#[doc = include_str!("circuits.md")]
+pub mod circuits {}
 
 #[doc = include_str!("decisions.md")]
 pub mod decisions {}

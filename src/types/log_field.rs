@@ -135,7 +135,7 @@ pub const FIELDS: &[Row] = &[
     row(F::Route, ("route", "vanne.route"), Line, "text", "the route taken"),
     row(F::Pool, ("pool", "vanne.pool"), Line, "text", "the pool; none if the route is a redirect or a fixed answer"),
     row(F::Backend, ("backend", "vanne.backend"), Line, "text", "the backend of the last attempt"),
-    row(F::Attempts, ("attempts", "vanne.attempts"), Line, "list", "each try: `backend`, `by` (what chose it: an algorithm, `sticky` or `queue`), `outcome`, `reason`, `reused` (a kept connection), `ms`; in a format string their number"),
+    row(F::Attempts, ("attempts", "vanne.attempts"), Line, "list", "each try: `backend`, `by` (what chose it: an algorithm, `sticky`, `queue` or `probe`), `outcome`, `reason`, `reused` (a kept connection), `ms`; in a format string their number"),
     row(F::LeftOut, ("left_out", "vanne.left_out"), LineIfKnown, "text", "backends of the pool that could not take the last attempt, each with the reason; eight are named"),
     row(F::Fallback, ("fallback", "vanne.fallback"), LineIfKnown, "text", "the steps of a `fallback` that were taken, in order: `pool:lite, static:sorry`"),
     row(F::Filters, ("filters", "vanne.filters"), LineIfKnown, "text", "the filters of the route, in order"),

@@ -54,7 +54,7 @@ async fn a_call_that_fails_is_a_failure_whatever_its_http_status() {
     let answer = call(&mut client, &[]).await;
     assert_eq!(answer.trailers.unwrap()["grpc-status"], "14");
     let line = vanne.only_log().await;
-    assert_eq!(line["attempts"][0]["outcome"], "failure_gateway");
+    assert_eq!(line["attempts"][0]["outcome"], "failure_grpc_status");
     let labels = [("route", "all"), ("pool", "app"), ("class", "5xx")];
     vanne.metric_is("vanne_requests_total", &labels, 1.0).await;
 }

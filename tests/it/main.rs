@@ -20,6 +20,7 @@ mod admin_watch;
 mod backend_faults;
 mod backend_verb;
 mod certificates;
+mod circuits;
 mod client_faults;
 mod demo;
 mod draining;

@@ -148,7 +148,8 @@ async fn who_leaves_the_queue_holds_no_place() {
 async fn backups_serve_while_nobody_else_can() {
     let (port, backup) = (Port::take(), Origin::fixed("backup").await);
     let entries = [(port.address, ""), (backup.address, "backup")];
-    let vanne = Vanne::start(&pool(&entries, "passive_health.failures = 0")).await;
+    let vanne =
+        Vanne::start(&pool(&entries, "breaker = { failures = 0, failure_rate = \"0%\" }")).await;
     // Refused, and nobody else is there: one attempt more, at the same.
     assert_eq!(vanne.get("/").await.refusal(), (502, "connect_refused".into()));
     vanne.reload(&pool(&[(port.address, "weight=0"), (backup.address, "backup")], "")).await;
@@ -156,52 +157,11 @@ async fn backups_serve_while_nobody_else_can() {
 }
 
 #[tokio::test]
-async fn a_backend_that_fails_in_a_row_is_left_out_for_a_while() {
-    let (port, good) = (Port::take(), Origin::fixed("good").await);
-    let entries = [(port.address, ""), (good.address, "")];
-    let rules = "passive_health = { failures = 2, out_for = \"400ms\", out_for_max = \"400ms\" }";
-    let vanne = Vanne::start(&pool(&entries, rules)).await;
-    let name = port.address.to_string();
-    let labels = [("pool", "app"), ("backend", name.as_str())];
-    assert_eq!(answers(&vanne, 4).await, counts(&[("good", 4)]), "tried again elsewhere");
-    vanne.metric_is("vanne_backend_up", &labels, 0.0).await;
-    vanne.metric_is("vanne_ejections_total", &[("pool", "app"), ("result", "done")], 1.0).await;
-    vanne.metric_is("vanne_pool_backends_active", &[("pool", "app")], 1.0).await;
-    let answer = vanne.get("/").await;
-    assert_eq!(vanne.log_of(answer.id()).await["attempts"].as_array().unwrap().len(), 1);
-    // It is tried again after its time, and left out once more.
-    vanne.metric_is("vanne_backend_up", &labels, 1.0).await;
-    eventually_async("it is left out again", async || {
-        vanne.get("/").await;
-        let done = [("pool", "app"), ("result", "done")];
-        (vanne.metrics().await.value("vanne_ejections_total", &done) == Some(2.0)).then_some(())
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn at_most_a_share_of_a_pool_is_left_out_for_failing() {
-    let ports = [Port::take(), Port::take()];
-    let entries = ports.each_ref().map(|port| (port.address, ""));
-    for (share, left) in [("50%", 1.0), ("100%", 0.0)] {
-        let rules = format!("passive_health = {{ failures = 1, share_max = \"{share}\" }}");
-        let vanne = Vanne::start(&pool(&entries, &rules)).await;
-        for _ in 0..4 {
-            vanne.get("/").await;
-        }
-        vanne.metric_is("vanne_pool_backends_active", &[("pool", "app")], left).await;
-        if left == 0.0 {
-            assert_eq!(vanne.get("/").await.refusal(), (503, "no_healthy_backend".into()));
-        }
-    }
-}
-
-#[tokio::test]
 async fn health_is_overlooked_when_too_few_are_healthy() {
     let ports = [Port::take(), Port::take()];
     let entries = ports.each_ref().map(|port| (port.address, ""));
     let rules = "panic_threshold = \"60%\"\n\
-                 passive_health = { failures = 1, share_max = \"100%\" }";
+                 breaker.failures = 1\nguard = \"0%\"";
     let vanne = Vanne::start(&pool(&entries, rules)).await;
     vanne.metric_is("vanne_pool_panic", &[("pool", "app")], 0.0).await;
     vanne.get("/").await;

@@ -31,7 +31,7 @@ async fn a_request_that_may_be_repeated_is_after_what_the_pool_says() {
     let (reset, silent) = (resetting().await, Origin::silent().await);
     for (bad, on, outcome) in [
         (reset.address, "reset", "failure_reset"),
-        (silent.address, "timeout", "failure_timeout"),
+        (silent.address, "timeout", "failure_first_byte_timeout"),
         (busy.address, "503", "failure_gateway"),
     ] {
         let pool = format!("retries.on = [\"{on}\"]\ntimeouts = {{ first_byte = \"300ms\" }}");
@@ -117,7 +117,7 @@ async fn retries_are_a_share_of_the_requests() {
     let busy = || Origin::answering("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy");
     let origins = [busy().await, busy().await];
     let addresses = origins.each_ref().map(|origin| origin.address);
-    let rules = "passive_health.failures = 0\n\
+    let rules = "breaker = { failures = 0, failure_rate = \"0%\" }\n\
                  retries = { on = [\"503\"], budget = \"50%\", budget_floor = 0 }";
     let vanne = Vanne::with(&addresses, settings(rules)).await;
     for _ in 0..40 {
@@ -128,7 +128,7 @@ async fn retries_are_a_share_of_the_requests() {
     let left = [("pool", "app"), ("result", "no_budget")];
     vanne.metric_is("vanne_retries_total", &left, 20.0).await;
     // The floor is there without traffic.
-    let rules = "passive_health.failures = 0\n\
+    let rules = "breaker = { failures = 0, failure_rate = \"0%\" }\n\
                  retries = { on = [\"503\"], budget = \"0%\", budget_floor = 1 }";
     let vanne = Vanne::with(&addresses, settings(rules)).await;
     for _ in 0..3 {

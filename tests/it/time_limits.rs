@@ -110,7 +110,7 @@ async fn a_backend_that_stalls_in_its_body_cuts_the_answer() {
         assert!(!answer.is_whole && answer.status() == 200);
         let line = vanne.log_of(answer.id()).await;
         assert_eq!(ended(&line), ("backend_stalled", "backend"), "{line}");
-        assert_eq!(line["attempts"][0]["outcome"], "failure_timeout");
+        assert_eq!(line["attempts"][0]["outcome"], "failure_stalled");
         took
     })
     .await;

@@ -15,7 +15,7 @@ async fn clients_that_may_know_are_told_why_they_got_their_answer() {
         (Origin::fixed("a").await, Origin::fixed("b").await, Port::take());
     let settings = Settings {
         listener: "explain_to = [\"127.0.0.0/8\"]",
-        pool: "passive_health.failures = 0",
+        pool: "breaker = { failures = 0, failure_rate = \"0%\" }",
         route: "match = { path = \"/a\" }",
         more: "[admin]\nsocket = \"@dir/admin.sock\"",
         ..Settings::default()

@@ -33,7 +33,7 @@ POOL = """\
 algorithm = "round-robin"
 backends = [{servers}]
 health = {{ type = "http", path = "/health", interval = "1s", timeout = "1s", rise = 1, fall = 1 }}
-passive_health = {{ out_for = "1s", out_for_max = "2s" }}
+breaker = {{ open_for = "1s" }}
 retries = {{ attempts = 1, on = ["reset", "timeout", "500", "502", "503", "504"] }}
 timeouts = {{ connect = "1s", first_byte = "1s" }}
 [[route]]

@@ -3,7 +3,7 @@
 
 So many requests a second, for so many seconds, to three backends that answer 503 to all, with 503 among what is tried
 again, and as many further attempts as a config may ask for. The origins count attempts: at most 1.25 for each request.
-Once with passive health off, so that the budget alone has to hold, and once with the defaults.
+Once with circuits off, so that the budget alone has to hold, and once with the defaults.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ name = "storm"
 pool = "storm"
 """
 CASES = {
-    "passive health off": RETRIES + "passive_health.failures = 0\n",
-    "passive health as by default": RETRIES,
+    "circuits off": RETRIES + 'breaker = { failures = 0, failure_rate = "0%" }\n',
+    "circuits as by default": RETRIES,
 }
 
 

@@ -76,7 +76,7 @@ pool = "{pool}"
 timeouts.total = "{total}s"
 [pool.dying]
 backends = ["127.0.0.1:{dying}"{spare}]
-passive_health = {{}}
+breaker = {{}}
 [[route]]
 name = "dying"
 pool = "dying"

@@ -19,7 +19,7 @@ POOL = """\
 [pool.wire]
 backends = ["127.0.0.1:{origin}"]
 # The only backend answers wrongly on purpose.
-passive_health = {{ failures = 0 }}
+breaker = {{ failures = 0, failure_rate = "0%" }}
 [[route]]
 name = "wire"
 pool = "wire"

@@ -109,7 +109,10 @@ async fn vanne_is_good(cases: &[Case], manner: &str) {
 async fn offences_of(lane: &str, cases: &[Case], manner: &str) -> usize {
     let origin = Origin::start(([127, 0, 0, 1], 0).into(), cases).await;
     // The only backend, which answers wrongly on purpose, is never left out for it.
-    let settings = Settings { pool: "passive_health = { failures = 0 }", ..Settings::default() };
+    let settings = Settings {
+        pool: "breaker = { failures = 0, failure_rate = \"0%\" }",
+        ..Settings::default()
+    };
     let vanne = Vanne::in_lane(Some(lane), &[origin.address], settings).await;
     let lab = Lab { proxy: vanne.http, origin: &origin, silence: SILENCE };
     let verdicts = verdicts(cases, &lab, AT_ONCE).await;

@@ -1,14 +1,15 @@
 //! `[pool.NAME]`: the backends of one service.
 
+mod breaker;
 mod entry;
 mod rules;
 mod sticky;
 
+pub(super) use breaker::check as check_breaker;
+pub use breaker::{BackendAddress, BackendBreaker, Breaker, FailureName, Outliers, SlowCall};
 pub use entry::BackendEntry;
-pub use rules::{
-    AlgorithmName, Hash, HashSource, LoadFactor, PassiveHealth, PoolQueue, PoolRetries, RetryOn,
-};
-pub use sticky::{SameSiteName, Sticky, WhenDraining, WhenFull};
+pub use rules::{AlgorithmName, Hash, HashSource, LoadFactor, PoolQueue, PoolRetries, RetryOn};
+pub use sticky::{SameSiteName, Sticky, WhenDraining, WhenFull, WhenOpen};
 
 use super::discovery::Dns;
 use super::fallback::FallbackStep;
@@ -78,8 +79,16 @@ pub struct Pool {
     /// When a smaller share of the backends than this is healthy, health is overlooked and all
     /// get traffic: a few that are left would only fall too. 0%: never.
     pub panic_threshold: Percent,
-    /// Passive health.
-    pub passive_health: PassiveHealth,
+    /// The circuit breaker of each backend.
+    pub breaker: Breaker,
+    /// The share of the backends that stays in service, whatever breakers and outliers say: if
+    /// more fail, the fault is likely elsewhere. It keeps in nobody whose active check fails,
+    /// nor who refuses connections, but for the last one of a pool without `health`. 0%, or with
+    /// a `fallback` of its own: none is kept in.
+    pub guard: Percent,
+    /// Backends that do worse than the others. Without it: nobody compares them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outliers: Option<Outliers>,
     /// How clients come back to the backend that they had. Without it: they need not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sticky: Option<Sticky>,
@@ -111,7 +120,9 @@ impl Default for Pool {
             queue: PoolQueue::default(),
             slow_start: None,
             panic_threshold: Percent::from_whole(0),
-            passive_health: PassiveHealth::default(),
+            breaker: Breaker::default(),
+            guard: Percent::from_whole(50),
+            outliers: None,
             sticky: None,
             retries: PoolRetries::default(),
             protocol: PoolProtocol::Http1,

@@ -225,32 +225,3 @@ pub enum RetryOn {
     #[serde(rename = "429")]
     Status429,
 }
-
-/// Passive health: backends at which live traffic fails too often in a row are left out for a
-/// while. What counts is a connection refused, reset or cut, a timeout, what is not HTTP, and
-/// answers 502, 503 and 504; not a 500, which is the backend's own answer.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct PassiveHealth {
-    /// Failures in a row after which a backend is left out; 0: never.
-    #[schemars(range(min = 0, max = 1000))]
-    pub failures: u32,
-    /// How long it is left out the first time; each repeat adds as much.
-    pub out_for: Period,
-    /// The longest time out. Who was good for as long starts anew.
-    pub out_for_max: Period,
-    /// The share of the pool that may be left out at once for this reason. It never keeps a
-    /// backend in whose active check fails.
-    pub share_max: Percent,
-}
-
-impl Default for PassiveHealth {
-    fn default() -> Self {
-        Self {
-            failures: 5,
-            out_for: Period::from_secs(10),
-            out_for_max: Period::from_secs(300),
-            share_max: Percent::from_whole(50),
-        }
-    }
-}

@@ -30,6 +30,8 @@ pub struct Sticky {
     pub when_draining: WhenDraining,
     /// What clients of a backend with `max_requests` under way do.
     pub when_full: WhenFull,
+    /// What clients of a backend do whose circuit is open, or half open and has its probes.
+    pub when_open: WhenOpen,
 }
 
 impl Default for Sticky {
@@ -42,6 +44,7 @@ impl Default for Sticky {
             key_file: None,
             when_draining: WhenDraining::Stay,
             when_full: WhenFull::Move,
+            when_open: WhenOpen::Move,
         }
     }
 }
@@ -75,5 +78,15 @@ pub enum WhenFull {
     /// They go to another backend, and stay there.
     Move,
     /// They get 503 `backends_full`.
+    Refuse,
+}
+
+/// What clients of a backend with an open circuit do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenOpen {
+    /// They go to another backend, and stay there.
+    Move,
+    /// They get 503 `circuit_open` until it is well.
     Refuse,
 }

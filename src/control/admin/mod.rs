@@ -9,6 +9,7 @@ pub mod access;
 mod auth;
 mod call;
 mod certificates;
+mod circuits;
 mod config;
 pub mod door;
 mod log;

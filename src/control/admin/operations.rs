@@ -11,9 +11,11 @@ use super::problem::Problem;
 use super::routes::RouteStatus;
 use super::status::Status;
 use super::tokens::Role;
-use super::{certificates, config, log, openapi, pools, reload, routes, status};
+use super::{certificates, circuits, config, log, openapi, pools, reload, routes, status};
 use crate::control::certs::CertificateStatus;
-use crate::control::pools::{BackendStatus, Change, PoolStatus, PoolSummary};
+use crate::control::pools::{
+    BackendStatus, Change, CircuitDetail, CircuitStatus, Order, PoolStatus, PoolSummary, Said,
+};
 use crate::control::report::Report;
 use axum::http::Method;
 use futures::future::BoxFuture;
@@ -52,6 +54,39 @@ fn schema<T: JsonSchema>(of: &mut SchemaGenerator) -> Schema {
 pub static OPERATIONS: &[Operation] = &[
     Operation {
         method: Method::GET,
+        path: "/circuit-breaker/metrics/{name}",
+        name: "circuit_metrics",
+        needs: Role::Read,
+        summary: "The circuits that a name means: a pool, a backend, or POOL%2FBACKEND.",
+        query: None,
+        body: None,
+        answer: schema::<Vec<CircuitDetail>>,
+        run: |call| Box::pin(circuits::show_named(call)),
+    },
+    Operation {
+        method: Method::POST,
+        path: "/circuit-breaker/reset/{name}",
+        name: "circuit_reset_named",
+        needs: Role::Operate,
+        summary: "Closes the circuits that a name means, and forgets their calls.",
+        query: None,
+        body: Some(schema::<Said>),
+        answer: schema::<Vec<CircuitDetail>>,
+        run: |call| Box::pin(circuits::reset_named(call)),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/circuit-breaker/status",
+        name: "circuit_status",
+        needs: Role::Read,
+        summary: "The same as /v1/circuits.",
+        query: None,
+        body: None,
+        answer: schema::<Vec<CircuitStatus>>,
+        run: |call| Box::pin(circuits::list(call)),
+    },
+    Operation {
+        method: Method::GET,
         path: "/v1/certificates",
         name: "certificates",
         needs: Role::Read,
@@ -60,6 +95,72 @@ pub static OPERATIONS: &[Operation] = &[
         body: None,
         answer: schema::<Vec<CertificateStatus>>,
         run: |call| Box::pin(certificates::list(call)),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/v1/circuits",
+        name: "circuits",
+        needs: Role::Read,
+        summary: "All circuits: those of this process, each replica has its own.",
+        query: None,
+        body: None,
+        answer: schema::<Vec<CircuitStatus>>,
+        run: |call| Box::pin(circuits::list(call)),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/v1/circuits/{pool}/{backend}",
+        name: "circuit",
+        needs: Role::Read,
+        summary: "A circuit: its window, its rates, what it did last and why.",
+        query: None,
+        body: None,
+        answer: schema::<CircuitDetail>,
+        run: |call| Box::pin(circuits::show(call)),
+    },
+    Operation {
+        method: Method::POST,
+        path: "/v1/circuits/{pool}/{backend}/auto",
+        name: "circuit_auto",
+        needs: Role::Operate,
+        summary: "Lets a circuit go by itself again, as it is.",
+        query: None,
+        body: Some(schema::<Said>),
+        answer: schema::<CircuitDetail>,
+        run: |call| Box::pin(circuits::order(call, Order::Auto)),
+    },
+    Operation {
+        method: Method::POST,
+        path: "/v1/circuits/{pool}/{backend}/force-closed",
+        name: "circuit_force_closed",
+        needs: Role::Operate,
+        summary: "Keeps a circuit closed, whoever fails there.",
+        query: None,
+        body: Some(schema::<Said>),
+        answer: schema::<CircuitDetail>,
+        run: |call| Box::pin(circuits::order(call, Order::ForceClosed)),
+    },
+    Operation {
+        method: Method::POST,
+        path: "/v1/circuits/{pool}/{backend}/force-open",
+        name: "circuit_force_open",
+        needs: Role::Operate,
+        summary: "Keeps a circuit open: nobody comes from the next request on.",
+        query: None,
+        body: Some(schema::<Said>),
+        answer: schema::<CircuitDetail>,
+        run: |call| Box::pin(circuits::order(call, Order::ForceOpen)),
+    },
+    Operation {
+        method: Method::POST,
+        path: "/v1/circuits/{pool}/{backend}/reset",
+        name: "circuit_reset",
+        needs: Role::Operate,
+        summary: "Closes a circuit and forgets its calls; by itself from now on.",
+        query: None,
+        body: Some(schema::<Said>),
+        answer: schema::<CircuitDetail>,
+        run: |call| Box::pin(circuits::order(call, Order::Reset)),
     },
     Operation {
         method: Method::GET,

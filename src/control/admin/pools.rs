@@ -17,7 +17,7 @@ const TEXT_BYTES_MAX: usize = 256;
 #[serde(default, deny_unknown_fields)]
 pub(super) struct BackendsQuery {
     /// Only those in this state: `up`, `out` (all that are not up), `maint`, `drain`,
-    /// `unhealthy` or `ejected`.
+    /// `unhealthy`, `circuit_open`, `half_open` or `forced_open`.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<StateFilter>,
     /// No more than these: 1 or more.
@@ -33,7 +33,12 @@ enum StateFilter {
     Maint,
     Drain,
     Unhealthy,
-    Ejected,
+    #[serde(rename = "circuit_open")]
+    CircuitOpen,
+    #[serde(rename = "half_open")]
+    HalfOpen,
+    #[serde(rename = "forced_open")]
+    ForcedOpen,
 }
 
 impl StateFilter {
@@ -44,7 +49,9 @@ impl StateFilter {
             Self::Maint => state == "maint",
             Self::Drain => state == "drain",
             Self::Unhealthy => state == "unhealthy",
-            Self::Ejected => state == "ejected",
+            Self::CircuitOpen => state == "circuit_open",
+            Self::HalfOpen => state == "half_open",
+            Self::ForcedOpen => state == "forced_open",
         }
     }
 }
@@ -117,13 +124,14 @@ fn said(backend: &BackendStatus) -> Value {
     json!({ "state": backend.state, "weight": backend.weight, "override": backend.set })
 }
 
-fn refused(error: &ChangeError) -> Problem {
+pub(super) fn refused(error: &ChangeError) -> Problem {
     match error {
         ChangeError::Pool(..) => Problem::not_found("no_such_pool", error.to_string()),
         ChangeError::Backend(..) => Problem::not_found("no_such_backend", error.to_string()),
-        ChangeError::Nothing | ChangeError::Weight(_) | ChangeError::Seconds(_) => {
-            Problem::invalid(error.to_string())
-        }
+        ChangeError::Nothing
+        | ChangeError::NoTime
+        | ChangeError::Weight(_)
+        | ChangeError::Seconds(_) => Problem::invalid(error.to_string()),
     }
 }
 

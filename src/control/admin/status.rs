@@ -159,6 +159,13 @@ fn overrides(reloader: &Reloader, now: Moment) -> Vec<OverrideInUse> {
             seconds_left: set.until.map(|until| until.since(now).as_secs()),
         }
     });
+    let of_circuits = reloader.pools.forced().map(|(pool, address, set)| OverrideInUse {
+        what: format!("circuit {pool}/{address}"),
+        now: set.as_str().to_owned(),
+        owner: set.owner.clone(),
+        reason: set.reason.clone(),
+        seconds_left: set.until.map(|until| until.since(now).as_secs()),
+    });
     let of_log = reloader.log.set().map(|set| OverrideInUse {
         what: "log level".to_owned(),
         now: set.level.as_str().to_owned(),
@@ -166,7 +173,7 @@ fn overrides(reloader: &Reloader, now: Moment) -> Vec<OverrideInUse> {
         reason: set.reason.clone(),
         seconds_left: Some(set.until.since(now).as_secs()),
     });
-    of_backends.chain(of_log).collect()
+    of_backends.chain(of_circuits).chain(of_log).collect()
 }
 
 fn warnings(reloader: &Reloader, pools: &[PoolSummary], wall: SystemTime) -> Vec<Warning> {
@@ -185,7 +192,11 @@ fn warnings(reloader: &Reloader, pools: &[PoolSummary], wall: SystemTime) -> Vec
         let idle = pool.idle.map(|why| format!("{}: no backend takes traffic: {why}", pool.pool));
         let panic = pool.panic.then(|| format!("{}: health is overlooked", pool.pool));
         let backup = pool.backup.then(|| format!("{}: the backups are in use", pool.pool));
-        idle.into_iter().chain(panic).chain(backup).collect::<Vec<_>>()
+        let guarded = (pool.guarded > 0).then(|| {
+            let (pool, count) = (&pool.pool, pool.guarded);
+            format!("{pool}: the guard keeps {count} backends in service that fail")
+        });
+        idle.into_iter().chain(panic).chain(backup).chain(guarded).collect::<Vec<_>>()
     });
     let of_sources = pools.iter().flat_map(|pool| {
         let stale = pool.sources.iter().filter_map(|source| Some((source, source.stale.as_ref()?)));

@@ -1,9 +1,11 @@
 //! A pool's rules and members, from its config.
 
+use super::circuits::Circuits;
 use super::gauges::PoolGauges;
 use super::members::{Listed, Plan};
 use crate::config::{
     self, BackendEntry, FilePath, HashSource, RetryOn, SameSiteName, WhenDraining, WhenFull,
+    WhenOpen,
 };
 use crate::control::compile::{CompileError, Means, dangling, overload};
 use crate::control::discovery::Origin;
@@ -11,7 +13,7 @@ use crate::control::health::Check;
 use crate::control::wire;
 use crate::data::balance;
 use crate::data::pool::sticky::{Carrier, Key, SameSite};
-use crate::data::pool::{Ejection, HashOn, Pool, PoolMetrics, QueueRules, Sticky, Timeouts};
+use crate::data::pool::{HashOn, Pool, PoolMetrics, QueueRules, Sticky, Timeouts};
 use crate::data::upstream::{On, Retries};
 use crate::types::ids::PoolId;
 use http::HeaderName;
@@ -58,7 +60,6 @@ impl Compiled {
             algorithm: plan.algorithm.name,
             hash_on: hash_on(&own.hash.on),
             retries: retries(&own.retries),
-            ejection: ejection(&own.passive_health),
             queue: queue(&own.queue),
             overload: own.overload.as_ref().map(|config| {
                 overload::limit(config, id.as_str(), Arc::clone(&plan.live.limited), means.metrics)
@@ -101,6 +102,8 @@ fn plan(id: &PoolId, config: &config::Pool, means: &mut Means<'_>) -> Result<Pla
         slow_start: config.slow_start.map(|period| period.as_duration()),
         panic_below: config.panic_threshold.as_basis_points(),
         gauges: PoolGauges::new(means.metrics, id, &live),
+        circuits: Circuits::compile(config, !config.fallback.is_empty()),
+        outliers: config.outliers.clone(),
         live,
     })
 }
@@ -166,6 +169,7 @@ fn sticky(
         keys: sticky_keys(id, config, means)?,
         keeps_draining: config.when_draining == WhenDraining::Stay,
         refuses_full: config.when_full == WhenFull::Refuse,
+        refuses_open: config.when_open == WhenOpen::Refuse,
     }))
 }
 
@@ -213,15 +217,6 @@ fn retries(config: &config::PoolRetries) -> Retries {
         backoff_max: config.backoff_max.as_duration(),
         body_max: usize::try_from(config.body_max.as_bytes()).unwrap_or(usize::MAX),
     }
-}
-
-fn ejection(config: &config::PassiveHealth) -> Option<Ejection> {
-    (config.failures > 0).then(|| Ejection {
-        failures: config.failures,
-        out_for: config.out_for.as_duration(),
-        out_for_max: config.out_for_max.as_duration(),
-        share_max: u32::from(config.share_max.as_basis_points()) / 100,
-    })
 }
 
 fn queue(config: &config::PoolQueue) -> Option<QueueRules> {

@@ -1,9 +1,11 @@
 //! Gauges of pools and backends: what is shown of how they are.
 
+use crate::data::breaker::{Cause, Change};
 use crate::data::pool::{Backend, Live, Members};
 use crate::observe::metrics::{
-    BACKEND_LAST_CHANGE, BACKEND_LATENCY, BACKEND_STATE, BACKEND_UP, BACKEND_WEIGHT, Gauge,
-    Metrics, POOL_ACTIVE, POOL_BACKENDS, POOL_PANIC, POOL_QUEUE_LENGTH, RETRY_BUDGET, Watched,
+    BACKEND_LAST_CHANGE, BACKEND_LATENCY, BACKEND_STATE, BACKEND_UP, BACKEND_WEIGHT,
+    CIRCUIT_CHANGES, Counter, Gauge, Metrics, POOL_ACTIVE, POOL_BACKENDS, POOL_PANIC,
+    POOL_QUEUE_LENGTH, RETRY_BUDGET, Watched,
 };
 use crate::types::clock;
 use crate::types::ids::PoolId;
@@ -81,6 +83,7 @@ fn watched(metrics: &Metrics, [pool, name]: [&str; 2], backend: &Arc<Backend>) -
 pub struct PoolGauges {
     backends: Gauge,
     active: Gauge,
+    changes: [Counter; Cause::ALL.len()],
     panic: Gauge,
     _watched: Vec<Watched>,
 }
@@ -104,7 +107,18 @@ impl PoolGauges {
             backends: group.handle(&POOL_BACKENDS, labels),
             active: group.handle(&POOL_ACTIVE, labels),
             panic: group.handle(&POOL_PANIC, labels),
+            changes: Cause::ALL.map(|cause| {
+                group.handle(&CIRCUIT_CHANGES, [pool.as_str(), cause.to(), cause.as_str()])
+            }),
             _watched: watched.into_iter().flatten().collect(),
+        }
+    }
+
+    /// Counts a change of a circuit.
+    pub fn count_change(&self, change: &Change) {
+        let is_real = !change.is_guarded();
+        if let Some(counter) = self.changes.get(change.cause as usize).filter(|_| is_real) {
+            counter.inc();
         }
     }
 

@@ -4,11 +4,13 @@
 //! have a weight; the backups; with a panic threshold that is not reached, all that no
 //! operator took out; nobody, for a reason that is named.
 
+use super::circuits::Circuits;
 use super::gauges::{BackendGauges, PoolGauges};
-use crate::config::BackendEntry;
+use crate::config::{self, BackendEntry};
 use crate::control::discovery::Origin;
 use crate::control::health::{Check, Finding, Verdict};
 use crate::data::balance::Algorithm;
+use crate::data::breaker::Cause;
 use crate::data::pool::{Backend, Idle, Live, Member, Members, Out};
 use crate::types::ids::PoolId;
 use crate::types::moment::Moment;
@@ -72,6 +74,10 @@ pub struct Plan {
     pub panic_below: u16,
     /// What is shown of how it is.
     pub gauges: PoolGauges,
+    /// What the circuits of its backends go by.
+    pub circuits: Circuits,
+    /// Who is an outlier, if they are compared.
+    pub outliers: Option<config::Outliers>,
 }
 
 impl Plan {
@@ -107,21 +113,10 @@ impl Plan {
         }
     }
 
-    /// Takes back whose time of ejection is over; gives when the next one's is.
-    pub fn readmit(&self, now: Moment) -> Option<Moment> {
-        let mut next = None;
-        for listed in &self.listed {
-            let backend = &listed.backend;
-            if backend.state.out() & Out::Ejected as u8 == 0 {
-                continue;
-            }
-            if self.live.readmit(backend, false, now) {
-                tracing::info!(pool = %self.id, backend = %backend.name, "backend is tried again");
-            } else {
-                next = [next, backend.state.ejected_until()].into_iter().flatten().min();
-            }
-        }
-        next
+    /// The backends that are listed.
+    #[must_use]
+    pub fn backends(&self) -> Vec<Arc<Backend>> {
+        self.listed.iter().map(|listed| Arc::clone(&listed.backend)).collect()
     }
 
     /// Takes in what a probe found.
@@ -137,8 +132,8 @@ impl Plan {
                 tracing::warn!(%pool, backend = %backend.name, %reason, "backend is down");
             } else {
                 tracing::info!(%pool, backend = %backend.name, %reason, "backend is up");
-                // What live traffic held against it is over too.
-                self.live.readmit(backend, true, now);
+                // It was gone, and is there again: whatever opened its circuit, probes may try.
+                self.live.half_open(backend, Cause::CheckPassed, now);
                 backend.state.begin(now);
             }
             self.live.touch();
@@ -176,6 +171,7 @@ pub fn members(plan: &Plan, version: u64, now: Moment) -> Members {
     let mut tags: Vec<_> = (0..).zip(&all).map(|(at, m)| (m.backend.tag, at)).collect();
     tags.sort_unstable();
     next.tags = tags.into();
+    next.probing = probing(&all, &next);
     next.left_out = left_out(&all, &next);
     next.all = all;
     if !next.active.is_empty() {
@@ -216,6 +212,17 @@ fn choose(all: &[Member], panic_below: u16) -> Members {
         () => Idle::Unhealthy,
     };
     Members { idle, ..Members::default() }
+}
+
+/// Who of `all` may have probes: of the backups those that would be used.
+fn probing(all: &[Member], next: &Members) -> Vec<Member> {
+    let takes = |member: &&Member| {
+        (next.is_backup || !member.is_backup || next.active.is_empty())
+            && member.weight > 0
+            && member.backend.state.out() & !next.overlooked & !(Out::HalfOpen as u8) == 0
+            && member.backend.state.out() & Out::HalfOpen as u8 != 0
+    };
+    all.iter().filter(takes).cloned().collect()
 }
 
 /// Who of `all` is not active, and why; `None` if all are.
@@ -279,6 +286,8 @@ mod tests {
             load_max: None,
             slow_start: Some(Duration::from_secs(10)),
             panic_below,
+            circuits: Circuits::compile(&config::Pool::default(), false),
+            outliers: None,
             gauges: PoolGauges::new(&metrics, &id, &live),
             id,
             live,
@@ -314,7 +323,7 @@ mod tests {
     #[test]
     fn when_too_few_are_healthy_health_is_overlooked() {
         let plan = plan(&[(1, false), (1, false), (1, false), (1, false)], 5000);
-        let fail = |index: usize| plan.listed[index].backend.state.mark(Out::Ejected, true);
+        let fail = |index: usize| plan.listed[index].backend.state.mark(Out::CircuitOpen, true);
         fail(0);
         fail(1);
         assert_eq!(active(&plan), Ok(vec![2, 3]), "half are healthy");

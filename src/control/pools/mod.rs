@@ -2,18 +2,24 @@
 //! by operators, and published for the data plane to read.
 //!
 //! A pool is compiled anew when something happened to it (`Live::touch`), when the time of an
-//! ejection is over, and while a backend starts slowly. Owned by one task, so nothing here
+//! open circuit is over, and while a backend starts slowly. Owned by one task, so nothing here
 //! runs beside itself.
 
+mod circuit_status;
+mod circuits;
 mod compile;
+mod forced;
 mod gauges;
 mod members;
+mod outliers;
 mod overrides;
 mod producers;
 mod status;
 mod summary;
 
+pub use circuit_status::{CircuitDetail, CircuitStatus};
 pub use compile::{Compiled, compile};
+pub use forced::{Forced, Order, Said};
 pub use gauges::BackendGauges;
 pub use members::{Listed, Plan, members};
 pub use overrides::{Change, ChangeError, Override, Standing};
@@ -25,10 +31,11 @@ use super::compile::Means;
 use super::discovery::Pushed;
 use super::health::{Finding, Verdict};
 use crate::config::BackendEntry;
-use crate::data::pool::Out;
+use crate::data::pool::{Backend, Out};
 use crate::observe::metrics::Metrics;
 use crate::types::ids::PoolId;
 use crate::types::moment::Moment;
+use circuits::Telling;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,8 +52,14 @@ pub struct Pools {
     overrides: BTreeMap<(PoolId, SocketAddr), Override>,
     /// Who tells of backends, once the process runs.
     producers: Option<Producers>,
+    /// What operators said of circuits.
+    forced: BTreeMap<(PoolId, SocketAddr), Forced>,
+    /// How much was told of circuits in the log.
+    telling: Telling,
     /// When slow starts are looked at again.
     next_step: Moment,
+    /// When backends are compared again.
+    next_compare: Moment,
 }
 
 impl Pools {
@@ -61,12 +74,17 @@ impl Pools {
 
     /// Uses `plans` from now on: publishes the members of each.
     pub fn apply(&mut self, plans: Vec<Plan>, means: &mut Means<'_>) {
-        self.plans = plans.into_iter().map(|plan| (plan.id.clone(), plan)).collect();
+        let next = plans.into_iter().map(|plan| (plan.id.clone(), plan)).collect();
+        let before: BTreeMap<PoolId, Plan> = std::mem::replace(&mut self.plans, next);
+        let now = Moment::of(means.now);
+        let gone = before.values().filter(|plan| !self.plans.contains_key(&plan.id));
+        gone.for_each(|plan| plan.retire_circuits(now));
         if let Some(producers) = &mut self.producers {
             producers.source(self.plans.values());
         }
         for id in self.plans.keys().cloned().collect::<Vec<_>>() {
-            self.list(&id, means);
+            let listed = before.get(&id).map(Plan::backends).unwrap_or_default();
+            self.list(&id, &listed, means);
             self.enforce(&id, Moment::of(means.now));
         }
         self.check();
@@ -76,7 +94,8 @@ impl Pools {
     pub fn found(&mut self, pushed: Pushed, means: &mut Means<'_>) {
         let keep = |producers: &mut Producers| producers.keep(pushed);
         let Some(id) = self.producers.as_mut().and_then(keep) else { return };
-        self.list(&id, means);
+        let listed = self.plans.get(&id).map(Plan::backends).unwrap_or_default();
+        self.list(&id, &listed, means);
         self.check();
         self.enforce(&id, Moment::of(means.now));
     }
@@ -90,10 +109,11 @@ impl Pools {
         }
     }
 
-    /// Lists what the config names and what sources found.
-    fn list(&mut self, id: &PoolId, means: &mut Means<'_>) {
-        let (Some(plan), Some(producers)) = (self.plans.get_mut(id), &self.producers) else {
-            return;
+    /// Lists what the config names and what sources found. `before`: who was listed.
+    fn list(&mut self, id: &PoolId, before: &[Arc<Backend>], means: &mut Means<'_>) {
+        let Some(plan) = self.plans.get_mut(id) else { return };
+        let Some(producers) = &self.producers else {
+            return plan.configure_circuits(before, Moment::of(means.now));
         };
         let mut entries = plan.fixed.clone();
         entries.extend(producers.found(id).map(|found| BackendEntry {
@@ -103,6 +123,7 @@ impl Pools {
             max_requests: found.max_requests,
         }));
         plan.listed = compile::listed(id, &entries, plan.limit, means);
+        plan.configure_circuits(before, Moment::of(means.now));
         for backend in plan.listed.iter().map(|listed| &listed.backend) {
             // Until the first result of a new check the last one of the old stands.
             let is_down = match &plan.check {
@@ -124,16 +145,17 @@ impl Pools {
         }
     }
 
-    /// Does what is due: takes ejected backends back, and publishes what has changed.
+    /// Does what is due: lets probes try open circuits, and publishes what has changed.
     /// Gives when it is to be called again, unless something happens before.
     pub fn tend(&mut self, now: Moment) -> Option<Moment> {
         let is_step = now >= self.next_step;
         if is_step {
             self.next_step = now.after(SLOW_START_STEP);
         }
-        let mut next = self.expire(now);
+        let mut next = [self.expire(now), self.expire_forced(now)].into_iter().flatten().min();
+        self.compare(now);
         for plan in self.plans.values() {
-            let due = plan.readmit(now);
+            let due = plan.tend_circuits(self.producers.as_ref(), &mut self.telling, now);
             let is_starting = plan.is_starting(now);
             if plan.live.is_stale() || (is_starting && is_step) {
                 plan.publish(now);
@@ -141,7 +163,20 @@ impl Pools {
             let step = is_starting.then_some(self.next_step);
             next = [next, due, step].into_iter().flatten().min();
         }
-        next
+        let compare = self.has_outliers().then_some(self.next_compare);
+        [next, compare, self.telling.close(now)].into_iter().flatten().min()
+    }
+
+    /// Compares backends with each other, when it is time.
+    fn compare(&mut self, now: Moment) {
+        if now >= self.next_compare {
+            self.next_compare = now.after(outliers::EVERY);
+            self.plans.values().for_each(|plan| plan.compare(now));
+        }
+    }
+
+    fn has_outliers(&self) -> bool {
+        self.plans.values().any(|plan| plan.outliers.is_some())
     }
 
     /// The pool called `id`.

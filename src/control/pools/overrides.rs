@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long something that an operator says for a time may hold: a year.
-const SECONDS_MAX: u64 = 366 * 86_400;
+pub(super) const SECONDS_MAX: u64 = 366 * 86_400;
 /// Names that an error lists.
 const NAMED_MAX: usize = 50;
 
@@ -94,6 +94,9 @@ pub enum ChangeError {
     /// Too large a weight.
     #[error("weight {0} is out of range: expected 0 to 1000")]
     Weight(u16),
+    /// A time for what holds for no time.
+    #[error("for_seconds says nothing here: expected it only with force-open and force-closed")]
+    NoTime,
     /// Too long a time, or none.
     #[error("for_seconds {0} is out of range: expected 1 to 31622400")]
     Seconds(u64),
@@ -192,6 +195,8 @@ impl Pools {
             listed.overridden = set.and_then(|set| set.weight).map(u32::from);
             stand(&listed.backend, set.map(|set| set.state).unwrap_or_default(), now);
         }
+        self.enforce_circuits(id, now);
+        let Some(plan) = self.plans.get(id) else { return };
         plan.live.touch();
         plan.publish(now);
     }

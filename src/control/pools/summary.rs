@@ -3,6 +3,7 @@
 
 use super::status::SourceStatus;
 use super::{Plan, Pools};
+use crate::data::pool::Out;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -29,6 +30,8 @@ pub struct PoolSummary {
     pub panic: bool,
     /// Whether the backups are in use.
     pub backup: bool,
+    /// Backends whose circuits would be open, but for the guard.
+    pub guarded: usize,
     /// Requests that wait for a place.
     pub queued: usize,
     /// Requests at its backends.
@@ -68,6 +71,7 @@ impl Pools {
         let members = plan.live.members();
         let is_up =
             |listed: &&super::Listed| listed.backend.state.out() == 0 && listed.weight() > 0;
+        let is_guarded = |listed: &&super::Listed| listed.backend.state.breaker.is_guarded();
         let counts = plan.listed.iter().map(|listed| listed.backend.state.metrics.attempts());
         let (attempts, failures) =
             counts.fold((0, 0), |(all, bad), (more, worse)| (all + more, bad + worse));
@@ -80,6 +84,7 @@ impl Pools {
             idle: super::status::idle(&members),
             panic: members.is_panic(),
             backup: members.is_backup,
+            guarded: plan.listed.iter().filter(is_guarded).count(),
             queued: plan.live.queue.len(),
             in_flight: plan.live.in_flight(),
             attempts,
@@ -87,6 +92,19 @@ impl Pools {
             sources: self.source_status(plan),
             out: self.out(plan),
         }
+    }
+
+    /// What opened the circuit that keeps a backend out, or who.
+    fn why_circuit(&self, plan: &Plan, listed: &super::Listed, state: Out) -> Option<String> {
+        if state as u8 & Out::BY_CIRCUIT == 0 {
+            return None;
+        }
+        if let Some(set) = self.forced_at(&plan.id, listed.backend.address) {
+            let reason = set.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            return Some(format!("set by {}{reason}", set.owner));
+        }
+        let cause = listed.backend.state.breaker.history(|history| history.cause);
+        cause.map(|cause| cause.as_str().to_owned())
     }
 
     fn out(&self, plan: &Plan) -> Vec<OutBackend> {
@@ -100,7 +118,9 @@ impl Pools {
             Some(OutBackend {
                 backend: listed.backend.name.to_string(),
                 state: state.as_str(),
-                why: said.or_else(|| self.last_check(plan, listed)),
+                why: said
+                    .or_else(|| self.why_circuit(plan, listed, state))
+                    .or_else(|| self.last_check(plan, listed)),
             })
         });
         out.take(OUT_MAX).collect()

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::data::outcome::{Category, Outcome};
-use crate::data::pool::{Ejection, Out, Picked, Place, Verdict};
-use crate::data::snapshot::tests::{members_of, pool_with};
+use crate::data::pool::{Out, Picked, Place};
+use crate::data::snapshot::tests::{members_of, pool_with, rules};
 use crate::types::hash::mix;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -67,17 +67,16 @@ fn contract_full_backends_are_left_out() {
 #[test]
 fn contract_another_attempt_goes_where_the_last_one_was_good() {
     let refused = Outcome::Failure(Category::Connect);
-    let rules = Ejection {
-        failures: 5,
-        out_for: Duration::from_secs(10),
-        out_for_max: Duration::from_secs(10),
-        share_max: 50,
-    };
+    let rules = Arc::new(rules());
     for algorithm in ALGORITHMS {
         let live = pool_with(algorithm.name, &[1; 9]).live;
         let backends: Vec<_> =
             live.members().all.iter().map(|member| Arc::clone(&member.backend)).collect();
-        let fail = |backend: &Backend| live.note(backend, refused, &rules, Moment::default());
+        backends.iter().for_each(|backend| backend.state.breaker.configure(&rules));
+        let fail = |index: usize| {
+            let mut place = live.enter(&live.members().all[index]).unwrap();
+            place.settle(refused, Duration::ZERO, Moment::default());
+        };
         let picked = |tried: &[Arc<Backend>], number| {
             let random = mix(number);
             let choice = Choice { tried, key: number, random, ..Choice::default() };
@@ -87,12 +86,12 @@ fn contract_another_attempt_goes_where_the_last_one_was_good() {
             }
         };
         let again = |number| picked(&backends[..1], number);
-        backends[..8].iter().for_each(|backend| assert_eq!(fail(backend), Verdict::Stays));
+        (0..8).for_each(fail);
         assert!((0..20).all(|n| Arc::ptr_eq(&again(n), &backends[8])), "{}", algorithm.name);
         // A first attempt may go to whoever failed: else nobody would know that it is well again.
         assert!((0..20).any(|n| !Arc::ptr_eq(&picked(&[], n), &backends[8])), "{}", algorithm.name);
         // Nobody is good: another one is better than none.
-        fail(&backends[8]);
+        fail(8);
         assert!((0..20).all(|n| !Arc::ptr_eq(&again(n), &backends[0])), "{}", algorithm.name);
     }
 }

@@ -7,7 +7,9 @@ use crate::data::effects::Effect;
 use crate::data::exchange::Waiting;
 use crate::data::outcome::Outcome;
 use crate::data::pool::latency;
-use crate::data::pool::{Backend, Idle, Members, Picked, Place, Pool, Queue, Ticket, Verdict};
+use crate::data::pool::{
+    Backend, Idle, Members, Picked, Place, Pool, Queue, Settled, Ticket, Verdict,
+};
 use crate::data::refusal::Refusal;
 use crate::data::upstream::{Attempt, AttemptRecord, Fault, On};
 use crate::types::hash::mix;
@@ -29,6 +31,8 @@ enum Found {
     Place(Place, &'static str),
     /// The client's own backend is full, and it is not to go elsewhere.
     OwnIsFull,
+    /// The circuit of the client's own backend is open, and it is not to go elsewhere.
+    OwnIsOpen,
     /// All that could take it are full.
     Full,
     /// There are backends, but none for this request.
@@ -64,6 +68,7 @@ impl Exchange {
         match found {
             Found::Place(place, by) => self.begin_attempt(place, by, now),
             Found::OwnIsFull => self.refuse(Refusal::BackendsFull, now),
+            Found::OwnIsOpen => self.refuse(Refusal::CircuitOpen, now),
             Found::Full => self.wait_in_queue(now),
             Found::Exhausted => self.wait_for_change(now),
             Found::Nobody(idle) => self.nobody(idle, now),
@@ -75,6 +80,7 @@ impl Exchange {
         match self.own_place(pool, members) {
             Own::Place(place) => return Found::Place(place, "sticky"),
             Own::Full => return Found::OwnIsFull,
+            Own::Open => return Found::OwnIsOpen,
             Own::None => {}
         }
         let number = self.attempts.len() as u64;
@@ -86,6 +92,7 @@ impl Exchange {
             now: Moment::of(now),
         };
         match pool.live.pick_among(members, &choice) {
+            Picked::Backend(place) if place.is_probe() => Found::Place(place, "probe"),
             Picked::Backend(place) => Found::Place(place, pool.algorithm),
             Picked::Full => Found::Full,
             Picked::Exhausted => Found::Exhausted,
@@ -307,31 +314,21 @@ impl Exchange {
     /// Ends the attempt under way, if there is one, and counts its outcome once.
     pub(super) fn end_attempt(&mut self, outcome: Outcome, why: Option<Refusal>, now: Instant) {
         let Some(attempt) = self.attempts.last_mut() else { return };
-        if !attempt.end(outcome, why, now) {
-            return;
-        }
+        let time = attempt.time(now);
+        let Some(Settled { outcome, verdict }) = attempt.end(outcome, why, now) else { return };
         let Some(pool) = &self.pool else { return };
         let (backend, at) = (attempt.backend(), Moment::of(now));
         backend.state.metrics.count_attempt(outcome);
         let is_failure = matches!(outcome, Outcome::Failure(_));
         if outcome != Outcome::ClientError {
-            let until = attempt.first_byte.unwrap_or(now);
-            backend.state.window.note(until.duration_since(attempt.began), is_failure, at);
+            backend.state.window.note(time, is_failure, at);
         }
         if is_failure {
             let time = now.duration_since(attempt.began).max(latency::FAILURE);
             backend.state.latency.observe(time, at);
         }
-        let Some(rules) = &pool.ejection else { return };
-        let [done, guarded] = &pool.metrics.ejections;
-        match pool.live.note(backend, outcome, rules, at) {
-            Verdict::Stays => {}
-            Verdict::Ejected => {
-                done.inc();
-                tracing::warn!(pool = %pool.id, backend = %backend.name, last = outcome.as_str(),
-                    "backend left out: failed too often in a row");
-            }
-            Verdict::Guarded => guarded.inc(),
+        if verdict == Verdict::Guarded {
+            pool.metrics.guarded.inc();
         }
     }
 }

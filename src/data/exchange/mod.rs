@@ -328,6 +328,9 @@ impl Exchange {
             attempt.first_byte = Some(now);
             let time = now.duration_since(attempt.began);
             attempt.backend().state.latency.observe(time, Moment::of(now));
+            if attempt.is_probe() && (is_switch || is_endless(head)) {
+                attempt.succeed_early(now);
+            }
             if let Some(pool) = &self.pool {
                 pool.metrics.first_byte.observe(time);
             }
@@ -347,8 +350,8 @@ impl Exchange {
     fn on_ended(&mut self, now: Instant) -> Action {
         match (self.phase, self.status) {
             (Phase::Streaming | Phase::Tunnel, Some(status)) => {
-                let status = self.call_status().map_or(status, grpc::to_http);
-                self.end_attempt(Outcome::of_status(status), None, now);
+                let outcome = self.call_status().map(Outcome::of_call);
+                self.end_attempt(outcome.unwrap_or(Outcome::of_status(status)), None, now);
                 self.keep_recording();
                 self.phase = Phase::Ended;
                 Action::Done
@@ -381,6 +384,14 @@ impl Exchange {
             }
         }
     }
+}
+
+/// Whether an answer goes on as long as its client listens: then its head tells whether the
+/// backend is well.
+fn is_endless(head: &ResponseHead<'_>) -> bool {
+    const EVENTS: &[u8] = b"text/event-stream";
+    let kind = head.fields.first("content-type").unwrap_or_default();
+    head.status == 200 && kind.get(..EVENTS.len()).is_some_and(|k| k.eq_ignore_ascii_case(EVENTS))
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ pub(super) enum Own {
     Place(Place),
     /// No place, and the client is not to go elsewhere.
     Full,
+    /// Its circuit is open, and the client is not to go elsewhere.
+    Open,
     /// There is no such backend, or it is not to be used.
     None,
 }
@@ -22,12 +24,21 @@ impl Exchange {
         let (Some(sticky), Some(token), true) = (&pool.sticky, token, self.tried.is_empty()) else {
             return Own::None;
         };
-        let Some(member) = members.by_tag(token.tag).filter(|m| members.keeps_clients(m)) else {
-            return Own::None;
-        };
+        let Some(member) = members.by_tag(token.tag) else { return Own::None };
+        if !members.keeps_clients(member) {
+            let is_open = sticky.refuses_open && members.keeps_clients_but_for_circuit(member);
+            return if is_open { Own::Open } else { Own::None };
+        }
         let is_draining = member.backend.state.out() & Out::Drain as u8 != 0;
         if is_draining && !sticky.keeps_draining {
             return Own::None;
+        }
+        if members.is_half_open(member) {
+            return match pool.live.enter_as_probe(members, member) {
+                Some(place) => Own::Place(place),
+                None if sticky.refuses_open => Own::Open,
+                None => Own::None,
+            };
         }
         match pool.live.enter(member) {
             Some(place) => Own::Place(place),

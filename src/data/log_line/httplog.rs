@@ -39,7 +39,8 @@ pub(super) const fn code(refusal: Refusal) -> (char, Option<char>) {
         R::CallDeadline | R::TotalTimeout => ('s', None),
         R::ClientGone => ('C', None),
         R::ClientStalled => ('c', None),
-        R::ConnectFailed
+        R::CircuitOpen
+        | R::ConnectFailed
         | R::ConnectRefused
         | R::NoBackend
         | R::NoHealthyBackend

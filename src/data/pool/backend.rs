@@ -5,6 +5,7 @@
 use super::latency::Latency;
 use super::metrics::BackendMetrics;
 use super::window::Window;
+use crate::data::breaker::{Breaker, Kind};
 use crate::types::moment::Moment;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -19,13 +20,24 @@ pub enum Out {
     Maint = 2,
     /// Its active check fails.
     Unhealthy = 4,
-    /// Live traffic failed there too often in a row.
-    Ejected = 8,
+    /// Its circuit is open: calls failed there, or were slow.
+    CircuitOpen = 8,
+    /// Its circuit is half open: only probes come.
+    HalfOpen = 16,
+    /// An operator opened its circuit: nobody comes.
+    ForcedOpen = 32,
 }
 
 impl Out {
     /// All of them, the most telling first.
-    pub const ALL: [Self; 4] = [Self::Maint, Self::Drain, Self::Unhealthy, Self::Ejected];
+    pub const ALL: [Self; 6] = [
+        Self::Maint,
+        Self::Drain,
+        Self::ForcedOpen,
+        Self::Unhealthy,
+        Self::CircuitOpen,
+        Self::HalfOpen,
+    ];
 
     /// The label in log, metric and status.
     #[must_use]
@@ -34,12 +46,19 @@ impl Out {
             Self::Drain => "drain",
             Self::Maint => "maint",
             Self::Unhealthy => "unhealthy",
-            Self::Ejected => "ejected",
+            Self::CircuitOpen => "circuit_open",
+            Self::HalfOpen => "half_open",
+            Self::ForcedOpen => "forced_open",
         }
     }
 
     /// Reasons that a pool may overlook when too few backends are left.
-    pub const BY_HEALTH: u8 = Self::Unhealthy as u8 | Self::Ejected as u8;
+    pub const BY_HEALTH: u8 =
+        Self::Unhealthy as u8 | Self::CircuitOpen as u8 | Self::HalfOpen as u8;
+
+    /// Reasons that are its circuit's.
+    pub const BY_CIRCUIT: u8 =
+        Self::CircuitOpen as u8 | Self::HalfOpen as u8 | Self::ForcedOpen as u8;
 }
 
 /// One instance of a service in a pool.
@@ -60,12 +79,8 @@ pub struct Backend {
 pub struct BackendState {
     in_flight: AtomicU32,
     out: AtomicU8,
-    /// Failures in a row, as passive health counts them.
-    pub(super) failures: AtomicU32,
-    /// Ejections without a whole good time between them.
-    pub(super) ejections: AtomicU32,
-    /// Until when it is ejected, if it is; in microseconds.
-    pub(super) ejected_until: AtomicU64,
+    /// Its circuit.
+    pub breaker: Breaker,
     /// Since when it takes traffic, in microseconds: slow start counts from here. Zero: since
     /// ever.
     since: AtomicU64,
@@ -126,10 +141,18 @@ impl BackendState {
         (before & bit != 0) != holds
     }
 
-    /// Whether the last attempt there failed, as passive health counts.
-    #[must_use]
-    pub fn is_failing(&self) -> bool {
-        self.failures.load(Ordering::Relaxed) > 0
+    /// Marks it as its circuit is.
+    /// `races`: a circuit does not change meanwhile, so the last mark is of its last state.
+    pub(super) fn mark_circuit(&self) {
+        self.breaker.history(|_| {
+            let kind = self.breaker.kind();
+            // First what holds, so that it is never open and not marked.
+            if kind == Kind::Open {
+                self.mark(Out::CircuitOpen, true);
+            }
+            self.mark(Out::HalfOpen, kind == Kind::HalfOpen);
+            self.mark(Out::CircuitOpen, kind == Kind::Open);
+        });
     }
 
     /// Since when it takes traffic; `None`: since ever.
@@ -144,15 +167,6 @@ impl BackendState {
     /// It takes traffic from `now` on.
     pub fn begin(&self, now: Moment) {
         self.since.store(now.as_micros().max(1), Ordering::Relaxed);
-    }
-
-    /// Until when it is ejected, if it is.
-    #[must_use]
-    pub fn ejected_until(&self) -> Option<Moment> {
-        match self.ejected_until.load(Ordering::Acquire) {
-            0 => None,
-            micros => Some(Moment::from_micros(micros)),
-        }
     }
 }
 
@@ -172,12 +186,12 @@ mod tests {
     #[test]
     fn reasons_add_up_and_the_most_telling_is_named() {
         let state = BackendState::default();
-        assert!(state.mark(Out::Ejected, true) && !state.mark(Out::Ejected, true));
+        assert!(state.mark(Out::Unhealthy, true) && !state.mark(Out::Unhealthy, true));
         assert!(state.mark(Out::Drain, true));
         assert_eq!(state.why_out(), Some(Out::Drain));
         assert!(state.mark(Out::Drain, false));
-        assert_eq!(state.why_out(), Some(Out::Ejected));
-        assert!(state.mark(Out::Ejected, false));
+        assert_eq!(state.why_out(), Some(Out::Unhealthy));
+        assert!(state.mark(Out::Unhealthy, false));
         assert_eq!((state.why_out(), state.out()), (None, 0));
     }
 }

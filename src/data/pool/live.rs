@@ -3,20 +3,28 @@
 //! Its members, the turns taken, who waits for a place, what may still be retried. A place
 //! that is given back goes to who waits first; only then to newcomers.
 
-use super::backend::Backend;
+use super::backend::{Backend, Out};
+use super::circuit::Settled;
+use super::guard::Guard;
 use super::members::{Idle, Member, Members};
 use super::queue::Queue;
 use crate::data::balance::Choice;
+use crate::data::breaker::Permit;
+use crate::data::outcome::Outcome;
 use crate::data::overload::InFlight;
 use crate::data::upstream::retry::Budget;
 use crate::types::clock;
+use crate::types::hash::mix;
 use crate::types::moment::Moment;
 use arc_swap::ArcSwap;
 use crossbeam_utils::CachePadded;
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::Notify;
+
+/// Tells the chance of a probe from those of the algorithms.
+const PROBE: u64 = 0x70_726f_6265;
 
 /// What is shared about a pool.
 pub struct Live {
@@ -29,8 +37,8 @@ pub struct Live {
     /// Counts what happened to members since the start.
     version: AtomicU64,
     changed: Arc<Notify>,
-    /// Held while a backend is ejected.
-    pub(super) ejecting: Mutex<()>,
+    /// What keeps a share of the pool in service.
+    pub guard: Guard,
     /// Who waits for a place.
     pub queue: Queue,
     /// What may be retried.
@@ -61,7 +69,7 @@ impl Live {
             limited: Arc::default(),
             version: AtomicU64::new(0),
             changed,
-            ejecting: Mutex::default(),
+            guard: Guard::default(),
             queue: Queue::default(),
             budget: Budget::default(),
         }
@@ -133,6 +141,9 @@ impl Live {
 
     /// The same, past the queue.
     pub(super) fn pick_from(self: &Arc<Self>, members: &Members, choice: &Choice<'_>) -> Picked {
+        if let Some(place) = self.probe(members, choice) {
+            return Picked::Backend(place);
+        }
         let Some((algorithm, _)) = &members.plan else { return Picked::Nobody(members.idle) };
         // A place may go to another worker between the choice and the taking of it.
         while let Some(member) =
@@ -151,12 +162,53 @@ impl Live {
         }
     }
 
+    /// A place in a backend whose circuit is half open and may have a probe more, whatever the
+    /// algorithm thinks of it: else it would stay half open. One choice of four asks for one,
+    /// or each if nobody else is there: a probe of which nothing is learnt must not be followed
+    /// by all who come. A further attempt is no probe.
+    /// Cost: one comparison while none is half open.
+    fn probe(self: &Arc<Self>, members: &Members, choice: &Choice<'_>) -> Option<Place> {
+        let count = members.probing.len();
+        if count == 0 || !choice.is_first() || choice.only_good {
+            return None;
+        }
+        let random = mix(choice.random ^ PROBE);
+        if !random.is_multiple_of(4) && !members.active.is_empty() {
+            return None;
+        }
+        let start = usize::try_from(random >> 32).unwrap_or_default() % count;
+        let (before, after) = members.probing.split_at(start);
+        let mut from_start = after.iter().chain(before);
+        from_start.find_map(|member| self.enter_as_probe(members, member))
+    }
+
+    /// Takes a place in `member` for a probe, if there is one and it is half open still.
+    #[must_use]
+    pub fn enter_as_probe(self: &Arc<Self>, members: &Members, member: &Member) -> Option<Place> {
+        let state = &member.backend.state;
+        let but_half_open = !(members.overlooked | Out::HalfOpen as u8);
+        if state.out() & but_half_open != 0 {
+            return None;
+        }
+        let permit = state.breaker.probe()?;
+        let place = self.take(member, permit);
+        if place.is_none() {
+            state.breaker.give_back(permit);
+        }
+        place
+    }
+
     /// Takes a place in `member`, if there is one.
     #[must_use]
     pub fn enter(self: &Arc<Self>, member: &Member) -> Option<Place> {
+        self.take(member, member.backend.state.breaker.call())
+    }
+
+    fn take(self: &Arc<Self>, member: &Member, permit: Permit) -> Option<Place> {
         member.backend.state.enter(member.limit).then(|| {
             self.in_flight.fetch_add(1, Ordering::Relaxed);
-            Place { backend: Arc::clone(&member.backend), live: Some(Arc::clone(self)) }
+            let (backend, live) = (Arc::clone(&member.backend), Some(Arc::clone(self)));
+            Place { backend, live, permit }
         })
     }
 
@@ -182,6 +234,8 @@ pub struct Place {
     backend: Arc<Backend>,
     /// `None` once it is given back.
     live: Option<Arc<Live>>,
+    /// What the call counts for; nothing, once it is settled.
+    permit: Permit,
 }
 
 impl Place {
@@ -191,9 +245,25 @@ impl Place {
         &self.backend
     }
 
-    /// Gives it back; once.
+    /// Whether its call is a probe of a half-open circuit, and not settled yet.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        matches!(self.permit, Permit::Probe(_))
+    }
+
+    /// Has the circuit know how its call ended, which took `time` to its answer; once.
+    pub fn settle(&mut self, outcome: Outcome, time: Duration, now: Moment) -> Settled {
+        let permit = std::mem::take(&mut self.permit);
+        match &self.live {
+            Some(live) => live.settle(&self.backend, permit, (outcome, time), now),
+            None => Settled::nothing(outcome),
+        }
+    }
+
+    /// Gives it back; once. A probe that was not settled says nothing.
     pub fn leave(&mut self) {
         let Some(live) = self.live.take() else { return };
+        self.backend.state.breaker.give_back(std::mem::take(&mut self.permit));
         live.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.backend.state.leave();
         if !live.queue.is_empty() {

@@ -50,6 +50,8 @@ pub struct Members {
     pub plan: Option<(&'static Algorithm, Plan)>,
     /// What names each in tokens, and its place among all; by that name.
     pub tags: Box<[(u64, u32)]>,
+    /// Those that only probes may go to: their circuits are half open.
+    pub probing: Vec<Member>,
     /// Why nobody is active, if nobody is.
     pub idle: Idle,
     /// Reasons for being out that are overlooked: too few backends are healthy.
@@ -74,14 +76,29 @@ impl Members {
     pub fn admits(&self, member: &Member, choice: &Choice<'_>) -> bool {
         self.is_open(member)
             && member.backend.state.in_flight() < member.limit
-            && !(choice.only_good && member.backend.state.is_failing())
+            && !(choice.only_good && member.backend.state.breaker.is_failing())
             && !choice.tried.iter().any(|tried| Arc::ptr_eq(tried, &member.backend))
     }
 
-    /// Whether `member` may get traffic of clients that belong to it: a draining one does.
+    /// Whether `member` may get traffic of clients that belong to it: a draining one does, and
+    /// one whose circuit is half open, as far as it may have probes.
     #[must_use]
     pub fn keeps_clients(&self, member: &Member) -> bool {
-        member.backend.state.out() & !(self.overlooked | Out::Drain as u8) == 0
+        let despite = self.overlooked | Out::Drain as u8 | Out::HalfOpen as u8;
+        member.backend.state.out() & !despite == 0
+    }
+
+    /// Whether only probes may go to `member`.
+    #[must_use]
+    pub fn is_half_open(&self, member: &Member) -> bool {
+        member.backend.state.out() & !self.overlooked & Out::HalfOpen as u8 != 0
+    }
+
+    /// Whether nothing but its circuit keeps clients that belong to `member` from it.
+    #[must_use]
+    pub fn keeps_clients_but_for_circuit(&self, member: &Member) -> bool {
+        let despite = self.overlooked | Out::Drain as u8 | Out::BY_CIRCUIT;
+        member.backend.state.out() & !despite == 0
     }
 
     /// The member that a token names.

@@ -2,8 +2,8 @@
 
 use crate::data::outcome::Outcome;
 use crate::observe::metrics::{
-    ATTEMPTS, BACKEND_RECEIVED_BYTES, BACKEND_REQUESTS, BACKEND_SENT_BYTES, Counter, EJECTIONS,
-    Histogram, Metrics, POOL_CONNECT_DURATION, POOL_CONNECTIONS, POOL_FIRST_BYTE_DURATION,
+    ATTEMPTS, BACKEND_RECEIVED_BYTES, BACKEND_REQUESTS, BACKEND_SENT_BYTES, CIRCUIT_GUARDED,
+    Counter, Histogram, Metrics, POOL_CONNECT_DURATION, POOL_CONNECTIONS, POOL_FIRST_BYTE_DURATION,
     POOL_QUEUE_DURATION, RETRIES, STICKY,
 };
 use std::time::Duration;
@@ -47,11 +47,15 @@ impl BackendMetrics {
         }
     }
 
+    /// Attempts that ended, by outcome.
+    pub fn attempts_by_outcome(&self) -> impl Iterator<Item = (Outcome, u64)> + '_ {
+        Outcome::ALL.into_iter().zip(self.attempts.iter().map(Counter::get))
+    }
+
     /// Attempts that ended, and those of them that failed.
     #[must_use]
     pub fn attempts(&self) -> (u64, u64) {
-        let of_each = self.attempts.iter().map(Counter::get).zip(Outcome::ALL);
-        of_each.fold((0, 0), |(all, failed), (count, outcome)| match outcome {
+        self.attempts_by_outcome().fold((0, 0), |(all, failed), (outcome, count)| match outcome {
             Outcome::Failure(_) => (all + count, failed + count),
             _ => (all + count, failed),
         })
@@ -89,8 +93,8 @@ pub enum Stuck {
 pub struct PoolMetrics {
     /// `vanne_retries_total`: tried again, and not for want of budget.
     pub retries: [Counter; 2],
-    /// `vanne_ejections_total`: ejected, and not because of the guard.
-    pub ejections: [Counter; 2],
+    /// `vanne_circuit_guarded_total`.
+    pub guarded: Counter,
     /// `vanne_pool_queue_seconds`.
     pub queue: Histogram,
     /// `vanne_pool_first_byte_seconds`.
@@ -107,7 +111,7 @@ impl PoolMetrics {
         let mut group = metrics.group();
         Self {
             retries: ["done", "no_budget"].map(|result| group.handle(&RETRIES, [pool, result])),
-            ejections: ["done", "guarded"].map(|result| group.handle(&EJECTIONS, [pool, result])),
+            guarded: group.handle(&CIRCUIT_GUARDED, [pool]),
             connections: ["new", "reused"]
                 .map(|kind| group.handle(&POOL_CONNECTIONS, [pool, kind])),
             sticky: ["hit", "new", "moved"].map(|result| group.handle(&STICKY, [pool, result])),

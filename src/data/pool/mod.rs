@@ -4,7 +4,8 @@
 //! ([`Live`], [`Members`]). The choice itself is an algorithm's (`balance/`).
 
 pub mod backend;
-pub mod ejection;
+pub mod circuit;
+pub mod guard;
 pub mod hash_key;
 pub mod latency;
 pub mod live;
@@ -15,7 +16,8 @@ pub mod sticky;
 pub mod window;
 
 pub use backend::{Backend, BackendState, Out};
-pub use ejection::{Ejection, Verdict};
+pub use circuit::{Settled, Verdict};
+pub use guard::{Guard, GuardRules};
 pub use hash_key::HashOn;
 pub use live::{Live, Picked, Place};
 pub use members::{Idle, Member, Members};
@@ -64,8 +66,6 @@ pub struct Pool {
     pub hash_on: HashOn,
     /// When requests are tried again.
     pub retries: Retries,
-    /// Passive health, if it is on.
-    pub ejection: Option<Ejection>,
     /// Who may wait while all are full; nobody, if `None`.
     pub queue: Option<QueueRules>,
     /// How many requests it takes on at once, if there is a limit.

@@ -39,6 +39,9 @@ pub struct Sticky {
     pub keeps_draining: bool,
     /// Whether clients of a full backend are refused, instead of going to another one.
     pub refuses_full: bool,
+    /// Whether clients of a backend with an open circuit are refused, instead of going to
+    /// another one.
+    pub refuses_open: bool,
 }
 
 /// What carries a token.
@@ -219,6 +222,7 @@ mod tests {
             keys: keys.iter().map(|key| Key::new(key.as_bytes())).collect(),
             keeps_draining: true,
             refuses_full: false,
+            refuses_open: false,
         }
     }
 

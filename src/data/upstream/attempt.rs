@@ -2,8 +2,9 @@
 
 use super::wire::Wire;
 use crate::data::outcome::Outcome;
-use crate::data::pool::{Backend, Place};
+use crate::data::pool::{Backend, Place, Settled};
 use crate::data::refusal::Refusal;
+use crate::types::moment::Moment;
 use crate::wire::chunked::InvalidChunks;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,7 +51,7 @@ pub enum Fault {
 
 /// One attempt as the log tells it.
 pub struct AttemptRecord {
-    /// What chose it: an algorithm, `sticky` or `queue`.
+    /// What chose it: an algorithm, `sticky`, `queue`, or `probe` of a half-open circuit.
     pub by: &'static str,
     /// When it began.
     pub began: Instant,
@@ -93,15 +94,43 @@ impl AttemptRecord {
         self.place.backend()
     }
 
-    /// Ends it; the first end counts.
-    pub fn end(&mut self, outcome: Outcome, refusal: Option<Refusal>, now: Instant) -> bool {
-        if self.ended.is_some() {
-            return false;
+    /// From its start to its answer's head, or to `now` if there was none.
+    #[must_use]
+    pub fn time(&self, now: Instant) -> Duration {
+        self.first_byte.unwrap_or(now).duration_since(self.began)
+    }
+
+    /// Whether its answer decides about a half-open circuit.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.place.is_probe()
+    }
+
+    /// Its answer has no end of its own: as a probe it is good now.
+    pub fn succeed_early(&mut self, now: Instant) {
+        if self.is_probe() {
+            let time = self.time(now);
+            // The exchange hears of the end, which then says nothing more.
+            let _early = self.place.settle(Outcome::Success, time, Moment::of(now));
         }
+    }
+
+    /// Ends it; the first end counts. Gives what came of it.
+    pub fn end(
+        &mut self,
+        outcome: Outcome,
+        refusal: Option<Refusal>,
+        now: Instant,
+    ) -> Option<Settled> {
+        if self.ended.is_some() {
+            return None;
+        }
+        let settled = self.place.settle(outcome, self.time(now), Moment::of(now));
         self.ended = Some(now);
-        self.outcome = Some(outcome);
+        self.outcome = Some(settled.outcome);
         self.refusal = refusal;
+        // After it has counted: who waits is not to get a place where the circuit opens.
         self.place.leave();
-        true
+        Some(settled)
     }
 }

@@ -55,6 +55,10 @@ table! {
         "Until when the certificate in use is valid, in Unix time; by file.";
     CHECKS: Counter = "vanne_checks_total" ["backend", "result"]
         "Active checks of the backend, whatever pools it is in: passed or failed.";
+    CIRCUIT_CHANGES: Counter = "vanne_circuit_changes_total" ["pool", "to", "cause"]
+        "Circuits of backends that opened, became half open or closed, and why.";
+    CIRCUIT_GUARDED: Counter = "vanne_circuit_guarded_total" ["pool"]
+        "Failed or slow attempts that would have opened a circuit, but for the guard: too many of the pool are out.";
     CONFIG_APPLIED: Gauge = "vanne_config_applied_timestamp_seconds" []
         "When the config in use was applied, in Unix time.";
     CONFIG_GENERATION: Gauge = "vanne_config_generation" []
@@ -69,8 +73,6 @@ table! {
         "Client connections open now.";
     CONNECTIONS_REFUSED: Counter = "vanne_connections_refused_total" ["listener", "reason"]
         "Client connections refused: too_many_connections. Failed handshakes have a metric of their own.";
-    EJECTIONS: Counter = "vanne_ejections_total" ["pool", "result"]
-        "Backends left out by passive health: done, or guarded: too many of the pool are out.";
     FALLBACKS_TAKEN: Counter = "vanne_fallbacks_total" ["route", "step"]
         "Steps taken for requests that no backend may be tried for: cached, pool:NAME, static:NAME.";
     GENERATIONS_ALIVE: Gauge = "vanne_generations_alive" ["held_by"]
@@ -82,7 +84,7 @@ table! {
     MIRRORED: Counter = "vanne_mirrored_total" ["route", "pool", "outcome"]
         "Copies of requests for a mirror's pool: answered, failed, no_backend; not made: too_large, too_many.";
     OVERRIDES_ACTIVE: Gauge = "vanne_overrides_active" ["kind"]
-        "What operators changed at run time and has not ended, by kind: backend, log_level.";
+        "What operators changed at run time and has not ended, by kind: backend, circuit, log_level.";
     PANICS: Counter = "vanne_panics_total" []
         "Panics caught while serving a request; each cost one request.";
     POOL_BACKENDS: Gauge = "vanne_pool_backends" ["pool"]
