@@ -16,7 +16,7 @@ const SORRY: &str = "[page.sorry]\nhtml = \"<p>Sorry\"\njson = '{\"sorry\":true}
 fn chained(app: &[SocketAddr], lite: &[SocketAddr], chain: &str) -> String {
     format!(
         "admin.socket = \"@dir/admin.sock\"\n[pool.app]\nbackends = {}\nfallback = {chain}\n\
-         passive_health.failures = 0\n[pool.lite]\nbackends = {}\npassive_health.failures = 0\n\
+         breaker = {{ failures = 0, failure_rate = \"0%\" }}\n[pool.lite]\nbackends = {}\nbreaker = {{ failures = 0, failure_rate = \"0%\" }}\n\
          [[route]]\nname = \"all\"\npool = \"app\"\n{SORRY}",
         list(app),
         list(lite)
@@ -133,7 +133,7 @@ async fn when_all_are_dead_every_answer_comes_at_once_and_when_they_are_back_the
         let ports: Vec<Port> = (0..count).map(|_| Port::take()).collect();
         let addresses: Vec<_> = ports.iter().map(|port| port.address).collect();
         let config = chained(&addresses, &[], "[\"static:sorry\"]");
-        let rules = "failures = 5\npassive_health.out_for = \"200ms\"";
+        let rules = "failures = 5, open_for = \"200ms\"";
         let vanne = Vanne::start(&config.replace("failures = 0", rules)).await;
         let mut slowest = Vec::new();
         // A machine that has other things to do may need another try.
@@ -277,7 +277,7 @@ async fn refusals_are_told_in_the_words_of_pages() {
     let settings = Settings {
         listener: "error_pages = { method_refused = \"sorry\", 502 = \"sorry\", no_route = \"lost\", missing_host = \"sorry\" }\n\
             redirect_to_https = false",
-        pool: "passive_health.failures = 0",
+        pool: "breaker = { failures = 0, failure_rate = \"0%\" }",
         route: "match = { path = \"/a\" }\nerror_pages = { connect_refused = \"later\" }",
         more: "[[route]]\nname = \"b\"\npool = \"app\"\nmatch = { path = \"/b\" }\n\
             [page.sorry]\nhtml = \"<p>Sorry\"\n\

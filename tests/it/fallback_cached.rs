@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 fn caching(backend: SocketAddr, rules: &str) -> String {
     format!(
         "[pool.app]\nbackends = {}\nfallback = [\"cached\", \"static:sorry\"]\n\
-         passive_health.failures = 0\n[[route]]\nname = \"all\"\npool = \"app\"\n\
+         breaker = {{ failures = 0, failure_rate = \"0%\" }}\n[[route]]\nname = \"all\"\npool = \"app\"\n\
          [page.sorry]\njson = \"sorry\"\n{rules}\n",
         list(&[backend])
     )
@@ -257,8 +257,8 @@ async fn large_answers_are_kept_byte_for_byte_by_every_engine_and_for_every_clie
         let backend = if speaks == "h2" { http2.address } else { http1.address };
         let listeners =
             "[listener.http]\naddress = \"@http\"\nprotocols = [\"h2\", \"http/1.1\"]\n";
-        let protocol = format!("protocol = \"{speaks}\"\npassive_health");
-        let config = caching(backend, "").replacen("passive_health", &protocol, 1);
+        let protocol = format!("protocol = \"{speaks}\"\nbreaker");
+        let config = caching(backend, "").replacen("breaker", &protocol, 1);
         let vanne =
             Vanne::start(&format!("admin.socket = \"@dir/admin.sock\"\n{listeners}{config}")).await;
         let answer = get(&vanne, "/", "").await;

@@ -20,6 +20,7 @@ pub use table::*;
 use super::sessions::Sessions;
 use cells::{LINE_CELLS, Line, Place};
 use family::{Family, Read, Shown};
+use parking_lot::Mutex;
 use prometheus::core::{Collector, Desc};
 use prometheus::{Encoder, Registry, TextEncoder, proto};
 use std::collections::BTreeMap;
@@ -120,6 +121,8 @@ pub struct Metrics {
     registry: Registry,
     families: Arc<Families>,
     workers: usize,
+    /// Held while a series is looked for or made.
+    making: Mutex<()>,
 }
 
 /// A series that shows what somebody else counts, as long as this is held.
@@ -143,7 +146,8 @@ impl Metrics {
         let registry = Registry::new();
         registry.register(Box::new(Table(Arc::clone(&families))))?;
         process::register(&registry)?;
-        Ok(Self { sessions: Sessions::default(), registry, families, workers })
+        let (sessions, making) = (Sessions::default(), Mutex::default());
+        Ok(Self { sessions, registry, families, workers, making })
     }
 
     /// The handle of one series; as many as belong together are better a [`Group`].
@@ -203,6 +207,8 @@ impl Group<'_> {
     /// The handle of a series, as it was if somebody has one still.
     pub fn handle<H: Handle, const N: usize>(&mut self, row: &Row<H, N>, labels: [&str; N]) -> H {
         let Some(family) = self.metrics.family(row.name) else { return H::at(Place::default()) };
+        // Two that ask at once must not each make one of their own.
+        let _making = self.metrics.making.lock();
         if let Some(place) = family.find(&labels) {
             return H::at(place);
         }

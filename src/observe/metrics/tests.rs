@@ -101,3 +101,19 @@ fn what_comes_and_goes_leaves_nothing() {
     let held: usize = metrics.families.values().map(|family| family.len()).sum();
     assert_eq!(held, 0);
 }
+
+#[test]
+fn all_who_ask_for_a_series_at_once_count_in_the_same() {
+    for _ in 0..50 {
+        let metrics = Metrics::new(2).unwrap();
+        let start = std::sync::Barrier::new(4);
+        let ask = || {
+            start.wait();
+            let counter = metrics.handle(&RETRIES, ["app", "done"]);
+            counter.inc();
+            start.wait();
+            assert_eq!(counter.get(), 4);
+        };
+        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(ask))));
+    }
+}
