@@ -92,7 +92,7 @@ async fn rush(vanne: &Vanne, count: usize) -> Vec<Client> {
         let mut client = Client::connect(vanne.http).await;
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
         clients.push(client);
-        tokio::time::sleep(ms(5)).await;
+        tokio::time::sleep(ms(15)).await;
     }
     clients
 }
