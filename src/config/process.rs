@@ -20,8 +20,9 @@ pub struct Process {
     /// After SIGTERM, when the process exits at the latest; what is still in flight then is
     /// cut. It exits as soon as nothing is in flight. Must be longer than `drain_delay`.
     pub drain_deadline: Period,
-    /// Connections to backends that each worker keeps open for reuse, over all pools. At
-    /// the limit the one unused for the longest is closed.
+    /// Connections to backends that each worker keeps open for reuse, over all pools: so many by
+    /// HTTP/1.1, and so many by HTTP/2. At the limit one of HTTP/1.1 is closed after its answer;
+    /// of those by HTTP/2 the one unused for the longest is.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub idle_upstream_connections: u32,
     /// How many requests may be under way in all. Without it: no limit.
