@@ -149,7 +149,7 @@ fn a_panic_costs_one_request() {
     assert!(answer.starts_with("HTTP/1.1 500 ") && answer.contains(": panic"), "{answer}");
     assert!(get(http, "/").starts_with("HTTP/1.1 200 "));
 
-    let text = String::from_utf8(metrics.render().unwrap()).unwrap();
+    let text = metrics.render().unwrap();
     assert!(text.contains("vanne_panics_total 2"), "{text}");
     assert!(text.contains("vanne_requests_in_flight 0"), "{text}");
     workers.advance(Stage::Closing);

@@ -76,7 +76,7 @@ impl Proxy {
     }
 
     fn series(&self) -> usize {
-        let text = String::from_utf8(self.metrics.render().unwrap()).unwrap();
+        let text = self.metrics.render().unwrap();
         text.lines().filter(|line| line.starts_with("vanne_")).count()
     }
 }

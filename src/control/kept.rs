@@ -206,7 +206,7 @@ mod tests {
         assert!(known.ptr_eq(&Arc::downgrade(&again.0)));
         kept.forget(at(1059));
         drop(again);
-        let shown = || String::from_utf8(metrics.render().unwrap()).unwrap();
+        let shown = || metrics.render().unwrap();
         assert!(shown().contains("vanne_backend_requests_total{"));
         kept.forget(at(1119));
         assert!(known.upgrade().is_none());

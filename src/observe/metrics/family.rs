@@ -3,43 +3,28 @@
 //! A series is there while somebody holds a handle of it: what leaves, a backend or a route,
 //! takes its series along.
 
-use super::cells::{BUCKETS_MICROS, Histogram, Line, Place};
-use super::{Kind, Metric, MetricError};
+use super::cells::{Line, Place};
+use super::{Kind, Metric, text};
 use parking_lot::Mutex;
-use prometheus::core::Desc;
-use prometheus::proto;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 /// Series of one metric, at most: more are counted but not shown.
 const SERIES_MAX: usize = 100_000;
 
-/// Values of a series' labels, in the order of its row.
-type Labels = Arc<[Box<str>]>;
+/// A series' labels, as they are written.
+type Labels = Arc<str>;
 
 /// Reads a number that somebody else counts; `None`: there is none just now.
 pub(super) type Read = dyn Fn() -> Option<f64> + Send + Sync;
 
 /// Where a series' numbers are.
 enum Source {
-    Cells(Weak<Shown>, Weak<Line>, usize),
+    Cells(Weak<Shown>, Arc<Line>, usize),
     Read(Weak<Read>),
 }
 
-/// The same, held while it is read.
-enum Held {
-    Cells(Arc<Line>, usize),
-    Read(Arc<Read>),
-}
-
 impl Source {
-    fn hold(&self) -> Option<Held> {
-        match self {
-            Self::Cells(_, line, at) => Some(Held::Cells(line.upgrade()?, *at)),
-            Self::Read(read) => Some(Held::Read(read.upgrade()?)),
-        }
-    }
-
     fn is_gone(&self) -> bool {
         match self {
             Self::Cells(shown, ..) => shown.strong_count() == 0,
@@ -51,7 +36,6 @@ impl Source {
 /// The series of one metric.
 pub(super) struct Family {
     row: Metric,
-    pub(super) desc: Desc,
     series: Mutex<BTreeMap<Labels, Source>>,
 }
 
@@ -73,20 +57,15 @@ impl Drop for Shown {
 
 impl Family {
     /// The family of `row`, without series.
-    ///
-    /// # Errors
-    /// When its name or a label is none.
-    pub(super) fn new(row: Metric) -> Result<Self, MetricError> {
-        let labels = row.labels.iter().map(|&label| label.to_owned()).collect();
-        let desc = Desc::new(row.name.to_owned(), row.help.to_owned(), labels, HashMap::new())?;
-        Ok(Self { row, desc, series: Mutex::default() })
+    pub(super) fn new(row: Metric) -> Self {
+        Self { row, series: Mutex::default() }
     }
 
     /// Where the series with these labels counts, if it is there.
     pub(super) fn find(&self, labels: &[&str]) -> Option<Place> {
-        match self.series.lock().get(&labels_of(labels))? {
+        match self.series.lock().get(&*self.labels(labels))? {
             Source::Cells(shown, line, at) => {
-                Some(Place { shown: Some(shown.upgrade()?), line: line.upgrade()?, at: *at })
+                Some(Place { shown: Some(shown.upgrade()?), line: Arc::clone(line), at: *at })
             }
             Source::Read(_) => None,
         }
@@ -94,15 +73,15 @@ impl Family {
 
     /// Shows what is counted at `place` as the series with these labels.
     pub(super) fn show(self: &Arc<Self>, labels: &[&str], place: &mut Place) {
-        let shown = Arc::new(Shown { family: Arc::clone(self), labels: labels_of(labels) });
-        let line = Arc::downgrade(&place.line);
+        let shown = Arc::new(Shown { family: Arc::clone(self), labels: self.labels(labels) });
+        let line = Arc::clone(&place.line);
         self.add(&shown, Source::Cells(Arc::downgrade(&shown), line, place.at));
         place.shown = Some(shown);
     }
 
     /// Shows what `read` gives as the series with these labels.
     pub(super) fn watch(self: &Arc<Self>, labels: &[&str], read: &Arc<Read>) -> Shown {
-        let shown = Shown { family: Arc::clone(self), labels: labels_of(labels) };
+        let shown = Shown { family: Arc::clone(self), labels: self.labels(labels) };
         self.add(&shown, Source::Read(Arc::downgrade(read)));
         shown
     }
@@ -116,10 +95,11 @@ impl Family {
 
     /// The sum of what all series count.
     pub(super) fn total(&self) -> u64 {
-        // Held until the lock is gone, as below.
-        let held: Vec<Held> = self.series.lock().values().filter_map(Source::hold).collect();
-        let sum = |held: &Held| if let Held::Cells(line, at) = held { line.sum(*at) } else { 0 };
-        held.iter().map(sum).sum()
+        let sum = |source: &Source| match source {
+            Source::Cells(_, line, at) => line.sum(*at),
+            Source::Read(_) => 0,
+        };
+        self.series.lock().values().map(sum).sum()
     }
 
     /// How many series there are.
@@ -128,88 +108,41 @@ impl Family {
         self.series.lock().len()
     }
 
-    /// All series, as they are now.
-    pub(super) fn collect(&self) -> proto::MetricFamily {
-        // Held until the lock is gone: who drops the last handle needs it.
-        let held: Vec<(Labels, Held)> = {
-            let series = self.series.lock();
-            let held = |(labels, source): (&Labels, &Source)| {
-                source.hold().map(|held| (Arc::clone(labels), held))
-            };
-            series.iter().filter_map(held).collect()
-        };
-        let mut family = proto::MetricFamily::default();
-        family.set_name(self.row.name.to_owned());
-        family.set_help(self.row.help.to_owned());
-        family.set_field_type(match self.row.kind {
-            Kind::Counter => proto::MetricType::COUNTER,
-            Kind::Gauge => proto::MetricType::GAUGE,
-            Kind::Histogram => proto::MetricType::HISTOGRAM,
-        });
-        let series = held.iter().filter_map(|(labels, held)| self.series(labels, held));
-        family.set_metric(series.collect());
-        family
-    }
-
-    fn series(&self, labels: &Labels, held: &Held) -> Option<proto::Metric> {
-        let pair = |(name, value): (&&str, &str)| {
-            let mut pair = proto::LabelPair::default();
-            pair.set_name((*name).to_owned());
-            pair.set_value(value.to_owned());
-            pair
-        };
-        let mut pairs: Vec<_> =
-            self.row.labels.iter().zip(labels.iter().map(|label| &**label)).map(pair).collect();
-        pairs.sort_by(|a, b| a.name().cmp(b.name()));
-        let mut metric = proto::Metric::from_label(pairs);
-        match (self.row.kind, held) {
-            (Kind::Counter, Held::Cells(line, at)) => {
-                let mut counter = proto::Counter::default();
-                counter.set_value(as_float(line.sum(*at)));
-                metric.set_counter(counter);
+    /// Writes all series, as they are now.
+    pub(super) fn write(&self, out: &mut String) {
+        let before = out.len();
+        text::head(out, &self.row);
+        let first = out.len();
+        // Read without the lock: who drops the last handle needs it.
+        let mut reads: Vec<(Labels, Arc<Read>)> = Vec::new();
+        for (labels, source) in &*self.series.lock() {
+            match source {
+                Source::Cells(_, line, at) => self.write_cells(out, labels, line, *at),
+                Source::Read(read) => {
+                    reads.extend(read.upgrade().map(|read| (Arc::clone(labels), read)));
+                }
             }
-            (Kind::Histogram, Held::Cells(line, _)) => metric.set_histogram(histogram(line)),
-            (_, Held::Cells(line, at)) => metric.set_gauge(gauge(as_signed(line.sum(*at)))),
-            (_, Held::Read(read)) => metric.set_gauge(gauge(read()?)),
         }
-        Some(metric)
+        for (labels, read) in reads {
+            if let Some(value) = read() {
+                text::number(out, self.row.name, &labels, value);
+            }
+        }
+        if out.len() == first {
+            out.truncate(before);
+        }
     }
-}
 
-fn labels_of(labels: &[&str]) -> Labels {
-    labels.iter().map(|&label| label.into()).collect()
-}
+    fn write_cells(&self, out: &mut String, labels: &str, line: &Line, at: usize) {
+        let name = self.row.name;
+        match self.row.kind {
+            Kind::Counter => text::whole(out, name, labels, line.sum(at)),
+            Kind::Gauge => text::whole(out, name, labels, line.sum(at).cast_signed()),
+            Kind::Histogram => text::histogram(out, name, labels, line),
+        }
+    }
 
-fn gauge(value: f64) -> proto::Gauge {
-    let mut gauge = proto::Gauge::default();
-    gauge.set_value(value);
-    gauge
-}
-
-/// A histogram as Prometheus has it: each bucket counts those before it too.
-fn histogram(line: &Line) -> proto::Histogram {
-    let mut count = 0;
-    let bucket = |(at, micros): (usize, &u32)| {
-        count += line.sum(at);
-        let mut bucket = proto::Bucket::default();
-        bucket.set_cumulative_count(count);
-        bucket.set_upper_bound(f64::from(*micros) / 1e6);
-        bucket
-    };
-    let buckets = BUCKETS_MICROS.iter().enumerate().map(bucket).collect();
-    let mut histogram = proto::Histogram::default();
-    histogram.set_bucket(buckets);
-    histogram.set_sample_count(count + line.sum(BUCKETS_MICROS.len()));
-    histogram.set_sample_sum(as_float(line.sum(Histogram::SUM)) / 1e9);
-    histogram
-}
-
-#[expect(clippy::cast_precision_loss, reason = "exact to 2^53, and Prometheus knows no more")]
-fn as_float(value: u64) -> f64 {
-    value as f64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "exact to 2^53, and Prometheus knows no more")]
-fn as_signed(value: u64) -> f64 {
-    value.cast_signed() as f64
+    fn labels(&self, values: &[&str]) -> Labels {
+        text::labels(self.row.labels, values).into()
+    }
 }

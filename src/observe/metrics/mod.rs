@@ -12,6 +12,7 @@ mod counters;
 mod family;
 mod process;
 mod table;
+mod text;
 
 pub use cells::{Counter, Gauge, Histogram, count_as_worker, own_worker};
 pub use counters::Counters;
@@ -21,8 +22,7 @@ use super::sessions::Sessions;
 use cells::{LINE_CELLS, Line, Place};
 use family::{Family, Read, Shown};
 use parking_lot::Mutex;
-use prometheus::core::{Collector, Desc};
-use prometheus::{Encoder, Registry, TextEncoder, proto};
+use prometheus::{Registry, TextEncoder};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -106,7 +106,7 @@ handles! {
 /// Why metrics could not be set up, or not be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum MetricError {
-    /// The registry refused a row, or a family could not be written.
+    /// The registry refused what the system tells, or it could not be written.
     #[error("metric refused")]
     Prometheus(#[from] prometheus::Error),
 }
@@ -118,8 +118,9 @@ type Families = BTreeMap<&'static str, Arc<Family>>;
 pub struct Metrics {
     /// Sessions that were active of late.
     pub sessions: Sessions,
-    registry: Registry,
-    families: Arc<Families>,
+    /// What the system tells of the process.
+    process: Registry,
+    families: Families,
     workers: usize,
     /// Held while a series is looked for or made.
     making: Mutex<()>,
@@ -133,21 +134,16 @@ pub struct Watched {
 }
 
 impl Metrics {
-    /// Registers every row of [`METRICS`], to be counted by so many workers.
+    /// A family for every row of [`METRICS`], to be counted by so many workers.
     ///
     /// # Errors
-    /// When two rows share a name or a name is not valid.
+    /// When the system tells nothing of the process.
     pub fn new(workers: usize) -> Result<Self, MetricError> {
-        let mut families = Families::new();
-        for row in METRICS {
-            families.insert(row.name, Arc::new(Family::new(*row)?));
-        }
-        let families = Arc::new(families);
-        let registry = Registry::new();
-        registry.register(Box::new(Table(Arc::clone(&families))))?;
-        process::register(&registry)?;
+        let families = METRICS.iter().map(|row| (row.name, Arc::new(Family::new(*row)))).collect();
+        let process = Registry::new();
+        process::register(&process)?;
         let (sessions, making) = (Sessions::default(), Mutex::default());
-        Ok(Self { sessions, registry, families, workers, making })
+        Ok(Self { sessions, process, families, workers, making })
     }
 
     /// The handle of one series; as many as belong together are better a [`Group`].
@@ -188,10 +184,11 @@ impl Metrics {
     /// All metrics in Prometheus' text format.
     ///
     /// # Errors
-    /// When a family cannot be encoded.
-    pub fn render(&self) -> Result<Vec<u8>, MetricError> {
-        let mut out = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
+    /// When what the system tells cannot be written.
+    pub fn render(&self) -> Result<String, MetricError> {
+        let mut out = String::new();
+        self.families.values().for_each(|family| family.write(&mut out));
+        TextEncoder::new().encode_utf8(&self.process.gather(), &mut out)?;
         Ok(out)
     }
 }
@@ -229,20 +226,6 @@ impl Group<'_> {
         let place = Place { line: Arc::clone(line), at: self.used, shown: None };
         self.used += cells;
         place
-    }
-}
-
-/// The families, as the registry asks for them.
-struct Table(Arc<Families>);
-
-impl Collector for Table {
-    fn desc(&self) -> Vec<&Desc> {
-        self.0.values().map(|family| &family.desc).collect()
-    }
-
-    fn collect(&self) -> Vec<proto::MetricFamily> {
-        let families = self.0.values().map(|family| family.collect());
-        families.filter(|family| !family.get_metric().is_empty()).collect()
     }
 }
 
