@@ -58,6 +58,8 @@ pub struct Pass {
     pub full_at: Tick,
     /// What is left in it now.
     pub left: u32,
+    /// How long the request has to wait until there is what it took; zero if there is.
+    pub wait: Duration,
 }
 
 /// What it says to one that it refuses.
@@ -93,20 +95,26 @@ impl Quota {
         duration(self.fill)
     }
 
-    /// Takes `cost` out of a bucket that will be full at `full_at`. Nothing is taken from one
-    /// that holds less.
+    /// Takes `cost` out of a bucket that will be full at `full_at`, for a request that waits up
+    /// to `patience` for it. Nothing is taken where it would have to wait longer.
     ///
     /// # Errors
-    /// When it does.
-    pub fn take(&self, full_at: Tick, now: Tick, cost: u32) -> Result<Pass, Refused> {
+    /// When it would.
+    pub fn take(
+        &self,
+        full_at: Tick,
+        now: Tick,
+        cost: u32,
+        patience: Duration,
+    ) -> Result<Pass, Refused> {
         let missing = full_at.0.saturating_sub(now.0);
         let after = missing.saturating_add(self.interval.saturating_mul(u64::from(cost)));
-        match after.checked_sub(self.fill) {
-            Some(1..) => {
-                Err(Refused { retry_after: duration(after - self.fill), left: self.left(missing) })
-            }
-            _ => Ok(Pass { full_at: Tick(now.0.saturating_add(after)), left: self.left(after) }),
+        let wait = after.saturating_sub(self.fill);
+        if wait > 0 && wait > parts(patience) {
+            return Err(Refused { retry_after: duration(wait), left: self.left(missing) });
         }
+        let full_at = Tick(now.0.saturating_add(after));
+        Ok(Pass { full_at, left: self.left(after), wait: duration(wait) })
     }
 
     /// Puts `cost` back, taken before.
@@ -146,6 +154,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const NONE: Duration = Duration::ZERO;
+
     fn at(millis: u64) -> Tick {
         Tick::after(Duration::from_millis(millis))
     }
@@ -155,7 +165,7 @@ mod tests {
         let quota = Quota::new(100, Duration::from_secs(1), 3).unwrap();
         let (mut full_at, mut passed) = (Tick::default(), Vec::new());
         for millis in [0, 0, 0, 0, 9, 10, 10, 21, 31, 1000, 1000, 1000, 1000] {
-            let said = quota.take(full_at, at(millis), 1);
+            let said = quota.take(full_at, at(millis), 1, NONE);
             full_at = said.map_or(full_at, |pass| pass.full_at);
             passed.push(said.is_ok());
         }
@@ -166,15 +176,27 @@ mod tests {
     #[test]
     fn who_is_refused_hears_when_to_come_again() {
         let quota = Quota::new(10, Duration::from_secs(1), 2).unwrap();
-        let first = quota.take(Tick::default(), at(0), 2).unwrap();
+        let first = quota.take(Tick::default(), at(0), 2, NONE).unwrap();
         assert_eq!(first.left, 0);
-        let refused = quota.take(first.full_at, at(50), 1).unwrap_err();
+        let refused = quota.take(first.full_at, at(50), 1, NONE).unwrap_err();
         assert_eq!((refused.retry_after, refused.left), (Duration::from_millis(50), 0));
         let again = at(50).0 + parts(refused.retry_after);
-        assert!(quota.take(first.full_at, Tick(again - 1), 1).is_err());
-        assert_eq!(quota.take(first.full_at, Tick(again), 1).unwrap().left, 0);
+        assert!(quota.take(first.full_at, Tick(again - 1), 1, NONE).is_err());
+        assert_eq!(quota.take(first.full_at, Tick(again), 1, NONE).unwrap().left, 0);
         let back = quota.give_back(first.full_at, 1);
-        assert_eq!(quota.take(back, at(0), 1).unwrap().full_at, first.full_at);
+        assert_eq!(quota.take(back, at(0), 1, NONE).unwrap().full_at, first.full_at);
+    }
+
+    #[test]
+    fn who_has_patience_waits_its_turn() {
+        let quota = Quota::new(10, Duration::from_secs(1), 1).unwrap();
+        let (mut full_at, mut waits) = (Tick::default(), Vec::new());
+        for _ in 0..4 {
+            let said = quota.take(full_at, at(0), 1, Duration::from_millis(200));
+            full_at = said.map_or(full_at, |pass| pass.full_at);
+            waits.push(said.map(|pass| pass.wait.as_millis()).map_err(|no| no.retry_after));
+        }
+        assert_eq!(waits, [Ok(0), Ok(100), Ok(200), Err(Duration::from_millis(300))]);
     }
 
     #[test]
@@ -182,8 +204,8 @@ mod tests {
         let quota = Quota::new(1, Duration::from_secs(1), 5).unwrap();
         let owed = quota.charge(Tick::default(), at(0), 1000);
         assert_eq!(owed, at(10_000));
-        assert!(quota.take(owed, at(5_999), 1).is_err());
-        assert!(quota.take(owed, at(6_000), 1).is_ok());
+        assert!(quota.take(owed, at(5_999), 1, NONE).is_err());
+        assert!(quota.take(owed, at(6_000), 1, NONE).is_ok());
     }
 
     #[test]
@@ -219,7 +241,7 @@ mod tests {
                 let more = u128::from(cost) * u128::from(quota.interval);
                 let may = level + more <= room;
                 level += if may { more } else { 0 };
-                let said = quota.take(full_at, Tick::after(Duration::from_nanos(nanos)), cost);
+                let said = quota.take(full_at, Tick::after(Duration::from_nanos(nanos)), cost, NONE);
                 prop_assert_eq!(said.is_ok(), may);
                 full_at = said.map_or(full_at, |pass| pass.full_at);
             }

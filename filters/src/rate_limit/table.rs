@@ -10,8 +10,9 @@
 //! keys that fall together, and two of a million share a bucket once in thirty million tables.
 
 use super::gcra::{Pass, Quota, Refused, Tick};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Parts that are locked apart.
 const SHARDS: usize = 64;
@@ -24,6 +25,23 @@ const SLACK: usize = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key(u64);
 
+/// What is taken out of a bucket.
+#[derive(Clone, Copy, Debug)]
+pub struct Take<'a> {
+    /// What the bucket is like.
+    pub quota: &'a Quota,
+    /// How much.
+    pub cost: u32,
+    /// How long who takes it waits for it.
+    pub patience: Duration,
+}
+
+impl Take<'_> {
+    fn out_of(self, full_at: Tick, now: Tick) -> Result<Pass, Refused> {
+        self.quota.take(full_at, now, self.cost, self.patience)
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     key: u64,
@@ -34,7 +52,8 @@ struct Slot {
 pub struct Table {
     secret: RandomState,
     shards: Box<[Mutex<Vec<[Slot; WAYS]>>]>,
-    /// Ways of a shard, at most.
+    keys_max: usize,
+    /// Rows of a shard, at most.
     rows_max: usize,
 }
 
@@ -45,24 +64,38 @@ impl Table {
     pub fn new(keys_max: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(vec![[Slot::default(); WAYS]])).collect();
         let rows_max = (keys_max * SLACK).div_ceil(SHARDS * WAYS).next_power_of_two();
-        Self { secret: RandomState::new(), shards, rows_max }
+        Self { secret: RandomState::new(), shards, keys_max, rows_max }
     }
 
-    /// The key of what a limit counts by.
+    /// Room for how many keys there is at least.
+    #[must_use]
+    pub fn keys_max(&self) -> usize {
+        self.keys_max
+    }
+
+    /// The key of what a limit counts by, which `write` puts into the hash.
+    /// Cost: no allocation.
+    pub fn key_of(&self, write: impl FnOnce(&mut dyn Hasher)) -> Key {
+        let mut hasher = self.secret.build_hasher();
+        write(&mut hasher);
+        // Zero is no key.
+        Key(hasher.finish() | 1)
+    }
+
+    /// The same of one piece.
     #[must_use]
     pub fn key(&self, of: &[u8]) -> Key {
-        // Zero is no key.
-        Key(self.secret.hash_one(of) | 1)
+        self.key_of(|hasher| hasher.write(of))
     }
 
-    /// Takes `cost` out of the bucket of `key`, if it holds so much.
+    /// Takes out of the bucket of `key`, if it holds so much.
     /// Cost: a lock that few share, held for a look at two cache lines.
     ///
     /// # Errors
     /// When it holds less: nothing is taken.
-    pub fn take(&self, key: Key, quota: &Quota, now: Tick, cost: u32) -> Result<Pass, Refused> {
+    pub fn take(&self, key: Key, now: Tick, what: Take<'_>) -> Result<Pass, Refused> {
         self.with(key, now, |full_at| {
-            let said = quota.take(full_at, now, cost);
+            let said = what.out_of(full_at, now);
             (said.map_or(full_at, |pass| pass.full_at), said)
         })
     }
@@ -71,10 +104,10 @@ impl Table {
     ///
     /// # Errors
     /// As there.
-    pub fn look(&self, key: Key, quota: &Quota, now: Tick, cost: u32) -> Result<Pass, Refused> {
+    pub fn look(&self, key: Key, now: Tick, what: Take<'_>) -> Result<Pass, Refused> {
         let shard = self.shard(key);
-        let full_at = row_of(&shard, key).iter().find(|slot| slot.key == key.0);
-        quota.take(full_at.map_or(now, |slot| slot.full_at), now, cost)
+        let found = row_of(&shard, key).iter().find(|slot| slot.key == key.0);
+        what.out_of(found.map_or(now, |slot| slot.full_at), now)
     }
 
     /// Puts `cost` back that was taken.
@@ -125,13 +158,11 @@ impl Table {
         while shard.len() < self.rows_max && place(shard, Key(new.key), now).is_none() {
             grow(shard, now);
         }
-        let soonest = |row: &mut [Slot; WAYS]| {
-            if let Some(slot) = row.iter_mut().min_by_key(|slot| slot.full_at) {
-                *slot = new;
-            }
-        };
         let at = row_index(shard.len(), new.key);
-        shard.get_mut(at).map_or((), soonest);
+        let row = shard.get_mut(at).into_iter().flatten();
+        if let Some(soonest) = row.min_by_key(|slot| slot.full_at) {
+            *soonest = new;
+        }
     }
 
     fn shard(&self, key: Key) -> MutexGuard<'_, Vec<[Slot; WAYS]>> {
@@ -187,10 +218,13 @@ fn grow(shard: &mut Vec<[Slot; WAYS]>, now: Tick) {
 mod tests {
     use super::*;
     use std::collections::HashMap;
-    use std::time::Duration;
 
     fn quota(count: u32, burst: u32) -> Quota {
         Quota::new(count, Duration::from_secs(1), burst).unwrap()
+    }
+
+    fn cost(quota: &Quota, cost: u32) -> Take<'_> {
+        Take { quota, cost, patience: Duration::ZERO }
     }
 
     fn at(micros: u64) -> Tick {
@@ -211,9 +245,9 @@ mod tests {
             let (name, now) = (mix(step) % 3000, at(step * 20));
             let key = table.key(&name.to_le_bytes());
             let full_at = model.entry(name).or_default();
-            let want = quota.take(*full_at, now, 1);
-            assert_eq!(table.look(key, &quota, now, 1), want);
-            assert_eq!(table.take(key, &quota, now, 1), want, "{step}");
+            let want = quota.take(*full_at, now, 1, Duration::ZERO);
+            assert_eq!(table.look(key, now, cost(&quota, 1)), want);
+            assert_eq!(table.take(key, now, cost(&quota, 1)), want, "{step}");
             *full_at = want.map_or(*full_at, |pass| pass.full_at);
         }
     }
@@ -222,12 +256,12 @@ mod tests {
     fn what_is_given_back_can_be_taken_again() {
         let (table, quota) = (Table::new(10), quota(1, 2));
         let key = table.key(b"a");
-        assert!(table.take(key, &quota, at(1), 2).is_ok());
-        assert!(table.take(key, &quota, at(1), 1).is_err());
+        assert!(table.take(key, at(1), cost(&quota, 2)).is_ok());
+        assert!(table.take(key, at(1), cost(&quota, 1)).is_err());
         table.give_back(key, &quota, at(1), 1);
-        assert!(table.take(key, &quota, at(1), 1).is_ok());
+        assert!(table.take(key, at(1), cost(&quota, 1)).is_ok());
         table.charge(key, &quota, at(1), 1);
-        assert!(table.take(key, &quota, at(1_000_001), 1).is_err());
+        assert!(table.take(key, at(1_000_001), cost(&quota, 1)).is_err());
         assert_eq!((table.len(at(1)), table.len(at(4_000_000))), (1, 0));
     }
 
@@ -240,11 +274,11 @@ mod tests {
         for number in 0..ONE_OFF {
             let now = at(number * 6);
             let key = table.key(&number.to_le_bytes());
-            assert!(table.take(key, &quota, now, 1).is_ok());
+            assert!(table.take(key, now, cost(&quota, 1)).is_ok());
             // 120 a second, where 100 are allowed.
             if number.is_multiple_of(1389) {
-                let want = alone.take(same, &quota, now, 1);
-                assert_eq!(table.take(honest, &quota, now, 1), want);
+                let want = alone.take(same, now, cost(&quota, 1));
+                assert_eq!(table.take(honest, now, cost(&quota, 1)), want);
             }
         }
         assert!(table.bytes() < 1 << 20, "{}", table.bytes());
@@ -254,19 +288,19 @@ mod tests {
     fn a_million_keys_fit_into_64_mb_and_the_busiest_stay_in_a_full_table() {
         let (table, quota) = (Table::new(1_000_000), quota(1, 100));
         let busy: Vec<Key> = (0..100_u64).map(|one| table.key(&one.to_le_bytes())).collect();
-        busy.iter().for_each(|key| assert!(table.take(*key, &quota, at(0), 50).is_ok()));
+        busy.iter().for_each(|key| assert!(table.take(*key, at(0), cost(&quota, 50)).is_ok()));
         for number in 0..1_000_000_u64 {
             let key = table.key(&(number << 20).to_le_bytes());
-            assert!(table.take(key, &quota, at(1), 1).is_ok());
+            assert!(table.take(key, at(1), cost(&quota, 1)).is_ok());
         }
         assert!(table.bytes() <= 64 << 20, "{}", table.bytes());
         let kept = table.len(at(2));
         assert!(kept > 985_000, "{kept}");
         for number in 0..4_000_000_u64 {
             let key = table.key(&(number << 30).to_le_bytes());
-            assert!(table.take(key, &quota, at(1), 1).is_ok());
+            assert!(table.take(key, at(1), cost(&quota, 1)).is_ok());
         }
-        let are_kept = |key: &&Key| table.look(**key, &quota, at(1), 51).is_err();
+        let are_kept = |key: &&Key| table.look(**key, at(1), cost(&quota, 51)).is_err();
         assert_eq!(busy.iter().filter(are_kept).count(), busy.len());
     }
 
@@ -274,7 +308,7 @@ mod tests {
     fn threads_share_a_bucket_exactly() {
         let (table, quota) = (Table::new(10), quota(1, 1000));
         let key = table.key(b"all");
-        let take = || (0..1000).filter(|_| table.take(key, &quota, at(1), 1).is_ok()).count();
+        let take = || (0..1000).filter(|_| table.take(key, at(1), cost(&quota, 1)).is_ok()).count();
         let taken: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(take)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
