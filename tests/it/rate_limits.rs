@@ -4,6 +4,7 @@ use crate::harness::client::Answer;
 use crate::harness::http2::Client2;
 use crate::harness::vanne::list;
 use crate::harness::{Origin, Vanne, ask, ms, timed};
+use vanne::types::clock;
 
 /// A config with these limits, of which its only route names `names`; it believes loopback.
 fn config(origin: &Origin, names: &str, limits: &str) -> String {
@@ -75,7 +76,7 @@ async fn the_bucket_fills_at_its_rate() {
     let origin = Origin::fixed("x").await;
     let limit = "[rate_limit.all]\nkey = \"global\"\nrate = \"10/s\"\nburst = 1";
     let vanne = limited(&origin, "\"all\"", limit).await;
-    let (mut passed, began) = (0, std::time::Instant::now());
+    let (mut passed, began) = (0, clock::now());
     while began.elapsed() < ms(1000) {
         passed += usize::from(vanne.get("/").await.status() == 200);
     }

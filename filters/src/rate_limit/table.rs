@@ -10,8 +10,8 @@
 //! keys that fall together, and two of a million share a bucket once in thirty million tables.
 
 use super::gcra::{Pass, Quota, Refused, Tick};
+use parking_lot::{Mutex, MutexGuard};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Parts that are locked apart.
@@ -48,10 +48,15 @@ struct Slot {
     full_at: Tick,
 }
 
+/// Where a key may be.
+type Row = [Slot; WAYS];
+/// Rows of a shard: a power of two.
+type Rows = Vec<Row>;
+
 /// The buckets of one limit.
 pub struct Table {
     secret: RandomState,
-    shards: Box<[Mutex<Vec<[Slot; WAYS]>>]>,
+    shards: Box<[Mutex<Rows>]>,
     keys_max: usize,
     /// Rows of a shard, at most.
     rows_max: usize,
@@ -124,8 +129,8 @@ impl Table {
     /// Cost: looks at the whole table.
     #[must_use]
     pub fn len(&self, now: Tick) -> usize {
-        let count = |shard: &Mutex<Vec<[Slot; WAYS]>>| {
-            lock(shard).iter().flatten().filter(|slot| slot.full_at > now).count()
+        let count = |shard: &Mutex<Rows>| {
+            shard.lock().iter().flatten().filter(|slot| slot.full_at > now).count()
         };
         self.shards.iter().map(count).sum()
     }
@@ -133,8 +138,8 @@ impl Table {
     /// What it occupies, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let rows = self.shards.iter().map(|shard| lock(shard).capacity()).sum::<usize>();
-        rows * size_of::<[Slot; WAYS]>()
+        let rows = self.shards.iter().map(|shard| shard.lock().capacity()).sum::<usize>();
+        rows * size_of::<Row>()
     }
 
     /// Changes the bucket of `key`.
@@ -154,7 +159,7 @@ impl Table {
     }
 
     /// Puts a bucket in that is not there.
-    fn put(&self, shard: &mut Vec<[Slot; WAYS]>, new: Slot, now: Tick) {
+    fn put(&self, shard: &mut Rows, new: Slot, now: Tick) {
         while shard.len() < self.rows_max && place(shard, Key(new.key), now).is_none() {
             grow(shard, now);
         }
@@ -165,30 +170,24 @@ impl Table {
         }
     }
 
-    fn shard(&self, key: Key) -> MutexGuard<'_, Vec<[Slot; WAYS]>> {
+    fn shard(&self, key: Key) -> MutexGuard<'_, Rows> {
         // Always there: the remainder is smaller than the length.
         #[expect(clippy::indexing_slicing, reason = "a remainder is smaller than its divisor")]
-        lock(&self.shards[(key.0 >> 58) as usize % SHARDS])
+        self.shards[(key.0 >> 58) as usize % SHARDS].lock()
     }
 }
 
-/// Nobody panics while holding one; if so, its buckets are as good as before.
-fn lock(shard: &Mutex<Vec<[Slot; WAYS]>>) -> MutexGuard<'_, Vec<[Slot; WAYS]>> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "any bits do")]
 fn row_index(rows: usize, key: u64) -> usize {
     // `rows` is a power of two.
     (key >> 8) as usize & (rows - 1)
 }
 
-fn row_of(shard: &[[Slot; WAYS]], key: Key) -> &[Slot] {
+fn row_of(shard: &[Row], key: Key) -> &[Slot] {
     shard.get(row_index(shard.len(), key.0)).map_or(&[], |row| row)
 }
 
 /// Where the key is, or where it may be put without harm.
-fn place(shard: &mut [[Slot; WAYS]], key: Key, now: Tick) -> Option<&mut Slot> {
+fn place(shard: &mut [Row], key: Key, now: Tick) -> Option<&mut Slot> {
     let at = row_index(shard.len(), key.0);
     let row = shard.get_mut(at)?;
     let mut free = None;
@@ -204,7 +203,7 @@ fn place(shard: &mut [[Slot; WAYS]], key: Key, now: Tick) -> Option<&mut Slot> {
 }
 
 /// Twice the rows, without the buckets that are full.
-fn grow(shard: &mut Vec<[Slot; WAYS]>, now: Tick) {
+fn grow(shard: &mut Rows, now: Tick) {
     let rows = shard.len() * 2;
     let old = std::mem::replace(shard, vec![[Slot::default(); WAYS]; rows]);
     for slot in old.into_iter().flatten().filter(|slot| slot.full_at > now) {
@@ -265,10 +264,10 @@ mod tests {
         assert_eq!((table.len(at(1)), table.len(at(4_000_000))), (1, 0));
     }
 
-    /// Ten million addresses in a minute, each once, and one honest key beside them.
+    /// A million addresses in six seconds, each once, and one honest key beside them.
     #[test]
     fn one_off_keys_take_no_room_and_move_no_verdict() {
-        const ONE_OFF: u64 = 10_000_000;
+        const ONE_OFF: u64 = 1_000_000;
         let (table, alone, quota) = (Table::new(100_000), Table::new(10), quota(100, 200));
         let (honest, same) = (table.key(b"honest"), alone.key(b"honest"));
         for number in 0..ONE_OFF {
@@ -296,7 +295,7 @@ mod tests {
         assert!(table.bytes() <= 64 << 20, "{}", table.bytes());
         let kept = table.len(at(2));
         assert!(kept > 985_000, "{kept}");
-        for number in 0..4_000_000_u64 {
+        for number in 0..1_000_000_u64 {
             let key = table.key(&(number << 30).to_le_bytes());
             assert!(table.take(key, at(1), cost(&quota, 1)).is_ok());
         }

@@ -69,7 +69,7 @@ fn one(
             LimitTell::Refused => Tell::Refused,
         },
         policy: HeaderValue::from_str(&policy)
-            .map_err(|_| dangling("a policy of rate_limit", id))?,
+            .map_err(|_never| dangling("a policy of rate_limit", id))?,
         table,
         counts,
     })
