@@ -18,11 +18,11 @@ use vanne::config::{
     self, AccessLog, AccessLogHeaders, AccessLogTarget, Address, AlgorithmName, BackendAddress,
     BackendBreaker, BackendEntry, Breaker, Config, DotSegments, EncodedSlashes, Environment,
     ErrorPages, FailureName, FallbackCache, FallbackStep, FieldEdits, FieldValue, FixedAnswer,
-    Format, Hash, Http2, Listener, ListenerPaths, ListenerProtocol, ListenerTimeouts, LoadFactor,
-    Log, LogLevel, Outliers, Overload, Page, PageSource, PathPrefix, Pool, PoolHttp2, PoolProtocol,
-    PoolQueue, PoolRetries, PoolTimeouts, PoolTls, Priority, Probe, Process, Redact, Redirect,
-    RetryOn, Rewrite, Route, RouteHeaders, RouteMatch, RouteMirror, RouteTimeouts, SampleRule,
-    Scheme, SlowCall, Source, ValueMatch, ValueRule,
+    Format, Hash, Http2, LimitAction, LimitTell, Listener, ListenerPaths, ListenerProtocol,
+    ListenerTimeouts, LoadFactor, Log, LogLevel, Outliers, Overload, Page, PageSource, PathPrefix,
+    Pool, PoolHttp2, PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, Priority, Probe,
+    Process, RateLimit, Redact, Redirect, RetryOn, Rewrite, Route, RouteHeaders, RouteMatch,
+    RouteMirror, RouteTimeouts, SampleRule, Scheme, SlowCall, Source, ValueMatch, ValueRule,
 };
 use vanne::types::units::{Percent, Period};
 use vanne_filters::SecurityHeaders;
@@ -550,6 +550,10 @@ prop_compose! {
                     Target::Answer(answer) => Some(answer),
                     _ => None,
                 },
+                rate_limits: match sketch.timeouts.total.as_duration().as_secs() % 2 {
+                    0 => vec!["clients".parse().unwrap()],
+                    _ => Vec::new(),
+                },
                 security_headers: sketch
                     .headers
                     .filter(|_| !header_names.is_empty())
@@ -567,12 +571,27 @@ prop_compose! {
             pool: pools.into_iter().map(|(name, pool)| (name.parse().unwrap(), pool)).collect(),
             page: pages.into_iter().map(|(name, page)| (name.parse().unwrap(), page)).collect(),
             fallback_cache: FallbackCache::default(),
+            rate_limit: [("clients".parse().unwrap(), limit())].into(),
             security_headers: headers
                 .into_iter()
                 .map(|(name, headers)| (name.parse().unwrap(), headers))
                 .collect(),
             route,
         }
+    }
+}
+
+fn limit() -> RateLimit {
+    RateLimit {
+        key: "ip+cookie:sid".parse().unwrap(),
+        rate: "6000/m".parse().unwrap(),
+        burst: Some(7),
+        cost: 3,
+        action: LimitAction::Delay,
+        max_delay: Some(Period::from_millis(1500)),
+        max_keys: 9,
+        ipv6_prefix: 48,
+        tell: LimitTell::Always,
     }
 }
 

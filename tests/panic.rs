@@ -83,10 +83,11 @@ fn snapshot(config: &config::Config, means: &mut Means<'_>) -> Snapshot {
         metrics: RouteMetrics::new(
             means.metrics,
             plain.id.as_str(),
-            &target,
-            &Fallbacks::default(),
+            (&target, &Fallbacks::default()),
+            false,
         ),
         target,
+        rate_limits: Box::default(),
         chain: Chain::new(vec![Arc::new(Panics)]),
         edits: plain.edits.clone(),
         priority: plain.priority,

@@ -10,6 +10,7 @@
 
 pub mod edits;
 pub mod head;
+pub mod rate_limit;
 pub mod security_headers;
 
 pub use edits::{Draft, Edit, HeadEdits, is_value};

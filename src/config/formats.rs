@@ -16,6 +16,7 @@ use super::network::Network;
 use super::observe::FilePath;
 use super::page::PageSource;
 use super::pool::{BackendAddress, BackendEntry, HashSource, LoadFactor};
+use super::rate_limit::LimitKey;
 use super::route::{Host, PathPrefix};
 use super::secret::Secret;
 use super::split::SplitBy;
@@ -24,7 +25,7 @@ use crate::types::log_format::{InvalidLogFormat, LogFormat};
 use crate::types::pattern::Pattern;
 use crate::types::template::Template;
 use crate::types::text::TextValue;
-use crate::types::units::{ByteSize, Percent, Period};
+use crate::types::units::{ByteSize, Percent, Period, Rate};
 
 /// One kind of text value.
 pub struct FormatRow {
@@ -59,6 +60,7 @@ pub const FORMATS: &[FormatRow] = &[
     },
     row::<Host>(),
     row::<HostPattern>(),
+    row::<LimitKey>(),
     row::<LoadFactor>(),
     FormatRow { name: LogFormat::FORMAT, accepted: LogFormat::ACCEPTED, check: check_log_format },
     row::<AccessLogTarget>(),
@@ -74,6 +76,7 @@ pub const FORMATS: &[FormatRow] = &[
     row::<PathTemplate>(),
     row::<Percent>(),
     row::<Period>(),
+    row::<Rate>(),
     row::<RedirectTo>(),
     row::<Pattern>(),
     row::<Secret>(),

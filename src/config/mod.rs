@@ -15,6 +15,7 @@ pub mod check;
 mod check_access_log;
 mod check_edits;
 mod check_fallback;
+mod check_limits;
 mod check_routes;
 pub mod diagnostics;
 pub mod discovery;
@@ -35,6 +36,7 @@ mod paths;
 pub mod pool;
 pub mod probe;
 pub mod process;
+pub mod rate_limit;
 pub mod reference;
 pub mod route;
 pub mod secret;
@@ -74,6 +76,7 @@ pub use pool::{
 };
 pub use probe::Probe;
 pub use process::Process;
+pub use rate_limit::{LimitAction, LimitKey, LimitPart, LimitTell, RateLimit};
 pub use route::{Host, PathPrefix, Route, RouteMirror, RouteTimeouts};
 pub use secret::Secret;
 pub use shown::{hide, shown};
@@ -82,7 +85,7 @@ pub use tls::{ListenerTls, TlsVersion};
 pub use tree::Format;
 pub use value_match::{ValueMatch, ValueRule};
 
-use crate::types::ids::{FilterId, ListenerId, PageId, PoolId};
+use crate::types::ids::{FilterId, LimitId, ListenerId, PageId, PoolId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -126,6 +129,9 @@ pub struct Config {
     /// Named sets of security headers, for routes that want others than the preset.
     #[serde(default)]
     pub security_headers: BTreeMap<FilterId, SecurityHeaders>,
+    /// Rate limits, for routes to name.
+    #[serde(default)]
+    pub rate_limit: BTreeMap<LimitId, RateLimit>,
     /// Which requests go where.
     #[serde(default)]
     pub route: Vec<Route>,

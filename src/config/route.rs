@@ -7,7 +7,7 @@ use super::fallback::FallbackStep;
 use super::matching::RouteMatch;
 use super::overload::Priority;
 use super::split::Split;
-use crate::types::ids::{FilterId, PoolId, RouteId};
+use crate::types::ids::{FilterId, LimitId, PoolId, RouteId};
 use crate::types::text::{TextValue, text_value};
 use crate::types::units::{Percent, Period};
 use schemars::JsonSchema;
@@ -82,6 +82,11 @@ pub struct Route {
     /// what came of the copies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<RouteMirror>,
+    /// The `[rate_limit.NAME]`s that count its requests, at most eight. They are asked in this
+    /// order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub rate_limits: Vec<LimitId>,
     /// The `[security_headers.NAME]` for its answers. Without it: the preset, which is what
     /// that table's defaults say.
     #[serde(default, skip_serializing_if = "Option::is_none")]

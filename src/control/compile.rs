@@ -10,6 +10,7 @@ mod log;
 mod matching;
 pub(super) mod overload;
 pub(super) mod pages;
+mod rate_limits;
 pub(super) mod routes;
 
 use super::certs::Keeper;

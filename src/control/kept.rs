@@ -9,9 +9,10 @@ use crate::data::listener::Counts;
 use crate::data::overload::InFlight;
 use crate::data::pool::sticky::tag_of;
 use crate::data::pool::{Backend, BackendMetrics, BackendState, Live};
+use crate::data::rate_limit::Part;
 use crate::data::split::{SplitLive, Weights};
 use crate::observe::metrics::{BACKEND_IN_FLIGHT, Metrics, Watched};
-use crate::types::ids::{ListenerId, PoolId, RouteId};
+use crate::types::ids::{LimitId, ListenerId, PoolId, RouteId};
 use crate::types::moment::Moment;
 use aws_lc_rs::error::Unspecified;
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use vanne_filters::rate_limit::Table;
 
 /// How long the record of a backend that has left is kept.
 const GRACE: Duration = Duration::from_secs(60);
@@ -32,6 +34,8 @@ pub struct Kept {
     /// Weights of splits in the config that was compiled last.
     weights: Vec<(Arc<SplitLive>, Weights)>,
     counts: HashMap<ListenerId, Arc<Counts>>,
+    /// Buckets of rate limits, and whom each is of.
+    buckets: HashMap<LimitId, (Box<[Part]>, Arc<Table>)>,
     changed: Arc<Notify>,
     /// Requests that count for the process' limit, where it has one.
     in_flight: Arc<InFlight>,
@@ -166,6 +170,21 @@ impl Kept {
         counts
     }
 
+    /// The buckets of a rate limit, as they were if they are of the same, or new.
+    pub fn buckets(&mut self, limit: &LimitId, of: &[Part], keys_max: u32) -> Arc<Table> {
+        let keys_max = usize::try_from(keys_max).unwrap_or(usize::MAX);
+        match self.buckets.get(limit) {
+            Some((parts, table)) if **parts == *of && table.keys_max() == keys_max => {
+                Arc::clone(table)
+            }
+            _ => {
+                let table = Arc::new(Table::new(keys_max));
+                self.buckets.insert(limit.clone(), (of.into(), Arc::clone(&table)));
+                table
+            }
+        }
+    }
+
     /// Forgets what nobody has used for a while. To be called now and then: what is used when
     /// this is called counts as used until then.
     pub fn forget(&mut self, now: Instant) {
@@ -182,6 +201,7 @@ impl Kept {
         self.splits.retain(|_, live| Arc::strong_count(live) > 1);
         self.fallback_store.take_if(|store| Arc::strong_count(store) == 1);
         self.counts.retain(|_, counts| Arc::strong_count(counts) > 1);
+        self.buckets.retain(|_, (_, table)| Arc::strong_count(table) > 1);
     }
 }
 

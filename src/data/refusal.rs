@@ -103,6 +103,8 @@ pub enum Refusal {
     QueueFull,
     /// No backend had a place for it in time.
     QueueTimeout,
+    /// More requests than a rate limit of its route lets pass.
+    RateLimited,
     /// TLS with the backend failed: it is not who it should be, or cannot agree.
     TlsFailed,
     /// The listener has `max_connections` open.
@@ -190,6 +192,7 @@ impl Refusal {
             Self::ProtocolRefused => row("protocol_refused", 505, Client, Level::DEBUG),
             Self::QueueFull => replaceable(row("queue_full", 503, Vanne, Level::WARN)),
             Self::QueueTimeout => replaceable(row("queue_timeout", 503, Vanne, Level::WARN)),
+            Self::RateLimited => row("rate_limited", 429, Client, Level::DEBUG),
             Self::TlsFailed => retryable(row("tls_failed", 502, Backend, Level::WARN)),
             Self::TooManyConnections => row("too_many_connections", 503, Vanne, Level::WARN),
             Self::TotalTimeout => row("total_timeout", 504, Vanne, Level::WARN),
@@ -236,7 +239,7 @@ impl Refusal {
     }
 
     /// Every reason but those of filters.
-    pub const ALL: [Self; 61] = [
+    pub const ALL: [Self; 62] = [
         Self::BackendClosed,
         Self::BackendCut,
         Self::BackendMalformed,
@@ -293,6 +296,7 @@ impl Refusal {
         Self::ProtocolRefused,
         Self::QueueFull,
         Self::QueueTimeout,
+        Self::RateLimited,
         Self::TlsFailed,
         Self::TooManyConnections,
         Self::TotalTimeout,

@@ -11,6 +11,7 @@ use super::generation::Generation;
 use super::log_line::LogPlan;
 use super::mirror::Mirror;
 use super::overload::{Limit, Priority};
+use super::rate_limit::RateLimit;
 use super::route::{RouteMetrics, RouteTable};
 use super::target::Target;
 use crate::types::ids::RouteId;
@@ -38,6 +39,8 @@ pub struct Route {
     pub id: RouteId,
     /// Where its requests go.
     pub target: Target,
+    /// What counts its requests, in the order in which they are asked.
+    pub rate_limits: Box<[Arc<RateLimit>]>,
     /// Its filters.
     pub chain: Chain,
     /// What it changes on the way.
@@ -224,6 +227,7 @@ pub(crate) mod tests {
         Arc::new(Route {
             id: name.parse().unwrap(),
             target: Target::Pool(Arc::new(pool)),
+            rate_limits: Box::default(),
             chain: Chain::default(),
             edits: RouteEdits::default(),
             priority: Priority::default(),

@@ -1,7 +1,8 @@
 //! The manual: prose about Vanne, beside the code that it is about.
 //!
 //! Read [`life_of_a_request`] first. [`decisions`] says why things are as they are, and
-//! what was measured; [`admin`] and [`circuits`] are for operators.
+//! what was measured; [`admin`], [`circuits`] and [`rate_limits`] are for
+//! operators.
 
 #[doc = include_str!("admin.md")]
 pub mod admin {}
@@ -20,6 +21,9 @@ pub mod fallback {}
 
 #[doc = include_str!("life_of_a_request.md")]
 pub mod life_of_a_request {}
+
+#[doc = include_str!("rate_limits.md")]
+pub mod rate_limits {}
 
 #[doc = include_str!("reload.md")]
 pub mod reload {}

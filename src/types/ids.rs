@@ -63,6 +63,8 @@ macro_rules! names {
 names! {
     /// Name of a set of filter settings.
     FilterId,
+    /// Name of a rate limit.
+    LimitId,
     /// Name of a listener.
     ListenerId,
     /// Name of a page.

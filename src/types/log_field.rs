@@ -43,6 +43,8 @@ pub enum LogField {
     LeftOut,
     /// Steps that were taken since no backend could be tried.
     Fallback,
+    /// The rate limit that did more than let it pass.
+    RateLimit,
     /// The filters of the route.
     Filters,
     /// Captured header fields.
@@ -138,6 +140,7 @@ pub const FIELDS: &[Row] = &[
     row(F::Attempts, ("attempts", "vanne.attempts"), Line, "list", "each try: `backend`, `by` (what chose it: an algorithm, `sticky`, `queue` or `probe`), `outcome`, `reason`, `reused` (a kept connection), `ms`; in a format string their number"),
     row(F::LeftOut, ("left_out", "vanne.left_out"), LineIfKnown, "text", "backends of the pool that could not take the last attempt, each with the reason; eight are named"),
     row(F::Fallback, ("fallback", "vanne.fallback"), LineIfKnown, "text", "the steps of a `fallback` that were taken, in order: `pool:lite, static:sorry`"),
+    row(F::RateLimit, ("rate_limit", "vanne.rate_limit"), LineIfKnown, "text", "the rate limit that refused it or made it wait, or would have refused it (`action = \"shadow\"`)"),
     row(F::Filters, ("filters", "vanne.filters"), LineIfKnown, "text", "the filters of the route, in order"),
     row(F::Headers, ("headers", "vanne.headers"), LineIfKnown, "object", "captured fields: `request` and `response`, each by name"),
     row(F::End, ("end", "event.reason"), Line, "text", "`ok`, or why Vanne ended it: see below"),

@@ -145,6 +145,75 @@ impl TextValue for Percent {
 
 text_value!(Percent);
 
+/// So many in a time: `"100/s"`, `"6000/m"`, `"50/h"`, `"1000/d"`. At least one, at most ten
+/// million a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    count: u32,
+    per: char,
+}
+
+/// Why a text is no rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a rate: expected {}", Rate::ACCEPTED)]
+pub struct InvalidRate;
+
+const SPANS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
+const PER_SECOND_MAX: u64 = 10_000_000;
+
+impl Rate {
+    /// How many in every [`per`](Self::per).
+    #[must_use]
+    pub const fn count(self) -> u32 {
+        self.count
+    }
+
+    /// The time in which there are so many.
+    #[must_use]
+    pub fn per(self) -> Duration {
+        Duration::from_secs(self.seconds())
+    }
+
+    /// How many in a second, rounded up.
+    #[must_use]
+    pub fn per_second(self) -> u32 {
+        let each = u64::from(self.count).div_ceil(self.seconds());
+        u32::try_from(each).unwrap_or(u32::MAX)
+    }
+
+    fn seconds(self) -> u64 {
+        SPANS.into_iter().find_map(|(name, time)| (name == self.per).then_some(time)).unwrap_or(1)
+    }
+}
+
+impl FromStr for Rate {
+    type Err = InvalidRate;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRate> {
+        let (count, unit) = text.split_once('/').ok_or(InvalidRate)?;
+        let is_span = |(name, _): &(char, u64)| unit.chars().eq([*name]);
+        let (per, seconds) = SPANS.into_iter().find(is_span).ok_or(InvalidRate)?;
+        let is_number = !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit());
+        let count: u32 = count.parse().ok().filter(|_| is_number).ok_or(InvalidRate)?;
+        let is_within = count > 0 && u64::from(count) <= PER_SECOND_MAX * seconds;
+        if is_within { Ok(Self { count, per }) } else { Err(InvalidRate) }
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.count, self.per)
+    }
+}
+
+impl TextValue for Rate {
+    const FORMAT: &'static str = "rate";
+    const ACCEPTED: &'static str =
+        "a whole number, / and one of s, m, h or d, like \"100/s\" or \"6000/m\"";
+}
+
+text_value!(Rate);
+
 /// A number of bytes: `"512B"`, `"64KiB"`, `"10MiB"`, `"1GiB"`. At most 1 TiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(u64);
@@ -226,6 +295,20 @@ mod tests {
         }
         for text in ["", "%", "5", "101%", "100.01%", "1.255%", ".5%", "5.%", "-1%", "+1%"] {
             assert_eq!(text.parse::<Percent>(), Err(InvalidPercent), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_a_number_in_a_time() {
+        for (text, count, seconds, each) in
+            [("100/s", 100, 1, 100), ("6000/m", 6000, 60, 100), ("1/d", 1, 86_400, 1)]
+        {
+            let rate = text.parse::<Rate>().unwrap();
+            assert_eq!((rate.count(), rate.per().as_secs()), (count, seconds), "{text}");
+            assert_eq!((rate.per_second(), rate.to_string().as_str()), (each, text));
+        }
+        for text in ["", "100", "100/", "/s", "0/s", "-1/s", "+1/s", "1.5/s", "1/w", "10000001/s"] {
+            assert_eq!(text.parse::<Rate>(), Err(InvalidRate), "{text}");
         }
     }
 

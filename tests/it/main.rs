@@ -41,6 +41,7 @@ mod overload;
 mod paths;
 mod pools;
 mod probe;
+mod rate_limits;
 mod refusals;
 mod reload;
 mod reload_effects;

@@ -2,6 +2,7 @@
 
 use super::{
     CompileError, Means, Pools, dangling, edits, fallback, files, log, matching, overload,
+    rate_limits,
 };
 use crate::config::{self, Config, Scheme, SplitBy};
 use crate::data::chain::Chain;
@@ -35,17 +36,24 @@ pub(super) fn compile(
     let overload = config.process.overload.as_ref().map(|overload| {
         Arc::new(overload::limit(overload, "-", means.kept.in_flight(), means.metrics))
     });
+    let limits = rate_limits::compile(config, means)?;
     let mut routes = RouteTable::default();
     for (index, route) in config.route.iter().enumerate() {
         let target = target(route, index, pools, means)?;
         let fallbacks = fallback::compile((index, route), &target, config, pools, means)?;
         let compiled = Route {
             id: route.name.clone(),
-            metrics: RouteMetrics::new(means.metrics, route.name.as_str(), &target, &fallbacks),
+            metrics: RouteMetrics::new(
+                means.metrics,
+                route.name.as_str(),
+                (&target, &fallbacks),
+                !route.rate_limits.is_empty(),
+            ),
             target,
             fallbacks,
             priority: overload::priority(route.priority),
             overload: overload.clone(),
+            rate_limits: rate_limits::of_route(route, &limits)?,
             chain: match &route.security_headers {
                 None => default_chain.clone(),
                 named => chain(named.as_ref(), config)?,

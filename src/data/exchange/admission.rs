@@ -8,6 +8,7 @@ use crate::data::listener::{admit, client, redirect};
 use crate::data::pool::Pool;
 use crate::data::pool::sticky::Seen;
 use crate::data::refusal::Refusal;
+use crate::data::snapshot::Route;
 use crate::data::split::Split;
 use crate::data::target::Target;
 use crate::data::upstream::{Protocol, forward};
@@ -52,6 +53,10 @@ impl Exchange {
         let Some(route) = found.cloned() else {
             return self.refuse(Refusal::NoRoute, now);
         };
+        if let Err(refusal) = self.ask_limits(head, &route, now) {
+            self.enter(route);
+            return self.refuse(refusal, now);
+        }
         match &route.target {
             Target::Pool(pool) => self.prepare(head, pool),
             Target::Split(split) => self.prepare_split(head, split),
@@ -64,20 +69,25 @@ impl Exchange {
         if let (Some(target), None) = (&other_target, self.request_edits.target()) {
             self.request_edits.set_target(target);
         }
-        self.route = Some(Arc::clone(&route));
-        // Only now: should a filter panic, its answer and its line are the snapshot's.
-        self.snapshot = None;
+        self.enter(Arc::clone(&route));
         match (verdict, &route.target) {
             (Verdict::Reject(rejection), _) => self.refuse(Refusal::Filter(rejection), now),
             (Verdict::Continue, Target::Split(_)) if self.pool.is_none() => {
                 self.refuse(Refusal::NoWeight, now)
             }
-            (Verdict::Continue, Target::Pool(_) | Target::Split(_)) => self.first_attempt(now),
+            (Verdict::Continue, Target::Pool(_) | Target::Split(_)) => self.attempt_in_time(now),
             (Verdict::Continue, Target::Redirect(redirect)) => {
                 self.redirect_by(redirect, head, now)
             }
             (Verdict::Continue, Target::Answer(fixed)) => self.answer_by(fixed, now),
         }
+    }
+
+    /// Goes by `route` from now on. Should a filter panic before, its answer and its line are the
+    /// snapshot's.
+    fn enter(&mut self, route: Arc<Route>) {
+        self.route = Some(route);
+        self.snapshot = None;
     }
 
     /// Chooses the pool of a split and gets ready for it.

@@ -15,6 +15,7 @@ mod attempts;
 mod deadline;
 mod facts;
 mod falling_back;
+mod limiting;
 mod memory;
 mod own;
 mod shedding;
@@ -37,6 +38,7 @@ use super::outcome::Outcome;
 use super::page::Form;
 use super::pool::sticky::Seen;
 use super::pool::{Backend, Pool, Ticket};
+use super::rate_limit::Limited;
 use super::refusal::Refusal;
 use super::snapshot::{LocalSnapshot, Route};
 use super::upstream::{Attempt, AttemptRecord, Fault, forward};
@@ -164,6 +166,10 @@ pub struct Exchange {
     ticket: Option<Arc<Ticket>>,
     /// Backends that could not take the last attempt, with the reasons.
     left_out: Option<Arc<str>>,
+    /// What rate limits say of it, if they say anything.
+    limited: Option<Limited>,
+    /// They make it wait.
+    is_held: bool,
     /// What it counts for.
     seats: Seats,
     /// What it needs to fall back to something, and what became of that.
@@ -230,6 +236,8 @@ impl Exchange {
             cookie: None,
             ticket: None,
             left_out: None,
+            limited: None,
+            is_held: false,
             seats: Seats::default(),
             fallen: None,
             form: Form::default(),
@@ -261,7 +269,7 @@ impl Exchange {
         }
         match event {
             Event::Request { head, has_body } => self.on_request(&head, has_body, now),
-            Event::Resumed => self.attempt(now),
+            Event::Resumed => self.on_resumed(now),
             Event::Connected { is_reused } => self.on_connected(is_reused, now),
             Event::RequestBody { is_last, is_kept } => {
                 self.request_done |= is_last;
@@ -314,6 +322,7 @@ impl Exchange {
         let mut edits = std::mem::take(&mut self.response_edits);
         forward::response_edits(head, version, self.id, &mut edits);
         self.tell_fallback(&mut edits);
+        self.tell_limits(&mut edits);
         self.edit_answer(head, &mut edits);
         self.response_edits = edits;
         if (100..200).contains(&head.status) && !is_switch {

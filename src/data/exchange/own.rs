@@ -51,6 +51,7 @@ impl Exchange {
         edits.set(REQUEST_ID, self.id.to_hex());
         self.tell_fallback(&mut edits);
         self.tell_retry(&mut edits);
+        self.tell_limits(&mut edits);
         self.edit_answer(&ResponseHead { status, fields: &NoFields }, &mut edits);
         self.explain(&mut edits, now);
         edits

@@ -93,6 +93,7 @@ impl<'a> View<'a> {
             F::Attempts => Value::Attempts,
             F::LeftOut => word(exchange.left_out().map(|names| &**names)),
             F::Fallback => word(exchange.fallback()),
+            F::RateLimit => word(exchange.limited().map(|limited| limited.limit.id.as_str())),
             F::Filters => word(exchange.route().and_then(|route| route.chain.names())),
             F::Headers if self.plan.capture.is_empty() => Value::None,
             F::Headers => Value::Headers,

@@ -25,9 +25,15 @@ pub struct RouteMetrics {
 }
 
 impl RouteMetrics {
-    /// Those of the route called `route`, whose requests go to `target`, or fall back.
+    /// Those of the route called `route`, whose requests go to `target`, or fall back; or end
+    /// before that at a rate limit, if it `is_limited`.
     #[must_use]
-    pub fn new(metrics: &Metrics, route: &str, target: &Target, fallbacks: &Fallbacks) -> Self {
+    pub fn new(
+        metrics: &Metrics,
+        route: &str,
+        (target, fallbacks): (&Target, &Fallbacks),
+        is_limited: bool,
+    ) -> Self {
         let mut pools = Vec::new();
         match target {
             Target::Pool(pool) => add(&mut pools, pool),
@@ -35,7 +41,7 @@ impl RouteMetrics {
             Target::Redirect(_) | Target::Answer(_) => {}
         }
         fallbacks.pools().for_each(|pool| add(&mut pools, pool));
-        let is_sure = matches!(target, Target::Pool(_));
+        let is_sure = matches!(target, Target::Pool(_)) && !is_limited;
         let none = (!is_sure).then_some(None);
         Self::of(metrics, route, pools.into_iter().map(Some).chain(none))
     }

@@ -103,6 +103,8 @@ table! {
         "Requests that wait for a place in a backend now.";
     POOL_QUEUE_DURATION: Histogram = "vanne_pool_queue_seconds" ["pool"]
         "Time that requests waited for a place in a backend, whether they got one or not.";
+    RATE_LIMIT: Counter = "vanne_rate_limit_total" ["limit", "result"]
+        "Requests that a rate limit was asked about: `passed`, `delayed`, `refused`, or `shadowed`, which passed and would not have.";
     RECEIVED_BYTES: Counter = "vanne_received_bytes_total" ["route"]
         "Bytes of requests from clients, with their heads unless these were refused; route `-`: of those without one.";
     REFUSALS: Counter = "vanne_refusals_total" ["reason"]
