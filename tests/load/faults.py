@@ -224,7 +224,7 @@ def back(answers, healed, port):
 
 
 async def played(scenario, proxy, scratch):
-    """One scenario with one proxy."""
+    """One scenario with one proxy: the answers, when the backends were healed, and their ports."""
     scratch = scratch / proxy.name
     scratch.mkdir(exist_ok=True)
     (http,) = stage.free_ports(1)
@@ -245,7 +245,7 @@ async def played(scenario, proxy, scratch):
         await asyncio.sleep(began + FAULTY_UNTIL - time.monotonic())
         await asyncio.gather(*(scenario.heal(origin) for origin in faulty))
         healed = time.monotonic()
-        return Result(scenario, await load, healed, ports)
+        return await load, healed, ports
 
 
 def judge(scenario, result, findings):
@@ -275,7 +275,8 @@ async def main(args, scratch, findings):
     judged = []
     for name in args.scenarios.split(","):
         scenario = SCENARIOS[name]
-        results = await asyncio.gather(*(played(scenario, proxy, scratch) for proxy in them))
+        all_played = await asyncio.gather(*(played(scenario, proxy, scratch) for proxy in them))
+        results = [Result(scenario, *one) for one in all_played]
         print(f"{scenario.name:<38}" + "".join(f" | {result.cells()}" for result in results), flush=True)
         judged.append((scenario, results[0]))
     print()
