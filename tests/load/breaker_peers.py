@@ -8,7 +8,8 @@ the worst of them; judged is Vanne's median.
 
 failed: requests without a whole 200. p99, slowest: of all answers, in milliseconds. back: seconds until the healed
 backends had their share again (see faults.py). sorry: the slowest of the answers that are the page for when nobody is
-left; other: failures that are not; until: seconds after the restart that requests still failed.
+left, less what the machine was late; other: failures that are not; until: seconds after the restart that requests still
+failed.
 """
 
 import asyncio
@@ -65,12 +66,18 @@ SCENARIOS = {
 NAMES = ("failed", "p99", "slowest", "back", "sorry", "other", "until")
 
 
-def numbers(scenario, answers, healed, ports):
+def own_seconds(answer, lags):
+    """How long it took, but for what the machine was late: starting processes keeps everybody from a core."""
+    return answer.seconds - lags.during(answer.began, answer.began + answer.seconds)
+
+
+def numbers(scenario, played):
     """What a round came to, by name."""
+    answers, healed = played.answers, played.healed
     failed = [answer for answer in answers if not answer.is_good]
-    sorry = [answer.seconds for answer in failed if settings.MARK in answer.fields]
+    sorry = [own_seconds(answer, played.lags) for answer in failed if settings.MARK in answer.fields]
     times = [answer.seconds for answer in answers]
-    backs = [faults.back(answers, healed, port) for port in ports[: scenario.backends]]
+    backs = [faults.back(answers, healed, port) for port in played.ports[: scenario.backends]]
     last = max((answer.began + answer.seconds for answer in failed), default=healed)
     return {
         "failed": len(failed),
@@ -94,7 +101,7 @@ def print_row(scenario, rounds, names):
     """A scenario's part of the table: a line for each proxy."""
     for at, name in enumerate(names):
         cells = (shown(key, [results[at][key] for results in rounds]) for key in NAMES)
-        print(f"{scenario.name if at == 0 else '':<18} {name:<8}" + "".join(f" {cell:>18}" for cell in cells), flush=True)
+        print(f"{scenario.name if at == 0 else '':<18} {name:<8}" + "".join(f" {cell:>16}" for cell in cells), flush=True)
 
 
 def judge(scenario, rounds, findings):
@@ -112,7 +119,7 @@ async def main(args, scratch, findings):
         print(f"--- {proxy.name}: {', or '.join(algorithms)} where it is late or stands still\n{proxy.config}")
     print(f"{RATE * SECONDS} requests at {RATE}/s over {SECONDS} s; fault from second {FAULTY_FROM} to {FAULTY_UNTIL}; "
           f"a backend takes {DELAY_MS} ms; {args.rounds} rounds: median (best–worst)\n")
-    print(f"{'':<18} {'':<8}" + "".join(f" {name:>18}" for name in NAMES))
+    print(f"{'':<18} {'':<8}" + "".join(f" {name:>16}" for name in NAMES))
     judged = []
     for key in args.scenarios.split(","):
         scenario = SCENARIOS[key]
@@ -120,7 +127,7 @@ async def main(args, scratch, findings):
         rounds = []
         for _ in range(args.rounds):
             played = await asyncio.gather(*(faults.played(scenario, proxy, scratch) for proxy in them))
-            rounds.append([numbers(scenario, *one) for one in played])
+            rounds.append([numbers(scenario, one) for one in played])
         print_row(scenario, rounds, [proxy.name for proxy in them])
         judged.append((scenario, rounds))
     print()
