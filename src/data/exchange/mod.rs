@@ -34,7 +34,6 @@ use super::listener::admit::is_about_websocket;
 use super::listener::client::Claim;
 use super::listener::{Client, LocalListener};
 use super::outcome::Outcome;
-use super::page::Form;
 use super::pool::sticky::Seen;
 use super::pool::{Backend, Pool, Ticket};
 use super::refusal::Refusal;
@@ -168,8 +167,6 @@ pub struct Exchange {
     seats: Seats,
     /// What it needs to fall back to something, and what became of that.
     fallen: Option<Box<Fallen>>,
-    /// The form of a page that its client takes rather.
-    form: Form,
     /// The client is told why it gets its answer.
     explains: bool,
     is_websocket: bool,
@@ -232,7 +229,6 @@ impl Exchange {
             left_out: None,
             seats: Seats::default(),
             fallen: None,
-            form: Form::default(),
             explains: false,
             is_websocket: false,
             is_mirrored: AtomicBool::new(false),
