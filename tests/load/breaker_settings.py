@@ -3,10 +3,11 @@
 The same for all: checks each second, limits of 1 s for a connection and of 3 s for an answer, one retry when there was no
 answer (not after a 500), no limits on how many backends may be out, and a page with 503 when nobody is left.
 
-What opens a circuit, or comes nearest to it: Vanne's breaker with a window of 20 calls; HAProxy's `observe layer7`,
-which marks down after 5 errors in a row until a check passes; Envoy's outlier detection by 5 answers of 5xx in a row, or
-half of them in a second. Ejected are backends for 5 s; a check that passes does not bring them back to Envoy earlier, as
-its default is: there a backend whose checks pass would be back each second.
+What opens a circuit, or comes nearest to it: Vanne's breaker with a window of 20 calls, half a second of one backend's (by
+default it is 100, which takes five times as long to be half full of failures; its other rules are the defaults);
+HAProxy's `observe layer7`, which marks down after 5 errors in a row until a check passes; Envoy's outlier detection by 5
+answers of 5xx in a row, or half of them in a second. Vanne and Envoy leave a backend out for 5 s; a check that passes does
+not bring it back to Envoy earlier, as it does by default: there a backend whose checks pass would be back each second.
 """
 
 import json
