@@ -15,13 +15,11 @@ pub(super) fn behind(config: &Config) -> BTreeMap<&PoolId, bool> {
     for route in &config.route {
         for first in first_pools(route) {
             // As `compile::fallback` has it: the pool that could not serve is not asked again.
-            let steps: Vec<_> =
-                chain(config, route, first).iter().filter(|step| !leads_to(step, first)).collect();
+            let others = chain(config, route, first).iter().map(pool_of);
+            let steps: Vec<_> = others.filter(|pool| *pool != Some(first)).collect();
             note(first, !steps.is_empty());
-            for (at, step) in steps.iter().enumerate() {
-                if let FallbackStep::Pool(pool) = step {
-                    note(pool, at + 1 < steps.len());
-                }
+            for (at, pool) in steps.iter().enumerate() {
+                pool.iter().for_each(|pool| note(pool, at + 1 < steps.len()));
             }
         }
     }
@@ -40,8 +38,12 @@ fn chain<'a>(config: &'a Config, route: &'a Route, first: &PoolId) -> &'a [Fallb
     route.fallback.as_deref().or_else(of_pool).unwrap_or_default()
 }
 
-fn leads_to(step: &FallbackStep, pool: &PoolId) -> bool {
-    matches!(step, FallbackStep::Pool(other) if other == pool)
+/// The pool that a step leads to, if it does.
+fn pool_of(step: &FallbackStep) -> Option<&PoolId> {
+    match step {
+        FallbackStep::Pool(pool) => Some(pool),
+        FallbackStep::Cached | FallbackStep::Static(_) => None,
+    }
 }
 
 #[cfg(test)]
