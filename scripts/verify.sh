@@ -37,9 +37,10 @@ need_packages h2load:nghttp2-client
 python3 tests/load/counters.py --vanne "$TARGET/release/vanne"
 say "the access log into a slow pipe"
 python3 tests/load/slow_log.py --vanne "$TARGET/release/vanne"
-say "pools: balance, queues, retries, stickiness, splits; faults beside HAProxy and nginx"
+say "pools: balance, queues, retries, stickiness, splits, circuits; faults beside HAProxy, nginx and Envoy"
 need_packages haproxy:haproxy nginx:nginx
-for script in balance overload retry_storm sticky split faults; do
+need_envoy
+for script in balance overload retry_storm sticky split faults breaker_peers trips; do
   python3 "tests/load/$script.py" --vanne "$TARGET/release/vanne"
 done
 say "the wire corpus beside HAProxy and nginx"

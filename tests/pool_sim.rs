@@ -39,7 +39,9 @@ use vanne::data::balance::Choice;
 use vanne::data::breaker::Kind;
 use vanne::data::generation::Generation;
 use vanne::data::outcome::{Category, Outcome};
-use vanne::data::pool::{Backend, Live, Member, Out, Picked, Place, Pool, Queue, Ticket};
+use vanne::data::pool::{
+    Backend, Live, Member, Out, Picked, Place, Pool, Queue, QueueRules, Ticket,
+};
 use vanne::data::snapshot::Snapshot;
 use vanne::data::target::Target;
 use vanne::observe::metrics::Metrics;
@@ -47,6 +49,8 @@ use vanne::types::clock;
 use vanne::types::moment::Moment;
 use vanne_filters::{FieldSlice, RequestHead, Version};
 
+/// Nobody would wait too long: places come by the real clock, and not by that of the simulation.
+const RULES: QueueRules = QueueRules { size: 20, timeout: Duration::from_secs(1 << 40) };
 const SEEDS: u64 = 256;
 const STEPS: u32 = 3000;
 const ALGORITHMS: [&str; 5] =
@@ -199,8 +203,8 @@ impl World {
             }
             Picked::Full => {
                 assert!(self.limit < u32::MAX, "full without a limit");
-                let ticket = Queue::join(&live, key, 20, self.moment());
-                self.waiting.extend(ticket.map(Arc::new));
+                let ticket = Queue::join(&live, key, RULES, self.moment());
+                self.waiting.extend(ticket.ok().map(Arc::new));
             }
             Picked::Nobody(_) | Picked::Exhausted => {}
         }

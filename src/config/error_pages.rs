@@ -102,6 +102,7 @@ pub const REASONS: &[&str] = &[
     "protocol_refused",
     "queue_full",
     "queue_timeout",
+    "queue_too_long",
     "rate_limited",
     "several_codings",
     "several_hosts",

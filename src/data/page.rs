@@ -8,7 +8,6 @@ use super::target::FixedAnswer;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
 use std::sync::Arc;
-use vanne_filters::RequestHead;
 
 /// An answer in one or two forms.
 #[derive(Clone, Debug, Default)]
@@ -66,22 +65,26 @@ impl Form {
         })
     }
 
-    /// The form that the client with this head takes rather: by its `Accept` (RFC 9110 §12.5.1),
-    /// JSON if it takes both alike.
+    /// The form that a client takes rather which says `accept` (RFC 9110 §12.5.1): JSON if it
+    /// takes both alike.
     #[must_use]
-    pub fn asked_for(head: &RequestHead<'_>) -> Self {
-        let (mut html, mut json) = (Taste::default(), Taste::default());
-        let mut note = |range: &[u8]| {
-            html.note(range, b"text/", b"text/html");
-            json.note(range, b"application/", b"application/json");
-        };
-        head.fields.each(&mut |name, value| {
-            if name.eq_ignore_ascii_case("accept") {
-                value.split(|byte| *byte == b',').for_each(&mut note);
-            }
-        });
+    pub fn of(accept: &[u8]) -> Self {
+        let html = Taste::of(accept, b"text/", b"text/html");
+        let json = Taste::of(accept, b"application/", b"application/json");
         if html.weight > json.weight { Self::Html } else { Self::Json }
     }
+}
+
+/// Whether a client that says `accept` is a program which reads problems as JSON (RFC 9457): it
+/// names JSON, and likes no text better. Who takes anything is a person at a terminal.
+#[must_use]
+pub fn takes_problems(accept: &[u8]) -> bool {
+    let of = |exact: &[u8]| Taste::of(accept, b"application/", exact);
+    let named = [of(b"application/problem+json"), of(b"application/json")];
+    let named = named.iter().filter(|taste| taste.closeness > 1).map(|taste| taste.weight).max();
+    let texts = [&b"text/html"[..], b"text/plain"].map(|exact| Taste::of(accept, b"text/", exact));
+    let text = texts.iter().filter(|taste| taste.closeness > 1).map(|taste| taste.weight).max();
+    named.is_some_and(|weight| weight > 0 && Some(weight) >= text)
 }
 
 /// How much a client likes a type, as far as its ranges were read.
@@ -94,6 +97,13 @@ struct Taste {
 }
 
 impl Taste {
+    /// What `accept` says of the type `exact` of this family.
+    fn of(accept: &[u8], family: &[u8], exact: &[u8]) -> Self {
+        let mut taste = Self::default();
+        accept.split(|byte| *byte == b',').for_each(|range| taste.note(range, family, exact));
+        taste
+    }
+
     /// Takes in `range`, one element of `Accept`; of several that fit the closest counts.
     fn note(&mut self, range: &[u8], family: &[u8], exact: &[u8]) {
         let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
@@ -152,12 +162,6 @@ impl ErrorPages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vanne_filters::{FieldSlice, Version};
-
-    fn form(accept: &[(&str, &str)]) -> Form {
-        let fields = FieldSlice(accept);
-        Form::asked_for(&RequestHead::new("GET", b"/", Version::Http11, &fields))
-    }
 
     #[test]
     fn accept_says_which_form_the_client_gets() {
@@ -173,10 +177,27 @@ mod tests {
             ("text/html;q=x", Form::Json),
             ("", Form::Json),
         ] {
-            assert_eq!(form(&[("accept", accept)]), want, "{accept}");
+            assert_eq!(Form::of(accept.as_bytes()), want, "{accept}");
         }
-        assert_eq!(form(&[]), Form::Json);
-        assert_eq!(form(&[("Accept", "image/png"), ("accept", "text/html")]), Form::Html);
+    }
+
+    #[test]
+    fn only_who_names_json_gets_problems() {
+        for (accept, want) in [
+            ("application/json", true),
+            ("application/problem+json", true),
+            ("application/*", true),
+            ("application/json, text/plain, */*", true),
+            ("text/html;q=0.5, application/problem+json;q=0.6", true),
+            ("text/html, application/json;q=0.9", false),
+            ("text/plain, application/json;q=0.9", false),
+            ("application/json;q=0", false),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", false),
+            ("*/*", false),
+            ("", false),
+        ] {
+            assert_eq!(takes_problems(accept.as_bytes()), want, "{accept}");
+        }
     }
 
     #[test]

@@ -103,6 +103,8 @@ pub enum Refusal {
     QueueFull,
     /// No backend had a place for it in time.
     QueueTimeout,
+    /// It would wait for a backend longer than it may.
+    QueueTooLong,
     /// More requests than a rate limit of its route lets pass.
     RateLimited,
     /// TLS with the backend failed: it is not who it should be, or cannot agree.
@@ -192,6 +194,7 @@ impl Refusal {
             Self::ProtocolRefused => row("protocol_refused", 505, Client, Level::DEBUG),
             Self::QueueFull => replaceable(row("queue_full", 503, Vanne, Level::WARN)),
             Self::QueueTimeout => replaceable(row("queue_timeout", 503, Vanne, Level::WARN)),
+            Self::QueueTooLong => replaceable(row("queue_too_long", 503, Vanne, Level::DEBUG)),
             Self::RateLimited => row("rate_limited", 429, Client, Level::DEBUG),
             Self::TlsFailed => retryable(row("tls_failed", 502, Backend, Level::WARN)),
             Self::TooManyConnections => row("too_many_connections", 503, Vanne, Level::WARN),
@@ -239,7 +242,7 @@ impl Refusal {
     }
 
     /// Every reason but those of filters.
-    pub const ALL: [Self; 62] = [
+    pub const ALL: [Self; 63] = [
         Self::BackendClosed,
         Self::BackendCut,
         Self::BackendMalformed,
@@ -296,6 +299,7 @@ impl Refusal {
         Self::ProtocolRefused,
         Self::QueueFull,
         Self::QueueTimeout,
+        Self::QueueTooLong,
         Self::RateLimited,
         Self::TlsFailed,
         Self::TooManyConnections,

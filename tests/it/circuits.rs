@@ -358,6 +358,28 @@ async fn the_guard_keeps_a_share_of_a_pool_in_service_and_says_so() {
 }
 
 #[tokio::test]
+async fn the_guard_is_off_where_all_who_come_have_somewhere_else_to_go() {
+    let (a, b) = (Moody::start(ERROR).await, Moody::start(ERROR).await);
+    let addresses = [a.address(), b.address()];
+    let chain = "fallback = [\"static:sorry\"]\n";
+    let other = "[[route]]\nname = \"other\"\npool = \"app\"\nmatch = { path = \"/other\" }\n";
+    for (of_pool, routes, active) in [
+        ("", String::new(), 1.0),
+        ("", chain.to_owned(), 0.0),
+        ("", format!("{chain}{other}"), 1.0),
+        ("", format!("{chain}{other}{chain}"), 0.0),
+        (chain, other.to_owned(), 0.0),
+        (chain, format!("{other}fallback = []\n"), 1.0),
+    ] {
+        let config = pool(&addresses, &format!("breaker.failures = 2\n{of_pool}"));
+        let config = format!("{config}{routes}[page.sorry]\nhtml = \"sorry\"\n");
+        let vanne = Vanne::start(&config).await;
+        asks(&vanne, 8).await;
+        vanne.metric_is("vanne_pool_backends_active", &[("pool", "app")], active).await;
+    }
+}
+
+#[tokio::test]
 async fn the_last_one_stays_in_service_where_nobody_would_tell_that_it_is_back() {
     let (a, b) = (Port::take(), Port::take());
     let vanne = Vanne::start(&pool(&[a.address, b.address], "breaker.failures = 2")).await;

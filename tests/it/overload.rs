@@ -234,3 +234,36 @@ async fn seats_are_exact_however_requests_end() {
     gate.add_permits(8);
     drop(held);
 }
+
+#[tokio::test]
+async fn who_would_wait_for_too_long_is_told_at_once() {
+    let origin = Origin::start(|mut conn| async move {
+        while conn.request().await.is_some() {
+            tokio::time::sleep(ms(5)).await;
+            conn.send(ok("done")).await;
+        }
+    })
+    .await;
+    let rules = "max_requests = 1\nqueue = { size = 1000, timeout = \"300ms\" }";
+    let config = format!("[pool.app]\nbackends = {}\n{rules}\n", list(&[origin.address]));
+    let route = "[[route]]\nname = \"all\"\npool = \"app\"\n";
+    let vanne = Vanne::start(&format!("{config}{route}")).await;
+    let at_once = async |count: usize| {
+        let ask_one =
+            || timed(ask(vanne.http, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+        futures::future::join_all(std::iter::repeat_with(ask_one).take(count)).await
+    };
+    // So many that all are served: from them it is known how fast places come free.
+    for _ in 0..4 {
+        assert!(at_once(20).await.iter().all(|(_, answer)| answer.status() == 200));
+    }
+    let all = at_once(300).await;
+    let refused: Vec<_> = all.iter().filter(|(_, answer)| answer.status() == 503).collect();
+    let late = refused.iter().filter(|(_, answer)| answer.refusal().1 == "queue_too_long");
+    let late: Vec<&Answer> = late.map(|(_, answer)| answer).collect();
+    assert!(late.len() > 100 && refused.len() < 300, "{} of {}", late.len(), refused.len());
+    for answer in late {
+        let seconds: u64 = answer.head.field("retry-after").unwrap().parse().unwrap();
+        assert!((1..10).contains(&seconds), "{seconds}");
+    }
+}

@@ -1,5 +1,6 @@
 //! What Vanne refuses without asking a backend.
 
+use crate::harness::ports::Port;
 use crate::harness::{Client, End, Origin, Settings, Vanne, ask, ms};
 
 /// Requests that are refused for each fault that a head can have.
@@ -203,4 +204,37 @@ async fn a_refusal_keeps_the_connection_if_the_request_was_whole() {
     client.send("GET / HTTP/").await;
     let ended = tokio::time::timeout(ms(3000), client.end()).await;
     assert!(ended.is_ok(), "the connection stays open");
+}
+
+#[tokio::test]
+async fn who_asks_for_json_is_told_of_a_problem_and_all_others_one_line() {
+    let port = Port::take();
+    let vanne = Vanne::before(&[port.address]).await;
+    let browser = "text/html,application/xhtml+xml,*/*;q=0.8";
+    for accept in [browser, "*/*", "text/plain, application/json;q=0.5"] {
+        let request = format!("GET / HTTP/1.0\r\nHost: a\r\nAccept: {accept}\r\n\r\n");
+        assert_eq!(ask(vanne.http, &request).await.refusal(), (502, "connect_refused".into()));
+    }
+    let of_two = "image/png\r\nAccept: application/json";
+    for accept in ["application/json, text/plain, */*", "application/problem+json", of_two] {
+        // After an attempt, and before a route is looked for.
+        for (line, status, title, reason) in [
+            ("GET / HTTP/1.0\r\nHost: a", 502, "Bad Gateway", "connect_refused"),
+            ("TRACE / HTTP/1.0\r\nHost: a", 405, "Method Not Allowed", "method_refused"),
+        ] {
+            let answer = ask(vanne.http, &format!("{line}\r\nAccept: {accept}\r\n\r\n")).await;
+            let wanted = serde_json::json!({
+                "type": "about:blank",
+                "title": title,
+                "status": status,
+                "reason": reason,
+                "request_id": answer.id(),
+            });
+            let told: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();
+            assert_eq!((answer.status(), told), (status, wanted));
+            assert_eq!(answer.head.field("content-type"), Some("application/problem+json"));
+            assert_eq!(answer.head.field("cache-control"), Some("no-store"));
+            assert_eq!(vanne.log_of(answer.id()).await["end"], reason);
+        }
+    }
 }

@@ -223,6 +223,17 @@ def back(answers, healed, port):
     return None
 
 
+@dataclasses.dataclass
+class Played:
+    """What came of a scenario with one proxy: its answers, when the backends were healed, and their ports."""
+
+    answers: list
+    healed: float
+    ports: list
+    # When the machine was late.
+    lags: traffic.Lags
+
+
 async def played(scenario, proxy, scratch):
     """One scenario with one proxy."""
     scratch = scratch / proxy.name
@@ -234,9 +245,12 @@ async def played(scenario, proxy, scratch):
         for origin in all_origins:
             await origin.start()
             stack.callback(origin.end)
-        stack.enter_context(stage.running(proxy.write(scratch, http, ports), scratch / "log", [http]))
+        child = stack.enter_context(stage.running(proxy.write(scratch, http, ports), scratch / "log", [http]))
         client = stack.enter_context(traffic.client(http))
         await asyncio.sleep(1.5)
+        lags = traffic.Lags(child)
+        watching = asyncio.create_task(lags.watch())
+        stack.callback(watching.cancel)
         sent, began = traffic.request(), time.monotonic()
         load = asyncio.create_task(traffic.on_schedule(RATE, RATE * SECONDS, lambda _: client.ask(sent)))
         faulty = all_origins[: scenario.backends]
@@ -245,7 +259,7 @@ async def played(scenario, proxy, scratch):
         await asyncio.sleep(began + FAULTY_UNTIL - time.monotonic())
         await asyncio.gather(*(scenario.heal(origin) for origin in faulty))
         healed = time.monotonic()
-        return Result(scenario, await load, healed, ports)
+        return Played(await load, healed, ports, lags)
 
 
 def judge(scenario, result, findings):
@@ -275,7 +289,8 @@ async def main(args, scratch, findings):
     judged = []
     for name in args.scenarios.split(","):
         scenario = SCENARIOS[name]
-        results = await asyncio.gather(*(played(scenario, proxy, scratch) for proxy in them))
+        all_played = await asyncio.gather(*(played(scenario, proxy, scratch) for proxy in them))
+        results = [Result(scenario, one.answers, one.healed, one.ports) for one in all_played]
         print(f"{scenario.name:<38}" + "".join(f" | {result.cells()}" for result in results), flush=True)
         judged.append((scenario, results[0]))
     print()

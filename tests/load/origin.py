@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import random
 import socket
 import struct
 import sys
@@ -34,6 +35,10 @@ class Behaviour:
     health: int = 200
     # Of an answer's body; 0: the port in digits.
     body_bytes: int = 0
+    # The share of requests that get `status`; the others get 200.
+    status_share: float = 1
+    # An answer ends in the middle of its body, and its connection with it.
+    is_cut: bool = False
 
 
 class Site:
@@ -46,6 +51,7 @@ class Site:
         self.behaviour = Behaviour()
         self.requests = self.in_flight = self.in_flight_max = self.cut = 0
         self.answers = {}
+        self.chance = random.Random(port)
 
     def answer(self, status):
         """The bytes of an answer without anything special."""
@@ -53,6 +59,10 @@ class Site:
             body = bytes(self.behaviour.body_bytes) or f"{self.port}\n".encode()
             self.answers[status] = answer(status, f"x-origin: {self.port}\r\n", body)
         return self.answers[status]
+
+    def status(self):
+        """What the next request gets."""
+        return self.behaviour.status if self.chance.random() < self.behaviour.status_share else 200
 
     def seen(self):
         """What was seen, as JSON."""
@@ -122,7 +132,11 @@ class Link(asyncio.Protocol):
         """Answers the request that is under way."""
         self.timer = None
         self.site.in_flight -= 1
-        self.end(self.site.behaviour.status)
+        if self.site.behaviour.is_cut:
+            self.transport.write(self.site.answer(200)[:-1])
+            self.transport.close()
+            return
+        self.end(self.site.status())
         self.next()
 
     def end(self, status):

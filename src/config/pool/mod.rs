@@ -83,8 +83,9 @@ pub struct Pool {
     pub breaker: Breaker,
     /// The share of the backends that stays in service, whatever breakers and outliers say: if
     /// more fail, the fault is likely elsewhere. It keeps in nobody whose active check fails,
-    /// nor who refuses connections, but for the last one of a pool without `health`. 0%, or with
-    /// a `fallback` of its own: none is kept in.
+    /// nor who refuses connections, but for the last one of a pool without `health`. 0%, or if
+    /// all requests that come here have a `fallback` left, the pool's or their route's: none is
+    /// kept in.
     pub guard: Percent,
     /// Backends that do worse than the others. Without it: nobody compares them.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -147,7 +147,8 @@ pub struct PoolQueue {
     /// Requests that may wait. More get 503 `queue_full` at once; 0: nobody waits.
     #[schemars(range(min = 0, max = 100_000))]
     pub size: u32,
-    /// How long one may wait. Then: 503 `queue_timeout`.
+    /// How long one may wait. Then: 503 `queue_timeout`. Who would wait longer, as fast as places
+    /// come free now, gets 503 `queue_too_long` with `Retry-After` at once.
     pub timeout: Period,
 }
 

@@ -49,9 +49,8 @@ pub(super) fn compile(
     let has = |is: fn(&What) -> bool| {
         chains.iter().any(|(_, chain)| chain.iter().any(|step| is(&step.what)))
     };
-    let has_pages = !pages.is_empty() || has(|what| matches!(what, What::Page(_)));
     let cache = has(|what| matches!(what, What::Cached)).then(|| cache(config, means));
-    Ok(Fallbacks { cache, has_pages, pages, chains })
+    Ok(Fallbacks { cache, pages, chains })
 }
 
 fn compile_step(

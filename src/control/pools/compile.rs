@@ -1,5 +1,6 @@
 //! A pool's rules and members, from its config.
 
+use super::behind::behind;
 use super::circuits::Circuits;
 use super::gauges::PoolGauges;
 use super::members::{Listed, Plan};
@@ -29,8 +30,10 @@ const KEY_BYTES_MIN: usize = 32;
 /// When a file that one names cannot be used, or the config was not checked.
 pub fn compile(config: &config::Config, means: &mut Means<'_>) -> Result<Compiled, CompileError> {
     let mut done = Compiled::default();
-    for id in config.pool.keys() {
-        done.pool(id, config, means)?;
+    let behind = behind(config);
+    for (id, own) in &config.pool {
+        let has_fallback = behind.get(id).is_some_and(|has_more| *has_more);
+        done.pool(id, own, has_fallback, means)?;
     }
     Ok(done)
 }
@@ -49,11 +52,11 @@ impl Compiled {
     fn pool(
         &mut self,
         id: &PoolId,
-        config: &config::Config,
+        own: &config::Pool,
+        has_fallback: bool,
         means: &mut Means<'_>,
     ) -> Result<(), CompileError> {
-        let own = config.pool.get(id).ok_or_else(|| dangling("pool", id))?;
-        let plan = plan(id, own, means)?;
+        let plan = plan(id, own, has_fallback, means)?;
         let pool = Arc::new(Pool {
             id: id.clone(),
             live: Arc::clone(&plan.live),
@@ -80,7 +83,12 @@ impl Compiled {
     }
 }
 
-fn plan(id: &PoolId, config: &config::Pool, means: &mut Means<'_>) -> Result<Plan, CompileError> {
+fn plan(
+    id: &PoolId,
+    config: &config::Pool,
+    has_fallback: bool,
+    means: &mut Means<'_>,
+) -> Result<Plan, CompileError> {
     let name = config.algorithm.as_str();
     let limit = config.max_requests.unwrap_or(u32::MAX);
     let check = config.health.as_ref().map(|health| Check::compile(id, health, config));
@@ -102,7 +110,7 @@ fn plan(id: &PoolId, config: &config::Pool, means: &mut Means<'_>) -> Result<Pla
         slow_start: config.slow_start.map(|period| period.as_duration()),
         panic_below: config.panic_threshold.as_basis_points(),
         gauges: PoolGauges::new(means.metrics, id, &live),
-        circuits: Circuits::compile(config, !config.fallback.is_empty()),
+        circuits: Circuits::compile(config, has_fallback),
         outliers: config.outliers.clone(),
         live,
     })

@@ -5,6 +5,7 @@
 //! open circuit is over, and while a backend starts slowly. Owned by one task, so nothing here
 //! runs beside itself.
 
+mod behind;
 mod circuit_status;
 mod circuits;
 mod compile;

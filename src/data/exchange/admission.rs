@@ -28,7 +28,6 @@ impl Exchange {
     ) -> Action {
         self.note_head(head, now);
         self.request_done = !has_body;
-        self.note_form(head);
         self.progress = now;
         if let Err(refusal) = admit::admit(head) {
             return self.refuse(refusal, now);

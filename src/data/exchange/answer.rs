@@ -1,7 +1,8 @@
 //! Answers of our own: what a client gets when there is none from a backend.
 //!
-//! One line of text with the reason and the request's id, the security headers of the
-//! route, and no hint at addresses or versions. Engines write it as any other answer.
+//! One line of text, or a problem as JSON (RFC 9457) for who asks for JSON, with the reason and
+//! the request's id; the security headers of the route, and no hint at addresses or versions.
+//! Engines write it as any other answer.
 
 use crate::data::refusal::{Refusal, phrase};
 use crate::data::target::FixedAnswer;
@@ -25,12 +26,20 @@ impl Answer {
     /// What says `refusal` where no page does: one line of text.
     pub(super) fn line_for(refusal: Refusal, id: RequestId) -> FixedAnswer {
         let status = refusal.row().status;
-        let fields = vec![
-            (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
-            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        ];
         let body = line(status, refusal.reason(), id);
-        FixedAnswer { status, fields, body }
+        FixedAnswer { status, fields: own_fields("text/plain; charset=utf-8"), body }
+    }
+
+    /// The same for who asks for JSON: a problem (RFC 9457 §3), whose status is all of its type.
+    pub(super) fn problem_for(refusal: Refusal, id: RequestId) -> FixedAnswer {
+        let (status, reason) = (refusal.row().status, refusal.reason());
+        // Phrases, reasons and ids have nothing in them that JSON escapes.
+        let title = phrase(status);
+        let body = format!(
+            "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{status},\
+             \"reason\":\"{reason}\",\"request_id\":\"{id}\"}}\n"
+        );
+        FixedAnswer { status, fields: own_fields("application/problem+json"), body: body.into() }
     }
 
     /// The answer `fixed`, with these `edits`.
@@ -62,6 +71,13 @@ impl Answer {
         self.fields.extend(reason.ok().map(|reason| (message, reason)));
         Self { status: 200, body: Bytes::new(), ..self }
     }
+}
+
+fn own_fields(content_type: &'static str) -> Vec<(HeaderName, HeaderValue)> {
+    vec![
+        (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ]
 }
 
 /// The body of an answer that says no more than why.

@@ -8,7 +8,7 @@ use crate::data::exchange::Waiting;
 use crate::data::outcome::Outcome;
 use crate::data::pool::latency;
 use crate::data::pool::{
-    Backend, Idle, Members, Picked, Place, Pool, Queue, Settled, Ticket, Verdict,
+    Backend, Hopeless, Idle, Members, Picked, Place, Pool, Queue, Settled, Ticket, Verdict,
 };
 use crate::data::refusal::Refusal;
 use crate::data::upstream::{Attempt, AttemptRecord, Fault, On};
@@ -121,10 +121,14 @@ impl Exchange {
         else {
             return self.refuse(Refusal::BackendsFull, now);
         };
-        let Some(ticket) = Queue::join(&pool.live, self.key, rules.size, Moment::of(now)) else {
-            return self.refuse(Refusal::QueueFull, now);
+        let ticket = match Queue::join(&pool.live, self.key, rules, Moment::of(now)) {
+            Ok(ticket) => Arc::new(ticket),
+            Err(Hopeless::Full) => return self.refuse(Refusal::QueueFull, now),
+            Err(Hopeless::Late(wait)) => {
+                self.seats.try_after = Some(wait.saturating_sub(rules.timeout));
+                return self.refuse(Refusal::QueueTooLong, now);
+            }
         };
-        let ticket = Arc::new(ticket);
         self.ticket = Some(Arc::clone(&ticket));
         self.phase = Phase::Queued;
         self.progress = now;

@@ -29,10 +29,12 @@ pub struct Facts {
 /// until the head is whole.
 #[derive(Debug, Default)]
 pub struct Texts {
-    /// The target and then the authority.
+    /// The target, the authority, and the value of `Accept`.
     bytes: Vec<u8>,
     /// Where the target ends.
-    target_bytes: usize,
+    target_end: usize,
+    /// Where the authority ends.
+    authority_end: usize,
     has_authority: bool,
     /// Fields that the log wants of the request.
     pub captured: Captured,
@@ -45,31 +47,53 @@ impl Texts {
     fn fill(&mut self, head: &RequestHead<'_>, plan: Option<&LogPlan>) {
         self.clear();
         self.bytes.extend_from_slice(head.target);
-        self.target_bytes = head.target.len();
+        self.target_end = self.bytes.len();
         self.has_authority = head.authority.is_some();
         self.bytes.extend_from_slice(head.authority.unwrap_or_default());
+        self.authority_end = self.bytes.len();
+        self.fill_accept(head.fields);
         if let Some(plan) = plan {
             self.captured.fill(&plan.capture.request, head.fields);
         }
     }
 
+    /// Several fields are one list (RFC 9110 §5.3).
+    fn fill_accept(&mut self, fields: &dyn FieldList) {
+        const ACCEPT: &str = "accept";
+        let Some(first) = fields.first(ACCEPT) else { return };
+        if fields.count(ACCEPT) == 1 {
+            return self.bytes.extend_from_slice(first);
+        }
+        fields.each(&mut |name, value| {
+            if name.eq_ignore_ascii_case(ACCEPT) {
+                [value, b","].iter().for_each(|part| self.bytes.extend_from_slice(part));
+            }
+        });
+    }
+
     /// The raw target.
     #[must_use]
     pub fn target(&self) -> &[u8] {
-        self.bytes.get(..self.target_bytes).unwrap_or_default()
+        self.bytes.get(..self.target_end).unwrap_or_default()
+    }
+
+    /// What the client takes; empty if it does not say.
+    pub(super) fn accept(&self) -> &[u8] {
+        self.bytes.get(self.authority_end..).unwrap_or_default()
     }
 
     /// The authority the client asked for, if any.
     #[must_use]
     pub fn authority(&self) -> Option<&[u8]> {
-        self.bytes.get(self.target_bytes..).filter(|_| self.has_authority)
+        self.bytes.get(self.target_end..self.authority_end).filter(|_| self.has_authority)
     }
 
     /// Forgets all, keeps the memory.
     pub(super) fn clear(&mut self) {
-        let Self { bytes, target_bytes, has_authority, captured, captured_answer } = self;
+        let Self { bytes, target_end, authority_end, has_authority, captured, captured_answer } =
+            self;
         bytes.clear();
-        *target_bytes = 0;
+        (*target_end, *authority_end) = (0, 0);
         *has_authority = false;
         captured.clear();
         captured_answer.clear();

@@ -5,7 +5,7 @@ use super::{Action, Answer, Exchange};
 use crate::data::fallback::recording::Recording;
 use crate::data::fallback::store::Asked;
 use crate::data::fallback::{self, Chain, Need, Taken};
-use crate::data::page::Form;
+use crate::data::page::{self, Form};
 use crate::data::pool::Pool;
 use crate::data::refusal::Refusal;
 use crate::data::snapshot::Route;
@@ -36,24 +36,14 @@ pub(super) struct Fallen {
 }
 
 impl Exchange {
-    /// Remembers of the head what pages and kept answers go by, where `route` has some.
+    /// Remembers of the head what kept answers go by, where `route` has some.
     pub(super) fn note_wishes(&mut self, head: &RequestHead<'_>, route: &Route) {
-        if route.fallbacks.has_pages {
-            self.form = Form::asked_for(head);
-        }
         if route.fallbacks.cache.is_none() || self.is_websocket {
             return;
         }
         let asked = Asked::of(head, !self.request_done, route.id.as_str(), self.is_https());
         if asked.is_some() {
             self.fallen.get_or_insert_default().asked = asked;
-        }
-    }
-
-    /// The same before a route is known, where the listener has pages.
-    pub(super) fn note_form(&mut self, head: &RequestHead<'_>) {
-        if !self.listener.error_pages.is_empty() {
-            self.form = Form::asked_for(head);
         }
     }
 
@@ -69,7 +59,7 @@ impl Exchange {
         let asked = self.fallen.as_ref().and_then(|fallen| fallen.asked.as_ref());
         let need = Need {
             refusal,
-            form: self.form,
+            form: Form::of(self.texts.accept()),
             may_try,
             may_answer: !self.is_websocket,
             cached: cache.zip(asked),
@@ -130,12 +120,15 @@ impl Exchange {
         }
         let of_route = self.route.as_ref().and_then(|route| route.fallbacks.pages.find(refusal));
         let page = of_route.or_else(|| self.listener.error_pages.find(refusal))?;
-        Some(page.answer(refusal, self.form))
+        Some(page.answer(refusal, Form::of(self.texts.accept())))
     }
 
-    /// The answer that says `refusal`: a page, or our own line of text.
+    /// The answer that says `refusal`: a page, or our own words.
     pub(super) fn answer_to(&mut self, refusal: Refusal, now: Instant) -> Answer {
-        let own = || Answer::line_for(refusal, self.id);
+        let own = || match self.takes_problem(refusal) {
+            true => Answer::problem_for(refusal, self.id),
+            false => Answer::line_for(refusal, self.id),
+        };
         let mut fixed = self.error_page(refusal).unwrap_or_else(own);
         if refusal == Refusal::MethodRefused {
             // RFC 9110 §15.5.6 asks for Allow; what is allowed is each backend's matter.
@@ -143,6 +136,12 @@ impl Exchange {
         }
         self.end_with(fixed.status, now);
         Answer::of(&fixed, &self.own_edits(fixed.status, now))
+    }
+
+    /// Whether the client takes `refusal` rather as JSON. A call is told in gRPC's own way.
+    fn takes_problem(&self, refusal: Refusal) -> bool {
+        let is_call = self.facts.as_ref().is_some_and(|facts| facts.call.is_some());
+        !is_call && refusal.row().status >= 400 && page::takes_problems(self.texts.accept())
     }
 
     /// The names of the steps that were taken, with commas between them; `None` if none was.

@@ -35,7 +35,6 @@ use super::listener::admit::is_about_websocket;
 use super::listener::client::Claim;
 use super::listener::{Client, LocalListener};
 use super::outcome::Outcome;
-use super::page::Form;
 use super::pool::sticky::Seen;
 use super::pool::{Backend, Pool, Ticket};
 use super::rate_limit::Limited;
@@ -174,8 +173,6 @@ pub struct Exchange {
     seats: Seats,
     /// What it needs to fall back to something, and what became of that.
     fallen: Option<Box<Fallen>>,
-    /// The form of a page that its client takes rather.
-    form: Form,
     /// The client is told why it gets its answer.
     explains: bool,
     is_websocket: bool,
@@ -240,7 +237,6 @@ impl Exchange {
             is_held: false,
             seats: Seats::default(),
             fallen: None,
-            form: Form::default(),
             explains: false,
             is_websocket: false,
             is_mirrored: AtomicBool::new(false),

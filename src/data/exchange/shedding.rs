@@ -3,7 +3,8 @@
 use super::Exchange;
 use crate::data::overload::Seat;
 use crate::data::refusal::Refusal;
-use http::header;
+use http::{HeaderValue, header};
+use std::time::Duration;
 use vanne_filters::HeadEdits;
 
 /// What a request counts for while it is under way; nothing where there are no limits.
@@ -11,6 +12,8 @@ use vanne_filters::HeadEdits;
 pub(super) struct Seats {
     process: Option<Seat>,
     pool: Option<Seat>,
+    /// After this time the queue that was too long may be short enough.
+    pub(super) try_after: Option<Duration>,
 }
 
 impl Exchange {
@@ -39,6 +42,10 @@ impl Exchange {
 
     /// Says when to try again, if it ends since there is too much to do.
     pub(super) fn tell_retry(&self, edits: &mut HeadEdits) {
+        if let (Some(Refusal::QueueTooLong), Some(time)) = (self.refusal, self.seats.try_after) {
+            let seconds = HeaderValue::from(time.as_secs() + 1);
+            edits.set_if_absent(header::RETRY_AFTER, &seconds);
+        }
         if self.refusal != Some(Refusal::Overloaded) {
             return;
         }

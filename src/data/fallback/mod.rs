@@ -104,8 +104,6 @@ pub struct Fallbacks {
     pub cache: Option<RouteCache>,
     /// Pages for what is refused all the same.
     pub pages: ErrorPages,
-    /// Some chain ends with a page, or there are pages for refusals.
-    pub has_pages: bool,
 }
 
 impl Fallbacks {

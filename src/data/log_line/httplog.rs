@@ -35,7 +35,7 @@ pub(super) const fn code(refusal: Refusal) -> (char, Option<char>) {
         R::BackendCut => ('S', Some('D')),
         R::BackendMalformed => ('P', Some('H')),
         R::BackendStalled => ('s', Some('D')),
-        R::BackendsFull | R::Overloaded | R::QueueFull => ('S', Some('Q')),
+        R::BackendsFull | R::Overloaded | R::QueueFull | R::QueueTooLong => ('S', Some('Q')),
         R::CallDeadline | R::TotalTimeout => ('s', None),
         R::ClientGone => ('C', None),
         R::ClientStalled => ('c', None),

@@ -15,7 +15,7 @@ pub struct GuardRules {
     pub share: u16,
     /// Whether its backends are checked.
     pub is_checked: bool,
-    /// Whether requests that nobody here takes have somewhere else to go: then it is off.
+    /// Whether all requests that nobody here takes have somewhere else to go: then it is off.
     pub has_fallback: bool,
 }
 

@@ -218,7 +218,7 @@ impl Live {
             return;
         }
         let members = self.members.load_full();
-        self.queue.serve(|key| {
+        self.queue.serve(now, |key| {
             let choice = Choice { key, random: key, now, ..Choice::default() };
             match self.pick_from(&members, &choice) {
                 Picked::Backend(place) => Some(place),

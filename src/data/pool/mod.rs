@@ -11,6 +11,7 @@ pub mod latency;
 pub mod live;
 pub mod members;
 pub mod metrics;
+mod pace;
 pub mod queue;
 pub mod sticky;
 pub mod window;
@@ -22,7 +23,7 @@ pub use hash_key::HashOn;
 pub use live::{Live, Picked, Place};
 pub use members::{Idle, Member, Members};
 pub use metrics::{BackendMetrics, PoolMetrics, Stuck};
-pub use queue::{Queue, Ticket};
+pub use queue::{Hopeless, Queue, Ticket};
 pub use sticky::Sticky;
 pub use window::Window;
 

@@ -2,9 +2,12 @@
 //!
 //! First come, first served, over all workers. Touched only while backends are full: a
 //! request that finds a place never looks here beyond one number. Whoever leaves before its
-//! turn is taken out at once; whoever leaves with a place in its hand hands it on.
+//! turn is taken out at once; whoever leaves with a place in its hand hands it on. Whoever
+//! would wait longer than it may is not let in.
 
+use super::QueueRules;
 use super::live::{Live, Place};
+use super::pace::Pace;
 use crate::types::moment::Moment;
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -13,6 +16,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 /// Who waits in a pool, in order.
 #[derive(Default)]
@@ -26,6 +30,16 @@ pub struct Queue {
 struct Waiting {
     next: u64,
     turns: BTreeMap<u64, Arc<Turn>>,
+    pace: Pace,
+}
+
+/// Why a request may not wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hopeless {
+    /// As many wait as may.
+    Full,
+    /// It would wait for so long, which is longer than it may.
+    Late(Duration),
 }
 
 /// What is told to one who waits.
@@ -57,14 +71,27 @@ impl Queue {
         self.len() == 0
     }
 
-    /// Goes to the end of the queue, unless `limit` wait already. `key`: what the algorithm
-    /// chooses by. A place that became free just before is given to whoever is first.
-    #[must_use]
-    pub fn join(live: &Arc<Live>, key: u64, limit: usize, now: Moment) -> Option<Ticket> {
+    /// Goes to the end of the queue. `key`: what the algorithm chooses by. A place that became
+    /// free just before is given to whoever is first.
+    ///
+    /// # Errors
+    /// When `rules` let no more wait, or not for so long.
+    pub fn join(
+        live: &Arc<Live>,
+        key: u64,
+        rules: QueueRules,
+        now: Moment,
+    ) -> Result<Ticket, Hopeless> {
         let ticket = {
             let mut waiting = live.queue.waiting.lock();
-            if waiting.turns.len() >= limit {
-                return None;
+            let before = waiting.turns.len();
+            if before >= rules.size {
+                return Err(Hopeless::Full);
+            }
+            // Who is first always may: so there is always somebody who tells how fast it goes.
+            let wait = waiting.pace.wait(before, now).filter(|_| before > 0);
+            if let Some(wait) = wait.filter(|wait| *wait > rules.timeout) {
+                return Err(Hopeless::Late(wait));
             }
             let turn = Arc::new(Turn {
                 key,
@@ -74,20 +101,21 @@ impl Queue {
             let number = waiting.next;
             waiting.next += 1;
             waiting.turns.insert(number, Arc::clone(&turn));
-            live.queue.count(&waiting);
+            live.queue.count(&mut waiting);
             Ticket { live: Arc::clone(live), number, turn }
         };
         live.serve_queue(now);
-        Some(ticket)
+        Ok(ticket)
     }
 
-    /// Gives places to those who wait, in order, as long as `place` finds one.
-    pub(super) fn serve(&self, mut place: impl FnMut(u64) -> Option<Place>) {
+    /// Gives places to those who wait, in order, as long as `place` finds one at `now`.
+    pub(super) fn serve(&self, now: Moment, mut place: impl FnMut(u64) -> Option<Place>) {
         let mut waiting = self.waiting.lock();
         while let Some(first) = waiting.turns.first_entry() {
             let Some(place) = place(first.get().key) else { return };
             first.remove().tell(State::Granted(place));
-            self.count(&waiting);
+            waiting.pace.note(now);
+            self.count(&mut waiting);
         }
     }
 
@@ -95,14 +123,17 @@ impl Queue {
     pub(super) fn dismiss(&self) {
         let mut waiting = self.waiting.lock();
         let turns = std::mem::take(&mut waiting.turns);
-        self.count(&waiting);
+        self.count(&mut waiting);
         drop(waiting);
         for turn in turns.values() {
             turn.tell(State::Dismissed);
         }
     }
 
-    fn count(&self, waiting: &Waiting) {
+    fn count(&self, waiting: &mut Waiting) {
+        if waiting.turns.is_empty() {
+            waiting.pace.pause();
+        }
         self.length.store(waiting.turns.len(), Ordering::Release);
     }
 }
@@ -169,7 +200,7 @@ impl Drop for Ticket {
         {
             let mut waiting = queue.waiting.lock();
             waiting.turns.remove(&self.number);
-            queue.count(&waiting);
+            queue.count(&mut waiting);
         }
         // A place that came too late goes to the next, without a lock held.
         drop(self.take());
@@ -190,8 +221,10 @@ mod tests {
         }
     }
 
+    const RULES: QueueRules = QueueRules { size: 100, timeout: Duration::from_secs(1) };
+
     fn join(live: &Arc<Live>) -> Ticket {
-        Queue::join(live, 0, 100, Moment::default()).unwrap()
+        Queue::join(live, 0, RULES, Moment::default()).unwrap()
     }
 
     #[test]
@@ -220,7 +253,8 @@ mod tests {
         drop(held);
         drop(first);
         assert!(second.take().is_some());
-        assert!(Queue::join(&live, 0, 0, Moment::default()).is_none(), "a full queue");
+        let full = Queue::join(&live, 0, QueueRules { size: 0, ..RULES }, Moment::default());
+        assert_eq!(full.err(), Some(Hopeless::Full));
     }
 
     #[test]
@@ -243,10 +277,27 @@ mod tests {
         assert_eq!(live.in_flight(), 0);
     }
 
+    #[test]
+    fn who_would_wait_for_too_long_is_not_let_in() {
+        let live = limited_pool(1, 1).live;
+        let held = place(&live).unwrap();
+        let at = |millis: u64| Moment::from_micros(1_000_000 + millis * 1000);
+        let join = || Queue::join(&live, 0, RULES, at(2000));
+        // A place each 51 ms, while somebody waited.
+        (0..40).for_each(|number| live.queue.waiting.lock().pace.note(at(number * 51)));
+        let mut waiting: Vec<_> = std::iter::from_fn(|| join().ok()).take(RULES.size).collect();
+        assert_eq!(waiting.len(), 19);
+        let Some(Hopeless::Late(wait)) = join().err() else { panic!("it would wait too long") };
+        assert_eq!(wait.as_millis(), 1020);
+        waiting.truncate(18);
+        assert!(join().is_ok(), "one has left");
+        drop(held);
+    }
+
     /// A place, or a place in the queue for as long as `looks` looks.
     fn impatient(live: &Arc<Live>, looks: u8) -> Option<Place> {
         place(live).or_else(|| {
-            let ticket = Queue::join(live, 0, 100, Moment::default())?;
+            let ticket = Queue::join(live, 0, RULES, Moment::default()).ok()?;
             (0..looks).find_map(|_| ticket.take())
         })
     }
