@@ -5,6 +5,7 @@
 
 use super::check_access_log;
 use super::check_fallback;
+use super::check_kubernetes;
 use super::check_routes;
 use super::diagnostics::Problem;
 use super::pool::BackendEntry;
@@ -45,6 +46,7 @@ pub fn check(root: &Node, problems: &mut Vec<Problem>) {
     check_pools(root, problems);
     check_routes::check(root, problems);
     check_fallback::check(root, problems);
+    check_kubernetes::check(root, problems);
     check_access_log::check(root, problems);
     check_unused(root, problems);
 }

@@ -10,6 +10,7 @@ use super::edits::PathTemplate;
 use super::error_pages::ErrorKey;
 use super::fallback::FallbackStep;
 use super::health::{BodyRegex, BodyText, CheckPath, ServiceName, StatusSet};
+use super::kubernetes::{ObjectName, ServicePort};
 use super::listener::Address;
 use super::matching::{CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern};
 use super::network::Network;
@@ -59,6 +60,7 @@ pub const FORMATS: &[FormatRow] = &[
     },
     row::<Host>(),
     row::<HostPattern>(),
+    row::<ObjectName>(),
     row::<LoadFactor>(),
     FormatRow { name: LogFormat::FORMAT, accepted: LogFormat::ACCEPTED, check: check_log_format },
     row::<AccessLogTarget>(),
@@ -77,6 +79,7 @@ pub const FORMATS: &[FormatRow] = &[
     row::<RedirectTo>(),
     row::<Pattern>(),
     row::<Secret>(),
+    row::<ServicePort>(),
     row::<Address>(),
     row::<SplitBy>(),
     row::<StatusSet>(),
