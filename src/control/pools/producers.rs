@@ -121,9 +121,7 @@ impl Producers {
                 let start = |source| Running::new(&plan.id, source, &self.metrics);
                 let running = discovery::start(&plan.origin, &self.pushing, &self.shared);
                 let mut running: Vec<Running> = running.into_iter().map(start).collect();
-                for one in &mut running {
-                    one.take_over(old.as_ref());
-                }
+                running.iter_mut().for_each(|one| one.take_over(old.as_ref()));
                 Sources { origin: plan.origin.clone(), running }
             });
             self.sources.insert(plan.id.clone(), sources);

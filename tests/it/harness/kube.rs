@@ -24,6 +24,8 @@ struct State {
     /// By namespace and name.
     slices: BTreeMap<(String, String), Value>,
     watching: Vec<(String, mpsc::UnboundedSender<String>)>,
+    /// What was told, with version and namespace: for who watches from an older version on.
+    told: Vec<(u64, String, String)>,
     /// The status that it answers all with, if it does not do its work.
     refusal: Option<u16>,
 }
@@ -136,9 +138,13 @@ impl KubeApi {
                 state.slices.insert(key, slice.clone());
             }
             let line = json!({ "type": kind, "object": slice }).to_string() + "\n";
-            let watching = state.watching.iter().filter(|(of, _)| is_told && of == namespace);
+            if !is_told {
+                continue;
+            }
+            let watching = state.watching.iter().filter(|(of, _)| of == namespace);
             // Who has left hears nothing.
             watching.for_each(|(_, to)| drop(to.send(line.clone())));
+            state.told.push((state.version, namespace.to_owned(), line));
         }
     }
 }
@@ -159,7 +165,11 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) {
             json!({ "kind": "Status", "apiVersion": "v1",
             "status": "Failure", "code": status, "reason": "Told", "message": "as told" }),
         ),
-        None if target.contains("watch=true") => return watch(stream, &namespace, &state).await,
+        None if target.contains("watch=true") => {
+            let version = target.split("resourceVersion=").nth(1).unwrap();
+            let version = version.split('&').next().unwrap().parse().unwrap();
+            return watch(stream, &namespace, version, &state).await;
+        }
         None => (200, list(&namespace, &state.lock())),
     };
     let body = body.to_string();
@@ -176,9 +186,14 @@ fn list(namespace: &str, state: &State) -> Value {
         "metadata": { "resourceVersion": state.version.to_string() }, "items": items })
 }
 
-async fn watch(mut stream: TcpStream, namespace: &str, state: &Mutex<State>) {
+async fn watch(mut stream: TcpStream, namespace: &str, version: u64, state: &Mutex<State>) {
     let (to, mut lines) = mpsc::unbounded_channel();
-    state.lock().watching.push((namespace.to_owned(), to));
+    {
+        let state = &mut *state.lock();
+        let missed = state.told.iter().filter(|(at, of, _)| *at > version && of == namespace);
+        missed.for_each(|(_, _, line)| to.send(line.clone()).unwrap());
+        state.watching.push((namespace.to_owned(), to));
+    }
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n";
     let mut next = head.to_owned();
     while stream.write_all(next.as_bytes()).await.is_ok() {

@@ -41,12 +41,7 @@ impl Api {
         let (to, asked) = mpsc::channel(16);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let to = to.clone();
-                tokio::spawn(async move {
-                    if let Some(asked) = read(stream).await {
-                        drop(to.send(asked).await);
-                    }
-                });
+                tokio::spawn(read(stream, to.clone()));
             }
         });
         Self { folder, asked }
@@ -99,7 +94,7 @@ impl Api {
     }
 }
 
-async fn read(mut stream: TcpStream) -> Option<Asked> {
+async fn read(mut stream: TcpStream, to: mpsc::Sender<Asked>) -> Option<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
@@ -107,7 +102,7 @@ async fn read(mut stream: TcpStream) -> Option<Asked> {
     let head = String::from_utf8(head).unwrap();
     assert!(head.to_lowercase().contains("authorization: bearer t"), "{head}");
     let target = head.split(' ').nth(1).unwrap().to_owned();
-    Some(Asked { target, stream })
+    to.send(Asked { target, stream }).await.ok()
 }
 
 impl Asked {

@@ -217,7 +217,7 @@ impl Keeper {
             () if now - began + Duration::from_secs(1) < asked => Err(End::Cut),
             () => {
                 progress.is_watched = true;
-                self.view.send_modify(|view| view.synced = now);
+                self.sync();
                 Ok(())
             }
         }
@@ -239,10 +239,7 @@ impl Keeper {
                 Ok(WatchEvent::Bookmark(mark)) => {
                     *version = mark.metadata.resource_version;
                     progress.is_watched = true;
-                    self.view.send_if_modified(|view| {
-                        view.synced = clock::now();
-                        false
-                    });
+                    self.sync();
                     continue;
                 }
                 Ok(WatchEvent::Error(status)) => {
@@ -262,6 +259,14 @@ impl Keeper {
             });
         }
         Ok(())
+    }
+
+    /// The server has said that nothing happened.
+    fn sync(&self) {
+        self.view.send_if_modified(|view| {
+            view.synced = clock::now();
+            false
+        });
     }
 
     /// The watch was refused, or ended, with `error`.
