@@ -39,6 +39,7 @@ enum StateFilter {
     HalfOpen,
     #[serde(rename = "forced_open")]
     ForcedOpen,
+    Leaving,
 }
 
 impl StateFilter {
@@ -52,6 +53,7 @@ impl StateFilter {
             Self::CircuitOpen => state == "circuit_open",
             Self::HalfOpen => state == "half_open",
             Self::ForcedOpen => state == "forced_open",
+            Self::Leaving => state == "leaving",
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::Watching;
 use super::kept::{self, Kept};
-use super::slices::{Wanted, merge};
+use super::slices::{SERVICE_LABEL, Wanted, merge};
 use super::watch::View;
 use crate::config::{PoolProtocol, ZoneRule};
 use crate::control::discovery::{Following, Found, Last, Outlet, Update};
@@ -88,8 +88,9 @@ impl Follower {
         let zone = zone.filter(|_| service.zone == ZoneRule::Prefer);
         if view.store.version(name) == 0 {
             let note = format!(
-                "no EndpointSlice has the label kubernetes.io/service-name={name}: is there such \
-                 a Service in this namespace, and the namespace?"
+                "no EndpointSlice in namespace {} has the label {SERVICE_LABEL}={name}: are there \
+                 such a Service and namespace?",
+                view.namespace
             );
             return (Vec::new(), view.fault.clone(), Some(note));
         }

@@ -227,9 +227,9 @@ async fn a_list_is_followed_by_what_changes() {
     events.send("DELETED", slice("app", 8, &["10.0.0.1"])).await;
     let (list, stale, note) = app.next().await;
     assert_eq!((list.as_str(), stale), ("", None), "it is gone, and that is true");
-    assert!(
-        note.unwrap().contains("no EndpointSlice has the label kubernetes.io/service-name=app")
-    );
+    assert!(note.unwrap().contains(
+        "no EndpointSlice in namespace prod has the label kubernetes.io/service-name=app: "
+    ));
     events.send("ADDED", slice("app", 9, &["10.0.0.3"])).await;
     app.is("10.0.0.3").await;
 }
@@ -486,9 +486,11 @@ async fn the_last_list_is_kept_for_a_start_while_the_server_is_away() {
     // What is damaged, or of another Service, counts as none.
     let whole = std::fs::read_to_string(&path).unwrap();
     let other = whole.replace("/app:http", "/b:http");
-    for damaged in
-        [&whole[..whole.len() / 2], &whole.replace("\"version\":1", "\"version\":9"), &other]
-    {
+    for damaged in [
+        whole.split_at(whole.len() / 2).0,
+        &whole.replace("\"version\":1", "\"version\":9"),
+        &other,
+    ] {
         std::fs::write(&path, damaged).unwrap();
         drop(app);
         while api.asked.try_recv().is_ok() {}

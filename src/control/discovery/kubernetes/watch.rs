@@ -65,6 +65,8 @@ impl Default for Pace {
 pub(super) struct View {
     /// Its slices.
     pub(super) store: Store,
+    /// Its name, once it is known.
+    pub(super) namespace: String,
     /// Whether they were ever listed.
     pub(super) is_listed: bool,
     /// Why that may not be how things are now, if it may not.
@@ -76,7 +78,13 @@ pub(super) struct View {
 impl View {
     /// Nothing yet.
     pub(super) fn new(now: Instant) -> Self {
-        Self { store: Store::default(), is_listed: false, fault: None, synced: now }
+        Self {
+            store: Store::default(),
+            namespace: String::new(),
+            is_listed: false,
+            fault: None,
+            synced: now,
+        }
     }
 }
 
@@ -145,6 +153,7 @@ impl Keeper {
         let fault = self.watched.clone().err();
         self.view.send_modify(|view| {
             view.store.replace(slices);
+            view.namespace.clone_from(&namespace);
             (view.is_listed, view.fault, view.synced) = (true, fault, clock::now());
         });
         let share = 0.9 + self.rng.f64() / 5.0;
