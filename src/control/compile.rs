@@ -134,7 +134,6 @@ pub(super) fn kubernetes(config: &Config) -> Result<(), CompileError> {
 
 /// Nothing to look at: a checked config names no Service.
 #[cfg(not(feature = "kubernetes"))]
-#[expect(clippy::unnecessary_wraps, reason = "as with the feature")]
 pub(super) fn kubernetes(_: &Config) -> Result<(), CompileError> {
     Ok(())
 }

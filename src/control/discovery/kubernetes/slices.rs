@@ -254,5 +254,4 @@ fn shown(port: &Port) -> String {
 }
 
 #[cfg(test)]
-#[path = "slices_tests.rs"]
 mod tests;

@@ -1,3 +1,5 @@
+//! What slices come to: a table for each rule, and any order of changes.
+
 use super::*;
 use crate::control::discovery::kubernetes::store::Store;
 use proptest::prelude::*;
