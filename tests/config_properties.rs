@@ -62,6 +62,7 @@ fn process() -> impl Strategy<Value = Process> {
                 max_in_flight: workers.into(),
                 retry_after: Period::from_secs(1),
             }),
+            state_dir: workers.map(|_| config::FilePath("/var/lib/vanne".into())),
             watch_config: false,
         },
     )
@@ -563,6 +564,7 @@ prop_compose! {
             .collect();
         Config {
             admin: config::Admin::default(),
+            kubernetes: config::Kubernetes::default(),
             process,
             log: Log { level },
             access_log,

@@ -150,6 +150,7 @@ async fn control(
     let probed = Arc::new(Probed {
         workers: Arc::clone(&workers),
         metrics: Arc::clone(&metrics),
+        starting: reloader.starting(),
         metrics_token: reloader.metrics_token(),
     });
     let answering = tokio::spawn(axum::serve(listener, probe::router(probed)).into_future());

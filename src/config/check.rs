@@ -5,6 +5,7 @@
 
 use super::check_access_log;
 use super::check_fallback;
+use super::check_kubernetes;
 use super::check_limits;
 use super::check_routes;
 use super::diagnostics::Problem;
@@ -47,6 +48,7 @@ pub fn check(root: &Node, problems: &mut Vec<Problem>) {
     check_routes::check(root, problems);
     check_limits::check(root, problems);
     check_fallback::check(root, problems);
+    check_kubernetes::check(root, problems);
     check_access_log::check(root, problems);
     check_unused(root, problems);
 }

@@ -10,6 +10,7 @@ use super::edits::PathTemplate;
 use super::error_pages::ErrorKey;
 use super::fallback::FallbackStep;
 use super::health::{BodyRegex, BodyText, CheckPath, ServiceName, StatusSet};
+use super::kubernetes::{ObjectName, ServicePort};
 use super::listener::Address;
 use super::matching::{CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern};
 use super::network::Network;
@@ -60,6 +61,7 @@ pub const FORMATS: &[FormatRow] = &[
     },
     row::<Host>(),
     row::<HostPattern>(),
+    row::<ObjectName>(),
     row::<LimitKey>(),
     row::<LoadFactor>(),
     FormatRow { name: LogFormat::FORMAT, accepted: LogFormat::ACCEPTED, check: check_log_format },
@@ -80,6 +82,7 @@ pub const FORMATS: &[FormatRow] = &[
     row::<RedirectTo>(),
     row::<Pattern>(),
     row::<Secret>(),
+    row::<ServicePort>(),
     row::<Address>(),
     row::<SplitBy>(),
     row::<StatusSet>(),

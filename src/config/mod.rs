@@ -15,6 +15,7 @@ pub mod check;
 mod check_access_log;
 mod check_edits;
 mod check_fallback;
+mod check_kubernetes;
 mod check_limits;
 mod check_routes;
 pub mod diagnostics;
@@ -26,6 +27,7 @@ pub mod fallback;
 pub mod formats;
 pub mod health;
 mod json;
+pub mod kubernetes;
 pub mod listener;
 pub mod matching;
 pub mod network;
@@ -57,6 +59,7 @@ pub use error_pages::{ErrorKey, ErrorPages};
 pub use expand::{Environment, ProcessEnvironment};
 pub use fallback::{FallbackCache, FallbackStep};
 pub use health::{HealthCheck, StatusSet};
+pub use kubernetes::{Kubernetes, KubernetesService, ObjectName, ServicePort, ZoneRule};
 pub use listener::{
     Address, DotSegments, EncodedSlashes, Http2, Listener, ListenerPaths, ListenerProtocol,
     ListenerTimeouts,
@@ -114,6 +117,9 @@ pub struct Config {
     /// How operators reach the running process.
     #[serde(default)]
     pub admin: Admin,
+    /// How the API server of Kubernetes is reached.
+    #[serde(default)]
+    pub kubernetes: Kubernetes,
     /// Where clients come in; at least one.
     #[serde(default)]
     pub listener: BTreeMap<ListenerId, Listener>,

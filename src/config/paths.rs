@@ -7,8 +7,12 @@ use std::path::{Path, PathBuf};
 pub(super) fn resolve(config: &mut Config, folder: &Path) {
     let admin = &mut config.admin;
     let admin = [&mut admin.socket, &mut admin.tokens_file, &mut admin.audit_file];
-    for FilePath(path) in admin.into_iter().chain([&mut config.probe.metrics_token_file]).flatten()
-    {
+    let others = [
+        &mut config.probe.metrics_token_file,
+        &mut config.process.state_dir,
+        &mut config.kubernetes.kubeconfig,
+    ];
+    for FilePath(path) in admin.into_iter().chain(others).flatten() {
         *path = folder.join(&path);
     }
     for tls in config.listener.values_mut().filter_map(|listener| listener.tls.as_mut()) {

@@ -6,7 +6,8 @@ use super::secret::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The port for orchestrators and Prometheus: `/healthz`, `/readyz`, `/health`, `/metrics`.
+/// The port for orchestrators and Prometheus: `/healthz`, `/startupz`, `/readyz`, `/health`,
+/// `/metrics`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Probe {

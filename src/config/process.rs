@@ -1,5 +1,6 @@
 //! `[process]`: the process as a whole.
 
+use super::observe::FilePath;
 use super::overload::Overload;
 use crate::types::units::Period;
 use schemars::JsonSchema;
@@ -28,6 +29,11 @@ pub struct Process {
     /// How many requests may be under way in all. Without it: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overload: Option<Overload>,
+    /// A folder that the process may write to, for what is to outlive it: the last backends that
+    /// Kubernetes told of. A start while the API server is away uses these; without it there are
+    /// none then. It must be there already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_dir: Option<FilePath>,
     /// Whether the config is read again when its file changes, or a file that is part of it.
     /// Also without this SIGHUP and `vanne reload` do that.
     pub watch_config: bool,
@@ -41,6 +47,7 @@ impl Default for Process {
             drain_deadline: Period::from_secs(30),
             idle_upstream_connections: 1024,
             overload: None,
+            state_dir: None,
             watch_config: true,
         }
     }

@@ -61,7 +61,9 @@ impl Schema {
     fn check_node(&self, node: &mut Node, key: &str, schema: &Json, problems: &mut Vec<Problem>) {
         let choices = self.choices(schema);
         let is_table = matches!(node.value, Value::Table(_));
-        let fitting = choices.iter().find(|one| (Wanted::of(one) == Wanted::Table) == is_table);
+        let fits = |one: &&&Json| Wanted::of(one).is_of(&node.value);
+        let is_near = |one: &&&Json| (Wanted::of(one) == Wanted::Table) == is_table;
+        let fitting = choices.iter().find(fits).or_else(|| choices.iter().find(is_near));
         let Some(schema) = fitting.or(choices.first()).copied() else { return };
         let wanted = Wanted::of(schema);
         wanted.convert(node);
@@ -158,6 +160,18 @@ impl Wanted {
             _ if schema.get("oneOf").is_some() || schema.get("enum").is_some() => Self::Text,
             _ => Self::Unknown,
         }
+    }
+
+    /// Whether `value` is of this kind.
+    fn is_of(self, value: &Value) -> bool {
+        matches!(
+            (value, self),
+            (Value::Table(_), Self::Table)
+                | (Value::List(_), Self::List)
+                | (Value::Text(_), Self::Text)
+                | (Value::Int(_), Self::Integer)
+                | (Value::Bool(_), Self::Boolean)
+        )
     }
 
     /// A variable's text where a number or a boolean is wanted becomes one.

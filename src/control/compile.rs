@@ -56,6 +56,14 @@ pub enum CompileError {
         /// What is wrong with it.
         why: String,
     },
+    /// What the config says cannot be used here.
+    #[error("{why}")]
+    Unusable {
+        /// The key that says it.
+        key: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// No random bytes.
     #[error("the system gives no random bytes")]
     Random,
@@ -68,7 +76,10 @@ impl CompileError {
     /// The key that names a file which cannot be used.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
-        if let Self::File { key, .. } = self { Some(key) } else { None }
+        match self {
+            Self::File { key, .. } | Self::Unusable { key, .. } => Some(key),
+            _ => None,
+        }
     }
 }
 
@@ -102,10 +113,30 @@ pub fn snapshot(
     generation: &Arc<Generation>,
     means: &mut Means<'_>,
 ) -> Result<Compiled, CompileError> {
+    kubernetes(config)?;
     means.kept.begin();
     let pools::Compiled { pools, plans } = pools::compile(config, means)?;
     let snapshot = routes::compile(config, &pools, generation, means)?;
     Ok(Compiled { snapshot, pools: plans })
+}
+
+/// Looks whether there is a way to the API server of Kubernetes, if some pool needs one.
+///
+/// # Errors
+/// When there is none; nobody has asked it yet.
+#[cfg(feature = "kubernetes")]
+pub(super) fn kubernetes(config: &Config) -> Result<(), CompileError> {
+    if config.pool.values().all(|pool| pool.kubernetes.is_none()) {
+        return Ok(());
+    }
+    let wrong = |(key, why): (&str, _)| CompileError::Unusable { key: key.to_owned(), why };
+    super::discovery::kubernetes::usable(&config.kubernetes).map_err(wrong)
+}
+
+/// Nothing to look at: a checked config names no Service.
+#[cfg(not(feature = "kubernetes"))]
+pub(super) fn kubernetes(_: &Config) -> Result<(), CompileError> {
+    Ok(())
 }
 
 /// Compiles a listener, which may show some of `pages`; `keeper` has its certificates, if it speaks TLS.

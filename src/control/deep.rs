@@ -2,7 +2,7 @@
 
 use super::admin::tokens::TokensFile;
 use super::certs::Keeper;
-use super::compile::{pages, routes};
+use super::compile::{self, pages, routes};
 use super::discovery;
 use super::wire;
 use crate::config::{Config, FilePath};
@@ -27,6 +27,9 @@ pub fn problems(config: &Config) -> Vec<(String, String)> {
     let of_files = files.filter_map(|(id, FilePath(path))| {
         Some((format!("pool.{id}.backends_file"), discovery::file::read(path).err()?))
     });
+    let of_kubernetes = compile::kubernetes(config).err().into_iter();
+    let of_kubernetes = of_kubernetes
+        .map(|error| (error.key().unwrap_or("kubernetes").to_owned(), error.to_string()));
     let answers = config.route.iter().enumerate();
     let of_answers = answers.filter_map(|(index, route)| {
         let error = routes::fixed(route.answer.as_ref()?, index).err()?;
@@ -43,6 +46,7 @@ pub fn problems(config: &Config) -> Vec<(String, String)> {
         .chain(of_tokens)
         .chain(of_pools)
         .chain(of_files)
+        .chain(of_kubernetes)
         .chain(of_answers)
         .chain(of_pages)
         .collect()

@@ -1,8 +1,10 @@
 //! What outlives a reload: what is known of backends, pools and listeners that stay.
 //!
-//! A backend is the same while its pool's name and its address are. One that leaves keeps its
-//! record for a while, so that it has it when it comes back.
+//! A backend is the same while its pool's name, its address and what its source calls it are: a
+//! new pod on the address of an old one is another. One that leaves keeps its record for a while,
+//! so that it has it when it comes back.
 
+use super::discovery::Found;
 use super::pools::BackendGauges;
 use crate::data::fallback::store::Store;
 use crate::data::listener::Counts;
@@ -49,6 +51,8 @@ pub struct Kept {
 
 struct Record {
     backend: Arc<Backend>,
+    /// What its source calls it.
+    identity: Option<Arc<str>>,
     /// What is shown of it while it is listed.
     gauges: Weak<BackendGauges>,
     /// `vanne_backend_requests_in_flight`: also of one that has left, and ends what it has.
@@ -63,11 +67,13 @@ impl Kept {
     pub fn backend(
         &mut self,
         pool: &PoolId,
-        address: SocketAddr,
+        found: &Found,
         metrics: &Arc<Metrics>,
         now: Instant,
     ) -> (Arc<Backend>, Arc<BackendGauges>) {
-        if let Some(record) = self.backends.get_mut(&(pool.clone(), address)) {
+        let (address, identity) = (found.address, &found.identity);
+        let known = self.backends.get_mut(&(pool.clone(), address));
+        if let Some(record) = known.filter(|record| record.identity == *identity) {
             record.seen = now;
             let gauges = record
                 .gauges
@@ -81,7 +87,8 @@ impl Kept {
         if self.lives.contains_key(pool) {
             state.begin(Moment::of(now));
         }
-        let backend = Arc::new(Backend { address, tag: tag_of(pool.as_str(), &name), name, state });
+        let tag = tag_of(pool.as_str(), identity.as_deref().unwrap_or(&name));
+        let backend = Arc::new(Backend { address, tag, name, pod: found.pod.clone(), state });
         let gauges = Arc::new(BackendGauges::new(metrics, pool, &backend));
         let shown = Arc::downgrade(&gauges);
         let weak = Arc::downgrade(&backend);
@@ -89,6 +96,7 @@ impl Kept {
         let labels = [pool.as_str(), &*backend.name];
         let record = Record {
             backend: Arc::clone(&backend),
+            identity: identity.clone(),
             gauges: shown,
             _in_flight: metrics.watch(&BACKEND_IN_FLIGHT, labels, in_flight),
             seen: now,
@@ -212,17 +220,17 @@ mod tests {
     #[test]
     fn a_backend_that_comes_back_in_time_has_its_record() {
         let metrics = Arc::new(Metrics::new(1).unwrap());
-        let (pool, address) = ("app".parse().unwrap(), ([127, 0, 0, 1], 9000).into());
+        let (pool, found) = ("app".parse().unwrap(), Found::at(([127, 0, 0, 1], 9000).into()));
         let mut kept = Kept::default();
         let begin = crate::types::clock::now();
         let at = |seconds| begin + Duration::from_secs(seconds);
-        let first = kept.backend(&pool, address, &metrics, begin);
+        let first = kept.backend(&pool, &found, &metrics, begin);
         let known = Arc::downgrade(&first.0);
         // However long it was there, the time counts from when it left.
         kept.forget(at(1000));
         drop(first);
         kept.forget(at(1059));
-        let again = kept.backend(&pool, address, &metrics, at(1059));
+        let again = kept.backend(&pool, &found, &metrics, at(1059));
         assert!(known.ptr_eq(&Arc::downgrade(&again.0)));
         kept.forget(at(1059));
         drop(again);
@@ -231,5 +239,20 @@ mod tests {
         kept.forget(at(1119));
         assert!(known.upgrade().is_none());
         assert!(!shown().contains("vanne_backend_requests_total{"));
+    }
+
+    #[test]
+    fn a_new_pod_on_an_old_address_begins_anew() {
+        let metrics = Arc::new(Metrics::new(1).unwrap());
+        let pool = "app".parse().unwrap();
+        let mut kept = Kept::default();
+        let mut pod = |uid: &str| {
+            let at = Found::at(([10, 0, 0, 1], 80).into());
+            let found = Found { identity: Some(uid.into()), ..at };
+            kept.backend(&pool, &found, &metrics, crate::types::clock::now()).0
+        };
+        let (first, same, other) = (pod("a"), pod("a"), pod("b"));
+        assert!(Arc::ptr_eq(&first, &same) && !Arc::ptr_eq(&first, &other));
+        assert_ne!(first.tag, other.tag, "clients of the first do not belong to the other");
     }
 }

@@ -21,6 +21,7 @@ pub mod probe;
 pub mod process_gauges;
 pub mod reload;
 pub mod report;
+pub mod starting;
 pub mod steer;
 mod task;
 pub mod telling;

@@ -1,10 +1,12 @@
 //! Probe: the port that orchestrators and Prometheus ask.
 //!
-//! `/healthz`: the process lives. `/readyz`: it wants traffic; 503 from the first moment
-//! of a drain. `/health`: both and a few counts, as JSON. `/metrics`: Prometheus' text
+//! `/healthz`: the process lives. `/startupz`: it has started; 503 while pools that are
+//! `required` wait for their first lists. `/readyz`: it wants traffic; 503 until it has started,
+//! and from the first moment of a drain. `/health`: both and a few counts, as JSON. `/metrics`: Prometheus' text
 //! format, behind a bearer token if one is set. Nothing here changes anything.
 
 use super::reload::MetricsToken;
+use super::starting::Starting;
 use crate::config::Secret;
 use crate::data::engine::worker::Workers;
 use crate::data::lifecycle::Stage;
@@ -23,6 +25,8 @@ pub struct Probed {
     pub workers: Arc<Workers>,
     /// All metrics.
     pub metrics: Arc<Metrics>,
+    /// What the start waits for.
+    pub starting: Arc<Starting>,
     /// The token that `/metrics` asks for, if any.
     pub metrics_token: MetricsToken,
 }
@@ -31,15 +35,30 @@ pub struct Probed {
 pub fn router(probed: Arc<Probed>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
+        .route("/startupz", get(startup))
         .route("/readyz", get(readiness))
         .route("/health", get(health))
         .route("/metrics", get(metrics))
         .with_state(probed)
 }
 
+async fn startup(State(probed): State<Arc<Probed>>) -> Response {
+    match probed.starting.waits() {
+        Some(why) => unready(&why),
+        None => "started\n".into_response(),
+    }
+}
+
+fn unready(why: &str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response()
+}
+
 async fn readiness(State(probed): State<Arc<Probed>>) -> Response {
     match probed.workers.lifecycle().stage() {
-        Stage::Serving => "ready\n".into_response(),
+        Stage::Serving => match probed.starting.waits() {
+            Some(why) => unready(&why),
+            None => "ready\n".into_response(),
+        },
         _ => (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response(),
     }
 }
@@ -53,6 +72,9 @@ struct Health {
 
 async fn health(State(probed): State<Arc<Probed>>) -> Response {
     let (code, status) = match probed.workers.lifecycle().stage() {
+        Stage::Serving if probed.starting.waits().is_some() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "starting")
+        }
         Stage::Serving => (StatusCode::OK, "ready"),
         _ => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
     };

@@ -15,6 +15,7 @@ use super::listeners::Listeners;
 use super::log_level::{LogControl, SetLevel};
 use super::pools::{Pools, Told};
 use super::report::{Report, Verdict};
+use super::starting::Starting;
 use super::telling::InUse;
 use crate::config::{self, Config, Diagnostics, Loaded, ProcessEnvironment, Secret};
 use crate::data::engine::worker::Workers;
@@ -313,6 +314,12 @@ impl Reloader {
     #[must_use]
     pub fn changed(&self) -> Arc<Notify> {
         self.kept.changed()
+    }
+
+    /// What the start waits for.
+    #[must_use]
+    pub fn starting(&self) -> Arc<Starting> {
+        Arc::clone(&self.pools.starting)
     }
 
     /// Takes in what a source found.

@@ -2,11 +2,13 @@
 //!
 //! One task has the [`Reloader`], so reloads never run beside each other.
 
+use super::discovery::Pushed;
 use super::reload::Reloader;
 use super::report::Report;
 use super::watch::Watch;
 use crate::types::clock;
 use crate::types::moment::Moment;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -81,7 +83,10 @@ pub async fn steer(
             _ = told_by.reopen.recv() => reloader.access_log.reopen(),
             () = watch.changed(), if is_watching => drop(reloader.reload_if_changed()),
             () = pools_call(&changed, pools_due) => {}
-            Some(pushed) = told.found.recv() => reloader.found(pushed),
+            Some(pushed) = told.found.recv() => {
+                let more = std::iter::from_fn(|| told.found.try_recv().ok());
+                latest(std::iter::once(pushed).chain(more)).for_each(|one| reloader.found(one));
+            }
             Some(finding) = told.checked.recv() => {
                 let more = std::iter::from_fn(|| told.checked.try_recv().ok());
                 reloader.checked(std::iter::once(finding).chain(more));
@@ -96,6 +101,12 @@ pub async fn steer(
         pools_due = dues.into_iter().flatten().min();
         reloader.count_overrides(&gauges);
     }
+}
+
+/// Of each source only what it said last: what waits was overtaken.
+fn latest(pushed: impl Iterator<Item = Pushed>) -> impl Iterator<Item = Pushed> {
+    let by_source: BTreeMap<_, _> = pushed.map(|one| (one.source, one)).collect();
+    by_source.into_values()
 }
 
 /// Does what is asked. Who asked may have left: then nobody is told.

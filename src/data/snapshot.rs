@@ -139,7 +139,13 @@ pub(crate) mod tests {
         let port = u16::try_from(9000 + index).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let state = BackendState::default();
-        Arc::new(Backend { address, name: address.to_string().into(), tag: index as u64, state })
+        Arc::new(Backend {
+            address,
+            name: address.to_string().into(),
+            tag: index as u64,
+            pod: None,
+            state,
+        })
     }
 
     /// Members of these weights that each take `limit` requests.

@@ -1,7 +1,7 @@
 //! The manual: prose about Vanne, beside the code that it is about.
 //!
 //! Read [`life_of_a_request`] first. [`decisions`] says why things are as they are, and
-//! what was measured; [`admin`], [`circuits`] and [`rate_limits`] are for
+//! what was measured; [`admin`], [`circuits`], [`kubernetes`] and [`rate_limits`] are for
 //! operators.
 
 #[doc = include_str!("admin.md")]
@@ -18,6 +18,9 @@ pub mod decisions {}
 
 #[doc = include_str!("fallback.md")]
 pub mod fallback {}
+
+#[doc = include_str!("kubernetes.md")]
+pub mod kubernetes {}
 
 #[doc = include_str!("life_of_a_request.md")]
 pub mod life_of_a_request {}

@@ -32,6 +32,7 @@ mod headers;
 mod health;
 mod http2;
 mod http2_floods;
+mod kubernetes;
 mod leaves;
 mod matching;
 mod messages;

@@ -14,6 +14,7 @@ pub use sticky::{SameSiteName, Sticky, WhenDraining, WhenFull, WhenOpen};
 use super::discovery::Dns;
 use super::fallback::FallbackStep;
 use super::health::HealthCheck;
+use super::kubernetes::KubernetesService;
 use super::observe::FilePath;
 use super::overload::Overload;
 use super::route::Host;
@@ -41,6 +42,13 @@ pub struct Pool {
     /// More backends, which a name in DNS stands for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dns: Option<Dns>,
+    /// More backends: the pods of a Service of Kubernetes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<KubernetesService>,
+    /// Whether the process counts as started, and ready, only when each source of this pool
+    /// (`kubernetes`, `dns`, `backends_file`) has given its first list, or has one that was kept
+    /// in `process.state_dir`. Only at the start: a source that fails later makes nothing unready.
+    pub required: bool,
     /// Active health: backends are asked whether they are well, and left out while they are
     /// not. One that was not asked yet counts as well. Without it: nobody asks.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,6 +122,8 @@ impl Default for Pool {
             backends: Vec::new(),
             backends_file: None,
             dns: None,
+            kubernetes: None,
+            required: false,
             health: None,
             fallback: Vec::new(),
             max_requests: None,

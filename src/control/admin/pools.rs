@@ -17,7 +17,7 @@ const TEXT_BYTES_MAX: usize = 256;
 #[serde(default, deny_unknown_fields)]
 pub(super) struct BackendsQuery {
     /// Only those in this state: `up`, `out` (all that are not up), `maint`, `drain`,
-    /// `unhealthy`, `circuit_open`, `half_open` or `forced_open`.
+    /// `unhealthy`, `circuit_open`, `half_open`, `forced_open` or `leaving`.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<StateFilter>,
     /// No more than these: 1 or more.
@@ -39,6 +39,7 @@ enum StateFilter {
     HalfOpen,
     #[serde(rename = "forced_open")]
     ForcedOpen,
+    Leaving,
 }
 
 impl StateFilter {
@@ -52,6 +53,7 @@ impl StateFilter {
             Self::CircuitOpen => state == "circuit_open",
             Self::HalfOpen => state == "half_open",
             Self::ForcedOpen => state == "forced_open",
+            Self::Leaving => state == "leaving",
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::call::{Call, Reply};
 use super::problem::Problem;
 use crate::control::certs::CertificateStatus;
-use crate::control::pools::PoolSummary;
+use crate::control::pools::{PoolSummary, SourceStatus};
 use crate::control::reload::Reloader;
 use crate::control::report::Verdict;
 use crate::data::lifecycle::Stage;
@@ -199,10 +199,13 @@ fn warnings(reloader: &Reloader, pools: &[PoolSummary], wall: SystemTime) -> Vec
         idle.into_iter().chain(panic).chain(backup).chain(guarded).collect::<Vec<_>>()
     });
     let of_sources = pools.iter().flat_map(|pool| {
-        let stale = pool.sources.iter().filter_map(|source| Some((source, source.stale.as_ref()?)));
-        stale
-            .map(|(source, why)| format!("{}: {} is stale: {why}", pool.pool, source.source))
-            .collect::<Vec<_>>()
+        let of_source = |source: &SourceStatus| {
+            let (pool, name) = (&pool.pool, source.source);
+            let stale = source.stale.as_ref().map(|why| format!("{pool}: {name} is stale: {why}"));
+            let note = source.note.as_ref().map(|note| format!("{pool}: {name}: {note}"));
+            [stale, note].into_iter().flatten()
+        };
+        pool.sources.iter().flat_map(of_source).collect::<Vec<_>>()
     });
     let certificates = reloader.listeners.certificates(wall);
     of_config

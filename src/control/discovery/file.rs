@@ -5,7 +5,7 @@
 //! another list. So is one without any backend: a writer that was stopped half way leaves such
 //! a file, too.
 
-use super::{FOUND_MAX, Found, Last, Origin, Outlet, in_order};
+use super::{FOUND_MAX, Found, Last, Origin, Outlet, Shared, in_order};
 use crate::config::BackendEntry;
 use crate::control::watch::Watch;
 use crate::types::clock;
@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_secs(10);
 /// The largest file that is read.
 const BYTES_MAX: u64 = 4 << 20;
 
-pub(super) fn run(origin: &Origin, to: Outlet) -> Option<BoxFuture<'static, ()>> {
+pub(super) fn run(origin: &Origin, to: Outlet, _: &Shared) -> Option<BoxFuture<'static, ()>> {
     let path = origin.backends_file.clone()?;
     Some(Box::pin(read_again_and_again(path, to)))
 }
@@ -153,12 +153,12 @@ mod tests {
     fn follow(path: &Path) -> (Vec<Source>, mpsc::Receiver<Pushed>) {
         let origin = Origin { backends_file: Some(path.to_owned()), ..Origin::default() };
         let (to, pushed) = mpsc::channel(1);
-        (start(&origin, &to), pushed)
+        (start(&origin, &to, &Shared::default()), pushed)
     }
 
     async fn next(pushed: &mut mpsc::Receiver<Pushed>) -> (Vec<String>, Option<String>) {
         let next = timeout(PATIENCE, pushed.recv()).await.expect("nothing is pushed").unwrap();
-        let Update { backends, state } = next.update;
+        let Update { backends, state, .. } = next.update;
         let reason = match state {
             State::Fresh => None,
             State::Stale { reason, .. } => Some(reason),

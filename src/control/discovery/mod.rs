@@ -12,12 +12,19 @@
 
 mod dns;
 pub mod file;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
+mod shared;
+
+pub use shared::Shared;
 
 use super::task::Task;
 use crate::config;
+use crate::data::pool::Pod;
 use futures::future::BoxFuture;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tokio::sync::mpsc;
@@ -37,15 +44,27 @@ pub struct Found {
     pub max_requests: Option<u32>,
     /// It is used when none of the others can be.
     pub is_backup: bool,
+    /// It ends: it gets no new traffic, and sticky clients may still come.
+    pub is_leaving: bool,
     /// What tells it from another one that has its address later, if the source knows.
-    pub identity: Option<String>,
+    pub identity: Option<Arc<str>>,
+    /// What an orchestrator says of it, if one does.
+    pub pod: Option<Arc<Pod>>,
 }
 
 impl Found {
     /// A backend at `address` of which nothing else is known.
     #[must_use]
     pub fn at(address: SocketAddr) -> Self {
-        Self { address, weight: None, max_requests: None, is_backup: false, identity: None }
+        Self {
+            address,
+            weight: None,
+            max_requests: None,
+            is_backup: false,
+            is_leaving: false,
+            identity: None,
+            pod: None,
+        }
     }
 }
 
@@ -56,6 +75,16 @@ pub struct Update {
     pub backends: Vec<Found>,
     /// Whether that is what the source says now.
     pub state: State,
+    /// What an operator should know about the list, in words, if there is anything.
+    pub note: Option<String>,
+}
+
+impl Update {
+    /// Whether it has a list: also an empty one that is true, and one that was kept.
+    #[must_use]
+    pub fn has_list(&self) -> bool {
+        self.state == State::Fresh || !self.backends.is_empty()
+    }
 }
 
 /// How good a list is.
@@ -80,6 +109,23 @@ pub struct Origin {
     pub backends_file: Option<PathBuf>,
     /// Its `dns`.
     pub dns: Option<config::Dns>,
+    /// Its `kubernetes`, and all else that following a Service goes by.
+    pub kubernetes: Option<Following>,
+}
+
+/// How a pool follows a Service of Kubernetes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Following {
+    /// Which Service.
+    pub service: config::KubernetesService,
+    /// How the API server is reached.
+    pub api: config::Kubernetes,
+    /// Where the last list is kept, if it is: a file.
+    pub kept_at: Option<PathBuf>,
+    /// What the pool speaks with its backends.
+    pub protocol: config::PoolProtocol,
+    /// Whether it speaks TLS with them.
+    pub is_tls: bool,
 }
 
 /// One kind of source.
@@ -88,12 +134,16 @@ pub struct SourceRow {
     pub name: &'static str,
     /// Its work, if the pool names it. Ends when nobody listens any more, or there is nothing
     /// left to say.
-    pub run: fn(&Origin, Outlet) -> Option<BoxFuture<'static, ()>>,
+    pub run: fn(&Origin, Outlet, &Shared) -> Option<BoxFuture<'static, ()>>,
 }
 
 /// All kinds of sources, in alphabetical order.
-pub const SOURCES: &[SourceRow] =
-    &[SourceRow { name: "dns", run: dns::run }, SourceRow { name: "file", run: file::run }];
+pub const SOURCES: &[SourceRow] = &[
+    SourceRow { name: "dns", run: dns::run },
+    SourceRow { name: "file", run: file::run },
+    #[cfg(feature = "kubernetes")]
+    SourceRow { name: "kubernetes", run: kubernetes::run },
+];
 
 /// Tells sources apart: a late push of one that was dropped is not of the one that came after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -136,11 +186,11 @@ pub struct Source {
 /// Starts every source that `origin` names, on the runtime that this is called in. Each pushes
 /// at least once, soon: also one that has failed.
 #[must_use]
-pub fn start(origin: &Origin, to: &mpsc::Sender<Pushed>) -> Vec<Source> {
+pub fn start(origin: &Origin, to: &mpsc::Sender<Pushed>, shared: &Shared) -> Vec<Source> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let start = |row: &SourceRow| {
         let id = SourceId(NEXT.fetch_add(1, Ordering::Relaxed));
-        let work = (row.run)(origin, Outlet { source: id, to: to.clone() })?;
+        let work = (row.run)(origin, Outlet { source: id, to: to.clone() }, shared)?;
         Some(Source { id, name: row.name, task: Task::spawn(work) })
     };
     SOURCES.iter().filter_map(start).collect()
@@ -181,12 +231,23 @@ impl Last {
         fault: Option<String>,
         now: Instant,
     ) -> Option<Update> {
+        self.noted(backends, fault, None, now)
+    }
+
+    /// The same, with a note.
+    fn noted(
+        &mut self,
+        backends: Vec<Found>,
+        fault: Option<String>,
+        note: Option<String>,
+        now: Instant,
+    ) -> Option<Update> {
         let since = match self.said.as_ref().map(|said| &said.state) {
             Some(State::Stale { since, .. }) => *since,
             _ => now,
         };
         let state = fault.map_or(State::Fresh, |reason| State::Stale { since, reason });
-        let update = Update { backends, state };
+        let update = Update { backends, state, note };
         if self.said.as_ref() == Some(&update) {
             return None;
         }
@@ -235,11 +296,11 @@ mod tests {
         let list = || vec![Found::at("10.0.0.1:80".parse().unwrap())];
         let stale = |reason: &str| State::Stale { since: now, reason: reason.to_owned() };
         let mut last = Last::default();
-        let fresh = Update { backends: list(), state: State::Fresh };
+        let fresh = Update { backends: list(), state: State::Fresh, note: None };
         assert_eq!(last.next(list(), None, now), Some(fresh.clone()));
         assert_eq!(last.next(list(), None, now), None);
         let update = last.next(list(), Some("a".into()), now).unwrap();
-        assert_eq!(update, Update { backends: list(), state: stale("a") });
+        assert_eq!(update, Update { backends: list(), state: stale("a"), note: None });
         assert_eq!(last.next(list(), Some("a".into()), later), None);
         assert_eq!(last.next(list(), Some("b".into()), later).unwrap().state, stale("b"));
         assert_eq!(last.next(list(), None, later), Some(fresh));
@@ -255,9 +316,10 @@ mod tests {
         let origin = Origin {
             backends_file: Some(folder.path().join("none")),
             dns: Some(serde_json::from_value(dns).unwrap()),
+            ..Origin::default()
         };
         let (to, mut pushed) = mpsc::channel(8);
-        let sources = start(&origin, &to);
+        let sources = start(&origin, &to, &Shared::default());
         drop(to);
         assert_eq!(sources.iter().map(|source| source.name).collect::<Vec<_>>(), ["dns", "file"]);
         let mut said = Vec::new();

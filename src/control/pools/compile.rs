@@ -5,11 +5,10 @@ use super::circuits::Circuits;
 use super::gauges::PoolGauges;
 use super::members::{Listed, Plan};
 use crate::config::{
-    self, BackendEntry, FilePath, HashSource, RetryOn, SameSiteName, WhenDraining, WhenFull,
-    WhenOpen,
+    self, FilePath, HashSource, RetryOn, SameSiteName, WhenDraining, WhenFull, WhenOpen,
 };
 use crate::control::compile::{CompileError, Means, dangling, overload};
-use crate::control::discovery::Origin;
+use crate::control::discovery::{Following, Found, Origin};
 use crate::control::health::Check;
 use crate::control::wire;
 use crate::data::balance;
@@ -33,7 +32,7 @@ pub fn compile(config: &config::Config, means: &mut Means<'_>) -> Result<Compile
     let behind = behind(config);
     for (id, own) in &config.pool {
         let has_fallback = behind.get(id).is_some_and(|has_more| *has_more);
-        done.pool(id, own, has_fallback, means)?;
+        done.pool(id, own, (config, has_fallback), means)?;
     }
     Ok(done)
 }
@@ -53,10 +52,10 @@ impl Compiled {
         &mut self,
         id: &PoolId,
         own: &config::Pool,
-        has_fallback: bool,
+        (config, has_fallback): (&config::Config, bool),
         means: &mut Means<'_>,
     ) -> Result<(), CompileError> {
-        let plan = plan(id, own, has_fallback, means)?;
+        let plan = plan(id, own, (config, has_fallback), means)?;
         let pool = Arc::new(Pool {
             id: id.clone(),
             live: Arc::clone(&plan.live),
@@ -86,24 +85,27 @@ impl Compiled {
 fn plan(
     id: &PoolId,
     config: &config::Pool,
-    has_fallback: bool,
+    (whole, has_fallback): (&config::Config, bool),
     means: &mut Means<'_>,
 ) -> Result<Plan, CompileError> {
     let name = config.algorithm.as_str();
     let limit = config.max_requests.unwrap_or(u32::MAX);
     let check = config.health.as_ref().map(|health| Check::compile(id, health, config));
     // Before the pool is there: who is in it from the start does not start slowly.
-    let listed = listed(id, &config.backends, limit, means);
+    let fixed: Vec<Found> = config.backends.iter().cloned().map(Found::from).collect();
+    let listed = listed(id, &fixed, limit, means);
     let live = means.kept.live(id);
     Ok(Plan {
         id: id.clone(),
         listed,
-        fixed: config.backends.clone(),
+        fixed,
         limit,
         origin: Origin {
             backends_file: config.backends_file.as_ref().map(|FilePath(path)| path.clone()),
             dns: config.dns.clone(),
+            kubernetes: following(id, config, whole),
         },
+        is_required: config.required,
         check: check.transpose()?.map(Arc::new),
         algorithm: balance::by_name(name).ok_or_else(|| dangling("algorithm", &name))?,
         load_max: config.hash.load_max.map(|factor| factor.0),
@@ -116,25 +118,38 @@ fn plan(
     })
 }
 
+/// How the pool `id` follows a Service, if it does.
+fn following(id: &PoolId, config: &config::Pool, whole: &config::Config) -> Option<Following> {
+    let state_dir = whole.process.state_dir.as_ref();
+    Some(Following {
+        service: config.kubernetes.clone()?,
+        api: whole.kubernetes.clone(),
+        kept_at: state_dir.map(|FilePath(folder)| folder.join(format!("kubernetes-{id}.json"))),
+        protocol: config.protocol,
+        is_tls: config.tls.is_some(),
+    })
+}
+
 /// The backends of `entries` in the pool `id`, as they are known or new; of two with one
 /// address the first.
 pub(super) fn listed(
     id: &PoolId,
-    entries: &[BackendEntry],
+    entries: &[Found],
     limit: u32,
     means: &mut Means<'_>,
 ) -> Vec<Listed> {
     let mut seen = HashSet::with_capacity(entries.len());
     let mut listed = Vec::with_capacity(entries.len());
     for entry in entries.iter().filter(|entry| seen.insert(entry.address)) {
-        let (backend, gauges) = means.kept.backend(id, entry.address, means.metrics, means.now);
+        let (backend, gauges) = means.kept.backend(id, entry, means.metrics, means.now);
         listed.push(Listed {
             backend,
             gauges,
-            weight: entry.weight.into(),
+            weight: entry.weight.unwrap_or(1).into(),
             overridden: None,
             limit: entry.max_requests.unwrap_or(limit),
             is_backup: entry.is_backup,
+            is_leaving: entry.is_leaving,
         });
     }
     listed

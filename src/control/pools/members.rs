@@ -6,8 +6,8 @@
 
 use super::circuits::Circuits;
 use super::gauges::{BackendGauges, PoolGauges};
-use crate::config::{self, BackendEntry};
-use crate::control::discovery::Origin;
+use crate::config;
+use crate::control::discovery::{Found, Origin};
 use crate::control::health::{Check, Finding, Verdict};
 use crate::data::balance::Algorithm;
 use crate::data::breaker::Cause;
@@ -36,6 +36,8 @@ pub struct Listed {
     pub limit: u32,
     /// It is used when none of the others can be.
     pub is_backup: bool,
+    /// Its source says that it ends.
+    pub is_leaving: bool,
     /// What is shown of how it is.
     pub gauges: Arc<BackendGauges>,
 }
@@ -57,11 +59,13 @@ pub struct Plan {
     /// Who is listed, in that order: what the config names, then what sources found.
     pub listed: Vec<Listed>,
     /// What the config names.
-    pub fixed: Vec<BackendEntry>,
+    pub fixed: Vec<Found>,
     /// Requests that a backend may work on at once if nothing else is said.
     pub limit: u32,
     /// Where others come from.
     pub origin: Origin,
+    /// Whether the process is not started before these have told of it.
+    pub is_required: bool,
     /// How they are checked, if they are.
     pub check: Option<Arc<Check>>,
     /// How it chooses.
@@ -203,8 +207,8 @@ fn choose(all: &[Member], panic_below: u16) -> Members {
     if !backup.is_empty() {
         return Members { active: backup, is_backup: true, ..Members::default() };
     }
-    let by_operator = Out::Drain as u8 | Out::Maint as u8;
-    let stays = |member: &&Member| member.backend.state.out() & by_operator == 0;
+    let withdrawn = Out::BY_DRAINING | Out::Maint as u8;
+    let stays = |member: &&Member| member.backend.state.out() & withdrawn == 0;
     let idle = match () {
         () if all.is_empty() => Idle::Empty,
         () if !all.iter().any(|member| stays(&member)) => Idle::Withdrawn,
@@ -275,12 +279,14 @@ mod tests {
             overridden: None,
             limit: u32::MAX,
             is_backup,
+            is_leaving: false,
         };
         Plan {
             listed: weights.iter().enumerate().map(listed).collect(),
             fixed: Vec::new(),
             limit: u32::MAX,
             origin: Origin::default(),
+            is_required: false,
             check: None,
             algorithm: by_name("weighted").unwrap(),
             load_max: None,

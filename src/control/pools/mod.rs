@@ -31,7 +31,7 @@ pub use summary::{OutBackend, PoolSummary};
 use super::compile::Means;
 use super::discovery::Pushed;
 use super::health::{Finding, Verdict};
-use crate::config::BackendEntry;
+use super::starting::Starting;
 use crate::data::pool::{Backend, Out};
 use crate::observe::metrics::Metrics;
 use crate::types::ids::PoolId;
@@ -51,6 +51,8 @@ pub struct Pools {
     plans: BTreeMap<PoolId, Plan>,
     /// What operators said of backends.
     overrides: BTreeMap<(PoolId, SocketAddr), Override>,
+    /// What the start waits for.
+    pub starting: Arc<Starting>,
     /// Who tells of backends, once the process runs.
     producers: Option<Producers>,
     /// What operators said of circuits.
@@ -83,6 +85,7 @@ impl Pools {
         if let Some(producers) = &mut self.producers {
             producers.source(self.plans.values());
         }
+        self.await_required();
         for id in self.plans.keys().cloned().collect::<Vec<_>>() {
             let listed = before.get(&id).map(Plan::backends).unwrap_or_default();
             self.list(&id, &listed, means);
@@ -91,10 +94,25 @@ impl Pools {
         self.check();
     }
 
+    /// Says which pools the start waits for.
+    fn await_required(&self) {
+        let required = |id: &PoolId| self.plans.get(id).is_some_and(|plan| plan.is_required);
+        match &self.producers {
+            None => {
+                let ids = self.plans.keys().filter(|id| required(id)).cloned();
+                self.starting.wait_for(ids.collect());
+            }
+            Some(producers) => {
+                self.starting.retain(|id| required(id) && !producers.has_lists(id));
+            }
+        }
+    }
+
     /// Takes in what a source found.
     pub fn found(&mut self, pushed: Pushed, means: &mut Means<'_>) {
         let keep = |producers: &mut Producers| producers.keep(pushed);
         let Some(id) = self.producers.as_mut().and_then(keep) else { return };
+        self.await_required();
         let listed = self.plans.get(&id).map(Plan::backends).unwrap_or_default();
         self.list(&id, &listed, means);
         self.check();
@@ -117,15 +135,12 @@ impl Pools {
             return plan.configure_circuits(before, Moment::of(means.now));
         };
         let mut entries = plan.fixed.clone();
-        entries.extend(producers.found(id).map(|found| BackendEntry {
-            address: found.address,
-            weight: found.weight.unwrap_or(1),
-            is_backup: found.is_backup,
-            max_requests: found.max_requests,
-        }));
+        entries.extend(producers.found(id).cloned());
         plan.listed = compile::listed(id, &entries, plan.limit, means);
         plan.configure_circuits(before, Moment::of(means.now));
-        for backend in plan.listed.iter().map(|listed| &listed.backend) {
+        for listed in &plan.listed {
+            let backend = &listed.backend;
+            backend.state.mark(Out::Leaving, listed.is_leaving);
             // Until the first result of a new check the last one of the old stands.
             let is_down = match &plan.check {
                 None => Some(false),

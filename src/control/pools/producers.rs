@@ -5,7 +5,7 @@
 //! not forget it.
 
 use super::members::Plan;
-use crate::control::discovery::{self, Found, Origin, Pushed, Source, State};
+use crate::control::discovery::{self, Found, Origin, Pushed, Shared, Source, State};
 use crate::control::health::{CheckId, Finding, Prober, Report, Target, Verdict};
 use crate::observe::metrics::{Gauge, Metrics, SOURCE_BACKENDS, SOURCE_STALE};
 use crate::types::ids::PoolId;
@@ -22,6 +22,8 @@ pub struct Producers {
     sources: BTreeMap<PoolId, Sources>,
     prober: Prober,
     pushing: mpsc::Sender<Pushed>,
+    /// What sources have in common.
+    shared: Shared,
     metrics: Arc<Metrics>,
 }
 
@@ -44,6 +46,10 @@ struct Running {
     backends: Vec<Found>,
     /// Why what is known may be old, if it may.
     stale: Option<String>,
+    /// What else is to be known about them.
+    note: Option<String>,
+    /// Whether it has told of a list.
+    has_list: bool,
     /// `vanne_source_backends`.
     known: Gauge,
     /// `vanne_source_stale`.
@@ -60,6 +66,20 @@ impl Running {
             source,
             backends: Vec::new(),
             stale: None,
+            note: None,
+            has_list: false,
+        }
+    }
+}
+
+impl Running {
+    /// Until it tells something the list of the one before it stands: no pool is empty only
+    /// because it was said anew where its backends come from.
+    fn take_over(&mut self, old: Option<&Sources>) {
+        let mut before = old.iter().flat_map(|old| &old.running);
+        if let Some(before) = before.find(|before| before.source.name == self.source.name) {
+            self.backends.clone_from(&before.backends);
+            self.stale.clone_from(&before.stale);
         }
     }
 }
@@ -72,6 +92,8 @@ pub struct SourceReport {
     pub backends: usize,
     /// Why what is known may be old, if it may.
     pub stale: Option<String>,
+    /// What else is to be known about them.
+    pub note: Option<String>,
 }
 
 impl Producers {
@@ -82,7 +104,8 @@ impl Producers {
         let (findings, checked) = mpsc::channel(WAITING_MAX);
         let prober = Prober::new(findings, rng, metrics);
         let sources = BTreeMap::new();
-        let producers = Self { sources, prober, pushing, metrics: Arc::clone(metrics) };
+        let (metrics, shared) = (Arc::clone(metrics), Shared::new(metrics));
+        let producers = Self { sources, prober, pushing, shared, metrics };
         (producers, Told { found, checked })
     }
 
@@ -90,14 +113,16 @@ impl Producers {
     pub fn source<'a>(&mut self, plans: impl Iterator<Item = &'a Plan>) {
         let mut before = std::mem::take(&mut self.sources);
         for plan in plans.filter(|plan| plan.origin != Origin::default()) {
-            let kept = before.remove(&plan.id).filter(|kept| kept.origin == plan.origin);
+            let (kept, old) = match before.remove(&plan.id) {
+                Some(kept) if kept.origin == plan.origin => (Some(kept), None),
+                old => (None, old),
+            };
             let sources = kept.unwrap_or_else(|| {
                 let start = |source| Running::new(&plan.id, source, &self.metrics);
-                let running = discovery::start(&plan.origin, &self.pushing);
-                Sources {
-                    origin: plan.origin.clone(),
-                    running: running.into_iter().map(start).collect(),
-                }
+                let running = discovery::start(&plan.origin, &self.pushing, &self.shared);
+                let mut running: Vec<Running> = running.into_iter().map(start).collect();
+                running.iter_mut().for_each(|one| one.take_over(old.as_ref()));
+                Sources { origin: plan.origin.clone(), running }
             });
             self.sources.insert(plan.id.clone(), sources);
         }
@@ -118,6 +143,7 @@ impl Producers {
     /// Keeps what a source pushed. Gives its pool, if it is of one still.
     pub fn keep(&mut self, pushed: Pushed) -> Option<PoolId> {
         let Pushed { source, update } = pushed;
+        let has_list = update.has_list();
         let of = |running: &&mut Running| running.source.id == source;
         let (id, running) = self
             .sources
@@ -125,6 +151,12 @@ impl Producers {
             .find_map(|(id, sources)| Some((id.clone(), sources.running.iter_mut().find(of)?)))?;
         let (name, count) = (running.source.name, update.backends.len());
         running.backends = update.backends;
+        running.has_list |= has_list;
+        if update.note.is_some() && running.note != update.note {
+            let note = update.note.as_deref().unwrap_or_default();
+            tracing::warn!(pool = %id, source = name, note, "about backends found");
+        }
+        running.note = update.note;
         running.stale = match update.state {
             State::Fresh => {
                 tracing::info!(pool = %id, source = name, backends = count, "backends found");
@@ -166,6 +198,14 @@ impl Producers {
             name: running.source.name,
             backends: running.backends.len(),
             stale: running.stale.clone(),
+            note: running.note.clone(),
         })
+    }
+
+    /// Whether each source of a pool has told of a list.
+    #[must_use]
+    pub fn has_lists(&self, id: &PoolId) -> bool {
+        let running = self.sources.get(id).map(|sources| sources.running.as_slice());
+        running.unwrap_or_default().iter().all(|running| running.has_list)
     }
 }

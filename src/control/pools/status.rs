@@ -43,6 +43,9 @@ pub struct SourceStatus {
     /// Why these are what it said last, and not what it says now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stale: Option<String>,
+    /// What else is to be known about them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// A backend, as it is.
@@ -52,6 +55,15 @@ pub struct BackendStatus {
     pub backend: String,
     /// `up`, or why it takes no new traffic.
     pub state: &'static str,
+    /// The pod that it is, if it is one of Kubernetes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// The machine that the pod runs on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// The zone of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// Its weight.
     pub weight: u32,
     /// Requests it is working on.
@@ -118,6 +130,7 @@ impl Pools {
             source: report.name,
             backends: report.backends,
             stale: report.stale,
+            note: report.note,
         };
         self.producers.iter().flat_map(|all| all.sources(&plan.id)).map(status).collect()
     }
@@ -149,9 +162,14 @@ impl Pools {
         let key = (plan.id.clone(), listed.backend.address);
         let left = |until: Moment| until.since(now).as_secs();
         let last_minute = state.window.summary(now);
+        let pod = listed.backend.pod.as_deref();
+        let text = |part: Option<&Box<str>>| part.map(ToString::to_string);
         BackendStatus {
             backend: listed.backend.name.to_string(),
             state: state.why_out().map_or(UP, |why| why.as_str()),
+            pod: text(pod.and_then(|pod| pod.name.as_ref())),
+            node: text(pod.and_then(|pod| pod.node.as_ref())),
+            zone: text(pod.and_then(|pod| pod.zone.as_ref())),
             weight: listed.weight(),
             in_flight: state.in_flight(),
             max_requests: (listed.limit < u32::MAX).then_some(listed.limit),

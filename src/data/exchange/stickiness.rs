@@ -29,7 +29,7 @@ impl Exchange {
             let is_open = sticky.refuses_open && members.keeps_clients_but_for_circuit(member);
             return if is_open { Own::Open } else { Own::None };
         }
-        let is_draining = member.backend.state.out() & Out::Drain as u8 != 0;
+        let is_draining = member.backend.state.out() & Out::BY_DRAINING != 0;
         if is_draining && !sticky.keeps_draining {
             return Own::None;
         }

@@ -90,6 +90,7 @@ impl<'a> View<'a> {
             F::Route => word(exchange.route().map(|route| route.id.as_str())),
             F::Pool => word(exchange.pool().map(|pool| pool.id.as_str())),
             F::Backend => word(last.map(|attempt| &*attempt.backend().name)),
+            F::Pod => word(last.and_then(|it| it.backend().pod.as_ref()?.name.as_deref())),
             F::Attempts => Value::Attempts,
             F::LeftOut => word(exchange.left_out().map(|names| &**names)),
             F::Fallback => word(exchange.fallback()),

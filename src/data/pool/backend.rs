@@ -8,6 +8,7 @@ use super::window::Window;
 use crate::data::breaker::{Breaker, Kind};
 use crate::types::moment::Moment;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// Why a backend takes no new traffic. Several may hold at once.
@@ -26,13 +27,16 @@ pub enum Out {
     HalfOpen = 16,
     /// An operator opened its circuit: nobody comes.
     ForcedOpen = 32,
+    /// Its source says that it ends: it finishes what it has, and sticky clients may still come.
+    Leaving = 64,
 }
 
 impl Out {
     /// All of them, the most telling first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Maint,
         Self::Drain,
+        Self::Leaving,
         Self::ForcedOpen,
         Self::Unhealthy,
         Self::CircuitOpen,
@@ -49,6 +53,7 @@ impl Out {
             Self::CircuitOpen => "circuit_open",
             Self::HalfOpen => "half_open",
             Self::ForcedOpen => "forced_open",
+            Self::Leaving => "leaving",
         }
     }
 
@@ -56,9 +61,23 @@ impl Out {
     pub const BY_HEALTH: u8 =
         Self::Unhealthy as u8 | Self::CircuitOpen as u8 | Self::HalfOpen as u8;
 
+    /// Reasons to take nobody new that leave sticky clients where they are.
+    pub const BY_DRAINING: u8 = Self::Drain as u8 | Self::Leaving as u8;
+
     /// Reasons that are its circuit's.
     pub const BY_CIRCUIT: u8 =
         Self::CircuitOpen as u8 | Self::HalfOpen as u8 | Self::ForcedOpen as u8;
+}
+
+/// What an orchestrator says of a backend.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pod {
+    /// The pod's name.
+    pub name: Option<Box<str>>,
+    /// The machine that it runs on.
+    pub node: Option<Box<str>>,
+    /// The zone of that.
+    pub zone: Option<Box<str>>,
 }
 
 /// One instance of a service in a pool.
@@ -70,6 +89,8 @@ pub struct Backend {
     pub name: Box<str>,
     /// What names it in sticky clients' tokens.
     pub tag: u64,
+    /// What an orchestrator says of it, if one does.
+    pub pod: Option<Arc<Pod>>,
     /// What is known of it.
     pub state: BackendState,
 }

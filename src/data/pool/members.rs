@@ -80,11 +80,11 @@ impl Members {
             && !choice.tried.iter().any(|tried| Arc::ptr_eq(tried, &member.backend))
     }
 
-    /// Whether `member` may get traffic of clients that belong to it: a draining one does, and
-    /// one whose circuit is half open, as far as it may have probes.
+    /// Whether `member` may get traffic of clients that belong to it: one that drains or leaves
+    /// does, and one whose circuit is half open, as far as it may have probes.
     #[must_use]
     pub fn keeps_clients(&self, member: &Member) -> bool {
-        let despite = self.overlooked | Out::Drain as u8 | Out::HalfOpen as u8;
+        let despite = self.overlooked | Out::BY_DRAINING | Out::HalfOpen as u8;
         member.backend.state.out() & !despite == 0
     }
 
@@ -97,7 +97,7 @@ impl Members {
     /// Whether nothing but its circuit keeps clients that belong to `member` from it.
     #[must_use]
     pub fn keeps_clients_but_for_circuit(&self, member: &Member) -> bool {
-        let despite = self.overlooked | Out::Drain as u8 | Out::BY_CIRCUIT;
+        let despite = self.overlooked | Out::BY_DRAINING | Out::BY_CIRCUIT;
         member.backend.state.out() & !despite == 0
     }
 

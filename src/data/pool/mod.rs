@@ -16,7 +16,7 @@ pub mod queue;
 pub mod sticky;
 pub mod window;
 
-pub use backend::{Backend, BackendState, Out};
+pub use backend::{Backend, BackendState, Out, Pod};
 pub use circuit::{Settled, Verdict};
 pub use guard::{Guard, GuardRules};
 pub use hash_key::HashOn;

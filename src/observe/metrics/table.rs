@@ -79,6 +79,8 @@ table! {
         "Configs still alive, by what holds them: current, requests under way, open tunnels.";
     HTTP2_FLOODS: Counter = "vanne_http2_floods_total" ["listener", "reason"]
         "HTTP/2 connections ended for too many frames that bring nothing, too many resets, or what the library found.";
+    KUBERNETES_SYNC_AGE: Gauge = "vanne_kubernetes_sync_age_seconds" ["namespace"]
+        "Seconds since the API server last said how things are in the namespace; above two minutes something is wrong.";
     LISTENER_REQUESTS: Counter = "vanne_listener_requests_total" ["listener", "protocol"]
         "Requests ended, by where they came in and how: http/1.0, http/1.1, http/2; unknown if the head was no head.";
     MIRRORED: Counter = "vanne_mirrored_total" ["route", "pool", "outcome"]

@@ -6,14 +6,14 @@
 mod ask;
 mod learn;
 
-use super::{Last, Origin, Outlet};
+use super::{Last, Origin, Outlet, Shared};
 use crate::config::Dns;
 use crate::types::clock;
 use ask::Asker;
 use futures::future::BoxFuture;
 use learn::Learnt;
 
-pub(super) fn run(origin: &Origin, to: Outlet) -> Option<BoxFuture<'static, ()>> {
+pub(super) fn run(origin: &Origin, to: Outlet, _: &Shared) -> Option<BoxFuture<'static, ()>> {
     let dns = origin.dns.clone()?;
     Some(Box::pin(ask_again_and_again(dns, to)))
 }

@@ -26,7 +26,7 @@ impl Followed {
         let dns = Some(serde_json::from_str(&text).unwrap());
         let (to, pushed) = mpsc::channel(1);
         let origin = Origin { dns, ..Origin::default() };
-        Self { _sources: start(&origin, &to), pushed }
+        Self { _sources: start(&origin, &to, &Shared::default()), pushed }
     }
 
     /// The addresses that are pushed next, and why they are stale.
