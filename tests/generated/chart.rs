@@ -1,4 +1,5 @@
-//! What the chart says about its values: their schema, with that of the config in it, and the table for people.
+//! What the chart says about its values: their schema, with that of the config in it, and the table for people;
+//! and that its versions are the program's.
 //!
 //! `k8s/chart.schema.json` is written by hand: the chart's own values. To add one, write it there and in
 //! `k8s/chart/values.yaml`; `tests/kube/chart.py` compares the defaults.
@@ -8,7 +9,8 @@ use serde_json::{Map, Value};
 use std::fmt::Write;
 use vanne::config::validate::Schema;
 
-const BEGIN: &str = "<!-- values: generated from k8s/chart.schema.json by `cargo test --test generated` -->\n";
+const BEGIN: &str =
+    "<!-- values: generated from k8s/chart.schema.json by `cargo test --test generated` -->\n";
 const END: &str = "<!-- values: end -->\n";
 
 fn own() -> Value {
@@ -50,4 +52,19 @@ fn the_table_of_values_is_in_step() {
     let (before, rest) = text.split_once(BEGIN).unwrap();
     let (_, after) = rest.split_once(END).unwrap();
     ensure("k8s/chart/README.md", &format!("{before}{BEGIN}{table}{END}{after}"));
+}
+
+#[test]
+fn chart_and_images_have_the_versions_of_the_program() {
+    let version = env!("CARGO_PKG_VERSION");
+    let toolchain = read("rust-toolchain.toml");
+    let rust = toolchain.split("channel = \"").nth(1).unwrap().split('"').next().unwrap();
+    for (path, line) in [
+        ("k8s/chart/Chart.yaml", format!("\nversion: {version}\n")),
+        ("k8s/chart/Chart.yaml", format!("\nappVersion: {version}\n")),
+        ("k8s/compose.yaml", format!("  image: vanne:{version}\n")),
+        ("Dockerfile", format!("FROM rust:{rust}-slim-bookworm AS build\n")),
+    ] {
+        assert!(read(path).contains(&line), "{path}: expected {line:?}");
+    }
 }

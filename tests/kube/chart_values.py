@@ -87,7 +87,7 @@ SAMPLES = {
 
 # Values, and words of the complaint.
 REFUSED = [
-    ({"config": {"listener": {"http": {"adress": "0.0.0.0:80"}}}}, "at '/config/listener/http': additional properties 'adress'"),
+    ({"config": {"listener": {"http": {"addressed": "0.0.0.0:80"}}}}, "at '/config/listener/http': additional properties 'addressed'"),
     ({"config": {"listener": {"http": {"address": "0.0.0.0"}}}}, "config.listener.http.address: the chart needs the port"),
     ({"config": {"listener": {"http": {"address": "127.0.0.1:80"}}}}, "nobody outside the pod reaches 127.0.0.1:80"),
     ({"config": {"listener": {"a_b": {"address": "0.0.0.0:81"}}}}, "config.listener.a_b: its name is the name of a port"),
