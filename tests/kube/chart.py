@@ -156,6 +156,13 @@ def merged(*tables):
     return out
 
 
+def zone_faults(helm):
+    """A `ZONE` of the user's own is the only one: twice the same name is no list for the API server."""
+    found = helm.objects(values=merged(BASE, {"env": [{"name": "ZONE", "value": "far"}]}))
+    env = one(found, "Deployment")["spec"]["template"]["spec"]["containers"][0]["env"]
+    return [] if env == [{"name": "ZONE", "value": "far"}] else [json.dumps(env)]
+
+
 def refusal_faults(helm):
     """Wrong values that are taken, or refused without the words that help."""
     found = []
@@ -234,6 +241,7 @@ async def main(args, scratch, findings):
             note(f"{name}: metrics of the rules", rule_faults(objects))
     note("alerts", alert_faults(helm.objects(VALUES["production"]), scratch))
     note("every value", value_faults(helm))
+    note("a zone of one's own", zone_faults(helm))
     note("wrong values", refusal_faults(helm))
     note("compose file", compose_faults(helm, vanne, scratch))
 
