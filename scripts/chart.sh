@@ -6,9 +6,6 @@ cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
 need_packages python3:python3 promtool:prometheus
-folders=$(bash scripts/kube_tools.sh helm)
-PATH=$folders:$PATH
-export PATH
 if [ -z "${VANNE:-}" ]; then
   set_up_build
   cargo build

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The chart, without a cluster: what it makes is safe and right, and every value does something.
 
-Needs `helm` and `promtool`; `make test-chart` brings both. For each file of values: `helm lint --strict` has nothing
-to say, `vanne check` takes the config, the pods have what a careful cluster asks of them, roles and ports are those
-that the config needs. Wrong values are refused with words that help. Each alert fires when it should and only then
+Needs `promtool`, and Go for Helm; `make test-chart` brings the first. For each file of values: `helm lint --strict` has
+nothing to say, `vanne check` takes the config, the pods have what a careful cluster asks of them, roles and ports are
+those that the config needs. Wrong values are refused with words that help. Each alert fires when it should and only then
 (alerts.yaml), and looks at metrics that Vanne has. Exit code 1 if anything is not so.
 """
 

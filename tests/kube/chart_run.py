@@ -5,7 +5,7 @@ Helm installs the chart (without replicas: nothing here fetches images). Vanne r
 arguments, environment, user, read-only root and mounts (container.py), as the service account with the chart's roles.
 It must get ready only when it knows the pods, follow them from 3 to 10, take an upgraded config over without a restart,
 answer `vanne status` from beside it, and at SIGTERM be unready at once, serve on, and exit before the grace period ends.
-Needs root, Go, `helm` and the control plane of README.md. Exit code 1 if anything is not so.
+Needs root, and Go for Helm and the control plane of README.md. Exit code 1 if anything is not so.
 """
 
 import copy
@@ -146,7 +146,7 @@ async def main(args, scratch, findings):
         template = json.loads(here.kubectl("get", "deployment", RELEASE, "-o", "json"))["spec"]["template"]["spec"]
         mount(here, scratch)
         account(here, scratch, template["serviceAccountName"])
-        words = template["containers"][0]["args"]
+        words = [*template["containers"][0]["args"], *stage.RUN_OPTIONS]
         with container.running(scratch, args.vanne, words, environment(template, here)) as child:
             follows(here, findings)
             upgrades(helm, here, scratch, [path], child, findings)

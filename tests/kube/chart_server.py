@@ -5,7 +5,7 @@ For each file of values everything that is rendered is applied with `--dry-run=s
 field, a wrong type or a rule of a schema that is broken is an error. The API server has the definitions of the
 Prometheus operator, KEDA and the VPA, out of their Go modules. The namespace takes only pods of the level `restricted`,
 and a pod as the Deployment would make it is applied, too. The roles are applied in earnest, and the API server is asked
-what they allow. Needs root, Go, `helm` and the control plane of README.md. Exit code 1 if anything is refused.
+what they allow. Needs root, and Go for Helm and the control plane of README.md. Exit code 1 if anything is refused.
 """
 
 import json

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -35,11 +36,22 @@ READER = """\
 """
 
 
+def tool():
+    """Path of Helm, built if need be."""
+    if not shutil.which("helm"):
+        script = ROOT / "scripts" / "kube_tools.sh"
+        run = subprocess.run(["bash", script, "helm"], stdout=subprocess.PIPE, text=True, check=False)
+        if run.returncode != 0:
+            raise stage.StageError("helm could not be built")
+        os.environ["PATH"] = ":".join([*run.stdout.split(), os.environ["PATH"]])
+    return stage.need("helm")
+
+
 class Helm:
     """Helm with files of its own in `scratch`."""
 
     def __init__(self, scratch):
-        self.command, self.scratch = stage.need("helm"), scratch
+        self.command, self.scratch = tool(), scratch
         folders = ("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME")
         self.env = os.environ | {name: str(scratch / name) for name in folders}
 
