@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Pools that follow a real Kubernetes control plane: tests/kube/README.md. Root, for a network namespace.
-# Arguments: some of latency, rolling, scale, outage, faults; without any, all.
+# Pools that follow a real Kubernetes control plane, and the chart before it: tests/kube/README.md. Root, for a network namespace.
+# Arguments: some of latency, rolling, scale, outage, faults, chart_server, chart_run; without any, all.
 #   VANNE=PATH   a binary that is there already; else a release one is built
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 . scripts/tools.sh
 
-ALL="latency rolling scale outage faults"
+ALL="latency rolling scale outage faults chart_server chart_run"
 # shellcheck disable=SC2086 # a list of words
 [ $# -gt 0 ] || set -- $ALL
 for name in "$@"; do
@@ -31,7 +31,7 @@ for name in "$@"; do
   say "$name"
   began=$SECONDS result=met
   python3 "tests/kube/$name.py" --vanne "$VANNE" || { result="not met" && failed+=("$name"); }
-  summary+=("$(printf '%-8s %4d s  %s' "$name" $((SECONDS - began)) "$result")")
+  summary+=("$(printf '%-12s %4d s  %s' "$name" $((SECONDS - began)) "$result")")
 done
 say "in all"
 printf '%s\n' "${summary[@]}"
