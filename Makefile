@@ -4,7 +4,7 @@
 help:
 	@echo "make demo    build, start three demo backends and the proxy, print the lines to try"
 	@echo "make test    every test"
-	@echo "make test-kube  pools that follow a real Kubernetes control plane; as root (ARGS: some of latency rolling scale outage faults)"
+	@echo "make test-kube  pools that follow a real Kubernetes control plane; as root (ARGS: some of latency rolling scale outage faults chart_server chart_run)"
 	@echo "make check   the gate: form, spelling, lints, docs, dependencies, generated files"
 	@echo "make bench   beside HAProxy, nginx and Envoy: CPU, latency, memory (ARGS=--quick: 3 minutes)"
 	@echo "make bench-gate   instructions and allocations per request, as CI checks them (ARGS=--bless accepts them)"
