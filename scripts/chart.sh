@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The chart, the image's and the compose file's configs, without a cluster: tests/kube/chart.py says what is looked at.
+# The chart and the compose file, without a cluster: tests/kube/chart.py says what is looked at.
 #   VANNE=PATH   a binary that is there already; else one is built, without optimisation
 set -euo pipefail
 cd "$(dirname "$0")/.."
