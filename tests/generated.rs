@@ -1,13 +1,17 @@
-//! Generated files: the reference, the schema and the OpenAPI document are written here, and fail here when stale.
+//! Generated files: the reference, the schema, the OpenAPI document and what the chart says about its values are
+//! written here, and fail here when stale.
 //!
 //! So that what is committed is always what the types say. `conf/*.toml` are written by hand;
 //! that they are right is checked here too. To add a generated file: a test that makes its text
 //! and calls [`ensure`].
 #![cfg(test)]
 
+#[path = "generated/chart.rs"]
+mod chart;
+
 use std::fmt::Write;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use vanne::config::validate::Schema;
 use vanne::config::{self, Environment, reference};
 use vanne::control::admin::openapi;
@@ -22,19 +26,23 @@ impl Environment for Nothing {
     }
 }
 
-fn conf() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("conf")
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Writes `text` to `conf/name` and fails, unless it stands there already.
-fn ensure(name: &str, text: &str) {
-    let path = conf().join(name);
-    let before = fs::read_to_string(&path).unwrap_or_default();
+/// The file at `path`, which counts from the root.
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// Writes `text` to the file at `path` and fails, unless it stands there already.
+fn ensure(path: &str, text: &str) {
+    let before = fs::read_to_string(root().join(path)).unwrap_or_default();
     if before == text {
         return;
     }
-    fs::write(&path, text).unwrap();
-    panic!("conf/{name} was stale, is written: commit it");
+    fs::write(root().join(path), text).unwrap();
+    panic!("{path} was stale, is written: commit it");
 }
 
 /// The section about metrics, from their table.
@@ -58,23 +66,23 @@ fn metrics() -> String {
 
 #[test]
 fn the_reference_is_in_step() {
-    ensure("REFERENCE.md", &(reference::page(&Schema::of_config()) + &metrics()));
+    ensure("conf/REFERENCE.md", &(reference::page(&Schema::of_config()) + &metrics()));
 }
 
 #[test]
 fn the_schema_is_in_step() {
-    ensure("schema.json", &format!("{:#}\n", Schema::of_config().root()));
+    ensure("conf/schema.json", &format!("{:#}\n", Schema::of_config().root()));
 }
 
 #[test]
 fn the_openapi_document_is_in_step() {
-    ensure("openapi.json", &format!("{:#}\n", openapi::document()));
+    ensure("conf/openapi.json", &format!("{:#}\n", openapi::document()));
 }
 
 #[test]
 fn every_example_config_is_right() {
     let mut count = 0;
-    for entry in fs::read_dir(conf()).unwrap() {
+    for entry in fs::read_dir(root().join("conf")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "toml") {
             let text = match config::load(&path, &Nothing) {
