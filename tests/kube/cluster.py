@@ -120,8 +120,11 @@ def namespace():
             pathlib.Path("/proc/sys/net/ipv6/ip_nonlocal_bind").write_text("1")
             yield name
         finally:
+            # Whoever is impatient now would leave processes behind.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
             enter(f"/proc/{os.getpid()}/fd/{before.fileno()}")
             discard(name)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
 
 
 class Cluster:

@@ -18,7 +18,7 @@ def service(name, space="default", selector=None, **spec):
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": space}, "spec": spec}
 
 
-def deployment(name, replicas, space="default", linger="3s", rolling=None, grace=30):
+def deployment(name, replicas, space="default", linger="3s", rolling=None, period=1):
     """Pods of our own program, with the label `app`; `rolling` says how they are replaced."""
     labels = {"app": name}
     container = {
@@ -26,7 +26,7 @@ def deployment(name, replicas, space="default", linger="3s", rolling=None, grace
         "image": "none",
         "command": ["pod", f"--port={PORT}", f"--linger={linger}"],
         "ports": [{"name": "http", "containerPort": PORT}],
-        "readinessProbe": {"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 1},
+        "readinessProbe": {"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": period},
     }
     return {
         "apiVersion": "apps/v1",
@@ -38,7 +38,7 @@ def deployment(name, replicas, space="default", linger="3s", rolling=None, grace
             "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling or {"maxSurge": 1, "maxUnavailable": 0}},
             "template": {
                 "metadata": {"labels": labels},
-                "spec": {"terminationGracePeriodSeconds": grace, "containers": [container]},
+                "spec": {"terminationGracePeriodSeconds": 30, "containers": [container]},
             },
         },
     }

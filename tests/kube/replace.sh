@@ -8,6 +8,6 @@ version=${1:?a version of Kubernetes, such as 1.36.3}
 go mod edit -require "k8s.io/kubernetes@v$version"
 go mod download "k8s.io/kubernetes@v$version"
 kubernetes=$(go env GOMODCACHE)/cache/download/k8s.io/kubernetes/@v/v$version.mod
-for module in $(sed -n 's/^\s*\(k8s\.io\/[a-z-]*\) v0\.0\.0$/\1/p' "$kubernetes"); do
+sed -n 's/^\s*\(k8s\.io\/[a-z-]*\) v0\.0\.0$/\1/p' "$kubernetes" | while read -r module; do
   go mod edit -replace "$module=$module@v${version/#1./0.}"
 done

@@ -3,7 +3,7 @@
 // It serves on each address of POD_IPS (or on --address) at --port. Every answer carries `x-pod` (POD_NAME, or the
 // address), `x-arrived` (nanoseconds since 1970, when the request was read) and `x-uid` (POD_UID). SIGTERM: it goes on
 // serving for --linger, as proxies learn of its end a moment after it does, then takes no new connection, finishes
-// what it has and exits. `/slow?ms=N` answers after N ms; `/unready` and `/ready` change what `/healthz` says.
+// what it has and exits; it prints when that begins. `/slow?ms=N` answers after N ms; `/unready` and `/ready` change what `/healthz` says.
 package main
 
 import (
@@ -75,6 +75,7 @@ func serve(addresses []string, port int, linger, start time.Duration) error {
 	case <-told:
 	}
 	time.Sleep(linger)
+	fmt.Println("closed", time.Now().UnixNano())
 	ctx, cancel := context.WithTimeout(context.Background(), stopSecondsMax*time.Second)
 	defer cancel()
 	return server.Shutdown(ctx)
