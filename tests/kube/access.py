@@ -151,17 +151,18 @@ class Access:
         stage.openssl("dgst", "-sha256", "-sign", self.path("accounts.key"), "-out", signature, plain)
         return f"{text}.{unpadded(signature.read_bytes())}"
 
-    def allow(self, namespace, account, verbs=("get", "list", "watch")):
-        """A service account that may do this with slices of its namespace; without verbs it may do nothing."""
-        base = f"/api/v1/namespaces/{namespace}/serviceaccounts"
-        if self.ask("GET", f"{base}/{account}")[0] == 404:
-            self.do("POST", base, {"metadata": {"name": account}})
-        rights = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
-        if not verbs:
+    def allow(self, namespace, account, space=None):
+        """A service account of a namespace that may get, list and watch slices, there or in another namespace."""
+        accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+        if self.ask("GET", f"{accounts}/{account}")[0] == 404:
+            self.do("POST", accounts, {"metadata": {"name": account}})
+        rights = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{space or namespace}"
+        if self.ask("GET", f"{rights}/roles/{account}")[0] == 200:
             return
+        verbs = ["get", "list", "watch"]
         self.do("POST", f"{rights}/roles", {
             "metadata": {"name": account},
-            "rules": [{"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": list(verbs)}],
+            "rules": [{"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": verbs}],
         })
         self.do("POST", f"{rights}/rolebindings", {
             "metadata": {"name": account},
