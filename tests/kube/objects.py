@@ -18,7 +18,7 @@ def service(name, space="default", selector=None, **spec):
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": space}, "spec": spec}
 
 
-def deployment(name, replicas, space="default", linger="3s", rolling=None, period=1):
+def deployment(name, replicas, space="default", linger="3s", rolling=None, period=1, calm=0):
     """Pods of our own program, with the label `app`; `rolling` says how they are replaced."""
     labels = {"app": name}
     container = {
@@ -34,6 +34,7 @@ def deployment(name, replicas, space="default", linger="3s", rolling=None, perio
         "metadata": {"name": name, "namespace": space},
         "spec": {
             "replicas": replicas,
+            "minReadySeconds": calm,
             "selector": {"matchLabels": labels},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling or {"maxSurge": 1, "maxUnavailable": 0}},
             "template": {

@@ -160,7 +160,7 @@ async def pair(args, scratch, findings, lab, kubeconfig):
 async def main(args, scratch, findings, lab):
     """Both parts."""
     (scratch / "keys").write_text("k" * 32)
-    lab.apply(objects.service("web", selector={"app": "web"}), objects.deployment("web", args.pods))
+    lab.apply(objects.service("web", selector={"app": "web"}), objects.deployment("web", args.pods, calm=1))
     await scene.expect(lambda: len(scene.ready_endpoints(lab, "web")) == args.pods, 60, "all pods are ready")
     kubeconfig = scene.account(lab)
     for part in (alone, pair):
