@@ -1,9 +1,10 @@
 # Vanne's commands. Each sets up what it needs; the logic is in scripts/.
-.PHONY: help demo test check bench bench-gate microbench conformance verify dev-certs
+.PHONY: help demo test test-kube check bench bench-gate microbench conformance verify dev-certs
 
 help:
 	@echo "make demo    build, start three demo backends and the proxy, print the lines to try"
 	@echo "make test    every test"
+	@echo "make test-kube  pools that follow a real Kubernetes control plane; as root (ARGS: some of latency rolling scale outage faults)"
 	@echo "make check   the gate: form, spelling, lints, docs, dependencies, generated files"
 	@echo "make bench   beside HAProxy, nginx and Envoy: CPU, latency, memory (ARGS=--quick: 3 minutes)"
 	@echo "make bench-gate   instructions and allocations per request, as CI checks them (ARGS=--bless accepts them)"
@@ -17,6 +18,9 @@ demo:
 
 test:
 	@bash scripts/test.sh $(ARGS)
+
+test-kube:
+	@bash scripts/test_kube.sh $(ARGS)
 
 check:
 	@bash scripts/check.sh

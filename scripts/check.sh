@@ -13,7 +13,12 @@ cargo fmt --all --check
 say "typos"
 typos
 say "shellcheck"
-shellcheck -x scripts/*.sh .ci/run
+shellcheck -x scripts/*.sh tests/kube/*.sh .ci/run
+if command -v gofmt >/dev/null; then
+  say "gofmt"
+  unformed=$(gofmt -l tests)
+  [ -z "$unformed" ] || die "not as gofmt has it: $unformed"
+fi
 say "deny: bans, licenses, sources"
 cargo deny --locked check bans licenses sources
 say "clippy"

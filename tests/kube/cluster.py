@@ -211,8 +211,10 @@ class Cluster:
 
     def start_kubelet(self):
         """Starts the stand-in that runs pods as processes."""
+        log = self.scratch / "kubelet.log"
+        before = log.stat().st_size if log.exists() else 0
         self.start("kubelet", "kubelet", f"--kubeconfig={self.kubeconfig}", "--folder=pods", f"--pod={self.pod}")
-        self.until("kubelet", lambda: "kubelet: ready" in self.said("kubelet"))
+        self.until("kubelet", lambda: b"kubelet: ready" in log.read_bytes()[before:])
 
     def compact(self):
         """Has etcd forget all older states: watches from before them get 410 Gone."""
@@ -225,13 +227,23 @@ class Cluster:
         self.start_etcd()
 
     def restore_etcd(self):
-        """Takes the whole cluster back to the kept state, as an operator would: API server down, then up again."""
+        """Takes the cluster back to the kept state as an operator would: all that is ours is down meanwhile.
+
+        Controllers too, as their watches would see nothing ever after. Pods end.
+        """
+        has_pods = "kubelet" in self.children
+        if has_pods:
+            self.stop("kubelet", signal.SIGTERM)
+            self.stop("controllers")
         self.kill_apiserver()
         self.stop("etcd")
         shutil.rmtree(self.scratch / "etcd")
         shutil.copytree(self.scratch / "etcd.saved", self.scratch / "etcd")
         self.start_etcd()
         self.start_apiserver()
+        if has_pods:
+            self.start_controllers()
+            self.start_kubelet()
 
     def kubectl(self, *words, given=None):
         """What `kubectl` prints; an error when it fails."""

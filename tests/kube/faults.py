@@ -78,8 +78,10 @@ class Scene:
 async def restored(here):
     """1: etcd goes back."""
     lab = here.lab
+    # What is kept has the account that Vanne goes by.
+    config = scene.account(lab)
     lab.save_etcd()
-    with here.vanne(scene.account(lab), [scene.follows("web")], "restored") as proxy:
+    with here.vanne(config, [scene.follows("web")], "restored") as proxy:
         await here.becomes(proxy, "web", ONE, 10, "before all: the pool has its pod")
         change = {"endpoints": [objects.endpoint(OTHER)]}
         # So that the kept state is many revisions behind.
