@@ -140,7 +140,8 @@ class Cluster:
     def start(self, part, *words):
         """Starts one part; its output goes to `PART.log`."""
         with open(self.scratch / f"{part}.log", "ab") as log:
-            child = subprocess.Popen([self.kube, *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.scratch)
+            child = subprocess.Popen([self.kube, *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                     cwd=self.scratch)
         self.children[part] = child
         return child
 
@@ -260,7 +261,7 @@ class Cluster:
             self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", given=text)
 
     def asked(self, verb, user, number=0):
-        """Who asked the API server for slices: times in seconds since 1970 of these requests of a user."""
+        """Events of the audit log: requests of a user for slices, such as `list` or `watch`."""
         log = self.scratch / f"audit-{number}.log"
         events = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         return [event for event in events if event["verb"] == verb and event["user"].get("username") == user]

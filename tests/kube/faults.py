@@ -13,7 +13,6 @@
 
 import asyncio
 import contextlib
-import time
 
 import objects
 import scene
@@ -85,8 +84,9 @@ async def restored(here):
         await here.becomes(proxy, "web", ONE, 10, "before all: the pool has its pod")
         change = {"endpoints": [objects.endpoint(OTHER)]}
         # So that the kept state is many revisions behind.
-        for _ in range(50):
-            lab.access.do("PATCH", objects.slices_path(name="web-1"), {"metadata": {"labels": {"at": str(time.time_ns())}}})
+        for number in range(50):
+            label = {"metadata": {"labels": {"number": str(number)}}}
+            lab.access.do("PATCH", objects.slices_path(name="web-1"), label)
         lab.access.do("PATCH", objects.slices_path(name="web-1"), change)
         await here.becomes(proxy, "web", OTHER, 10, "before all: it follows")
         await asyncio.to_thread(lab.restore_etcd)
@@ -114,7 +114,8 @@ async def deleted(here):
         here.findings.note(took is not None, "Service deleted: the pool is empty")
         # It is no error: whether a Service is to be there is not ours to know.
         await here.told(proxy, "pods", ["default", "pods", "(?i)slice"], False, "Service deleted")
-        here.findings.note(await served_by(proxy, "web") == OTHER, "Service deleted: another pool of the namespace goes on")
+        goes_on = await served_by(proxy, "web") == OTHER
+        here.findings.note(goes_on, "Service deleted: another pool of the namespace goes on")
         lab.apply(pods)
         took = await scene.until(lambda: proxy.backends("pods"), 10)
         here.findings.note(took is not None, "Service made again: the pool has its pod")

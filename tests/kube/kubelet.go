@@ -165,7 +165,7 @@ func (a *agent) begin(pod *core.Pod) {
 		addresses = []string{asked}
 	}
 	one := &process{
-		pod: pod.DeepCopy(), addresses: addresses, program: a.program, ended: make(chan struct{}),
+		pod: pod.DeepCopy(), addresses: addresses, program: a.program,
 		folder: filepath.Join(a.folder, pod.Namespace+"_"+pod.Name),
 		report: a.report, told: make(chan time.Duration, 1),
 	}

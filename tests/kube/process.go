@@ -28,8 +28,7 @@ type process struct {
 	folder    string
 	report    func(*core.Pod, core.PodStatus)
 	// The grace that is left, once the pod is to end.
-	told  chan time.Duration
-	ended chan struct{}
+	told chan time.Duration
 
 	lock     sync.Mutex
 	command  *exec.Cmd
@@ -40,7 +39,6 @@ type process struct {
 
 // run starts the container, probes it, starts it again when it ends by itself, and returns when the pod has ended.
 func (p *process) run() {
-	defer close(p.ended)
 	for {
 		exited, err := p.start()
 		if err != nil {

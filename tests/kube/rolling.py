@@ -19,7 +19,8 @@ import traffic
 VISITORS = 300
 # Each visitor asks once in so many seconds.
 VISIT_SECONDS = 1.0
-STICKY = 'sticky = { cookie = "ID", ttl = "1h", key_file = "keys" }'
+# Required: a Vanne that starts again is ready only when it knows the pods.
+WEB = scene.follows("web", more='required = true\nsticky = { cookie = "ID", ttl = "1h", key_file = "keys" }')
 
 HAPROXY = """\
 defaults
@@ -107,7 +108,7 @@ async def replaced(lab, args, port, findings, meanwhile):
 
 async def alone(args, scratch, findings, lab, kubeconfig):
     """One Vanne."""
-    with scene.vanne(args, scratch, kubeconfig, [scene.follows("web", more=STICKY)]) as proxy:
+    with scene.vanne(args, scratch, kubeconfig, [WEB]) as proxy:
         await scene.expect(lambda: has_all(proxy, args), 10, "the pool has all pods")
 
         async def nothing():
@@ -124,8 +125,7 @@ async def has_all(proxy, args):
 @contextlib.contextmanager
 def replica(args, scratch, kubeconfig, name, ports):
     """A Vanne on ports that stay the same."""
-    with scene.vanne(args, scratch, kubeconfig, [scene.follows("web", more=STICKY)], name, delay="2s",
-                     ports=ports) as one:
+    with scene.vanne(args, scratch, kubeconfig, [WEB], name, delay="2s", ports=ports) as one:
         yield one
 
 
