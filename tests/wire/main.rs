@@ -26,6 +26,7 @@ mod case;
 )]
 mod harness;
 mod judge;
+mod lanes;
 mod notation;
 mod origin;
 mod play;
