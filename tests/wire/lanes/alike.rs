@@ -2,7 +2,7 @@
 //!
 //! What differs without a meaning is taken away here, each with its reason, and nothing else.
 
-use super::cell::{Received, Seen};
+use super::cell::{Fate, Received, Seen};
 use crate::reading;
 use crate::strict::{self, Framing, Head, Message};
 
@@ -15,8 +15,10 @@ pub(crate) struct Told {
     client: Vec<Message>,
     /// What is left behind those.
     rest: Vec<u8>,
-    fate: super::cell::Fate,
+    fate: Fate,
     backend: Vec<Received>,
+    /// Whether a request was of HTTP/1.0.
+    is_http_10: bool,
     /// What nobody may get from either, since a strict reader cannot read it.
     pub(crate) faults: Vec<String>,
 }
@@ -43,6 +45,11 @@ pub(crate) fn told(seen: &Seen, sent: &[u8]) -> Told {
         if is_final {
             method = methods.next().flatten().unwrap_or("GET");
         }
+        // The lean engine drops what is not sent yet when the backend then fails, informational
+        // answers too: nobody may count on one.
+        if message.head.status() == 502 {
+            while client.pop_if(|last: &mut Message| last.head.status() < 200).is_some() {}
+        }
         comparable(&mut message.head);
         without_id(&mut message.body);
         client.push(message);
@@ -50,7 +57,10 @@ pub(crate) fn told(seen: &Seen, sent: &[u8]) -> Told {
             break;
         }
     }
+    let is_http_10 = requests.iter().any(|request| !request.is_http_11);
     let mut backend = seen.backend.clone();
+    // A body that turns out to be malformed: the head may have left before, or not.
+    backend.retain(|received| !matches!(received, Received::Head(_)));
     for received in &mut backend {
         match received {
             Received::Request(Message { head, .. }) | Received::Head(head) => comparable(head),
@@ -58,7 +68,7 @@ pub(crate) fn told(seen: &Seen, sent: &[u8]) -> Told {
             Received::Unreadable(why) => faults.push(format!("the backend got {why}")),
         }
     }
-    Told { client, rest: rest.to_vec(), fate: seen.fate, backend, faults }
+    Told { client, rest: rest.to_vec(), fate: seen.fate, backend, is_http_10, faults }
 }
 
 /// The answer at the beginning of `bytes`, whole or not, and its length; or why it cannot be read.
@@ -108,10 +118,16 @@ fn comparable(head: &mut Head) {
     head.fields.sort_by(|one, other| one.0.cmp(&other.0));
 }
 
-/// Whether both are the same, but for how much came of what was cut: that is a matter of how far
-/// the engine had got.
+/// Whether both are the same, but for how much came of what was cut, which is a matter of how far
+/// the engine had got, and for how long a client of HTTP/1.0 was kept.
 pub(crate) fn alike(one: &Told, other: &Told) -> bool {
     let (mut one, mut other) = (one.clone(), other.clone());
+    // Pingora looks for `keep-alive` in the first `Connection` only, and closes after an answer
+    // without a body that says it has chunks. Whoever speaks HTTP/1.0 has to expect that.
+    if one.is_http_10 && (one.fate == Fate::Closed || other.fate == Fate::Closed) {
+        one.end_with(&other);
+        other.end_with(&one);
+    }
     for (one, other) in one.client.iter_mut().zip(&mut other.client) {
         if !one.is_whole && !other.is_whole {
             let length = one.body.len().min(other.body.len());
@@ -133,6 +149,17 @@ fn without_id(body: &mut Vec<u8>) {
 }
 
 impl Told {
+    /// Leaves out what came after the last answer of `other`, and that it is the last one.
+    fn end_with(&mut self, other: &Self) {
+        self.client.truncate(other.client.len());
+        self.backend.truncate(other.backend.len());
+        self.client.iter_mut().for_each(|answer| {
+            answer.head.fields.retain(|(name, _)| name != "connection");
+        });
+        self.fate = Fate::Closed;
+        self.rest.clear();
+    }
+
     /// What this is and `other` is not, a line for each part.
     pub(crate) fn beyond(&self, other: &Self) -> String {
         let (mut others, mut beyond) = (other.lines(), Vec::new());
