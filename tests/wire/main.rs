@@ -9,6 +9,10 @@
 //! to that origin: its counts are printed and not judged. `VANNE_WIRE_CASE=word` plays only the
 //! cases whose names have that word.
 #![cfg(test)]
+#![allow(
+    clippy::excessive_nesting,
+    reason = "both ends of a conversation, and a reader of pieces, are loops in loops"
+)]
 #![expect(
     clippy::string_slice,
     reason = "offsets come from searches in the same text; a test may panic"
