@@ -2,6 +2,7 @@
 # The long things, each for a bounded time: simulation with many seeds, fuzz targets, soak, foreign tools.
 #   SEEDS=2000         seeds of the simulation
 #   FUZZ_SECONDS=60    for each fuzz target
+#   PLAYS=100000       conversations through both engines beside each other
 #   SOAK_SECONDS=1800  of mixed load with reloads on the release binary
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,11 +19,16 @@ cargo +nightly --version >/dev/null 2>&1 ||
 need_packages c++:g++
 need_crate cargo-fuzz "$CARGO_FUZZ"
 export PATH
+need_packages python3:python3
+python3 tests/fuzz/seeds.py
 targets=$(cargo fuzz list --fuzz-dir tests/fuzz)
 for target in $targets; do
   say "fuzz $target, ${FUZZ_SECONDS:=60} s"
   cargo +nightly fuzz run --fuzz-dir tests/fuzz "$target" -- -max_total_time="$FUZZ_SECONDS"
 done
+
+say "both engines beside each other, ${PLAYS:=100000} conversations"
+SEEDS=$PLAYS cargo test --release --test wire -- both_engines
 
 cargo build --release
 need_packages openssl:openssl python3:python3

@@ -9,11 +9,17 @@
 //! to that origin: its counts are printed and not judged. `VANNE_WIRE_CASE=word` plays only the
 //! cases whose names have that word.
 #![cfg(test)]
+#![allow(
+    clippy::excessive_nesting,
+    reason = "both ends of a conversation, and a reader of pieces, are loops in loops"
+)]
 #![expect(
     clippy::string_slice,
     reason = "offsets come from searches in the same text; a test may panic"
 )]
 
+#[expect(unreachable_pub, reason = "the fuzz target uses it, too")]
+mod beside_hyper;
 mod case;
 #[path = "../it/harness/mod.rs"]
 #[allow(
@@ -24,11 +30,14 @@ mod case;
 )]
 mod harness;
 mod judge;
+mod lanes;
 mod notation;
 mod origin;
 mod play;
 #[expect(unreachable_pub, reason = "the fuzz target uses it, too")]
 mod properties;
+#[expect(unreachable_pub, reason = "the fuzz targets use it, too")]
+mod reading;
 mod report;
 mod strict;
 
@@ -187,8 +196,8 @@ fn mutated(one: &[u8], other: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
     bytes
 }
 
-#[test]
-fn the_codec_says_the_same_however_bytes_come_and_what_others_say() {
+/// What the cases send and answer, and what follows their heads: chunks begin there.
+fn messages() -> Vec<Vec<u8>> {
     let all: Vec<Vec<u8>> = case::all()
         .iter()
         .flat_map(|case| {
@@ -196,20 +205,42 @@ fn the_codec_says_the_same_however_bytes_come_and_what_others_say() {
             [Some(case.send.concat()), answer].into_iter().flatten()
         })
         .collect();
-    // Chunks begin where a head has ended.
     let after_head = |bytes: &Vec<u8>| {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
         Some(bytes[end + 4..].to_vec())
     };
-    let all: Vec<_> = all.iter().filter_map(after_head).chain(all.iter().cloned()).collect();
-    let mut random = fastrand::Rng::with_seed(7);
-    for _ in 0..20_000 {
+    all.iter().filter_map(after_head).chain(all.iter().cloned()).collect()
+}
+
+/// Has `hold` for `count` of the cases' messages that were changed.
+fn of_changed_messages(seed: u64, count: u32, hold: impl Fn(&[u8])) {
+    let all = messages();
+    let mut random = fastrand::Rng::with_seed(seed);
+    for _ in 0..count {
         let (one, other) = (&all[random.usize(..all.len())], &all[random.usize(..all.len())]);
         let bytes = mutated(one, &other[..other.len().min(200)], &mut random);
-        let bytes = &bytes[..bytes.len().min(2_000)];
+        hold(&bytes[..bytes.len().min(2_000)]);
+    }
+}
+
+#[test]
+fn the_codec_says_the_same_however_bytes_come_and_what_others_say() {
+    of_changed_messages(7, 20_000, |bytes| {
         properties::a_head_ends_where_it_ends(bytes);
         properties::a_request_is_read_as_others_read_it(bytes);
         properties::an_answer_is_read_as_others_read_it(bytes);
         properties::chunks_are_read_in_one_way(bytes);
-    }
+        properties::messages_do_not_depend_on_pieces(bytes);
+        properties::no_beginning_of_an_answer_is_refused(bytes);
+    });
+}
+
+#[test]
+fn the_codec_frames_messages_as_hyper_does() {
+    let hold = |bytes: &[u8]| {
+        beside_hyper::requests_are_read_alike(bytes);
+        beside_hyper::an_answer_is_read_alike(bytes);
+    };
+    messages().iter().for_each(|bytes| hold(bytes));
+    of_changed_messages(8, 10_000, hold);
 }

@@ -1,12 +1,13 @@
 //! What holds of the codec for any bytes: tried on the corpus, on what is made of it, and by the
 //! fuzz target `wire`. Each function panics if it does not hold.
 
+use crate::reading;
 use httparse::{EMPTY_HEADER, Status};
-use vanne::wire::chunked::{ChunkScan, Part};
+use vanne::wire::chunked::ChunkScan;
 use vanne::wire::fields::Fields;
 use vanne::wire::head_scan::{HeadScan, Scan};
 use vanne::wire::request::RequestIndex;
-use vanne::wire::response::ResponseIndex;
+use vanne::wire::response::{ResponseIndex, may_begin};
 
 /// More fields than a head of these tests has.
 const FIELDS_MAX: usize = 4096;
@@ -94,23 +95,32 @@ pub fn chunks_are_read_in_one_way(bytes: &[u8]) {
             Ok(whole) => assert_eq!((taken, scan.is_done(), is_bad), (whole.0, whole.1, false)),
             Err(_) => assert!(is_bad, "in steps of {step}"),
         }
-        assert_eq!(data(bytes, step), data(bytes, bytes.len().max(1)), "in steps of {step}");
     }
 }
 
-/// What is in the chunks, as far as they are sound.
-fn data(bytes: &[u8], step: usize) -> Vec<u8> {
-    let (mut scan, mut out) = (ChunkScan::default(), Vec::new());
-    for part in bytes.chunks(step) {
-        let mut rest = part;
-        while !rest.is_empty() && !scan.is_done() {
-            let Ok(run) = scan.run(rest) else { return out };
-            let (of_run, left) = rest.split_at(run.length);
-            if run.part == Part::Data {
-                out.extend_from_slice(of_run);
-            }
-            rest = left;
+/// Messages say the same however their bytes come: heads, bodies and trailers, of requests and of
+/// answers, one after the other.
+pub fn messages_do_not_depend_on_pieces(bytes: &[u8]) {
+    let whole = bytes.len().max(1);
+    let answers = |is_to_head, step| reading::answers(bytes, is_to_head, step);
+    for step in [1, 2, 5, 64] {
+        assert_eq!(reading::requests(bytes, step), reading::requests(bytes, whole), "in {step}s");
+        for is_to_head in [false, true] {
+            assert_eq!(answers(is_to_head, step), answers(is_to_head, whole), "in {step}s");
         }
     }
-    out
+}
+
+/// No beginning of what is an answer is taken for something else.
+pub fn no_beginning_of_an_answer_is_refused(bytes: &[u8]) {
+    let Scan::Complete(length) = HeadScan::default().scan(bytes) else { return };
+    let (head, body) = bytes.split_at(length);
+    let mut index = ResponseIndex::default();
+    if index.read(head, false).is_err() {
+        return;
+    }
+    assert!((0..head.len()).all(|end| may_begin(&head[..end])));
+    if index.is_body_sound(body) {
+        assert!((0..body.len()).all(|end| index.is_body_sound(&body[..end])));
+    }
 }

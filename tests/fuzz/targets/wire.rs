@@ -5,6 +5,8 @@
 
 #[path = "../../wire/properties.rs"]
 mod properties;
+#[path = "../../wire/reading.rs"]
+mod reading;
 
 use libfuzzer_sys::fuzz_target;
 
@@ -13,4 +15,6 @@ fuzz_target!(|bytes: &[u8]| {
     properties::a_request_is_read_as_others_read_it(bytes);
     properties::an_answer_is_read_as_others_read_it(bytes);
     properties::chunks_are_read_in_one_way(bytes);
+    properties::messages_do_not_depend_on_pieces(bytes);
+    properties::no_beginning_of_an_answer_is_refused(bytes);
 });
