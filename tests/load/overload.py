@@ -5,7 +5,7 @@
    more than the limit (they count themselves); they see requests in the order in which they were sent, but for those
    sent within 50 ms of each other, which different workers read; whoever would wait too long is refused at once, and who
    waited for nothing at its deadline, give or take 20 ms; memory does not grow once the queue is as long as it gets.
-2. The same with a queue for 100: who finds it full is refused at once.
+2. The same with a queue for 30: who finds it full is refused at once.
 3. 10,000 requests leave while they wait, by FIN or RST, as others are being served. Then the queue is empty, nothing is
    counted as in flight, and the origins can be given as many requests at once as their limits say, all served.
 """
@@ -203,7 +203,7 @@ async def cancelled(scene, args, findings):
 async def main(args, scratch, findings):
     """All three."""
     await with_scene(patient, args, scratch, findings, 10_000)
-    await with_scene(full, args, scratch, findings, 100)
+    await with_scene(full, args, scratch, findings, 30)
     # Fast origins: places come free as others leave, some of them for who has just left.
     await with_scene(cancelled, args, scratch, findings, 10_000, delay_ms=5)
 
