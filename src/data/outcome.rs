@@ -109,6 +109,20 @@ impl Outcome {
         }
     }
 
+    /// The labels of all, in the order of [`Outcome::ALL`].
+    pub const LABELS: [&str; Self::ALL.len()] = {
+        let mut labels = [""; Self::ALL.len()];
+        let mut at = 0;
+        while at < labels.len() {
+            #[expect(clippy::indexing_slicing, reason = "checked when it is compiled")]
+            {
+                labels[at] = Self::ALL[at].as_str();
+            }
+            at += 1;
+        }
+        labels
+    };
+
     /// The label in log and metric.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -27,7 +27,7 @@ pub struct BackendGauges {
     last_change: Gauge,
     /// The state that is shown, with its series.
     state: Mutex<Option<(&'static str, Gauge)>>,
-    _watched: Vec<Watched>,
+    _watched: Option<Watched>,
 }
 
 impl BackendGauges {
@@ -35,7 +35,7 @@ impl BackendGauges {
     #[must_use]
     pub fn new(metrics: &Arc<Metrics>, pool: &PoolId, backend: &Arc<Backend>) -> Self {
         let labels = [pool.as_str(), &*backend.name];
-        let mut group = metrics.group();
+        let mut group = metrics.control_group();
         Self {
             up: group.handle(&BACKEND_UP, labels),
             weight: group.handle(&BACKEND_WEIGHT, labels),
@@ -61,22 +61,20 @@ impl BackendGauges {
         let since = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_change.set(since.as_secs().cast_signed());
         let labels = [self.pool.as_str(), &*self.backend.name, state];
-        let series = self.metrics.handle(&BACKEND_STATE, labels);
+        let series = self.metrics.control_group().handle(&BACKEND_STATE, labels);
         series.set(1);
         *shown = Some((state, series));
     }
 }
 
-/// What is read from `backend` when somebody looks.
-fn watched(metrics: &Metrics, [pool, name]: [&str; 2], backend: &Arc<Backend>) -> Vec<Watched> {
-    let quantiles = ["0.5", "0.95", "0.99"].into_iter().enumerate().map(|(at, label)| {
-        let weak = Arc::downgrade(backend);
-        metrics.watch(&BACKEND_LATENCY, [pool, name, label], move || {
-            let summary = weak.upgrade()?.state.window.summary(Moment::of(clock::now()))?;
-            summary.quantiles.get(at).copied()
-        })
-    });
-    quantiles.flatten().collect()
+/// Shows what `backend` has seen in the last minute, when somebody looks.
+fn watched(metrics: &Metrics, labels: [&str; 2], backend: &Arc<Backend>) -> Option<Watched> {
+    const QUANTILES: [&str; 3] = ["0.5", "0.95", "0.99"];
+    let weak = Arc::downgrade(backend);
+    metrics.watch_each(&BACKEND_LATENCY, &labels, &QUANTILES, move |at| {
+        let summary = weak.upgrade()?.state.window.summary(Moment::of(clock::now()))?;
+        summary.quantiles.get(at).copied()
+    })
 }
 
 /// Gauges of a pool.

@@ -32,9 +32,8 @@ impl BackendMetrics {
     pub fn new(metrics: &Metrics, pool: &str, backend: &str) -> Self {
         let mut group = metrics.group();
         Self {
-            requests: CLASSES.map(|class| group.handle(&BACKEND_REQUESTS, [pool, backend, class])),
-            attempts: Outcome::ALL
-                .map(|outcome| group.handle(&ATTEMPTS, [pool, backend, outcome.as_str()])),
+            requests: group.handles(&BACKEND_REQUESTS, &[pool, backend], &CLASSES),
+            attempts: group.handles(&ATTEMPTS, &[pool, backend], &Outcome::LABELS),
             received: group.handle(&BACKEND_RECEIVED_BYTES, [pool, backend]),
             sent: group.handle(&BACKEND_SENT_BYTES, [pool, backend]),
         }

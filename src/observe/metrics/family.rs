@@ -9,17 +9,22 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-/// Series of one metric, at most: more are counted but not shown.
-const SERIES_MAX: usize = 100_000;
+/// Entries of one metric, at most: more are counted but not shown.
+const ENTRIES_MAX: usize = 100_000;
 
-/// A series' labels, as they are written.
+/// Labels as they are written.
 type Labels = Arc<str>;
 
-/// Reads a number that somebody else counts; `None`: there is none just now.
-pub(super) type Read = dyn Fn() -> Option<f64> + Send + Sync;
+/// Values of a row's last label, if an entry is of several series: one for each.
+pub(super) type Values = &'static [&'static str];
 
-/// Where a series' numbers are.
+/// Reads the number of a series that somebody else counts, by its place among those of its
+/// entry; `None`: there is none just now.
+pub(super) type Read = dyn Fn(usize) -> Option<f64> + Send + Sync;
+
+/// Where numbers are.
 enum Source {
+    /// The first on this line at this place, the others after it.
     Cells(Weak<Shown>, Arc<Line>, usize),
     Read(Weak<Read>),
 }
@@ -33,13 +38,26 @@ impl Source {
     }
 }
 
+/// A series, or those of one owner that differ in the last label only.
+struct Entry {
+    values: Values,
+    source: Source,
+}
+
+impl Entry {
+    /// How many series it is of.
+    fn count(&self) -> usize {
+        self.values.len().max(1)
+    }
+}
+
 /// The series of one metric.
 pub(super) struct Family {
     row: Metric,
-    series: Mutex<BTreeMap<Labels, Source>>,
+    entries: Mutex<BTreeMap<Labels, Entry>>,
 }
 
-/// A series that is shown, until this is dropped.
+/// An entry that is shown, until this is dropped.
 pub(super) struct Shown {
     family: Arc<Family>,
     labels: Labels,
@@ -47,10 +65,10 @@ pub(super) struct Shown {
 
 impl Drop for Shown {
     fn drop(&mut self) {
-        let mut series = self.family.series.lock();
+        let mut entries = self.family.entries.lock();
         // Somebody may have taken these labels up again meanwhile.
-        if series.get(&self.labels).is_some_and(Source::is_gone) {
-            series.remove(&self.labels);
+        if entries.get(&self.labels).is_some_and(|entry| entry.source.is_gone()) {
+            entries.remove(&self.labels);
         }
     }
 }
@@ -58,12 +76,12 @@ impl Drop for Shown {
 impl Family {
     /// The family of `row`, without series.
     pub(super) fn new(row: Metric) -> Self {
-        Self { row, series: Mutex::default() }
+        Self { row, entries: Mutex::default() }
     }
 
-    /// Where the series with these labels counts, if it is there.
+    /// Where the entry with these labels counts, if it is there.
     pub(super) fn find(&self, labels: &[&str]) -> Option<Place> {
-        match self.series.lock().get(&*self.labels(labels))? {
+        match &self.entries.lock().get(&*self.labels(labels))?.source {
             Source::Cells(shown, line, at) => {
                 Some(Place { shown: Some(shown.upgrade()?), line: Arc::clone(line), at: *at })
             }
@@ -71,41 +89,47 @@ impl Family {
         }
     }
 
-    /// Shows what is counted at `place` as the series with these labels.
-    pub(super) fn show(self: &Arc<Self>, labels: &[&str], place: &mut Place) {
+    /// Shows what is counted at `place` with these labels; with `values`, what is counted there
+    /// and behind it with each of them as the last label.
+    pub(super) fn show(self: &Arc<Self>, labels: &[&str], values: Values, place: &mut Place) {
         let shown = Arc::new(Shown { family: Arc::clone(self), labels: self.labels(labels) });
         let line = Arc::clone(&place.line);
-        self.add(&shown, Source::Cells(Arc::downgrade(&shown), line, place.at));
+        self.add(&shown, values, Source::Cells(Arc::downgrade(&shown), line, place.at));
         place.shown = Some(shown);
     }
 
-    /// Shows what `read` gives as the series with these labels.
-    pub(super) fn watch(self: &Arc<Self>, labels: &[&str], read: &Arc<Read>) -> Shown {
+    /// The same of what `read` gives.
+    pub(super) fn watch(
+        self: &Arc<Self>,
+        labels: &[&str],
+        values: Values,
+        read: &Arc<Read>,
+    ) -> Shown {
         let shown = Shown { family: Arc::clone(self), labels: self.labels(labels) };
-        self.add(&shown, Source::Read(Arc::downgrade(read)));
+        self.add(&shown, values, Source::Read(Arc::downgrade(read)));
         shown
     }
 
-    fn add(&self, shown: &Shown, source: Source) {
-        let mut series = self.series.lock();
-        if series.len() < SERIES_MAX {
-            series.insert(Arc::clone(&shown.labels), source);
+    fn add(&self, shown: &Shown, values: Values, source: Source) {
+        let mut entries = self.entries.lock();
+        if entries.len() < ENTRIES_MAX {
+            entries.insert(Arc::clone(&shown.labels), Entry { values, source });
         }
     }
 
     /// The sum of what all series count.
     pub(super) fn total(&self) -> u64 {
-        let sum = |source: &Source| match source {
-            Source::Cells(_, line, at) => line.sum(*at),
+        let sum = |entry: &Entry| match &entry.source {
+            Source::Cells(_, line, at) => (*at..at + entry.count()).map(|at| line.sum(at)).sum(),
             Source::Read(_) => 0,
         };
-        self.series.lock().values().map(sum).sum()
+        self.entries.lock().values().map(sum).sum()
     }
 
-    /// How many series there are.
+    /// How many entries there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.series.lock().len()
+        self.entries.lock().len()
     }
 
     /// Writes all series, as they are now.
@@ -114,18 +138,26 @@ impl Family {
         text::head(out, &self.row);
         let first = out.len();
         // Read without the lock: who drops the last handle needs it.
-        let mut reads: Vec<(Labels, Arc<Read>)> = Vec::new();
-        for (labels, source) in &*self.series.lock() {
-            match source {
-                Source::Cells(_, line, at) => self.write_cells(out, labels, line, *at),
+        let mut reads: Vec<(Labels, Values, Arc<Read>)> = Vec::new();
+        for (labels, entry) in &*self.entries.lock() {
+            match &entry.source {
+                Source::Cells(_, line, at) => {
+                    for index in 0..entry.count() {
+                        let labels = self.of(labels, entry.values.get(index));
+                        self.write_cells(out, labels, line, at + index);
+                    }
+                }
                 Source::Read(read) => {
-                    reads.extend(read.upgrade().map(|read| (Arc::clone(labels), read)));
+                    let held = |read| (Arc::clone(labels), entry.values, read);
+                    reads.extend(read.upgrade().map(held));
                 }
             }
         }
-        for (labels, read) in reads {
-            if let Some(value) = read() {
-                text::number(out, self.row.name, &labels, value);
+        for (labels, values, read) in reads {
+            for index in 0..values.len().max(1) {
+                if let Some(value) = read(index) {
+                    text::number(out, self.row.name, self.of(&labels, values.get(index)), value);
+                }
             }
         }
         if out.len() == first {
@@ -133,7 +165,13 @@ impl Family {
         }
     }
 
-    fn write_cells(&self, out: &mut String, labels: &str, line: &Line, at: usize) {
+    /// The labels of a series, whose last one may have this value.
+    fn of<'a>(&self, labels: &'a str, value: Option<&&'static str>) -> text::Labels<'a> {
+        let last = self.row.labels.last().zip(value).map(|(name, value)| (*name, *value));
+        text::Labels { labels, last }
+    }
+
+    fn write_cells(&self, out: &mut String, labels: text::Labels<'_>, line: &Line, at: usize) {
         let name = self.row.name;
         match self.row.kind {
             Kind::Counter => text::whole(out, name, labels, line.sum(at)),

@@ -154,7 +154,13 @@ impl Metrics {
     /// Handles of one owner: they lie beside each other.
     #[must_use]
     pub fn group(&self) -> Group<'_> {
-        Group { metrics: self, line: None, used: 0 }
+        Group { metrics: self, line: None, used: 0, workers: self.workers }
+    }
+
+    /// Handles of one owner that workers do not move: a third of the memory or less.
+    #[must_use]
+    pub fn control_group(&self) -> Group<'_> {
+        Group { workers: 0, ..self.group() }
     }
 
     /// Shows what `read` gives, whenever somebody asks, as long as what is returned is held.
@@ -164,8 +170,29 @@ impl Metrics {
         labels: [&str; N],
         read: impl Fn() -> Option<f64> + Send + Sync + 'static,
     ) -> Option<Watched> {
-        let read: Arc<Read> = Arc::new(read);
-        let shown = self.family(row.name)?.watch(&labels, &read);
+        self.watch_as(row, &labels, &[], Arc::new(move |_| read()))
+    }
+
+    /// The same for series that differ in the last label only: `read` gets its value's place
+    /// among `values`. `labels` are the others.
+    pub fn watch_each<const N: usize>(
+        &self,
+        row: &Row<Gauge, N>,
+        labels: &[&str],
+        values: &'static [&'static str],
+        read: impl Fn(usize) -> Option<f64> + Send + Sync + 'static,
+    ) -> Option<Watched> {
+        self.watch_as(row, labels, values, Arc::new(read))
+    }
+
+    fn watch_as<const N: usize>(
+        &self,
+        row: &Row<Gauge, N>,
+        labels: &[&str],
+        values: family::Values,
+        read: Arc<Read>,
+    ) -> Option<Watched> {
+        let shown = self.family(row.name)?.watch(labels, values, &read);
         Some(Watched { _read: read, _shown: shown })
     }
 
@@ -198,20 +225,42 @@ pub struct Group<'a> {
     metrics: &'a Metrics,
     line: Option<Arc<Line>>,
     used: usize,
+    /// Who has a copy of their own.
+    workers: usize,
 }
 
 impl Group<'_> {
     /// The handle of a series, as it was if somebody has one still.
     pub fn handle<H: Handle, const N: usize>(&mut self, row: &Row<H, N>, labels: [&str; N]) -> H {
-        let Some(family) = self.metrics.family(row.name) else { return H::at(Place::default()) };
+        H::at(self.entry(row.name, &labels, &[], H::CELLS))
+    }
+
+    /// The handles of series that differ in the last label only, one for each of its `values`;
+    /// `labels` are the others. All are there while somebody holds one. Less memory than as
+    /// many handles.
+    pub fn handles<H: Handle, const N: usize, const K: usize>(
+        &mut self,
+        row: &Row<H, N>,
+        labels: &[&str],
+        values: &'static [&'static str; K],
+    ) -> [H; K] {
+        const { assert!(H::CELLS == 1 && K <= LINE_CELLS, "they lie on one line") };
+        debug_assert_eq!(labels.len() + 1, N, "{}", row.name);
+        let first = self.entry(row.name, labels, values, K);
+        std::array::from_fn(|index| H::at(Place { at: first.at + index, ..first.clone() }))
+    }
+
+    /// Where an entry of so many numbers counts.
+    fn entry(&mut self, row: &str, labels: &[&str], values: family::Values, cells: usize) -> Place {
+        let Some(family) = self.metrics.family(row) else { return Place::default() };
         // Two that ask at once must not each make one of their own.
         let _making = self.metrics.making.lock();
-        if let Some(place) = family.find(&labels) {
-            return H::at(place);
+        if let Some(place) = family.find(labels) {
+            return place;
         }
-        let mut place = self.place(H::CELLS);
-        family.show(&labels, &mut place);
-        H::at(place)
+        let mut place = self.place(cells);
+        family.show(labels, values, &mut place);
+        place
     }
 
     /// Room for so many numbers.
@@ -222,7 +271,7 @@ impl Group<'_> {
         if self.line.is_none() {
             self.used = 0;
         }
-        let line = self.line.get_or_insert_with(|| Line::new(self.metrics.workers));
+        let line = self.line.get_or_insert_with(|| Line::new(self.workers));
         let place = Place { line: Arc::clone(line), at: self.used, shown: None };
         self.used += cells;
         place

@@ -12,7 +12,30 @@ const BUCKETS: [&str; BUCKETS_MICROS.len()] = [
     "2.5", "10", "60",
 ];
 
-/// The labels of a series as they are written: `name="value",…`, by name.
+/// The labels of a series.
+#[derive(Clone, Copy)]
+pub(super) struct Labels<'a> {
+    /// As they are written.
+    pub(super) labels: &'a str,
+    /// One more, whose value needs no escapes.
+    pub(super) last: Option<(&'static str, &'static str)>,
+}
+
+impl Labels<'_> {
+    fn write(self, text: &mut String) {
+        text.push_str(self.labels);
+        if let Some((name, value)) = self.last {
+            let comma = if self.labels.is_empty() { "" } else { "," };
+            text.extend([comma, name, "=\"", value, "\""]);
+        }
+    }
+
+    const fn is_empty(self) -> bool {
+        self.labels.is_empty() && self.last.is_none()
+    }
+}
+
+/// Labels as they are written: `name="value",…`, by name.
 pub(super) fn labels(names: &[&str], values: &[&str]) -> String {
     let mut pairs: Vec<_> = names.iter().zip(values).collect();
     pairs.sort_unstable();
@@ -48,32 +71,37 @@ pub(super) fn head(text: &mut String, row: &Metric) {
 }
 
 /// Writes a series whose number is whole.
-pub(super) fn whole(text: &mut String, name: &str, labels: &str, value: impl itoa::Integer) {
+pub(super) fn whole(text: &mut String, name: &str, labels: Labels<'_>, value: impl itoa::Integer) {
     start(text, name, labels);
     text.extend([itoa::Buffer::new().format(value), "\n"]);
 }
 
 /// Writes a series of any number.
-pub(super) fn number(text: &mut String, name: &str, labels: &str, value: f64) {
+pub(super) fn number(text: &mut String, name: &str, labels: Labels<'_>, value: f64) {
     start(text, name, labels);
     text.extend([&value.to_string(), "\n"]);
 }
 
-fn start(text: &mut String, name: &str, labels: &str) {
-    match labels {
-        "" => text.extend([name, " "]),
-        labels => text.extend([name, "{", labels, "} "]),
+fn start(text: &mut String, name: &str, labels: Labels<'_>) {
+    text.push_str(name);
+    if !labels.is_empty() {
+        text.push('{');
+        labels.write(text);
+        text.push('}');
     }
+    text.push(' ');
 }
 
 /// Writes a histogram: each bucket counts those before it too.
-pub(super) fn histogram(text: &mut String, name: &str, labels: &str, line: &Line) {
+pub(super) fn histogram(text: &mut String, name: &str, labels: Labels<'_>, line: &Line) {
     let comma = if labels.is_empty() { "" } else { "," };
     let mut count = 0;
     let rest = (BUCKETS.len(), &"+Inf");
     for (at, bound) in BUCKETS.iter().enumerate().chain([rest]) {
         count += line.sum(at);
-        text.extend([name, "_bucket{", labels, comma, "le=\"", bound, "\"} "]);
+        text.extend([name, "_bucket{"]);
+        labels.write(text);
+        text.extend([comma, "le=\"", bound, "\"} "]);
         text.extend([itoa::Buffer::new().format(count), "\n"]);
     }
     let nanos = line.sum(Histogram::SUM);
@@ -102,9 +130,16 @@ mod tests {
     #[test]
     fn a_series_is_a_line() {
         let mut text = String::new();
-        whole(&mut text, "up", "", -3_i64);
-        number(&mut text, "share", "a=\"b\"", 0.25);
-        number(&mut text, "share", "a=\"c\"", f64::INFINITY);
-        assert_eq!(text, "up -3\nshare{a=\"b\"} 0.25\nshare{a=\"c\"} inf\n");
+        let of = |labels, last| Labels { labels, last };
+        whole(&mut text, "up", of("", None), -3_i64);
+        number(&mut text, "share", of("a=\"b\"", None), 0.25);
+        number(&mut text, "share", of("a=\"b\"", Some(("c", "d"))), f64::INFINITY);
+        number(&mut text, "share", of("", Some(("c", "d"))), 1.0);
+        let want = r#"up -3
+share{a="b"} 0.25
+share{a="b",c="d"} inf
+share{c="d"} 1
+"#;
+        assert_eq!(text, want);
     }
 }
