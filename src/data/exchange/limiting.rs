@@ -13,6 +13,15 @@ use vanne_filters::{HeadEdits, RequestHead};
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 
+/// What rate limits say of a request.
+#[derive(Default)]
+pub(super) struct Limits {
+    /// If they say more than that it may pass.
+    limited: Option<Limited>,
+    /// They make it wait.
+    is_held: bool,
+}
+
 impl Exchange {
     /// Asks the limits of `route`.
     pub(super) fn ask_limits(
@@ -25,8 +34,8 @@ impl Exchange {
             return Ok(());
         }
         let asker = Asker { head, address: self.sender(), route: &route.id };
-        self.limited = rate_limit::ask(&route.rate_limits, asker, now);
-        match &self.limited {
+        self.limits.limited = rate_limit::ask(&route.rate_limits, asker, now);
+        match &self.limits.limited {
             Some(limited) if limited.said == Said::Refused => Err(Refusal::RateLimited),
             _ => Ok(()),
         }
@@ -34,18 +43,18 @@ impl Exchange {
 
     /// The first attempt, after what limits make it wait.
     pub(super) fn attempt_in_time(&mut self, now: Instant) -> Action {
-        let delay = match &self.limited {
+        let delay = match &self.limits.limited {
             Some(limited) if limited.said == Said::Delayed => limited.wait,
             _ => return self.first_attempt(now),
         };
-        self.is_held = true;
+        self.limits.is_held = true;
         self.phase = Phase::Suspended;
         Action::Wait(Effect::Pause(delay))
     }
 
     /// What it waited for has come.
     pub(super) fn on_resumed(&mut self, now: Instant) -> Action {
-        match std::mem::take(&mut self.is_held) {
+        match std::mem::take(&mut self.limits.is_held) {
             true => self.first_attempt(now),
             false => self.attempt(now),
         }
@@ -53,7 +62,7 @@ impl Exchange {
 
     /// Says what is left, and when to come again.
     pub(super) fn tell_limits(&self, edits: &mut HeadEdits) {
-        let Some(limited) = &self.limited else { return };
+        let Some(limited) = &self.limits.limited else { return };
         let is_refused = self.refusal == Some(Refusal::RateLimited);
         if is_refused {
             edits.set_written(header::RETRY_AFTER, |value| put(value, seconds(limited.wait)));
@@ -79,7 +88,7 @@ impl Exchange {
     /// The limit that said more than that it may pass, and what it said.
     #[must_use]
     pub fn limited(&self) -> Option<&Limited> {
-        self.limited.as_ref().filter(|limited| limited.said != Said::Passed)
+        self.limits.limited.as_ref().filter(|limited| limited.said != Said::Passed)
     }
 }
 

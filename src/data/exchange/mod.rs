@@ -37,7 +37,6 @@ use super::listener::{Client, LocalListener};
 use super::outcome::Outcome;
 use super::pool::sticky::Seen;
 use super::pool::{Backend, Pool, Ticket};
-use super::rate_limit::Limited;
 use super::refusal::Refusal;
 use super::snapshot::{LocalSnapshot, Route};
 use super::upstream::{Attempt, AttemptRecord, Fault, forward};
@@ -45,6 +44,7 @@ use crate::types::moment::Moment;
 use crate::types::request_id::RequestId;
 use falling_back::Fallen;
 use http::HeaderValue;
+use limiting::Limits;
 use memory::{Memory, Room};
 use shedding::Seats;
 use std::sync::Arc;
@@ -165,10 +165,8 @@ pub struct Exchange {
     ticket: Option<Arc<Ticket>>,
     /// Backends that could not take the last attempt, with the reasons.
     left_out: Option<Arc<str>>,
-    /// What rate limits say of it, if they say anything.
-    limited: Option<Limited>,
-    /// They make it wait.
-    is_held: bool,
+    /// What rate limits say of it.
+    limits: Limits,
     /// What it counts for.
     seats: Seats,
     /// What it needs to fall back to something, and what became of that.
@@ -233,8 +231,7 @@ impl Exchange {
             cookie: None,
             ticket: None,
             left_out: None,
-            limited: None,
-            is_held: false,
+            limits: Limits::default(),
             seats: Seats::default(),
             fallen: None,
             explains: false,
