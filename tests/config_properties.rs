@@ -69,8 +69,8 @@ fn process() -> impl Strategy<Value = Process> {
 }
 
 fn log_level() -> impl Strategy<Value = LogLevel> {
-    use LogLevel::{Debug, Error, Info, Off, Trace, Warn};
-    select(vec![Off, Error, Warn, Info, Debug, Trace])
+    use LogLevel::{Debug, Error, Info, Off, Warn};
+    select(vec![Off, Error, Warn, Info, Debug])
 }
 
 fn access_log() -> impl Strategy<Value = AccessLog> {

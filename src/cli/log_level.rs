@@ -14,7 +14,7 @@ use std::process::ExitCode;
 /// Example: vanne log-level debug --for 5m --reason "who sends bad heads?" -c conf/vanne.toml
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// The level: off, error, warn, info, debug or trace; or `reset`: what the config says
+    /// The level: off, error, warn, info or debug; or `reset`: what the config says
     /// again. Without it: the level is shown.
     #[arg(value_parser = wanted)]
     level: Option<Wanted>,
@@ -41,7 +41,7 @@ fn wanted(text: &str) -> Result<Wanted, String> {
     }
     serde_json::from_value(text.into())
         .map(Wanted::Level)
-        .map_err(|_unknown| "expected off, error, warn, info, debug, trace or reset".to_owned())
+        .map_err(|_unknown| "expected off, error, warn, info, debug or reset".to_owned())
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {

@@ -29,10 +29,8 @@ pub enum LogLevel {
     /// Starts, stops and changes.
     #[default]
     Info,
-    /// What clients do wrong, too.
+    /// What clients do wrong, too, and what libraries tell.
     Debug,
-    /// Everything.
-    Trace,
 }
 
 impl LogLevel {
@@ -45,7 +43,6 @@ impl LogLevel {
             Self::Warn => "warn",
             Self::Info => "info",
             Self::Debug => "debug",
-            Self::Trace => "trace",
         }
     }
 }

@@ -262,8 +262,8 @@ async fn the_level_of_the_log_is_changed_for_a_while() {
     // A reload leaves it; then its time is over.
     assert_eq!(lab.prints(&["reload"]).await.trim(), "unchanged: generation 1 is in use");
     assert_eq!(lab.get("/v1/log").await["level"], "debug");
-    let shown = lab.prints(&["log-level", "trace", "--for", "1s", "--owner", "kim"]).await;
-    assert!(shown.starts_with("trace, set by kim; "), "{shown}");
+    let shown = lab.prints(&["log-level", "error", "--for", "1s", "--owner", "kim"]).await;
+    assert!(shown.starts_with("error, set by kim; "), "{shown}");
     eventually_async("its time is over", async || {
         (lab.get("/v1/log").await["level"] == "info").then_some(())
     })

@@ -81,9 +81,9 @@ async fn nothing_changes_by_get() {
         ("/v1/log".to_owned(), "DELETE, GET, HEAD, OPTIONS, PATCH"),
         (format!("/v1/pools/app/backends/{}", origin.address), "GET, HEAD, OPTIONS, PATCH"),
     ] {
-        let body = "{\"state\": \"maint\", \"level\": \"trace\"}";
+        let body = "{\"state\": \"maint\", \"level\": \"debug\"}";
         for method in ["GET", "HEAD", "OPTIONS"] {
-            let line = format!("{method} {path}?state=maint&level=trace");
+            let line = format!("{method} {path}?state=maint&level=debug");
             let answer = lab.ask(Asked::new(&line, "admin").with(body)).await;
             if method == "OPTIONS" {
                 assert_eq!((answer.status(), answer.head.field("allow")), (204, Some(allow)));
