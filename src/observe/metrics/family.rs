@@ -142,10 +142,8 @@ impl Family {
         for (labels, entry) in &*self.entries.lock() {
             match &entry.source {
                 Source::Cells(_, line, at) => {
-                    for index in 0..entry.count() {
-                        let labels = self.of(labels, entry.values.get(index));
-                        self.write_cells(out, labels, line, at + index);
-                    }
+                    let write = |index, labels| self.write_cells(out, labels, line, at + index);
+                    self.each(labels, entry.values, write);
                 }
                 Source::Read(read) => {
                     let held = |read| (Arc::clone(labels), entry.values, read);
@@ -154,21 +152,32 @@ impl Family {
             }
         }
         for (labels, values, read) in reads {
-            for index in 0..values.len().max(1) {
-                if let Some(value) = read(index) {
-                    text::number(out, self.row.name, self.of(&labels, values.get(index)), value);
-                }
-            }
+            self.each(&labels, values, |index, labels| self.write_read(out, labels, read(index)));
         }
         if out.len() == first {
             out.truncate(before);
         }
     }
 
-    /// The labels of a series, whose last one may have this value.
-    fn of<'a>(&self, labels: &'a str, value: Option<&&'static str>) -> text::Labels<'a> {
-        let last = self.row.labels.last().zip(value).map(|(name, value)| (*name, *value));
-        text::Labels { labels, last }
+    /// Calls `write` with the place and the labels of each series of an entry.
+    fn each<'a>(
+        &self,
+        labels: &'a str,
+        values: Values,
+        mut write: impl FnMut(usize, text::Labels<'a>),
+    ) {
+        let Some(name) = self.row.labels.last().filter(|_| !values.is_empty()) else {
+            return write(0, text::Labels { labels, last: None });
+        };
+        for (index, value) in values.iter().enumerate() {
+            write(index, text::Labels { labels, last: Some((*name, *value)) });
+        }
+    }
+
+    fn write_read(&self, out: &mut String, labels: text::Labels<'_>, value: Option<f64>) {
+        if let Some(value) = value {
+            text::number(out, self.row.name, labels, value);
+        }
     }
 
     fn write_cells(&self, out: &mut String, labels: text::Labels<'_>, line: &Line, at: usize) {
