@@ -73,9 +73,8 @@ struct Case {
     settles: bool,
 }
 
-/// Makes so many calls; gives the time that this thread had a core for them.
-fn calls(live: &Arc<Live>, members: &Members, case: Case, seed: u64, count: u64) -> Duration {
-    let began = on_core();
+/// Makes so many calls.
+fn calls(live: &Arc<Live>, members: &Members, case: Case, seed: u64, count: u64) {
     let size = members.all.len() as u64;
     for number in 0..count {
         let random = mix(seed ^ number);
@@ -90,7 +89,6 @@ fn calls(live: &Arc<Live>, members: &Members, case: Case, seed: u64, count: u64)
             black_box(place.settle(outcome, TIME, Moment::from_micros(number)));
         }
     }
-    on_core().saturating_sub(began)
 }
 
 /// How long this thread has had a core.
@@ -111,7 +109,11 @@ fn nanoseconds(live: &Arc<Live>, case: Case) -> f64 {
         let times: Duration = std::thread::scope(|scope| {
             let start = |thread| {
                 let members = &members;
-                scope.spawn(move || calls(live, members, case, mix(thread), count))
+                scope.spawn(move || {
+                    let began = on_core();
+                    calls(live, members, case, mix(thread), count);
+                    on_core().saturating_sub(began)
+                })
             };
             let threads: Vec<_> = (0..case.threads).map(start).collect();
             threads.into_iter().filter_map(|thread| thread.join().ok()).sum()
