@@ -91,6 +91,13 @@ fn calls(live: &Arc<Live>, members: &Members, case: Case, seed: u64, count: u64)
     }
 }
 
+/// How long this thread has a core for `work`.
+fn timed(work: impl FnOnce()) -> Duration {
+    let began = on_core();
+    work();
+    on_core().saturating_sub(began)
+}
+
 /// How long this thread has had a core.
 fn on_core() -> Duration {
     let Ok(text) = std::fs::read_to_string("/proc/thread-self/schedstat") else {
@@ -109,11 +116,7 @@ fn nanoseconds(live: &Arc<Live>, case: Case) -> f64 {
         let times: Duration = std::thread::scope(|scope| {
             let start = |thread| {
                 let members = &members;
-                scope.spawn(move || {
-                    let began = on_core();
-                    calls(live, members, case, mix(thread), count);
-                    on_core().saturating_sub(began)
-                })
+                scope.spawn(move || timed(|| calls(live, members, case, mix(thread), count)))
             };
             let threads: Vec<_> = (0..case.threads).map(start).collect();
             threads.into_iter().filter_map(|thread| thread.join().ok()).sum()

@@ -25,6 +25,13 @@ fn at(micros: u64) -> Tick {
     Tick::after(Duration::from_micros(micros))
 }
 
+/// How long this thread has a core for `work`.
+fn timed(work: impl FnOnce()) -> Duration {
+    let began = on_core();
+    work();
+    on_core().saturating_sub(began)
+}
+
 /// How long this thread has had a core.
 fn on_core() -> Duration {
     let Ok(text) = std::fs::read_to_string("/proc/thread-self/schedstat") else {
@@ -62,13 +69,8 @@ fn nanoseconds(one: &Limit, all: Option<&Limit>, keys: u64, threads: u64) -> f64
     let mut best = f64::MAX;
     for _ in 0..ROUNDS {
         let time: Duration = std::thread::scope(|scope| {
-            let start = |thread| {
-                scope.spawn(move || {
-                    let began = on_core();
-                    calls(one, all, (keys, mix(thread), count));
-                    on_core().saturating_sub(began)
-                })
-            };
+            let start =
+                |thread| scope.spawn(move || timed(|| calls(one, all, (keys, mix(thread), count))));
             let threads: Vec<_> = (0..threads).map(start).collect();
             threads.into_iter().filter_map(|thread| thread.join().ok()).sum()
         });
