@@ -7,6 +7,10 @@
 //! a core. One call of fifty fails, so that nothing opens. `one backend` has all threads at the same one.
 #![allow(clippy::panic, clippy::print_stdout, reason = "a bench may panic, and prints its table")]
 
+#[path = "common/on_core.rs"]
+mod on_core;
+
+use on_core::timed;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::hint::black_box;
@@ -89,22 +93,6 @@ fn calls(live: &Arc<Live>, members: &Members, case: Case, seed: u64, count: u64)
             black_box(place.settle(outcome, TIME, Moment::from_micros(number)));
         }
     }
-}
-
-/// How long this thread has a core for `work`.
-fn timed(work: impl FnOnce()) -> Duration {
-    let began = on_core();
-    work();
-    on_core().saturating_sub(began)
-}
-
-/// How long this thread has had a core.
-fn on_core() -> Duration {
-    let Ok(text) = std::fs::read_to_string("/proc/thread-self/schedstat") else {
-        panic!("the kernel keeps /proc/thread-self/schedstat")
-    };
-    let nanos = text.split(' ').next().and_then(|nanos| nanos.parse().ok());
-    Duration::from_nanos(nanos.unwrap_or_default())
 }
 
 /// Nanoseconds of a core that a call takes: the best of a few rounds.

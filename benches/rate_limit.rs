@@ -5,6 +5,10 @@
 //! what becomes of an honest key beside ten million that come once.
 #![allow(clippy::panic, clippy::print_stdout, reason = "a bench may panic, and prints its table")]
 
+#[path = "common/on_core.rs"]
+mod on_core;
+
+use on_core::timed;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::hint::black_box;
@@ -23,22 +27,6 @@ type Limit = (Table, Quota);
 
 fn at(micros: u64) -> Tick {
     Tick::after(Duration::from_micros(micros))
-}
-
-/// How long this thread has a core for `work`.
-fn timed(work: impl FnOnce()) -> Duration {
-    let began = on_core();
-    work();
-    on_core().saturating_sub(began)
-}
-
-/// How long this thread has had a core.
-fn on_core() -> Duration {
-    let Ok(text) = std::fs::read_to_string("/proc/thread-self/schedstat") else {
-        panic!("the kernel keeps /proc/thread-self/schedstat")
-    };
-    let nanos = text.split(' ').next().and_then(|nanos| nanos.parse().ok());
-    Duration::from_nanos(nanos.unwrap_or_default())
 }
 
 fn limit(keys_max: usize, rate: u32, burst: u32) -> Limit {

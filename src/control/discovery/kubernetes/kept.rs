@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
 
 /// The form of the file.
 const VERSION: u32 = 1;
@@ -37,6 +38,8 @@ pub(super) struct Keeping {
     /// The Service, as the file names it.
     of: String,
     waiting: Option<Waiting>,
+    /// A list that is being written: the next waits for it.
+    writing: Option<JoinHandle<std::io::Result<()>>>,
     is_failing: bool,
 }
 
@@ -75,7 +78,7 @@ impl Keeping {
         let service = &following.service;
         let namespace = service.namespace.as_ref().map(ToString::to_string).unwrap_or_default();
         let of = format!("{namespace}/{}:{}", service.service, service.port);
-        Self { path, of, waiting: None, is_failing: false }
+        Self { path, of, waiting: None, writing: None, is_failing: false }
     }
 
     /// Has `backends` written soon.
@@ -99,7 +102,8 @@ impl Keeping {
         }
     }
 
-    async fn write(&mut self, backends: Vec<Found>) {
+    /// Begins to write.
+    fn write(&mut self, backends: &[Found]) {
         let file = File {
             version: VERSION,
             of: self.of.clone(),
@@ -107,8 +111,14 @@ impl Keeping {
             backends: backends.iter().map(Row::of).collect(),
         };
         let path = self.path.clone();
-        let done = tokio::task::spawn_blocking(move || write(&path, &file)).await;
-        let result = done.unwrap_or_else(|gone| Err(std::io::Error::other(gone)));
+        self.writing = Some(tokio::task::spawn_blocking(move || write(&path, &file)));
+    }
+
+    /// Waits until what is being written is, if something is.
+    async fn written(&mut self) {
+        let Some(writing) = &mut self.writing else { return };
+        let result = writing.await.unwrap_or_else(|gone| Err(std::io::Error::other(gone)));
+        self.writing = None;
         if let Err(error) = &result
             && !self.is_failing
         {
@@ -118,13 +128,14 @@ impl Keeping {
     }
 }
 
-/// Writes what waits when it is due; never ends while nothing waits.
+/// Writes what waits when it is due; never ends while nothing waits. May be given up at any time.
 pub(super) async fn write_when_due(keeping: Option<&mut Keeping>) {
     let Some(keeping) = keeping else { return std::future::pending().await };
+    keeping.written().await;
     let Some(waiting) = &keeping.waiting else { return std::future::pending().await };
     tokio::time::sleep_until(waiting.due.into()).await;
     if let Some(waiting) = keeping.waiting.take() {
-        keeping.write(waiting.backends).await;
+        keeping.write(&waiting.backends);
     }
 }
 
