@@ -39,12 +39,6 @@ pool = "none"
 """
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 def sign(folder, name):
     """A self-signed certificate for `name`: certificate and key as PEM."""
     key, cert = folder / "new.key", folder / "new.crt"
@@ -164,7 +158,7 @@ def main():
         mount(folder, "first", *sign(folder, "k.example"))
         for file in ("tls.crt", "tls.key"):
             (folder / "mount" / file).symlink_to(f"..data/{file}")
-        https, probe = free_port(), free_port()
+        https, probe = stage.free_ports(2)
         (folder / "vanne.toml").write_text(CONFIG.format(https=https, probe=probe))
         process = subprocess.Popen([os.path.abspath(given.vanne), "run", "-c", folder / "vanne.toml", *stage.RUN_OPTIONS])
         try:

@@ -12,7 +12,6 @@ import asyncio
 import base64
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -38,12 +37,6 @@ backends = [{backends}]
 name = "demo"
 pool = "demo"
 """
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Load:
@@ -167,8 +160,8 @@ class Load:
 
 
 async def main(args):
-    ports = [free_port() for _ in range(5)]
-    http, probe, base = ports[0], ports[1], ports[2]
+    http, probe = stage.free_ports(2)
+    base = stage.lasting_row(3)
     folder = tempfile.mkdtemp()
     backends = [f'"127.0.0.1:{base + n}"' for n in range(3)]
     with open(f"{folder}/vanne.toml", "w", encoding="utf-8") as file:

@@ -21,7 +21,7 @@ import time
 
 import stage
 import traffic
-from drain import Load, free_port
+from drain import Load
 
 CONFIG = """
 [process]
@@ -148,7 +148,8 @@ def start_load(load, args):
 
 async def main(args):
     folder = tempfile.mkdtemp()
-    http, probe, extra, base = (free_port() for _ in range(4))
+    http, probe, extra = stage.free_ports(3)
+    base = stage.lasting_row(3)
     backends = [f'"127.0.0.1:{base + n}"' for n in range(3)]
     demo = subprocess.Popen(
         [args.vanne, "demo", "--backends-only", "--base-port", str(base)], stdout=subprocess.DEVNULL

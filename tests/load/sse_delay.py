@@ -13,7 +13,6 @@ import tempfile
 import time
 
 import stage
-from drain import free_port
 
 CONFIG = """
 [access_log]
@@ -65,7 +64,7 @@ async def percentiles(port, args):
 
 
 async def main(args):
-    ports = {name: free_port() for name in ("http", "probe", "origin")}
+    ports = dict(zip(("http", "probe", "origin"), stage.free_ports(3)))
     folder = tempfile.mkdtemp()
     with open(f"{folder}/vanne.toml", "w", encoding="utf-8") as file:
         file.write(CONFIG.format(**ports))

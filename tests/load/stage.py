@@ -7,6 +7,7 @@ proxy: `traffic.py` does.
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -61,15 +62,30 @@ def free_ports(count):
 
 def lasting_ports(count):
     """Free ports that the system gives to nobody by itself: they stay free while their process is down."""
-    found = []
-    for port in random.sample(range(10_000, 32_000), 2_000):
-        with contextlib.suppress(OSError), socket.socket() as one:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            one.bind(("127.0.0.1", port))
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise StageError(f"there are no {count} free ports")
+    return [ports[0] for ports in itertools.islice(lasting_rows(1), count)]
+
+
+def lasting_row(count):
+    """The first of so many ports in a row, all free, that the system gives to nobody by itself."""
+    return next(lasting_rows(count))[0]
+
+
+def lasting_rows(length):
+    """Rows of free ports below those that the system gives out."""
+    for first in random.sample(range(10_000, 32_000, length), 22_000 // length // 2):
+        row = range(first, first + length)
+        if all(map(is_free, row)):
+            yield row
+    raise StageError(f"there are not enough free ports, {length} in a row")
+
+
+def is_free(port):
+    """Whether a process may listen there."""
+    with contextlib.suppress(OSError), socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 def need(command):
