@@ -57,6 +57,16 @@ impl<V> Prefixes<V> {
         self.around(address).next()
     }
 
+    /// Whether `address` is in one of them.
+    /// Cost: as of [`find`](Self::find), without a look at what is said.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match address.to_canonical() {
+            IpAddr::V4(address) => self.v4.ranges.find(address.to_bits()).is_some(),
+            IpAddr::V6(address) => self.v6.ranges.find(address.to_bits()).is_some(),
+        }
+    }
+
     /// All networks that `address` is in, the longest first.
     pub fn around(&self, address: IpAddr) -> impl Iterator<Item = (IpNet, &V)> {
         let (v4, v6) = match address.to_canonical() {
@@ -245,6 +255,7 @@ mod tests {
                 want.dedup();
                 let found: Vec<IpNet> = set.around(address).map(|(one, _)| one).collect();
                 prop_assert_eq!(&found, &want);
+                prop_assert_eq!(set.contains(address), !want.is_empty());
                 for (one, value) in set.around(address) {
                     let said = entries.iter().rev().find(|(other, _)| other.trunc() == one);
                     prop_assert_eq!(Some(value), said.map(|(_, value)| value));

@@ -121,8 +121,8 @@ impl Blocklist {
     pub fn is_blocked(&self, address: IpAddr, now: Moment) -> bool {
         let view = self.view.load();
         let is_named = view.blocks.around(address).any(|(_, block)| block.holds(now))
-            || view.lists.deny.find(address).is_some();
-        is_named && view.lists.allow.find(address).is_none()
+            || view.lists.deny.contains(address);
+        is_named && !view.lists.allow.contains(address)
     }
 
     /// Whether the peer `client` may not come in where these networks are `trusted`: a proxy is
