@@ -573,6 +573,7 @@ prop_compose! {
             pool: pools.into_iter().map(|(name, pool)| (name.parse().unwrap(), pool)).collect(),
             page: pages.into_iter().map(|(name, page)| (name.parse().unwrap(), page)).collect(),
             fallback_cache: FallbackCache::default(),
+            blocklist: blocklist(),
             rate_limit: [("clients".parse().unwrap(), limit())].into(),
             security_headers: headers
                 .into_iter()
@@ -580,6 +581,15 @@ prop_compose! {
                 .collect(),
             route,
         }
+    }
+}
+
+fn blocklist() -> config::Blocklist {
+    config::Blocklist {
+        allow: vec!["192.0.2.7".parse().unwrap()],
+        deny: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+        files: vec![config::FilePath("/etc/vanne/blocked/*.txt".into())],
+        max_blocks: 7,
     }
 }
 

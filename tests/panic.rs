@@ -137,6 +137,7 @@ fn a_panic_costs_one_request() {
         workers: 1,
         idle_connections: 1,
         sockets: vec![Arc::new(ListeningSocket::bind(rules).unwrap())],
+        blocklist: Arc::default(),
         publisher: Publisher::new(snapshot(&config, &mut means)),
         metrics: Arc::clone(&metrics),
         access_log: Arc::clone(&access_log),

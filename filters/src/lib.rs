@@ -8,6 +8,7 @@
 //! To add one: a file with its config struct and its [`Filter`], a `mod` line here,
 //! and a row in [`FILTERS`].
 
+pub mod address;
 pub mod edits;
 pub mod head;
 pub mod rate_limit;

@@ -2,6 +2,7 @@
 
 mod ask;
 mod backend;
+mod block;
 mod certificates;
 mod check;
 mod circuit;
@@ -42,6 +43,7 @@ enum Verb {
     Certificates(certificates::Args),
     Backend(backend::Args),
     Circuit(circuit::Args),
+    Block(block::Args),
     LogLevel(log_level::Args),
     Reload(reload::Args),
     Check(check::Args),
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
         Verb::Certificates(args) => certificates::run(&args),
         Verb::Backend(args) => backend::run(&args),
         Verb::Circuit(args) => circuit::run(&args),
+        Verb::Block(args) => block::run(&args),
         Verb::LogLevel(args) => log_level::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Check(args) => check::run(&args),

@@ -233,6 +233,7 @@ fn start_workers(
         is_lean,
         sockets: reloader.listeners.sockets(),
         publisher: reloader.publisher(),
+        blocklist: reloader.blocks.shared(),
         metrics: Arc::clone(metrics),
         access_log: Arc::clone(access_log),
     };

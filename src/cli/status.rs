@@ -82,6 +82,8 @@ struct Status {
     requests: u64,
     config: Config,
     pools: Vec<Pool>,
+    #[serde(default)]
+    blocklist: Blocklist,
     overrides: Vec<Override>,
     warnings: Vec<Warning>,
 }
@@ -109,6 +111,12 @@ struct Pool {
     failures: u64,
     #[serde(default)]
     out: Vec<Out>,
+}
+
+#[derive(Default, Deserialize)]
+struct Blocklist {
+    blocks: u64,
+    denied: u64,
 }
 
 #[derive(Deserialize)]
@@ -184,7 +192,10 @@ fn head(now: &Status, before: Option<(&Status, f64)>) -> Vec<Line> {
     let rate = before.map(|(before, seconds)| {
         format!(", {}/s", per_second(now.requests.saturating_sub(before.requests), seconds))
     });
-    vec![
+    let Blocklist { blocks, denied } = now.blocklist;
+    let blocked = format!("blocked: {blocks} at run time, {denied} networks by config and files");
+    let blocked = (blocks + denied > 0).then(|| Line::new(Tone::Plain, blocked));
+    let lines = [
         Line::new(
             if now.stage == "serving" { Tone::Head } else { Tone::Warning },
             // Whole seconds are enough.
@@ -215,7 +226,8 @@ fn head(now: &Status, before: Option<(&Status, f64)>) -> Vec<Line> {
                 rate.unwrap_or_default(),
             ),
         ),
-    ]
+    ];
+    lines.into_iter().chain(blocked).collect()
 }
 
 fn per_second(count: u64, seconds: f64) -> String {
@@ -295,6 +307,7 @@ mod tests {
                 "panic": false, "backup": false, "queued": 0, "in_flight": 1,
                 "attempts": attempts, "failures": 0,
                 "out": [{ "backend": "10.0.0.1:80", "state": "unhealthy", "why": "refused" }] }],
+            "blocklist": { "blocks": 2, "denied": 7 },
             "overrides": [{ "what": "log level", "now": "debug", "owner": "kim",
                 "reason": null, "seconds_left": 75 }],
             "warnings": [{ "about": "config", "message": "refused\nmore" }],
@@ -310,6 +323,7 @@ mod tests {
             "vanne 1.0.0, serving for 1m 0s\n",
             "config: generation 4 of v.toml, applied 2026-01-02T03:04:05Z, sha256 0123456789ab\n",
             "workers: 2, connections: 3, in flight: 1, requests: 100\n",
+            "blocked: 2 at run time, 7 networks by config and files\n",
             "POOL  ALGORITHM   UP  QUEUE  IN FLIGHT  ATTEMPTS  FAILED  NOTE\n",
             "api   weighted   1/2      0          1        10       0\n",
             "api/10.0.0.1:80  unhealthy  refused\n",

@@ -62,6 +62,7 @@ pub const REASONS: &[&str] = &[
     "backends_full",
     "bare_line_end",
     "blank_before_colon",
+    "blocked",
     "circuit_open",
     "client_stalled",
     "coding_in_http10",

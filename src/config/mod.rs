@@ -11,6 +11,7 @@
 pub mod access_log;
 pub mod admin;
 pub mod answer;
+pub mod blocklist;
 pub mod check;
 mod check_access_log;
 mod check_edits;
@@ -52,6 +53,7 @@ pub mod value_match;
 pub use access_log::{AccessLog, AccessLogHeaders, AccessLogTarget, Redact, SampleRule};
 pub use admin::Admin;
 pub use answer::{FieldValue, FixedAnswer, Redirect, RedirectStatus, RedirectTo, Scheme};
+pub use blocklist::Blocklist;
 pub use diagnostics::{Diagnostics, Problem, Severity};
 pub use discovery::Dns;
 pub use edits::{FieldEdits, PathTemplate, Rewrite, RouteHeaders};
@@ -135,6 +137,9 @@ pub struct Config {
     /// Named sets of security headers, for routes that want others than the preset.
     #[serde(default)]
     pub security_headers: BTreeMap<FilterId, SecurityHeaders>,
+    /// Addresses that may not come in.
+    #[serde(default)]
+    pub blocklist: Blocklist,
     /// Rate limits, for routes to name.
     #[serde(default)]
     pub rate_limit: BTreeMap<LimitId, RateLimit>,

@@ -15,6 +15,9 @@ pub(super) fn resolve(config: &mut Config, folder: &Path) {
     for FilePath(path) in admin.into_iter().chain(others).flatten() {
         *path = folder.join(&path);
     }
+    for FilePath(path) in &mut config.blocklist.files {
+        *path = folder.join(&path);
+    }
     for tls in config.listener.values_mut().filter_map(|listener| listener.tls.as_mut()) {
         let files = [&mut tls.default_certificate, &mut tls.ticket_keys_file];
         for FilePath(path) in files.into_iter().flatten().chain(&mut tls.certificates) {

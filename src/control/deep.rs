@@ -1,6 +1,7 @@
 //! Deep check: what is wrong with the files that a config names, without starting anything.
 
 use super::admin::tokens::TokensFile;
+use super::blocklist;
 use super::certs::Keeper;
 use super::compile::{self, pages, routes};
 use super::discovery;
@@ -42,8 +43,10 @@ pub fn problems(config: &Config) -> Vec<(String, String)> {
     let of_tokens = tokens.and_then(|FilePath(path)| {
         Some(("admin.tokens_file".to_owned(), TokensFile::open(path).err()?))
     });
+    let of_blocklist = blocklist::problem(&config.blocklist);
     of_listeners
         .chain(of_tokens)
+        .chain(of_blocklist)
         .chain(of_pools)
         .chain(of_files)
         .chain(of_kubernetes)

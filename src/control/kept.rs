@@ -8,6 +8,7 @@ use super::discovery::Found;
 use super::pools::BackendGauges;
 use crate::data::fallback::store::Store;
 use crate::data::listener::Counts;
+use crate::data::listener::blocklist::Blocklist;
 use crate::data::overload::InFlight;
 use crate::data::pool::sticky::tag_of;
 use crate::data::pool::{Backend, BackendMetrics, BackendState, Live};
@@ -41,6 +42,8 @@ pub struct Kept {
     changed: Arc<Notify>,
     /// Requests that count for the process' limit, where it has one.
     in_flight: Arc<InFlight>,
+    /// Who may not come in.
+    blocklist: Arc<Blocklist>,
     /// Good answers of before, if some route gives them.
     fallback_store: Option<Arc<Store>>,
     /// How large it is to be when the config that was compiled last is in use.
@@ -123,6 +126,18 @@ impl Kept {
         aws_lc_rs::rand::fill(&mut key)?;
         self.sticky_key = Some(key);
         Ok(key)
+    }
+
+    /// With this list of who may not come in.
+    #[must_use]
+    pub fn with_blocklist(self, blocklist: Arc<Blocklist>) -> Self {
+        Self { blocklist, ..self }
+    }
+
+    /// Who may not come in.
+    #[must_use]
+    pub fn blocklist(&self) -> Arc<Blocklist> {
+        Arc::clone(&self.blocklist)
     }
 
     /// Requests that count for the process' limit.

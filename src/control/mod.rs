@@ -5,6 +5,7 @@
 
 pub mod access_log;
 pub mod admin;
+pub mod blocklist;
 pub mod certs;
 mod client_tls;
 pub mod compile;

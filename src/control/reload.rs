@@ -6,6 +6,7 @@
 
 use super::access_log::Log;
 use super::admin::access::{Access, Rules};
+use super::blocklist::Blocks;
 use super::compile::{self, Means};
 use super::config_gauges::ConfigGauges;
 use super::discovery::Pushed;
@@ -60,6 +61,8 @@ pub struct Reloader {
     refusal: Option<String>,
     number: u64,
     kept: Kept,
+    /// Who may not come in.
+    pub blocks: Blocks,
     /// The pools that are there.
     pub pools: Pools,
     /// The listeners that are there.
@@ -110,6 +113,7 @@ impl Reloader {
         let config = loaded.config;
         let named = config.files();
         let content = content_of(path.as_ref(), &named);
+        let blocks = Blocks::new(metrics);
         let mut reloader = Self {
             in_use: in_use.clone(),
             last_report: None,
@@ -121,7 +125,8 @@ impl Reloader {
             config: config.clone(),
             started: config.clone(),
             number: 0,
-            kept: Kept::default(),
+            kept: Kept::default().with_blocklist(blocks.shared()),
+            blocks,
             pools: Pools::default(),
             listeners: Listeners::default(),
             access_log: Log::default(),
@@ -165,6 +170,7 @@ impl Reloader {
 
     /// The workers to tell of what changes.
     pub fn work_with(&mut self, workers: &Arc<Workers>) {
+        self.blocks.work_with(workers);
         self.workers = Some(Arc::clone(workers));
     }
 
@@ -257,11 +263,16 @@ impl Reloader {
             .prepare(&self.config.access_log.to, &config.access_log.to)
             .map_err(|error| anyhow::anyhow!("access_log.to: {}: {error}", config.access_log.to))?;
         let prepared = self.listeners.prepare(&config, &mut means, wall)?;
+        let blocks = self
+            .blocks
+            .prepare(&config.blocklist)
+            .map_err(|error| anyhow::anyhow!("blocklist.files: {error}"))?;
         let rules = Rules::of(&config.admin)
             .map_err(|error| anyhow::anyhow!("admin.tokens_file: {error}"))?;
         self.number = generation.number;
         self.generations.add(&generation);
         self.pools.apply(compiled.pools, &mut means);
+        self.blocks.apply(blocks, &config.blocklist, &config.process);
         self.kept.commit();
         self.access_log.apply(log);
         self.publisher.publish(compiled.snapshot);
@@ -341,6 +352,7 @@ impl Reloader {
         let now = clock::now();
         self.listeners.refresh(&self.metrics, now, clock::wall());
         self.access.look();
+        self.blocks.look();
         self.kept.forget(now);
     }
 }

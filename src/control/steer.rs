@@ -97,7 +97,7 @@ pub async fn steer(
             }
         }
         let now = Moment::of(clock::now());
-        let dues = [reloader.pools.tend(now), reloader.log.expire(now)];
+        let dues = [reloader.pools.tend(now), reloader.log.expire(now), reloader.blocks.tend(now)];
         pools_due = dues.into_iter().flatten().min();
         reloader.count_overrides(&gauges);
     }

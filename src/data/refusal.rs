@@ -43,6 +43,8 @@ pub enum Refusal {
     BackendMalformed,
     /// The backend sent or took nothing for `between_bytes`.
     BackendStalled,
+    /// Its sender's address is blocked.
+    Blocked,
     /// Longer than the client of a gRPC call gives it (`grpc-timeout`).
     CallDeadline,
     /// All backends have as many requests as they may, and nobody may wait.
@@ -161,6 +163,7 @@ impl Refusal {
             }
             Self::BackendStalled => replaceable(row("backend_stalled", 504, Backend, Level::WARN)),
             Self::BackendsFull => replaceable(row("backends_full", 503, Vanne, Level::WARN)),
+            Self::Blocked => row("blocked", 403, Client, Level::DEBUG),
             Self::CallDeadline => row("call_deadline", 504, Client, Level::DEBUG),
             Self::Chunks(fault) => Self::row_of_chunks(fault),
             Self::CircuitOpen => replaceable(row("circuit_open", 503, Vanne, Level::WARN)),
@@ -242,12 +245,13 @@ impl Refusal {
     }
 
     /// Every reason but those of filters.
-    pub const ALL: [Self; 63] = [
+    pub const ALL: [Self; 64] = [
         Self::BackendClosed,
         Self::BackendCut,
         Self::BackendMalformed,
         Self::BackendStalled,
         Self::BackendsFull,
+        Self::Blocked,
         Self::CallDeadline,
         Self::Chunks(InvalidChunks::End),
         Self::Chunks(InvalidChunks::Extension),

@@ -8,6 +8,7 @@ use super::chain::Chain;
 use super::edits::RouteEdits;
 use super::fallback::Fallbacks;
 use super::generation::Generation;
+use super::listener::blocklist::Blocklist;
 use super::log_line::LogPlan;
 use super::mirror::Mirror;
 use super::overload::{Limit, Priority};
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub routes: RouteTable,
     /// Filters for answers to requests that have no route.
     pub default_chain: Chain,
+    /// Who may not come in; the same over reloads.
+    pub blocklist: Arc<Blocklist>,
     /// What is logged of requests that have no route.
     pub log: Arc<LogPlan>,
     /// Which config this is.

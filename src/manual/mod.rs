@@ -1,14 +1,17 @@
 //! The manual: prose about Vanne, beside the code that it is about.
 //!
 //! Read [`life_of_a_request`] first. [`decisions`] says why things are as they are, and
-//! what was measured; [`admin`], [`circuits`], [`kubernetes`] and [`rate_limits`] are for
-//! operators.
+//! what was measured; [`admin`], [`blocklist`], [`circuits`], [`kubernetes`] and [`rate_limits`]
+//! are for operators.
 
 #[doc = include_str!("admin.md")]
 pub mod admin {}
 
 #[doc = include_str!("access_log.md")]
 pub mod access_log {}
+
+#[doc = include_str!("blocklist.md")]
+pub mod blocklist {}
 
 #[doc = include_str!("circuits.md")]
 pub mod circuits {}

@@ -19,6 +19,8 @@ mod admin_access;
 mod admin_watch;
 mod backend_faults;
 mod backend_verb;
+mod blocklist;
+mod blocklist_kept;
 mod certificates;
 mod circuits;
 mod client_faults;

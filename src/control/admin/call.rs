@@ -2,6 +2,7 @@
 
 use super::Admin;
 use super::auth::Actor;
+use super::door::Peer;
 use super::problem::Problem;
 use crate::control::reload::Reloader;
 use crate::control::steer::Wish;
@@ -20,6 +21,7 @@ use tokio::sync::oneshot;
 pub(super) struct Call {
     pub(super) admin: Arc<Admin>,
     pub(super) actor: Actor,
+    pub(super) peer: Peer,
     pub(super) params: Vec<(String, String)>,
     pub(super) uri: Uri,
     pub(super) body: Bytes,

@@ -1,12 +1,13 @@
 //! Admin: what operators ask of the running process, by a unix socket or an address.
 //!
-//! [`OPERATIONS`] lists all that can be asked, with who may: to add
-//! something, a row there and a function in the file of its area. The OpenAPI document, the
+//! [`OPERATIONS`] lists all that can be asked, with who may: to add something, a row there or in
+//! the table of its area, and a function in the file of its area. The OpenAPI document, the
 //! routes and the checks below all come from that table. What happens to a request, in order:
 //! `Admin::serve`.
 
 pub mod access;
 mod auth;
+mod blocklist;
 mod call;
 mod certificates;
 mod circuits;
@@ -121,7 +122,7 @@ impl Admin {
             let detail = format!("the body is over {BODY_BYTES_MAX} bytes, or broke off: {error}");
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body", detail)
         })?;
-        (operation.run)(Call { admin: self, actor, params, uri: head.uri, body }).await
+        (operation.run)(Call { admin: self, actor, peer, params, uri: head.uri, body }).await
     }
 
     fn refuse(&self, failure: auth::LoginFailure, problem: Problem) -> Problem {
@@ -255,7 +256,7 @@ fn find(path: Option<&str>, head: &Parts) -> Result<Found, Problem> {
         return Err(Problem::not_found("no_such_path", detail));
     }
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
-    if let Some(operation) = here().find(|operation| operation.method == *method) {
+    if let Some(operation) = here().copied().find(|operation| operation.method == *method) {
         return Ok(Found::Operation(operation));
     }
     let mut methods = vec!["OPTIONS"];

@@ -24,7 +24,7 @@ pub fn document() -> Value {
     let mut schemas = settings.into_generator();
     let problem = schemas.subschema_for::<Problem>();
     let mut paths = Map::new();
-    for operation in OPERATIONS {
+    for operation in OPERATIONS.iter() {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
         let described = describe(operation, &problem, &mut schemas);
         if let Some(path) = path.as_object_mut() {
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn every_operation_is_described_and_every_reference_leads_somewhere() {
         let document = document();
-        for operation in OPERATIONS {
+        for operation in OPERATIONS.iter() {
             let method = operation.method.as_str().to_ascii_lowercase();
             let described = &document["paths"][operation.path][&method];
             assert_eq!(described["operationId"], operation.name);

@@ -11,7 +11,9 @@ use super::problem::Problem;
 use super::routes::RouteStatus;
 use super::status::Status;
 use super::tokens::Role;
-use super::{certificates, circuits, config, log, openapi, pools, reload, routes, status};
+use super::{
+    blocklist, certificates, circuits, config, log, openapi, pools, reload, routes, status,
+};
 use crate::control::certs::CertificateStatus;
 use crate::control::pools::{
     BackendStatus, Change, CircuitDetail, CircuitStatus, Order, PoolStatus, PoolSummary, Said,
@@ -21,6 +23,7 @@ use axum::http::Method;
 use futures::future::BoxFuture;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
+use std::sync::LazyLock;
 
 /// Something that can be asked.
 pub struct Operation {
@@ -46,12 +49,20 @@ pub struct Operation {
 /// Makes the schema of a type.
 pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
-fn schema<T: JsonSchema>(of: &mut SchemaGenerator) -> Schema {
+pub(super) fn schema<T: JsonSchema>(of: &mut SchemaGenerator) -> Schema {
     of.subschema_for::<T>()
 }
 
 /// All that can be asked; those of one path beside each other.
-pub static OPERATIONS: &[Operation] = &[
+pub static OPERATIONS: LazyLock<Vec<&Operation>> = LazyLock::new(|| {
+    let mut all: Vec<&Operation> = OTHERS.iter().chain(blocklist::OPERATIONS).collect();
+    // Stable: those of one path stay in their order.
+    all.sort_by_key(|operation| operation.path);
+    all
+});
+
+/// Those that have no table in the file of their area.
+static OTHERS: &[Operation] = &[
     Operation {
         method: Method::GET,
         path: "/circuit-breaker/metrics/{name}",
@@ -313,7 +324,7 @@ mod tests {
 
     #[test]
     fn nothing_changes_by_get_or_by_who_may_only_look() {
-        for operation in OPERATIONS {
+        for operation in OPERATIONS.iter() {
             let is_look = operation.method == Method::GET;
             assert_eq!(is_look, operation.needs == Role::Read, "{}", operation.name);
             assert!(!is_look || operation.body.is_none(), "{}", operation.name);
@@ -326,6 +337,8 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), OPERATIONS.len());
-        assert!(OPERATIONS.is_sorted_by_key(|operation| operation.path));
+        for table in [OTHERS, blocklist::OPERATIONS] {
+            assert!(table.is_sorted_by_key(|operation| operation.path));
+        }
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Status {
     config: ConfigInUse,
     /// All pools in short.
     pools: Vec<PoolSummary>,
+    /// Who may not come in, in short.
+    blocklist: BlocklistInUse,
     /// What operators changed, and has not ended.
     overrides: Vec<OverrideInUse>,
     /// What an operator should look at.
@@ -79,6 +81,15 @@ struct LastReload {
     message: Option<String>,
 }
 
+/// Who may not come in, in short.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+struct BlocklistInUse {
+    /// Blocks that were made at run time.
+    blocks: usize,
+    /// Networks that config and files deny.
+    denied: usize,
+}
+
 /// Something that an operator changed.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 struct OverrideInUse {
@@ -99,7 +110,7 @@ struct OverrideInUse {
 /// Something that an operator should look at.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 struct Warning {
-    /// What it is about: `certificate`, `config`, `pool`, `source` or `tokens`.
+    /// What it is about: `blocklist`, `certificate`, `config`, `pool`, `source` or `tokens`.
     about: &'static str,
     /// What is wrong.
     message: String,
@@ -124,6 +135,10 @@ pub(super) async fn show(call: Call) -> Result<Reply, Problem> {
             requests_in_flight: in_flight,
             requests: reloader.requests(),
             config: config_in_use(reloader),
+            blocklist: BlocklistInUse {
+                blocks: reloader.blocks.count(),
+                denied: reloader.blocks.shared().lists().deny.len(),
+            },
             overrides: overrides(reloader, now),
             warnings: warnings(reloader, &pools, wall),
             pools,
@@ -213,6 +228,7 @@ fn warnings(reloader: &Reloader, pools: &[PoolSummary], wall: SystemTime) -> Vec
         .chain(of_pools.map(warning("pool")))
         .chain(of_sources.map(warning("source")))
         .chain(certificates.iter().filter_map(of_certificate).map(warning("certificate")))
+        .chain(of_blocklist(reloader).into_iter().map(warning("blocklist")))
         .chain(of_tokens(reloader).into_iter().map(warning("tokens")))
         .collect()
 }
@@ -226,6 +242,11 @@ fn of_certificate(certificate: &CertificateStatus) -> Option<String> {
         }
         _ => None,
     }
+}
+
+fn of_blocklist(reloader: &Reloader) -> Option<String> {
+    let fault = reloader.blocks.fault()?.lines().next()?;
+    Some(format!("the files are not in use as they are now: {fault}"))
 }
 
 fn of_tokens(reloader: &Reloader) -> Option<String> {

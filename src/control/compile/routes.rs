@@ -67,7 +67,8 @@ pub(super) fn compile(
         };
         routes.add(matching::compile(&route.matches), Arc::new(compiled));
     }
-    Ok(Snapshot { routes, default_chain, log, generation: Arc::clone(generation) })
+    let (blocklist, generation) = (means.kept.blocklist(), Arc::clone(generation));
+    Ok(Snapshot { routes, default_chain, blocklist, log, generation })
 }
 
 /// Where the requests of `route`, which is at `index`, go.

@@ -147,6 +147,9 @@ fn after_poll(
     if is_suspended && carrier.poll_gone(cx).is_ready() {
         return ending(carrier.cell().step(Event::Failed(Fault::ClientGone)));
     }
+    if carrier.is_barred() || carrier.cell().take_barred() {
+        return ending(carrier.cell().step(Event::Aborted(Refusal::Blocked)));
+    }
     if lifecycle.stage() == Stage::Aborting {
         return ending(carrier.cell().step(Event::Aborted(Refusal::DrainDeadline)));
     }

@@ -4,20 +4,25 @@ use super::pingora::Engine;
 use super::serve;
 use super::worker::Worker;
 use crate::data::lifecycle::Stage;
+use crate::data::listener::blocklist::Met;
+use crate::data::listener::client::is_trusted;
 use crate::data::listener::connection::Connection;
 use crate::data::listener::registry::{Bell, Woken};
 use crate::data::listener::tls::{Failure, Terminator};
 use crate::data::listener::transport::Transport;
 use crate::data::listener::{Client, Place, Slot};
 use crate::data::refusal::Refusal;
+use crate::types::clock;
+use crate::types::moment::Moment;
+use crate::types::own::Own;
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use tokio::net::TcpStream;
 
-/// Serves a connection that is counted as this worker's.
+/// Serves a connection that is counted as this worker's, unless its peer is blocked.
 pub(super) fn take(
     worker: &Arc<Worker>,
     engine: &Arc<Engine>,
@@ -28,6 +33,11 @@ pub(super) fn take(
     let rules = slot.rules();
     rules.counts.accepted.inc();
     let client = Client::new(address, rules.address.port(), rules.tls.is_some());
+    let now = Moment::of(clock::now());
+    if worker.blocklist.turns_away(&client, &rules.trusted_proxies, now) {
+        worker.blocklist.count(Met::Accept);
+        return worker.release();
+    }
     match (Place::take(slot), rules.tls.is_some()) {
         (Some(place), false) => {
             let connection = Connection::new(Transport::Plain(socket), client, place);
@@ -78,7 +88,7 @@ fn open_tls(
     client: Client,
     place: Place,
 ) {
-    let told = Arc::new(Bell::default());
+    let told = Arc::new(Shaking::new(client.address.ip(), place.slot()));
     let entry = worker.enter(Arc::clone(&told) as Arc<dyn Woken>);
     let (worker, engine) = (Arc::clone(worker), Arc::clone(engine));
     tokio::spawn(async move {
@@ -89,6 +99,8 @@ fn open_tls(
             None => None,
         };
         match shaken {
+            // Blocked meanwhile, it is told nothing.
+            Some(_) if told.is_barred() => worker.release(),
             Some(transport) => {
                 let connection = Arc::new(Connection::new(transport, client, place));
                 spawn(&worker, &engine, connection, None);
@@ -99,19 +111,53 @@ fn open_tls(
     });
 }
 
+/// A connection that shakes hands.
+struct Shaking {
+    bell: Bell,
+    peer: IpAddr,
+    slot: Arc<Slot>,
+    /// Its peer is blocked.
+    is_barred: Own<bool>,
+}
+
+impl Shaking {
+    fn new(peer: IpAddr, slot: &Arc<Slot>) -> Self {
+        let (bell, is_barred) = (Bell::default(), Own::default());
+        Self { bell, peer, slot: Arc::clone(slot), is_barred }
+    }
+
+    fn is_barred(&self) -> bool {
+        *self.is_barred.get()
+    }
+}
+
+impl Woken for Shaking {
+    fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    fn bar(&self, is_blocked: &dyn Fn(IpAddr) -> bool) -> bool {
+        let is_trusted = || is_trusted(self.peer, &self.slot.rules().trusted_proxies);
+        let is_barred = is_blocked(self.peer) && !is_trusted();
+        *self.is_barred.get() |= is_barred;
+        is_barred
+    }
+}
+
 /// The transport after a handshake; `None` if there was none, or the process cuts all.
 async fn shake_hands(
     worker: &Worker,
     tls: &Terminator,
-    told: &Bell,
+    told: &Shaking,
     socket: TcpStream,
     address: SocketAddr,
 ) -> Option<Transport> {
     let mut shaking = pin!(tls.accept(socket));
     let shaken = poll_fn(|cx| {
-        told.register(cx.waker());
+        told.bell.register(cx.waker());
         match shaking.as_mut().poll(cx) {
             Poll::Ready(shaken) => Poll::Ready(Some(shaken)),
+            Poll::Pending if told.is_barred() => Poll::Ready(None),
             Poll::Pending if worker.lifecycle.stage() == Stage::Aborting => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }

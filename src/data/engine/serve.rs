@@ -98,6 +98,7 @@ async fn opening(worker: &Worker, connection: &Connection, timer: &mut Timer) ->
     poll_fn(|cx| {
         loop {
             match connection.with_ahead(preface::scan) {
+                _ if connection.is_barred() => return Poll::Ready(Opening::Gone),
                 Preface::Whole => return Poll::Ready(Opening::Http2),
                 Preface::Other => return Poll::Ready(Opening::Http1),
                 Preface::Partial => {}
@@ -214,7 +215,8 @@ async fn await_first_byte(worker: &Worker, connection: &Connection, timer: &mut 
         if let Poll::Ready(read) = connection.poll_ahead(cx) {
             return Poll::Ready(read.is_ok_and(|count| count > 0));
         }
-        let is_told = worker.lifecycle.stage() >= Stage::Closing || connection.slot().is_closed();
+        let is_over = connection.slot().is_closed() || connection.is_barred();
+        let is_told = worker.lifecycle.stage() >= Stage::Closing || is_over;
         if closing.is_none() && is_told {
             closing = Some(clock::now() + CLOSING_IDLE);
         }

@@ -78,7 +78,8 @@ pub(super) async fn serve(
         open: Arc::default(),
         meter,
     };
-    let mut served = Served { frames, streams, goodbye: None, idle_since: clock::now() };
+    let mut served =
+        Served { frames, streams, goodbye: None, idle_since: clock::now(), is_barred: false };
     poll_fn(|cx| then_flush(connection, cx, |cx| served.poll(cx, timer))).await;
     let deadline = clock::now() + GOODBYE;
     poll_fn(|cx| match connection.poll_flush(cx) {
@@ -122,6 +123,8 @@ struct Served {
     /// When GOAWAY was said: until when the rest may take.
     goodbye: Option<Instant>,
     idle_since: Instant,
+    /// Its peer is blocked, and its streams have had their turn since.
+    is_barred: bool,
 }
 
 impl Served {
@@ -129,7 +132,9 @@ impl Served {
     fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<()> {
         let Streams { worker, connection, .. } = &self.streams;
         connection.bell.register(cx.waker());
-        if worker.lifecycle.stage() == Stage::Aborting {
+        if worker.lifecycle.stage() == Stage::Aborting
+            || is_barred(connection, &mut self.is_barred, cx)
+        {
             return Poll::Ready(());
         }
         if is_ending(&**connection, &worker.lifecycle) {
@@ -179,6 +184,15 @@ impl Served {
             self.goodbye = Some(clock::now() + GOODBYE);
         }
     }
+}
+
+/// Whether the peer is blocked and `was_seen`. Streams end first: they have been woken too.
+fn is_barred(connection: &Connection, was_seen: &mut bool, cx: &Context<'_>) -> bool {
+    if !connection.is_barred() {
+        return false;
+    }
+    cx.waker().wake_by_ref();
+    std::mem::replace(was_seen, true)
 }
 
 /// What a connection's streams need.

@@ -12,12 +12,15 @@ use crate::data::finish::RequestMetrics;
 use crate::data::lifecycle::{Lifecycle, Stage};
 use crate::data::listener::Slot;
 use crate::data::listener::accept::ListeningSocket;
+use crate::data::listener::blocklist::{Blocklist, Met};
 use crate::data::listener::registry::{Entry, Registry, Woken};
 use crate::data::snapshot::{Publisher, Reader};
 use crate::observe::access_log::{AccessLog, LogRing};
 use crate::observe::metrics::{
     Counter, Gauge, Metrics, PANICS, REQUESTS_IN_FLIGHT, TASKS, Watched, count_as_worker,
 };
+use crate::types::clock;
+use crate::types::moment::Moment;
 use crate::types::own::Own;
 use crate::types::request_id::RequestId;
 use crossbeam_utils::CachePadded;
@@ -55,10 +58,12 @@ pub struct Worker {
     pub log: Option<LogRing>,
     /// Whether the lean engine is used where it can be.
     pub is_lean: bool,
+    /// Who may not come in.
+    pub blocklist: Arc<Blocklist>,
     registry: Arc<Registry>,
     rng: Own<fastrand::Rng>,
-    peers: Arc<[Mailbox]>,
-    index: usize,
+    pub(super) peers: Arc<[Mailbox]>,
+    pub(super) index: usize,
 }
 
 impl Worker {
@@ -72,6 +77,7 @@ impl Worker {
             panics: setup.metrics.handle(&PANICS, []),
             log: setup.access_log.ring(index),
             is_lean: setup.is_lean,
+            blocklist: Arc::clone(&setup.blocklist),
             registry: Arc::default(),
             rng: Own::new(fastrand::Rng::new()),
             peers,
@@ -86,7 +92,7 @@ impl Worker {
 }
 
 /// What a worker is told.
-enum Message {
+pub(super) enum Message {
     /// Serve this connection, which another worker accepted.
     Serve(std::net::TcpStream, SocketAddr, Arc<Slot>),
     /// Accept here too.
@@ -95,13 +101,15 @@ enum Message {
     Unlisten(Arc<Slot>, std::sync::mpsc::Sender<Infallible>),
     /// The stage, a slot or the config has changed.
     Look,
+    /// Addresses were blocked: end what they have open.
+    Bar,
 }
 
 /// How others reach a worker.
-struct Mailbox {
-    sender: mpsc::UnboundedSender<Message>,
+pub(super) struct Mailbox {
+    pub(super) sender: mpsc::UnboundedSender<Message>,
     /// Connections it has: what a new one is placed by.
-    load: CachePadded<AtomicUsize>,
+    pub(super) load: CachePadded<AtomicUsize>,
 }
 
 /// What workers are started with.
@@ -116,6 +124,8 @@ pub struct Setup {
     pub sockets: Vec<Arc<ListeningSocket>>,
     /// What they read.
     pub publisher: Publisher,
+    /// Who may not come in.
+    pub blocklist: Arc<Blocklist>,
     /// All metrics.
     pub metrics: Arc<Metrics>,
     /// The access log, with a ring for each.
@@ -194,6 +204,11 @@ impl Workers {
     /// Tells all workers and their connections that something has changed.
     pub fn look(&self) {
         self.tell(|| Message::Look);
+    }
+
+    /// Ends what blocked addresses have open.
+    pub fn bar(&self) {
+        self.tell(|| Message::Bar);
     }
 
     fn tell(&self, message: impl Fn() -> Message) {
@@ -315,7 +330,7 @@ async fn obey(
     }
 }
 
-fn receive(worker: &Arc<Worker>, engine: &Arc<Engine>, message: Message) {
+pub(super) fn receive(worker: &Arc<Worker>, engine: &Arc<Engine>, message: Message) {
     match message {
         Message::Serve(stream, address, slot) => match TcpStream::from_std(stream) {
             Ok(stream) => take(worker, engine, stream, address, &slot),
@@ -329,58 +344,25 @@ fn receive(worker: &Arc<Worker>, engine: &Arc<Engine>, message: Message) {
             drop(worker.snapshots.load());
             worker.registry.wake_all();
         }
+        Message::Bar => worker.bar(),
         // A worker that closes accepts nowhere.
         Message::Listen(_) | Message::Unlisten(..) => {}
     }
 }
 
-/// Gives a new connection to the worker with the fewest; to this one among equals.
-pub(super) fn place(
-    worker: &Arc<Worker>,
-    engine: &Arc<Engine>,
-    stream: TcpStream,
-    address: SocketAddr,
-    slot: &Arc<Slot>,
-) {
-    let load = |mailbox: &Mailbox| mailbox.load.load(Ordering::Relaxed);
-    let own = worker.peers.get(worker.index).map_or(0, load);
-    let idlest = worker.peers.iter().filter(|peer| load(peer) < own).min_by_key(|peer| load(peer));
-    let Some(peer) = idlest else {
-        return take_own(worker, engine, stream, address, slot);
-    };
-    match stream.into_std() {
-        Ok(stream) => {
-            peer.load.fetch_add(1, Ordering::Relaxed);
-            let message = Message::Serve(stream, address, Arc::clone(slot));
-            if let Err(mpsc::error::SendError(message)) = peer.sender.send(message) {
-                // That worker has ended: the connection stays here.
-                peer.load.fetch_sub(1, Ordering::Relaxed);
-                worker.count();
-                receive(worker, engine, message);
-            }
-        }
-        Err(error) => tracing::error!(%error, "connection not handed over"),
-    }
-}
-
-/// Serves a new connection here.
-pub(super) fn take_own(
-    worker: &Arc<Worker>,
-    engine: &Arc<Engine>,
-    stream: TcpStream,
-    address: SocketAddr,
-    slot: &Arc<Slot>,
-) {
-    worker.count();
-    take(worker, engine, stream, address, slot);
-}
-
 impl Worker {
     /// Counts a connection as this worker's.
-    fn count(&self) {
+    pub(super) fn count(&self) {
         if let Some(own) = self.peers.get(self.index) {
             own.load.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Ends what blocked addresses have open.
+    fn bar(&self) {
+        let now = Moment::of(clock::now());
+        let barred = self.registry.bar(&|address| self.blocklist.is_blocked(address, now));
+        (0..barred).for_each(|_| self.blocklist.count(Met::Open));
     }
 
     /// Adds what is to be told of a new stage.

@@ -4,6 +4,7 @@
 
 use super::{Action, Exchange};
 use crate::data::edits::Values;
+use crate::data::listener::blocklist::Met;
 use crate::data::listener::{admit, client, redirect};
 use crate::data::pool::Pool;
 use crate::data::pool::sticky::Seen;
@@ -12,6 +13,7 @@ use crate::data::snapshot::Route;
 use crate::data::split::Split;
 use crate::data::target::Target;
 use crate::data::upstream::{Protocol, forward};
+use crate::types::moment::Moment;
 use crate::wire::invalid_head::InvalidHead;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -42,6 +44,9 @@ impl Exchange {
         let peer = self.client.address.ip();
         if client::is_trusted(peer, &self.listener.trusted_proxies) {
             self.claim = Some(client::claim(peer, head.fields, &self.listener.trusted_proxies));
+        }
+        if let Err(refusal) = self.ask_blocklist(now) {
+            return self.refuse(refusal, now);
         }
         self.note_curiosity(head);
         if let Some(answer) = self.redirect(head, now) {
@@ -79,6 +84,25 @@ impl Exchange {
                 self.redirect_by(redirect, head, now)
             }
             (Verdict::Continue, Target::Answer(fixed)) => self.answer_by(fixed, now),
+        }
+    }
+
+    /// Whether who sent it may come in.
+    fn ask_blocklist(&self, now: Instant) -> Result<(), Refusal> {
+        let Some(blocklist) = self.snapshot.as_ref().map(|all| &all.blocklist) else {
+            return Ok(());
+        };
+        let (now, trusted) = (Moment::of(now), &self.listener.trusted_proxies);
+        let is_blocked = match self.sender_behind_peer() {
+            Some(sender) => blocklist.is_blocked(sender, now),
+            None => blocklist.turns_away(&self.client, trusted, now),
+        };
+        match is_blocked {
+            true => {
+                blocklist.count(Met::Request);
+                Err(Refusal::Blocked)
+            }
+            false => Ok(()),
         }
     }
 
@@ -148,6 +172,13 @@ impl Exchange {
     pub fn is_https(&self) -> bool {
         let claimed = self.claim.as_ref().and_then(|claim| claim.is_https);
         claimed.unwrap_or(self.client.is_tls)
+    }
+
+    /// Who sent the request, if that is another than the peer.
+    #[must_use]
+    pub fn sender_behind_peer(&self) -> Option<IpAddr> {
+        let sender = self.claim.as_ref().map(|claim| claim.client);
+        sender.filter(|sender| *sender != self.client.address.ip())
     }
 
     /// Who sent the request: as far as it is known, and may be believed.

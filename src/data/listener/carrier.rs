@@ -13,6 +13,7 @@ use crate::data::upstream::Fault;
 use crate::types::clock;
 use crate::types::own::Own;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -25,6 +26,9 @@ pub trait Carrier: Woken {
 
     /// Who sends it.
     fn client(&self) -> &Arc<Client>;
+
+    /// Whether its connection is to end at once: its peer is blocked.
+    fn is_barred(&self) -> bool;
 
     /// Where it came in.
     fn slot(&self) -> &Slot;
@@ -73,11 +77,11 @@ pub trait Carrier: Woken {
     fn traffic(&self) -> Traffic;
 }
 
-/// Whether what carries requests is to end soon: the process drains, or nobody listens where
-/// it came in any more.
+/// Whether what carries requests is to end soon: the process drains, nobody listens where it
+/// came in any more, or its peer is blocked.
 #[must_use]
 pub fn is_ending(carrier: &dyn Carrier, lifecycle: &Lifecycle) -> bool {
-    lifecycle.stage() > Stage::Serving || carrier.slot().is_closed()
+    lifecycle.stage() > Stage::Serving || carrier.slot().is_closed() || carrier.is_barred()
 }
 
 /// A request's machine, and what it decided while nobody could act on it. Without a request
@@ -89,12 +93,15 @@ struct Inner {
     now: Instant,
     settled: Option<Action>,
     pending: Option<Action>,
+    /// Who sent the request is blocked.
+    is_barred: bool,
 }
 
 impl Default for Cell {
     fn default() -> Self {
         let now = clock::now();
-        Self(Own::new(Inner { running: None, now, settled: None, pending: None }))
+        let inner = Inner { running: None, now, settled: None, pending: None, is_barred: false };
+        Self(Own::new(inner))
     }
 }
 
@@ -103,7 +110,7 @@ impl Cell {
     pub fn begin(&self, exchange: Exchange) {
         let now = exchange.started;
         let running = Some(Running::new(exchange));
-        *self.0.get() = Inner { running, now, settled: None, pending: None };
+        *self.0.get() = Inner { running, now, settled: None, pending: None, is_barred: false };
     }
 
     /// Ends the request after a last look at it.
@@ -183,6 +190,22 @@ impl Cell {
         if let Some(exchange) = inner.running.as_mut().and_then(Running::exchange_mut) {
             exchange.record(part, is_chunked);
         }
+    }
+
+    /// Notes that the request is to be refused, if another than the peer sent it who `is_blocked`.
+    /// Whether it is.
+    pub fn bar(&self, is_blocked: &dyn Fn(IpAddr) -> bool) -> bool {
+        let mut inner = self.0.get();
+        let exchange = inner.running.as_ref().and_then(Running::exchange);
+        let sender = exchange.and_then(Exchange::sender_behind_peer);
+        let is_barred = sender.is_some_and(is_blocked);
+        inner.is_barred |= is_barred;
+        is_barred
+    }
+
+    /// Whether the request is to be refused, and nobody was told of it yet.
+    pub fn take_barred(&self) -> bool {
+        std::mem::take(&mut self.0.get().is_barred)
     }
 
     /// Looks at the request, if there is one.

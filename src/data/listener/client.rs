@@ -10,6 +10,7 @@ use crate::types::short_text::ShortText;
 use http::HeaderValue;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::AtomicU64;
 use vanne_filters::FieldList;
 
 /// Entries of a chain that are looked at, at most.
@@ -29,6 +30,8 @@ pub struct Client {
     pub session: u64,
     /// Whether it came over TLS.
     pub is_tls: bool,
+    /// Which blocklist let it in: one more than its version; zero: none yet.
+    pub cleared_at: AtomicU64,
 }
 
 impl Client {
@@ -43,6 +46,7 @@ impl Client {
             forwarded_for: ShortText::of(ip),
             forwarded_port: ShortText::of(port),
             is_tls,
+            cleared_at: AtomicU64::new(0),
         }
     }
 

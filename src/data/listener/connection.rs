@@ -9,6 +9,7 @@
 //! All of it is used by one task on one thread.
 
 use super::carrier::{Carrier, Cell};
+use super::client::is_trusted;
 use super::client_io::ClientIo;
 use super::registry::{Bell, Woken};
 use super::transport::Transport;
@@ -20,6 +21,7 @@ use crate::types::own::Own;
 use crate::wire::request::Body;
 use std::cell::RefMut;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -46,6 +48,8 @@ pub struct Connection {
     pub client: Arc<Client>,
     /// Woken when the process changes how it treats connections.
     pub bell: Bell,
+    /// Its peer is blocked.
+    is_barred: Own<bool>,
     place: Place,
     rules: Own<Known>,
     fd: RawFd,
@@ -63,6 +67,7 @@ impl Connection {
             rules: Own::new(Known::of(place.slot())),
             client: Arc::new(client),
             bell: Bell::default(),
+            is_barred: Own::default(),
             place,
             fd,
             io: Own::new(ClientIo::new(stream)),
@@ -199,6 +204,14 @@ impl Woken for Connection {
     fn bell(&self) -> &Bell {
         &self.bell
     }
+
+    fn bar(&self, is_blocked: &dyn Fn(IpAddr) -> bool) -> bool {
+        let peer = self.client.address.ip();
+        let is_trusted = || is_trusted(peer, &self.present_rules().trusted_proxies);
+        let is_peer = is_blocked(peer) && !is_trusted();
+        let was_barred = std::mem::replace(&mut *self.is_barred.get(), is_peer);
+        self.cell.bar(is_blocked) || (is_peer && !was_barred)
+    }
 }
 
 impl Carrier for Connection {
@@ -208,6 +221,10 @@ impl Carrier for Connection {
 
     fn client(&self) -> &Arc<Client> {
         &self.client
+    }
+
+    fn is_barred(&self) -> bool {
+        *self.is_barred.get()
     }
 
     fn slot(&self) -> &Slot {

@@ -1,11 +1,12 @@
 //! 1 · Listener: where clients come in, and what is checked before anything else.
 //!
 //! `accept` owns the listening sockets, `connection` a client's connection between
-//! and during requests, `admit` the first look at a request's head, `path_policy` that at
-//! its path.
+//! and during requests, `blocklist` who may not come in, `admit` the first look at a request's
+//! head, `path_policy` that at its path.
 
 pub mod accept;
 pub mod admit;
+pub mod blocklist;
 pub mod carrier;
 pub mod client;
 mod client_body;

@@ -5,6 +5,7 @@
 
 use crate::types::own::Own;
 use rustc_hash::FxHashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Waker;
 use tokio::sync::Notify;
@@ -13,6 +14,10 @@ use tokio::sync::Notify;
 pub trait Woken: Send + Sync {
     /// Woken when the process changes how it treats connections.
     fn bell(&self) -> &Bell;
+
+    /// Ends it, or what it carries, if it is of an address that `is_blocked`. Whether it is: then
+    /// it is to be woken.
+    fn bar(&self, is_blocked: &dyn Fn(IpAddr) -> bool) -> bool;
 }
 
 /// How a task is woken by others of its thread.
@@ -33,12 +38,6 @@ impl Bell {
         if let Some(waker) = &*self.0.get() {
             waker.wake_by_ref();
         }
-    }
-}
-
-impl Woken for Bell {
-    fn bell(&self) -> &Bell {
-        self
     }
 }
 
@@ -64,6 +63,14 @@ impl Registry {
         for connection in self.connections.get().values() {
             connection.bell().ring();
         }
+    }
+
+    /// Ends what is of addresses that are blocked: how many that is.
+    /// Cost: some look-ups for each that there is.
+    pub fn bar(&self, is_blocked: &dyn Fn(IpAddr) -> bool) -> usize {
+        let connections = self.connections.get();
+        let barred = connections.values().filter(|connection| connection.bar(is_blocked));
+        barred.map(|connection| connection.bell().ring()).count()
     }
 
     /// How many there are.

@@ -19,6 +19,7 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Response};
 use pingora_http::RequestHeader;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -305,6 +306,11 @@ impl Woken for Stream {
     fn bell(&self) -> &Bell {
         &self.bell
     }
+
+    fn bar(&self, is_blocked: &dyn Fn(IpAddr) -> bool) -> bool {
+        self.connection.bar(is_blocked);
+        self.cell.bar(is_blocked) || self.connection.is_barred()
+    }
 }
 
 impl Carrier for Stream {
@@ -314,6 +320,10 @@ impl Carrier for Stream {
 
     fn client(&self) -> &Arc<Client> {
         &self.connection.client
+    }
+
+    fn is_barred(&self) -> bool {
+        self.connection.is_barred()
     }
 
     fn slot(&self) -> &Slot {

@@ -57,6 +57,7 @@ pub(super) const fn code(refusal: Refusal) -> (char, Option<char>) {
         | R::MethodRefused
         | R::NoRoute
         | R::ProtocolRefused
+        | R::Blocked
         | R::RateLimited
         | R::TooManyConnections => ('P', Some('R')),
         R::FirstByteTimeout => ('s', Some('H')),

@@ -47,6 +47,10 @@ table! {
         "Whether the backend takes new traffic: 1, or 0 if it is out for whatever reason.";
     BACKEND_WEIGHT: Gauge = "vanne_backend_weight" ["pool", "backend"]
         "The backend's weight: the config's, a source's or an operator's.";
+    BLOCKED: Counter = "vanne_blocked_total" ["where"]
+        "Who was turned away because of a blocked address: accept, connections closed at once; request, answered 403; open, connections and tunnels that were there before.";
+    BLOCKLIST_ENTRIES: Gauge = "vanne_blocklist_entries" ["source"]
+        "Networks in the blocklist, by where they are from: config, file, api, automatic; allow, those that are never blocked.";
     BUILD_INFO: Gauge = "vanne_build_info" ["version"]
         "1, for the version that runs.";
     CERTIFICATE_ERRORS: Counter = "vanne_certificate_errors_total" ["listener"]

@@ -3,6 +3,7 @@
 use super::wire::{Head, Wire};
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
+use tokio::net::TcpSocket;
 
 /// A connection to the proxy.
 pub(crate) struct Client(Wire);
@@ -60,6 +61,13 @@ impl Client {
     /// Connects to `address`.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self(Wire::connect(address).await)
+    }
+
+    /// Connects to `address` from another of this machine's.
+    pub(crate) async fn connect_from(from: [u8; 4], address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        Self(Wire::new(socket.connect(address).await.unwrap()))
     }
 
     /// Asks for `target` with GET and reads the answer.

@@ -1,0 +1,277 @@
+//! Prefixes: networks of both families, each with something that is said of it.
+
+use super::ranges::{Number, Ranges};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Networks, each with what is said of it. It never changes.
+///
+/// IPv4 addresses that are written as IPv6 are looked up as what they are; networks must not be
+/// written so. At most four thousand million of a family.
+#[derive(Clone, Debug)]
+pub struct Prefixes<V> {
+    v4: Family<u32, V>,
+    v6: Family<u128, V>,
+}
+
+#[derive(Clone, Debug)]
+struct Family<K, V> {
+    ranges: Ranges<K>,
+    /// First address and leading bits, in order; what is said of each beside it.
+    networks: Vec<(K, u8)>,
+    values: Vec<V>,
+}
+
+impl<V> Default for Prefixes<V> {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
+impl<V> Prefixes<V> {
+    /// Of these networks. What is said last of one that is there twice counts.
+    /// Cost: O(n log n); a million in a fraction of a second.
+    #[must_use]
+    pub fn new(entries: Vec<(IpNet, V)>) -> Self {
+        let is_v4 = |(network, _): &&(IpNet, V)| matches!(network, IpNet::V4(_));
+        let v4_count = entries.iter().filter(is_v4).count();
+        let mut v4 = Vec::with_capacity(v4_count);
+        let mut v6 = Vec::with_capacity(entries.len() - v4_count);
+        for (network, value) in entries {
+            match network {
+                IpNet::V4(network) => {
+                    v4.push((network.network().to_bits(), network.prefix_len(), value));
+                }
+                IpNet::V6(network) => {
+                    v6.push((network.network().to_bits(), network.prefix_len(), value));
+                }
+            }
+        }
+        Self { v4: Family::new(v4), v6: Family::new(v6) }
+    }
+
+    /// The longest network that `address` is in, and what is said of it.
+    /// Cost: some cache lines; no allocation.
+    #[must_use]
+    pub fn find(&self, address: IpAddr) -> Option<(IpNet, &V)> {
+        self.around(address).next()
+    }
+
+    /// Whether `address` is in one of them.
+    /// Cost: as of [`find`](Self::find), without a look at what is said.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match address.to_canonical() {
+            IpAddr::V4(address) => self.v4.ranges.find(address.to_bits()).is_some(),
+            IpAddr::V6(address) => self.v6.ranges.find(address.to_bits()).is_some(),
+        }
+    }
+
+    /// All networks that `address` is in, the longest first.
+    pub fn around(&self, address: IpAddr) -> impl Iterator<Item = (IpNet, &V)> {
+        let (v4, v6) = match address.to_canonical() {
+            IpAddr::V4(address) => (Some(self.v4.around(address.to_bits())), None),
+            IpAddr::V6(address) => (None, Some(self.v6.around(address.to_bits()))),
+        };
+        let v4 = v4.into_iter().flatten().filter_map(|(at, value)| Some((net4(at)?, value)));
+        let v6 = v6.into_iter().flatten().filter_map(|(at, value)| Some((net6(at)?, value)));
+        v4.chain(v6)
+    }
+
+    /// What is said of just this network.
+    #[must_use]
+    pub fn get(&self, network: &IpNet) -> Option<&V> {
+        let bits = network.prefix_len();
+        match network {
+            IpNet::V4(network) => self.v4.get((network.network().to_bits(), bits)),
+            IpNet::V6(network) => self.v6.get((network.network().to_bits(), bits)),
+        }
+    }
+
+    /// All networks in order, those of IPv4 first.
+    pub fn iter(&self) -> impl Iterator<Item = (IpNet, &V)> {
+        let v4 = self.v4.iter().filter_map(|(at, value)| Some((net4(at)?, value)));
+        let v6 = self.v6.iter().filter_map(|(at, value)| Some((net6(at)?, value)));
+        v4.chain(v6)
+    }
+
+    /// How many networks there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.v4.networks.len() + self.v6.networks.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What it occupies, in bytes; not what its values point to.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.v4.bytes() + self.v6.bytes()
+    }
+}
+
+impl<K: Number, V> Family<K, V> {
+    fn new(mut entries: Vec<(K, u8, V)>) -> Self {
+        // Stable: of equals the last said is the last.
+        entries.sort_by_key(|(first, bits, _)| (*first, *bits));
+        let mut networks: Vec<(K, u8)> = Vec::with_capacity(entries.len());
+        let mut values = Vec::with_capacity(entries.len());
+        for (first, bits, value) in entries {
+            if networks.last() == Some(&(first, bits)) {
+                values.pop();
+            } else {
+                networks.push((first, bits));
+            }
+            values.push(value);
+        }
+        Self { ranges: Ranges::new(&networks), networks, values }
+    }
+
+    /// The networks that `address` is in, the longest first.
+    fn around(&self, address: K) -> impl Iterator<Item = ((K, u8), &V)> {
+        let first = self.ranges.find(address);
+        std::iter::successors(first, |at| self.ranges.around(*at))
+            .filter_map(|at| Some((*self.networks.get(at)?, self.values.get(at)?)))
+    }
+
+    fn get(&self, network: (K, u8)) -> Option<&V> {
+        self.values.get(self.networks.binary_search(&network).ok()?)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = ((K, u8), &V)> {
+        self.networks.iter().copied().zip(&self.values)
+    }
+
+    fn bytes(&self) -> usize {
+        let (network, value) = (size_of::<(K, u8)>(), size_of::<V>());
+        self.ranges.bytes() + self.networks.capacity() * network + self.values.capacity() * value
+    }
+}
+
+fn net4((first, bits): (u32, u8)) -> Option<IpNet> {
+    Ipv4Net::new(Ipv4Addr::from_bits(first), bits).ok().map(IpNet::V4)
+}
+
+fn net6((first, bits): (u128, u8)) -> Option<IpNet> {
+    Ipv6Net::new(Ipv6Addr::from_bits(first), bits).ok().map(IpNet::V6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn net(text: &str) -> IpNet {
+        text.parse().unwrap()
+    }
+
+    fn set(networks: &[&str]) -> Prefixes<usize> {
+        Prefixes::new(networks.iter().enumerate().map(|(at, text)| (net(text), at)).collect())
+    }
+
+    #[test]
+    fn the_longest_network_is_found_and_those_around_it() {
+        let set = set(&["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3/32", "fd00::/8", "0.0.0.0/0"]);
+        for (address, want) in [
+            ("10.1.2.3", vec![2, 1, 0, 4]),
+            ("10.1.2.4", vec![1, 0, 4]),
+            ("10.2.0.0", vec![0, 4]),
+            ("9.255.255.255", vec![4]),
+            ("255.255.255.255", vec![4]),
+            ("::ffff:10.1.0.1", vec![1, 0, 4]),
+            ("fd12::1", vec![3]),
+            ("fe00::", vec![]),
+        ] {
+            let found: Vec<_> =
+                set.around(address.parse().unwrap()).map(|(_, value)| *value).collect();
+            assert_eq!(found, want, "{address}");
+        }
+        assert_eq!(set.find("10.1.9.9".parse().unwrap()), Some((net("10.1.0.0/16"), &1)));
+        assert_eq!((set.get(&net("10.1.0.0/16")), set.get(&net("10.1.0.0/17"))), (Some(&1), None));
+        assert_eq!(set.len(), 5);
+    }
+
+    #[test]
+    fn ends_of_the_space_and_of_networks() {
+        let set = set(&["255.255.255.254/31", "0.0.0.0/32", "192.0.2.0/25", "192.0.2.128/25"]);
+        for (address, want) in [
+            ("255.255.255.255", Some(0)),
+            ("255.255.255.253", None),
+            ("0.0.0.0", Some(1)),
+            ("0.0.0.1", None),
+            ("192.0.2.127", Some(2)),
+            ("192.0.2.128", Some(3)),
+            ("192.0.3.0", None),
+        ] {
+            let found = set.find(address.parse().unwrap()).map(|(_, value)| *value);
+            assert_eq!(found, want, "{address}");
+        }
+        assert!(Prefixes::<u8>::default().find("::1".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn of_one_network_what_is_said_last_counts() {
+        let twice = set(&["10.0.0.0/8", "10.1.2.3/8"]);
+        assert_eq!((twice.len(), twice.get(&net("10.0.0.0/8"))), (1, Some(&1)));
+        let listed: Vec<_> = set(&["fd00::/8", "10.0.0.0/8", "10.0.0.0/16"])
+            .iter()
+            .map(|(network, _)| network.to_string())
+            .collect();
+        assert_eq!(listed, ["10.0.0.0/8", "10.0.0.0/16", "fd00::/8"]);
+    }
+
+    /// Networks that fall together often.
+    fn network() -> impl Strategy<Value = IpNet> {
+        let spread = prop_oneof![any::<u128>(), (0..64_u128), Just(u128::MAX)];
+        (spread, 0..=128_u8, any::<bool>()).prop_map(|(bits, length, is_v4)| {
+            let low = Ipv4Addr::from_bits((bits & u128::from(u32::MAX)) as u32);
+            let address =
+                if is_v4 { IpAddr::V4(low) } else { IpAddr::V6(Ipv6Addr::from_bits(bits)) };
+            IpNet::new(address, if is_v4 { length % 33 } else { length }).unwrap()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn it_finds_what_looking_at_all_of_them_finds(
+            networks in prop::collection::vec(network(), 0..80),
+            asked in prop::collection::vec((network(), any::<bool>()), 20),
+        ) {
+            let entries: Vec<_> = networks.iter().copied().zip(0..).collect();
+            let set = Prefixes::new(entries.clone());
+            let of_networks = networks.iter().flat_map(|one| [one.network(), one.broadcast()]);
+            let of_others = asked.iter().map(|(one, is_last)| {
+                if *is_last { one.broadcast() } else { one.addr() }
+            });
+            for address in of_networks.chain(of_others) {
+                let address = address.to_canonical();
+                let mut want: Vec<IpNet> =
+                    networks.iter().map(IpNet::trunc).filter(|one| one.contains(&address)).collect();
+                want.sort_by_key(|one| std::cmp::Reverse(one.prefix_len()));
+                want.dedup();
+                let found: Vec<IpNet> = set.around(address).map(|(one, _)| one).collect();
+                prop_assert_eq!(&found, &want);
+                prop_assert_eq!(set.contains(address), !want.is_empty());
+                for (one, value) in set.around(address) {
+                    let said = entries.iter().rev().find(|(other, _)| other.trunc() == one);
+                    prop_assert_eq!(Some(value), said.map(|(_, value)| value));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn many_networks_are_found_each() {
+        let of = |number: u32| IpAddr::V4(Ipv4Addr::from_bits(number.wrapping_mul(2_654_435_761)));
+        let entries = (0..100_000).map(|number| (IpNet::from(of(number)), number)).collect();
+        let set: Prefixes<u32> = Prefixes::new(entries);
+        for number in 0..100_000 {
+            assert_eq!(set.find(of(number)).map(|(_, value)| *value), Some(number));
+            assert_eq!(set.find(of(number + 100_000)), None);
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! The blocklist: who may not come in, from config, files and operators, published for the data
+//! plane to read.
+//!
+//! What config and files say is `lists`; blocks that are made at run time are here, kept in
+//! `state`. Whatever changes a block goes through `Blocks::change`: it is in force, and on disk,
+//! when that returns, and open connections of who is blocked end soon after. Owned by one task.
+
+mod entry;
+mod files;
+mod lists;
+mod making;
+mod state;
+mod status;
+
+pub use entry::{Maker, Record};
+pub use making::{BlockError, Wanted};
+pub use status::{BlockPage, BlockStatus, Checked, FileStatus, ListedIn};
+
+use crate::config::{Blocklist as Config, FilePath, Process};
+use crate::control::compile::CompileError;
+use crate::data::engine::worker::Workers;
+use crate::data::listener::blocklist::{Block, Blocklist};
+use crate::observe::metrics::{BLOCKLIST_ENTRIES, Gauge, Metrics};
+use crate::types::clock;
+use crate::types::moment::Moment;
+use entry::Entry;
+use ipnet::IpNet;
+use lists::{Lookout, ReadLists};
+use state::{Line, State};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// The state file, in `process.state_dir`.
+const STATE_FILE: &str = "blocklist.state";
+/// Open connections are looked through at most so often.
+const SWEEP: Duration = Duration::from_millis(100);
+
+/// What is wrong with the files that `config` names, if something is: the key, and why.
+#[must_use]
+pub fn problem(config: &Config) -> Option<(String, String)> {
+    let error = lists::read(config).err()?;
+    Some((error.key().unwrap_or("blocklist").to_owned(), error.to_string()))
+}
+
+/// A change of blocks.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// These hold; what was said of the same networks before does not.
+    Block(Vec<Record>),
+    /// These hold no longer.
+    Unblock(Vec<IpNet>),
+}
+
+/// Lists that are ready to be used.
+pub struct Prepared(Option<(ReadLists, Vec<Sign>)>);
+
+/// What the file system says of a file.
+type Sign = (PathBuf, Option<(u64, u64, u64, i64, i64)>);
+
+/// All blocks, and how they are published and kept.
+pub struct Blocks {
+    shared: Arc<Blocklist>,
+    workers: Option<Arc<Workers>>,
+    config: Config,
+    lookout: Lookout,
+    /// Files in use, with the networks of each.
+    files: Vec<(PathBuf, usize)>,
+    /// Networks that the config itself denies.
+    own: usize,
+    /// Why the files are not in use as they are now, if they are not.
+    fault: Option<String>,
+    entries: BTreeMap<IpNet, Entry>,
+    /// When those end that do, in order.
+    ends: BTreeSet<(Moment, IpNet)>,
+    state: Option<State>,
+    gauges: Gauges,
+    /// Somebody was blocked since open connections were looked through.
+    is_unswept: bool,
+    next_sweep: Moment,
+}
+
+/// `vanne_blocklist_entries`, by source.
+struct Gauges {
+    allow: Gauge,
+    config: Gauge,
+    file: Gauge,
+    made: [Gauge; Maker::ALL.len()],
+}
+
+impl Blocks {
+    /// Nobody is blocked yet.
+    #[must_use]
+    pub fn new(metrics: &Metrics) -> Self {
+        let mut group = metrics.group();
+        let mut gauge = |source| group.handle(&BLOCKLIST_ENTRIES, [source]);
+        Self {
+            gauges: Gauges {
+                allow: gauge("allow"),
+                config: gauge("config"),
+                file: gauge("file"),
+                made: Maker::ALL.map(|maker| gauge(maker.as_str())),
+            },
+            shared: Arc::new(Blocklist::new(metrics)),
+            workers: None,
+            config: Config::default(),
+            lookout: Lookout::default(),
+            files: Vec::new(),
+            own: 0,
+            fault: None,
+            entries: BTreeMap::new(),
+            ends: BTreeSet::new(),
+            state: None,
+            is_unswept: false,
+            next_sweep: Moment::default(),
+        }
+    }
+
+    /// What the data plane reads.
+    #[must_use]
+    pub fn shared(&self) -> Arc<Blocklist> {
+        Arc::clone(&self.shared)
+    }
+
+    /// The workers whose connections are ended.
+    pub fn work_with(&mut self, workers: &Arc<Workers>) {
+        self.workers = Some(Arc::clone(workers));
+    }
+
+    /// Reads what `config` says, if that is other than what is in use; nothing changes yet.
+    ///
+    /// # Errors
+    /// When a file that it names cannot be used.
+    pub fn prepare(&self, config: &Config) -> Result<Prepared, CompileError> {
+        if !self.lookout.is_other(config) {
+            return Ok(Prepared(None));
+        }
+        let signs = lists::signs(config);
+        Ok(Prepared(Some((lists::read(config)?, signs))))
+    }
+
+    /// Uses what was prepared of `config`, and blocks that were kept by a process before.
+    pub fn apply(&mut self, prepared: Prepared, config: &Config, process: &Process) {
+        if let Prepared(Some((lists, signs))) = prepared {
+            self.lookout.follow(config, signs);
+            self.use_lists(lists);
+        }
+        self.config = config.clone();
+        // Whom listeners trust may have changed.
+        self.shared.look_again();
+        self.is_unswept = true;
+        let path = process.state_dir.as_ref().map(|FilePath(folder)| folder.join(STATE_FILE));
+        if self.state.as_ref().map(State::path) != path.as_deref() {
+            self.keep_at(path, Moment::of(clock::now()), clock::wall());
+        }
+    }
+
+    fn use_lists(&mut self, read: ReadLists) {
+        let count = |networks: usize| i64::try_from(networks).unwrap_or(i64::MAX);
+        self.gauges.allow.set(count(read.lists.allow.len()));
+        self.gauges.config.set(count(read.own));
+        self.gauges.file.set(count(read.files.iter().map(|(_, networks)| networks).sum()));
+        (self.files, self.own, self.fault) = (read.files, read.own, None);
+        self.shared.set_lists(read.lists);
+        self.is_unswept = true;
+    }
+
+    /// Keeps blocks at `path` from now on, and takes in those that are kept there.
+    fn keep_at(&mut self, path: Option<PathBuf>, now: Moment, wall: SystemTime) {
+        self.state = path.map(State::at);
+        let Some(state) = &self.state else { return };
+        let found = state.read();
+        if let Some(damage) = found.damage {
+            tracing::warn!(file = %state.path().display(), damage, "kept blocks are damaged");
+        }
+        let is_known = |record: &Record| self.entries.contains_key(&record.cidr.0);
+        let is_over = |record: &Record| record.left(wall) == Some(Duration::ZERO);
+        let mut records = found.records;
+        records.retain(|record| !is_known(record) && !is_over(record));
+        let count = records.len();
+        // Also what was made before is to be there from now on.
+        if let Err(error) = self.change(Change::Block(records), now, wall) {
+            tracing::warn!(%error, "blocks are not kept");
+        }
+        tracing::info!(count, "blocks of before hold again");
+    }
+
+    /// Makes it so, whoever wants it: in force and on disk when this returns.
+    ///
+    /// # Errors
+    /// When it is in force, and could not be written.
+    pub fn change(&mut self, change: Change, now: Moment, wall: SystemTime) -> std::io::Result<()> {
+        let mut lines = Vec::new();
+        match change {
+            Change::Block(records) => {
+                let mut blocks = Vec::with_capacity(records.len());
+                for record in records {
+                    let network = record.cidr.0;
+                    self.forget(&network);
+                    lines.push(Line::Block(record.clone()));
+                    blocks.push((network, self.remember(record, now, wall)));
+                }
+                self.shared.add(blocks, now);
+                self.is_unswept = true;
+            }
+            Change::Unblock(networks) => {
+                for network in networks {
+                    self.forget(&network);
+                    lines.push(Line::Unblock(crate::config::Network(network)));
+                }
+            }
+        }
+        self.sweep(now);
+        let Some(state) = &mut self.state else { return Ok(()) };
+        let holding = || self.entries.values().map(|entry| entry.kept(now, wall)).collect();
+        state.write(&lines, holding, self.entries.len())
+    }
+
+    fn remember(&mut self, record: Record, now: Moment, wall: SystemTime) -> Arc<Block> {
+        let network = record.cidr.0;
+        let entry = Entry::of(record, now, wall);
+        let block = Arc::clone(&entry.block);
+        self.ends.extend(entry.until.map(|until| (until, network)));
+        self.gauge(&entry, Gauge::inc);
+        self.entries.insert(network, entry);
+        block
+    }
+
+    fn forget(&mut self, network: &IpNet) -> Option<Entry> {
+        let entry = self.entries.remove(network)?;
+        entry.block.lift();
+        self.gauge(&entry, Gauge::dec);
+        if let Some(until) = entry.until {
+            self.ends.remove(&(until, *network));
+        }
+        Some(entry)
+    }
+
+    /// Does what is due: forgets blocks that are over, and ends open connections of those that
+    /// are blocked. Gives when it is to be called again, unless something happens before.
+    pub fn tend(&mut self, now: Moment) -> Option<Moment> {
+        let mut over = 0;
+        while let Some((until, network)) = self.ends.first().copied()
+            && until <= now
+        {
+            self.forget(&network);
+            over += 1;
+        }
+        if over > 0 {
+            tracing::info!(over, "blocks are over");
+        }
+        self.sweep(now);
+        let sweep = self.is_unswept.then_some(self.next_sweep);
+        [self.ends.first().map(|(until, _)| *until), sweep].into_iter().flatten().min()
+    }
+
+    /// Looks whether files have changed, and uses what they say now.
+    pub fn look(&mut self) {
+        match self.lookout.look() {
+            None => {}
+            Some(Ok(lists)) => {
+                let networks = lists.lists.deny.len();
+                tracing::info!(networks, "blocked networks read again");
+                self.use_lists(lists);
+            }
+            Some(Err(error)) => {
+                tracing::error!(%error, "blocked networks not read again: what was there stays");
+                self.fault = Some(error.to_string());
+            }
+        }
+    }
+
+    /// Has open connections looked through, unless that was just done.
+    fn sweep(&mut self, now: Moment) {
+        if self.is_unswept && now >= self.next_sweep {
+            self.is_unswept = false;
+            self.next_sweep = now.after(SWEEP);
+            if let Some(workers) = &self.workers {
+                workers.bar();
+            }
+        }
+    }
+
+    fn gauge(&self, entry: &Entry, count: fn(&Gauge)) {
+        if let Some(gauge) = self.gauges.made.get(entry.record.by as usize) {
+            count(gauge);
+        }
+    }
+}
