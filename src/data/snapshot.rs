@@ -8,6 +8,7 @@ use super::chain::Chain;
 use super::edits::RouteEdits;
 use super::fallback::Fallbacks;
 use super::generation::Generation;
+use super::identity::Gate;
 use super::log_line::LogPlan;
 use super::mirror::Mirror;
 use super::overload::{Limit, Priority};
@@ -17,6 +18,7 @@ use super::target::Target;
 use crate::types::ids::RouteId;
 use crate::types::own::Own;
 use arc_swap::{ArcSwap, Cache};
+use http::HeaderName;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +43,12 @@ pub struct Route {
     pub target: Target,
     /// What counts its requests, in the order in which they are asked.
     pub rate_limits: Box<[Arc<RateLimit>]>,
+    /// Who may send its requests; `None`: everybody.
+    pub gate: Option<Gate>,
+    /// What counts its requests once it is known who sends them.
+    pub user_limits: Box<[Arc<RateLimit>]>,
+    /// Fields that tell backends who sends a request: never taken from clients.
+    pub own_fields: Arc<[HeaderName]>,
     /// Its filters.
     pub chain: Chain,
     /// What it changes on the way.
@@ -234,6 +242,9 @@ pub(crate) mod tests {
             id: name.parse().unwrap(),
             target: Target::Pool(Arc::new(pool)),
             rate_limits: Box::default(),
+            gate: None,
+            user_limits: Box::default(),
+            own_fields: Arc::default(),
             chain: Chain::default(),
             edits: RouteEdits::default(),
             priority: Priority::default(),
