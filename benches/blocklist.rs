@@ -8,7 +8,7 @@
 mod on_core;
 
 use ipnet::IpNet;
-use on_core::timed;
+use on_core::{nanoseconds, timed};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::hint::black_box;
@@ -25,7 +25,6 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const NETWORKS: u64 = 1_000_000;
 const LOOKS: u64 = 2_000_000;
-const ROUNDS: usize = 5;
 
 /// An address: `number` of those that are blocked, spread as `kind` says.
 fn address(kind: &str, number: u64) -> IpAddr {
@@ -57,31 +56,13 @@ fn networks(kind: &str) -> Vec<(IpNet, Origin)> {
     (0..NETWORKS).filter_map(network).collect()
 }
 
-/// Looks so many addresses up; of four, one is blocked.
+/// Looks so many addresses up, which it makes as well; of four, one is blocked.
 fn looks(list: &Blocklist, kind: &str, (seed, count): (u64, u64)) {
     for number in 0..count {
         let which = mix(seed ^ number);
         let number = if which.is_multiple_of(4) { which % NETWORKS } else { which };
         black_box(list.is_blocked(address(kind, number), Moment::default()));
     }
-}
-
-/// Nanoseconds of a core that a look-up takes, with what makes the address: the best of a few.
-fn nanoseconds(list: &Blocklist, kind: &str, threads: u64) -> f64 {
-    let count = LOOKS / threads;
-    let mut best = f64::MAX;
-    for _ in 0..ROUNDS {
-        let time: Duration = std::thread::scope(|scope| {
-            let start =
-                |thread| scope.spawn(move || timed(|| looks(list, kind, (mix(thread), count))));
-            let threads: Vec<_> = (0..threads).map(start).collect();
-            threads.into_iter().filter_map(|thread| thread.join().ok()).sum()
-        });
-        #[allow(clippy::cast_precision_loss, reason = "a rough figure")]
-        let each = time.as_nanos() as f64 / (count * threads) as f64;
-        best = best.min(each);
-    }
-    best
 }
 
 fn costs(kind: &str) {
@@ -97,7 +78,8 @@ fn costs(kind: &str) {
     let region = Region::new(ALLOCATOR);
     looks(&list, kind, (1, LOOKS / 10));
     let allocations = region.change().allocations;
-    let [one, four] = [1, 4].map(|threads| nanoseconds(&list, kind, threads));
+    let look = |thread, count| looks(&list, kind, (mix(thread), count));
+    let [one, four] = [1, 4].map(|threads| nanoseconds(threads, LOOKS, look));
     println!(
         "{kind:<16}{:>9.0}{kept:>9}{:>11}{one:>12.0}{four:>12.0}{allocations:>13}",
         built.as_secs_f64() * 1000.0,
@@ -127,7 +109,7 @@ fn more(count: u64) {
         "one more block beside {count}: {:.0} us, at most {:.1} ms; a look-up then {:.0} ns",
         time.as_secs_f64() * 1e6 / added as f64,
         longest.as_secs_f64() * 1e3,
-        nanoseconds(&list, "IPv4 spread", 1)
+        nanoseconds(1, LOOKS, |thread, count| looks(&list, "IPv4 spread", (mix(thread), count)))
     );
 }
 

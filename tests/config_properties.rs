@@ -18,13 +18,14 @@ use vanne::config::{
     self, AccessLog, AccessLogHeaders, AccessLogTarget, Address, AlgorithmName, BackendAddress,
     BackendBreaker, BackendEntry, Breaker, Config, DotSegments, EncodedSlashes, Environment,
     ErrorPages, FailureName, FallbackCache, FallbackStep, FieldEdits, FieldValue, FixedAnswer,
-    Format, Hash, Http2, LimitAction, LimitTell, Listener, ListenerPaths, ListenerProtocol,
-    ListenerTimeouts, LoadFactor, Log, LogLevel, Outliers, Overload, Page, PageSource, PathPrefix,
-    Pool, PoolHttp2, PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, Priority, Probe,
-    Process, RateLimit, Redact, Redirect, RetryOn, Rewrite, Route, RouteHeaders, RouteMatch,
-    RouteMirror, RouteTimeouts, SampleRule, Scheme, SlowCall, Source, ValueMatch, ValueRule,
+    Format, Hash, Http2, Identity, IdentityMode, Jwt, JwtAlgorithm, LimitAction, LimitTell,
+    Listener, ListenerPaths, ListenerProtocol, ListenerTimeouts, LoadFactor, Log, LogLevel,
+    Outliers, Overload, Page, PageSource, PathPrefix, Pool, PoolHttp2, PoolProtocol, PoolQueue,
+    PoolRetries, PoolTimeouts, PoolTls, Priority, Probe, Process, RateLimit, Redact, Redirect,
+    RetryOn, Rewrite, Route, RouteHeaders, RouteIdentity, RouteMatch, RouteMirror, RouteTimeouts,
+    SampleRule, Scheme, SlowCall, Source, ValueMatch, ValueRule,
 };
-use vanne::types::units::{Percent, Period};
+use vanne::types::units::{ByteSize, Percent, Period};
 use vanne_filters::SecurityHeaders;
 
 /// No variable is set.
@@ -551,6 +552,7 @@ prop_compose! {
                     Target::Answer(answer) => Some(answer),
                     _ => None,
                 },
+                identity: (sketch.timeouts.total.as_duration().as_secs() % 3 == 0).then(known),
                 rate_limits: match sketch.timeouts.total.as_duration().as_secs() % 2 {
                     0 => vec!["clients".parse().unwrap()],
                     _ => Vec::new(),
@@ -574,6 +576,7 @@ prop_compose! {
             page: pages.into_iter().map(|(name, page)| (name.parse().unwrap(), page)).collect(),
             fallback_cache: FallbackCache::default(),
             blocklist: blocklist(),
+            identity: [("staff".parse().unwrap(), identity())].into(),
             rate_limit: [("clients".parse().unwrap(), limit())].into(),
             security_headers: headers
                 .into_iter()
@@ -590,6 +593,33 @@ fn blocklist() -> config::Blocklist {
         deny: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
         files: vec![config::FilePath("/etc/vanne/blocked/*.txt".into())],
         max_blocks: 7,
+    }
+}
+
+fn identity() -> Identity {
+    let jwt = Jwt {
+        algorithms: vec![JwtAlgorithm::Rs256, JwtAlgorithm::EdDsa],
+        jwks: Some("/keys.json".parse().unwrap()),
+        secret_file: None,
+        from: "cookie:session".parse().unwrap(),
+        issuer: Some("https://idp.example".to_owned()),
+        audiences: vec!["api".to_owned()],
+        required_claims: vec!["exp".to_owned(), "sub".to_owned()],
+        skew: Period::from_secs(7),
+        user_claim: "email".to_owned(),
+        scopes_claim: "scp".to_owned(),
+        max_token: ByteSize::from_kib(3),
+        max_cached: 11,
+    };
+    Identity { jwt: Some(jwt) }
+}
+
+fn known() -> RouteIdentity {
+    RouteIdentity {
+        uses: vec!["staff".parse().unwrap()],
+        mode: IdentityMode::Required,
+        scopes: vec!["read".parse().unwrap()],
+        claims_to_headers: [].into(),
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn nanoseconds(threads: u64, count: u64, work: impl Fn(u64, u64) + Sy
 }
 
 /// How long this thread has a core for `work`.
-fn timed(work: impl FnOnce()) -> Duration {
+pub(crate) fn timed(work: impl FnOnce()) -> Duration {
     let began = on_core();
     work();
     on_core().saturating_sub(began)

@@ -5,6 +5,7 @@
 
 use super::check_access_log;
 use super::check_fallback;
+use super::check_identity;
 use super::check_kubernetes;
 use super::check_limits;
 use super::check_routes;
@@ -46,6 +47,7 @@ pub fn check(root: &Node, problems: &mut Vec<Problem>) {
     super::admin::check(root, problems);
     check_pools(root, problems);
     check_routes::check(root, problems);
+    check_identity::check(root, problems);
     check_limits::check(root, problems);
     check_fallback::check(root, problems);
     check_kubernetes::check(root, problems);

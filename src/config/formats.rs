@@ -10,6 +10,8 @@ use super::edits::PathTemplate;
 use super::error_pages::ErrorKey;
 use super::fallback::FallbackStep;
 use super::health::{BodyRegex, BodyText, CheckPath, ServiceName, StatusSet};
+use super::identity::jwt::KeySource;
+use super::identity::{Scope, TokenSource};
 use super::kubernetes::{ObjectName, ServicePort};
 use super::listener::Address;
 use super::matching::{CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern};
@@ -61,6 +63,7 @@ pub const FORMATS: &[FormatRow] = &[
     },
     row::<Host>(),
     row::<HostPattern>(),
+    row::<KeySource>(),
     row::<ObjectName>(),
     row::<LimitKey>(),
     row::<LoadFactor>(),
@@ -81,11 +84,13 @@ pub const FORMATS: &[FormatRow] = &[
     row::<Rate>(),
     row::<RedirectTo>(),
     row::<Pattern>(),
+    row::<Scope>(),
     row::<Secret>(),
     row::<ServicePort>(),
     row::<Address>(),
     row::<SplitBy>(),
     row::<StatusSet>(),
+    row::<TokenSource>(),
 ];
 
 const fn row<T: TextValue>() -> FormatRow {

@@ -16,6 +16,7 @@ pub mod check;
 mod check_access_log;
 mod check_edits;
 mod check_fallback;
+mod check_identity;
 mod check_kubernetes;
 mod check_limits;
 mod check_routes;
@@ -27,6 +28,7 @@ pub mod expand;
 pub mod fallback;
 pub mod formats;
 pub mod health;
+pub mod identity;
 mod json;
 pub mod kubernetes;
 pub mod listener;
@@ -61,6 +63,9 @@ pub use error_pages::{ErrorKey, ErrorPages};
 pub use expand::{Environment, ProcessEnvironment};
 pub use fallback::{FallbackCache, FallbackStep};
 pub use health::{HealthCheck, StatusSet};
+pub use identity::{
+    Identity, IdentityMode, Jwt, JwtAlgorithm, RouteIdentity, Scope, TokenSource, jwt::KeySource,
+};
 pub use kubernetes::{Kubernetes, KubernetesService, ObjectName, ServicePort, ZoneRule};
 pub use listener::{
     Address, DotSegments, EncodedSlashes, Http2, Listener, ListenerPaths, ListenerProtocol,
@@ -90,7 +95,7 @@ pub use tls::{ListenerTls, TlsVersion};
 pub use tree::Format;
 pub use value_match::{ValueMatch, ValueRule};
 
-use crate::types::ids::{FilterId, LimitId, ListenerId, PageId, PoolId};
+use crate::types::ids::{FilterId, IdentityId, LimitId, ListenerId, PageId, PoolId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -140,6 +145,9 @@ pub struct Config {
     /// Addresses that may not come in.
     #[serde(default)]
     pub blocklist: Blocklist,
+    /// Ways to know who sends a request, for routes to name.
+    #[serde(default)]
+    pub identity: BTreeMap<IdentityId, Identity>,
     /// Rate limits, for routes to name.
     #[serde(default)]
     pub rate_limit: BTreeMap<LimitId, RateLimit>,

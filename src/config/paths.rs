@@ -1,6 +1,6 @@
 //! Paths in a config count from its file's folder, wherever the process was started.
 
-use super::{Config, ErrorPages, FallbackStep, FilePath, PageSource};
+use super::{Config, ErrorPages, FallbackStep, FilePath, KeySource, PageSource};
 use std::path::{Path, PathBuf};
 
 /// Makes every path of `config` count from `folder`.
@@ -38,6 +38,12 @@ pub(super) fn resolve(config: &mut Config, folder: &Path) {
             *path = folder.join(&path);
         }
     }
+    for jwt in config.identity.values_mut().filter_map(|identity| identity.jwt.as_mut()) {
+        let jwks = jwt.jwks.as_mut().and_then(KeySource::file_mut);
+        for FilePath(path) in jwks.into_iter().chain(&mut jwt.secret_file) {
+            *path = folder.join(&path);
+        }
+    }
     for FilePath(path) in pages_mut(config) {
         *path = folder.join(&path);
     }
@@ -60,9 +66,19 @@ pub(super) fn files(config: &Config) -> Vec<PathBuf> {
         .chain(answers.map(|answer| &answer.body_file))
         .chain([&config.probe.metrics_token_file])
         .flatten()
+        .chain(keys(config))
         .chain(pages(config))
         .map(|FilePath(path)| path.clone())
         .collect()
+}
+
+/// Files that tell who sends a request.
+fn keys(config: &Config) -> impl Iterator<Item = &FilePath> {
+    let tokens = config.identity.values().filter_map(|identity| identity.jwt.as_ref());
+    tokens.flat_map(|jwt| {
+        let jwks = jwt.jwks.as_ref().and_then(KeySource::file);
+        jwks.into_iter().chain(&jwt.secret_file)
+    })
 }
 
 /// Files of pages, wherever they are named.

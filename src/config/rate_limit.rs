@@ -19,9 +19,9 @@ use vanne_filters::rate_limit::Quota;
 #[serde(deny_unknown_fields)]
 pub struct RateLimit {
     /// Whom buckets are of: `"global"`, one for all; `"ip"`, each client address, as
-    /// `trusted_proxies` say; `"route"`; `"header:NAME"` or `"cookie:NAME"`, each of its values;
-    /// or several of them, like `"ip+route"`. A request that lacks the field or the cookie is
-    /// counted by its address.
+    /// `trusted_proxies` say; `"user"`, each who is known by the route's `identity`; `"route"`; `"header:NAME"` or `"cookie:NAME"`, each of its values;
+    /// or several of them, like `"ip+route"`. A request that lacks the field or the cookie, or of
+    /// which nobody knows who sends it, is counted by its address.
     pub key: LimitKey,
     /// How fast a bucket fills.
     pub rate: Rate,
@@ -110,6 +110,8 @@ pub enum LimitPart {
     Ip,
     /// The route.
     Route,
+    /// Who sends the request.
+    User,
     /// The value of a cookie.
     Cookie(CookieName),
     /// The value of a header field.
@@ -133,6 +135,7 @@ impl FromStr for LimitPart {
         match text.split_once(':') {
             None if text == "ip" => Ok(Self::Ip),
             None if text == "route" => Ok(Self::Route),
+            None if text == "user" => Ok(Self::User),
             Some(("cookie", name)) => name.parse().map(Self::Cookie).map_err(wrong),
             Some(("header", name)) => name.parse().map(Self::Header).map_err(wrong),
             _ => Err(InvalidLimitKey),
@@ -145,6 +148,7 @@ impl fmt::Display for LimitPart {
         match self {
             Self::Ip => f.write_str("ip"),
             Self::Route => f.write_str("route"),
+            Self::User => f.write_str("user"),
             Self::Cookie(name) => write!(f, "cookie:{name}"),
             Self::Header(name) => write!(f, "header:{name}"),
         }
@@ -179,7 +183,7 @@ impl fmt::Display for LimitKey {
 
 impl TextValue for LimitKey {
     const FORMAT: &'static str = "limit-key";
-    const ACCEPTED: &'static str = "\"global\", \"ip\", \"route\", \"header:NAME\", \"cookie:NAME\", or several like \"ip+route\", each once";
+    const ACCEPTED: &'static str = "\"global\", \"ip\", \"route\", \"user\", \"header:NAME\", \"cookie:NAME\", or several like \"ip+route\", each once";
 }
 
 text_value!(LimitKey);
@@ -190,14 +194,15 @@ mod tests {
 
     #[test]
     fn a_key_is_global_or_parts_each_once() {
-        for text in ["global", "ip", "route", "header:X-Api-Key", "cookie:sid", "ip+route+cookie:a"]
+        for text in
+            ["global", "ip", "route", "user", "header:X-Api-Key", "cookie:sid", "ip+route+cookie:a"]
         {
             assert_eq!(
                 text.parse::<LimitKey>().unwrap().to_string().to_lowercase(),
                 text.to_lowercase()
             );
         }
-        for text in ["", "+", "ip+", "ip+ip", "global+ip", "header:", "user", "IP"] {
+        for text in ["", "+", "ip+", "ip+ip", "global+ip", "header:", "users", "IP"] {
             assert_eq!(text.parse::<LimitKey>(), Err(InvalidLimitKey), "{text}");
         }
     }

@@ -4,6 +4,7 @@ use super::answer::{FixedAnswer, Redirect};
 use super::edits::{Rewrite, RouteHeaders};
 use super::error_pages::ErrorPages;
 use super::fallback::FallbackStep;
+use super::identity::RouteIdentity;
 use super::matching::RouteMatch;
 use super::overload::Priority;
 use super::split::Split;
@@ -82,6 +83,9 @@ pub struct Route {
     /// what came of the copies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<RouteMirror>,
+    /// Who may send its requests, and what its backends are told of them. Without it: everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<RouteIdentity>,
     /// The `[rate_limit.NAME]`s that count its requests, at most eight. They are asked in this
     /// order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -6,7 +6,10 @@
 
 use super::discovery::Found;
 use super::pools::BackendGauges;
+use crate::config;
 use crate::data::fallback::store::Store;
+use crate::data::identity::Identity;
+use crate::data::identity::key::KeySet;
 use crate::data::listener::Counts;
 use crate::data::listener::blocklist::Blocklist;
 use crate::data::overload::InFlight;
@@ -15,7 +18,7 @@ use crate::data::pool::{Backend, BackendMetrics, BackendState, Live};
 use crate::data::rate_limit::Part;
 use crate::data::split::{SplitLive, Weights};
 use crate::observe::metrics::{BACKEND_IN_FLIGHT, Metrics, Watched};
-use crate::types::ids::{LimitId, ListenerId, PoolId, RouteId};
+use crate::types::ids::{IdentityId, LimitId, ListenerId, PoolId, RouteId};
 use crate::types::moment::Moment;
 use aws_lc_rs::error::Unspecified;
 use std::collections::HashMap;
@@ -39,6 +42,10 @@ pub struct Kept {
     counts: HashMap<ListenerId, Arc<Counts>>,
     /// Buckets of rate limits, and whom each is of.
     buckets: HashMap<LimitId, (Box<[Part]>, Arc<Table>)>,
+    /// Ways to know who sends a request, and what the config says of them.
+    identities: HashMap<IdentityId, (config::Identity, Arc<Identity>)>,
+    /// Keys of those in the config that was compiled last.
+    keys: Vec<(Arc<Identity>, KeySet)>,
     changed: Arc<Notify>,
     /// Requests that count for the process' limit, where it has one.
     in_flight: Arc<InFlight>,
@@ -165,12 +172,16 @@ impl Kept {
     /// A config is compiled anew: what the last one wanted does not count.
     pub fn begin(&mut self) {
         self.weights.clear();
+        self.keys.clear();
     }
 
     /// The config that was compiled last is in use from now on.
     pub fn commit(&mut self) {
         for (live, weights) in self.weights.drain(..) {
             live.set(weights);
+        }
+        for (identity, keys) in self.keys.drain(..) {
+            identity.believe(keys);
         }
         if let Some(store) = &self.fallback_store {
             store.resize(self.fallback_bytes);
@@ -208,6 +219,27 @@ impl Kept {
         }
     }
 
+    /// A way to know who sends a request, as it was if the config says the same of it, or `new`.
+    /// The keys count when the config is in use.
+    pub fn identity(
+        &mut self,
+        id: &IdentityId,
+        config: &config::Identity,
+        keys: KeySet,
+        new: impl FnOnce() -> Identity,
+    ) -> Arc<Identity> {
+        let identity = match self.identities.get(id) {
+            Some((known, identity)) if known == config => Arc::clone(identity),
+            _ => {
+                let identity = Arc::new(new());
+                self.identities.insert(id.clone(), (config.clone(), Arc::clone(&identity)));
+                identity
+            }
+        };
+        self.keys.push((Arc::clone(&identity), keys));
+        identity
+    }
+
     /// Forgets what nobody has used for a while. To be called now and then: what is used when
     /// this is called counts as used until then.
     pub fn forget(&mut self, now: Instant) {
@@ -225,6 +257,7 @@ impl Kept {
         self.fallback_store.take_if(|store| Arc::strong_count(store) == 1);
         self.counts.retain(|_, counts| Arc::strong_count(counts) > 1);
         self.buckets.retain(|_, (_, table)| Arc::strong_count(table) > 1);
+        self.identities.retain(|_, (_, identity)| Arc::strong_count(identity) > 1);
     }
 }
 

@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn what_a_backend_did_has_a_category_and_nothing_else_has() {
-        for refusal in Refusal::ALL {
+        for refusal in Refusal::all() {
             let is_failure = matches!(Outcome::of_refusal(refusal), Outcome::Failure(_));
             assert_eq!(is_failure, refusal.row().by == Party::Backend, "{refusal:?}");
         }

@@ -3,6 +3,7 @@
 //! The arithmetic is `vanne_filters::rate_limit`; here is whose bucket a request takes from,
 //! what becomes of it where there is too little, and what its client is told.
 
+use super::identity::Proof;
 use super::pool::hash_key::cookie;
 use crate::observe::metrics::Counter;
 use crate::types::clock;
@@ -26,6 +27,8 @@ pub enum Part {
     Address(u8),
     /// The route.
     Route,
+    /// Who sends it.
+    User,
     /// The value of a cookie.
     Cookie(Box<str>),
     /// The value of a header field.
@@ -114,6 +117,8 @@ pub struct Asker<'a> {
     pub address: IpAddr,
     /// Its route.
     pub route: &'a RouteId,
+    /// Who sends it, if that is known.
+    pub proof: Option<&'a Proof>,
 }
 
 /// What limits say to a request, if not just that it passes.
@@ -126,6 +131,25 @@ pub struct Limited {
     pub left: u32,
     /// In what time there is enough; zero if there is.
     pub wait: Duration,
+}
+
+impl Limited {
+    /// Of what was said first and then the one that counts: a refusal, the longer wait, or the
+    /// later.
+    #[must_use]
+    pub fn graver(first: Option<Self>, then: Option<Self>) -> Option<Self> {
+        let rank = |it: &Self| match it.said {
+            Said::Refused => (2, Duration::ZERO),
+            Said::Delayed => (1, it.wait),
+            Said::Passed | Said::Shadowed => (0, Duration::ZERO),
+        };
+        match (first, then) {
+            (Some(first), Some(then)) => {
+                Some(if rank(&first) > rank(&then) { first } else { then })
+            }
+            (first, then) => then.or(first),
+        }
+    }
 }
 
 impl RateLimit {
@@ -160,7 +184,8 @@ impl RateLimit {
 }
 
 impl Part {
-    fn write(&self, Asker { head, address, route }: Asker<'_>, hasher: &mut dyn Hasher) {
+    fn write(&self, asker: Asker<'_>, hasher: &mut dyn Hasher) {
+        let Asker { head, address, route, proof } = asker;
         // Each piece begins with a kind and ends with its length: no two lists of pieces are
         // the same bytes.
         let mut put = |kind: u8, piece: &[u8]| {
@@ -171,6 +196,14 @@ impl Part {
         match self {
             Self::Address(prefix) => put_address(address, *prefix, put),
             Self::Route => put(2, route.as_str().as_bytes()),
+            Self::User => match proof.and_then(|proof| Some((&proof.by, proof.user.as_deref()?))) {
+                // Two ways to know may have the same name for different people.
+                Some((by, user)) => {
+                    put(5, by.as_str().as_bytes());
+                    put(6, user.as_bytes());
+                }
+                None => put_address(address, V6_PREFIX, put),
+            },
             Self::Header(name) => match head.fields.first(name) {
                 Some(value) => put(3, value),
                 None => put_address(address, V6_PREFIX, put),

@@ -4,6 +4,7 @@
 //! answer with the row's status; after that the answer is cut. Every reason is
 //! listed once, here; logs, metrics, answers and the breaker read this table.
 
+use super::identity::{Denied, Told};
 use super::pool::Idle;
 use crate::wire::chunked::InvalidChunks;
 use crate::wire::invalid_head::InvalidHead;
@@ -81,6 +82,8 @@ pub enum Refusal {
     HeadTooLarge,
     /// It is to be asked for by HTTPS.
     HttpsRedirect,
+    /// Who sends it is not let in, or does not say who they are.
+    Identity(Denied),
     /// A fault of our own that is no panic.
     Internal,
     /// The request's body is framed wrongly otherwise: HTTP/2, and not as long as it said.
@@ -124,7 +127,7 @@ pub enum Refusal {
 /// What a reason means, everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Label in log, metric and answer.
+    /// Label in log and metric.
     pub reason: &'static str,
     /// Status of the answer, and in the log if nothing could be sent.
     pub status: u16,
@@ -183,6 +186,7 @@ impl Refusal {
             Self::HeadTimeout => row("head_timeout", 408, Client, Level::DEBUG),
             Self::HeadTooLarge => row("head_too_large", 431, Client, Level::DEBUG),
             Self::HttpsRedirect => row("https_redirect", 308, Vanne, Level::DEBUG),
+            Self::Identity(denied) => Self::row_of_identity(denied),
             Self::Internal => row("internal", 500, Vanne, Level::ERROR),
             Self::MalformedBody => row("malformed_body", 400, Client, Level::DEBUG),
             Self::MethodRefused => row("method_refused", 405, Client, Level::DEBUG),
@@ -204,6 +208,15 @@ impl Refusal {
             Self::TotalTimeout => row("total_timeout", 504, Vanne, Level::WARN),
             Self::TunnelIdleTimeout => row("tunnel_idle_timeout", 504, Vanne, Level::DEBUG),
             Self::Withdrawn => replaceable(row("withdrawn", 503, Vanne, Level::WARN)),
+        }
+    }
+
+    const fn row_of_identity(denied: Denied) -> Row {
+        let (reason, status) = denied.row();
+        // What the client did is no fault of ours, and what we do not know is none of its.
+        match status {
+            503 => row(reason, status, Party::Vanne, Level::WARN),
+            _ => row(reason, status, Party::Client, Level::DEBUG),
         }
     }
 
@@ -244,7 +257,7 @@ impl Refusal {
         }
     }
 
-    /// Every reason but those of filters.
+    /// Every reason but those of filters and identities.
     pub const ALL: [Self; 64] = [
         Self::BackendClosed,
         Self::BackendCut,
@@ -312,6 +325,11 @@ impl Refusal {
         Self::Withdrawn,
     ];
 
+    /// Every reason but those of filters.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().chain(Denied::ALL.map(Self::Identity))
+    }
+
     /// The reason when nobody of a pool takes requests.
     #[must_use]
     pub const fn of_idle(idle: Idle) -> Self {
@@ -323,7 +341,20 @@ impl Refusal {
         }
     }
 
-    /// The label in log, metric and answer.
+    /// The reason as clients are told: no more than lets them do better.
+    #[must_use]
+    pub const fn told(self) -> &'static str {
+        match self {
+            Self::Identity(denied) => match denied.told() {
+                Told::How => "unauthorized",
+                Told::Error(error) => error,
+                Told::Nothing => self.reason(),
+            },
+            _ => self.reason(),
+        }
+    }
+
+    /// The label in log and metric.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         self.row().reason
@@ -356,8 +387,7 @@ mod tests {
 
     #[test]
     fn whatever_a_backend_did_before_it_answered_may_be_replaced() {
-        for refusal in Refusal::ALL.into_iter().filter(|refusal| refusal.row().by == Party::Backend)
-        {
+        for refusal in Refusal::all().filter(|refusal| refusal.row().by == Party::Backend) {
             let is_cut = refusal == Refusal::BackendCut;
             assert_eq!(refusal.row().falls_back, !is_cut, "{refusal:?}");
         }
@@ -373,7 +403,7 @@ mod tests {
             Refusal::HttpsRedirect,
             Refusal::TunnelIdleTimeout,
         ];
-        let spoken = Refusal::ALL.into_iter().filter(|refusal| !silent.contains(refusal));
+        let spoken = Refusal::all().filter(|refusal| !silent.contains(refusal));
         let mut reasons: Vec<_> = spoken.map(Refusal::reason).collect();
         reasons.sort_unstable();
         assert_eq!(reasons, crate::config::error_pages::REASONS);
@@ -381,9 +411,9 @@ mod tests {
 
     #[test]
     fn all_reasons_are_listed_once() {
-        let reasons: std::collections::BTreeSet<_> = Refusal::ALL.map(Refusal::reason).into();
-        assert_eq!(reasons.len(), Refusal::ALL.len());
-        // As many as there are rows above; that of filters has no reason of its own.
+        let reasons: std::collections::BTreeSet<_> = Refusal::all().map(Refusal::reason).collect();
+        assert_eq!(reasons.len(), Refusal::all().count());
+        // As many as there are rows above; those of filters and identities have theirs elsewhere.
         let rows = include_str!("refusal.rs").matches("=> row(\"").count()
             + include_str!("refusal.rs").matches("retryable(row(\"").count()
             + include_str!("refusal.rs").matches("replaceable(row(\"").count();

@@ -8,6 +8,7 @@ use super::chain::Chain;
 use super::edits::RouteEdits;
 use super::fallback::Fallbacks;
 use super::generation::Generation;
+use super::identity::Gate;
 use super::listener::blocklist::Blocklist;
 use super::log_line::LogPlan;
 use super::mirror::Mirror;
@@ -18,6 +19,7 @@ use super::target::Target;
 use crate::types::ids::RouteId;
 use crate::types::own::Own;
 use arc_swap::{ArcSwap, Cache};
+use http::HeaderName;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +46,12 @@ pub struct Route {
     pub target: Target,
     /// What counts its requests, in the order in which they are asked.
     pub rate_limits: Box<[Arc<RateLimit>]>,
+    /// Who may send its requests; `None`: everybody.
+    pub gate: Option<Gate>,
+    /// What counts its requests once it is known who sends them.
+    pub user_limits: Box<[Arc<RateLimit>]>,
+    /// Fields that tell backends who sends a request: never taken from clients.
+    pub own_fields: Arc<[HeaderName]>,
     /// Its filters.
     pub chain: Chain,
     /// What it changes on the way.
@@ -237,6 +245,9 @@ pub(crate) mod tests {
             id: name.parse().unwrap(),
             target: Target::Pool(Arc::new(pool)),
             rate_limits: Box::default(),
+            gate: None,
+            user_limits: Box::default(),
+            own_fields: Arc::default(),
             chain: Chain::default(),
             edits: RouteEdits::default(),
             priority: Priority::default(),

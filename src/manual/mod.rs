@@ -1,8 +1,8 @@
 //! The manual: prose about Vanne, beside the code that it is about.
 //!
 //! Read [`life_of_a_request`] first. [`decisions`] says why things are as they are, and
-//! what was measured; [`admin`], [`blocklist`], [`circuits`], [`kubernetes`] and [`rate_limits`]
-//! are for operators.
+//! what was measured; [`admin`], [`blocklist`], [`circuits`], [`identity`], [`kubernetes`] and
+//! [`rate_limits`] are for operators.
 
 #[doc = include_str!("admin.md")]
 pub mod admin {}
@@ -21,6 +21,9 @@ pub mod decisions {}
 
 #[doc = include_str!("fallback.md")]
 pub mod fallback {}
+
+#[doc = include_str!("identity.md")]
+pub mod identity {}
 
 #[doc = include_str!("kubernetes.md")]
 pub mod kubernetes {}

@@ -63,6 +63,8 @@ macro_rules! names {
 names! {
     /// Name of a set of filter settings.
     FilterId,
+    /// Name of a way to know who sends a request.
+    IdentityId,
     /// Name of a rate limit.
     LimitId,
     /// Name of a listener.

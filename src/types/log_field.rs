@@ -47,6 +47,8 @@ pub enum LogField {
     Fallback,
     /// The rate limit that did more than let it pass.
     RateLimit,
+    /// Who sent it, by name.
+    User,
     /// The filters of the route.
     Filters,
     /// Captured header fields.
@@ -144,6 +146,7 @@ pub const FIELDS: &[Row] = &[
     row(F::LeftOut, ("left_out", "vanne.left_out"), LineIfKnown, "text", "backends of the pool that could not take the last attempt, each with the reason; eight are named"),
     row(F::Fallback, ("fallback", "vanne.fallback"), LineIfKnown, "text", "the steps of a `fallback` that were taken, in order: `pool:lite, static:sorry`"),
     row(F::RateLimit, ("rate_limit", "vanne.rate_limit"), LineIfKnown, "text", "the rate limit that refused it or made it wait, or would have refused it (`action = \"shadow\"`)"),
+    row(F::User, ("user", "user.name"), LineIfKnown, "text", "the name of who sent it, as the route's `identity` knows it"),
     row(F::Filters, ("filters", "vanne.filters"), LineIfKnown, "text", "the filters of the route, in order"),
     row(F::Headers, ("headers", "vanne.headers"), LineIfKnown, "object", "captured fields: `request` and `response`, each by name"),
     row(F::End, ("end", "event.reason"), Line, "text", "`ok`, or why Vanne ended it: see below"),

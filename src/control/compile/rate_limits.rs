@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use vanne_filters::rate_limit::Quota;
 
+/// Limits of a route.
+pub(super) type OfRoute = Box<[Arc<RateLimit>]>;
+
 /// The limits of a config, compiled.
 pub(super) type Limits = BTreeMap<LimitId, Arc<RateLimit>>;
 
@@ -25,16 +28,21 @@ pub(super) fn compile(config: &Config, means: &mut Means<'_>) -> Result<Limits, 
     config.rate_limit.iter().map(compile).collect()
 }
 
-/// Those that `route` names, in its order.
+/// Those that `route` names, in its order: and those of them which want to know who sends a
+/// request, where the route finds that out.
 ///
 /// # Errors
 /// When there is none of a name.
 pub(super) fn of_route(
     route: &config::Route,
     limits: &Limits,
-) -> Result<Box<[Arc<RateLimit>]>, CompileError> {
+) -> Result<(OfRoute, OfRoute), CompileError> {
     let named = |id| limits.get(id).cloned().ok_or_else(|| dangling("rate_limit", id));
-    route.rate_limits.iter().map(named).collect()
+    let all = route.rate_limits.iter().map(named).collect::<Result<Vec<_>, _>>()?;
+    let waits =
+        |limit: &Arc<RateLimit>| route.identity.is_some() && limit.parts.contains(&Part::User);
+    let (later, first): (Vec<_>, Vec<_>) = all.into_iter().partition(waits);
+    Ok((first.into(), later.into()))
 }
 
 fn one(
@@ -79,6 +87,7 @@ fn compile_part(part: &LimitPart, ipv6_prefix: u8) -> Part {
     match part {
         LimitPart::Ip => Part::Address(ipv6_prefix),
         LimitPart::Route => Part::Route,
+        LimitPart::User => Part::User,
         LimitPart::Cookie(name) => Part::Cookie(name.as_str().into()),
         LimitPart::Header(name) => Part::Header(name.as_str().into()),
     }

@@ -1,8 +1,8 @@
 //! Routes: the config's list of routes → the table that requests look theirs up in.
 
 use super::{
-    CompileError, Means, Pools, dangling, edits, fallback, files, log, matching, overload,
-    rate_limits,
+    CompileError, Means, Pools, dangling, edits, fallback, files, identities, log, matching,
+    overload, rate_limits,
 };
 use crate::config::{self, Config, Scheme, SplitBy};
 use crate::data::chain::Chain;
@@ -37,9 +37,12 @@ pub(super) fn compile(
         Arc::new(overload::limit(overload, "-", means.kept.in_flight(), means.metrics))
     });
     let limits = rate_limits::compile(config, means)?;
+    let known = identities::compile(config, means)?;
+    let own_fields = identities::own_fields(config);
     let mut routes = RouteTable::default();
     for (index, route) in config.route.iter().enumerate() {
         let target = target(route, index, pools, means)?;
+        let (rate_limits, user_limits) = rate_limits::of_route(route, &limits)?;
         let fallbacks = fallback::compile((index, route), &target, config, pools, means)?;
         let compiled = Route {
             id: route.name.clone(),
@@ -47,13 +50,16 @@ pub(super) fn compile(
                 means.metrics,
                 route.name.as_str(),
                 (&target, &fallbacks),
-                !route.rate_limits.is_empty(),
+                !route.rate_limits.is_empty() || route.identity.is_some(),
             ),
             target,
             fallbacks,
             priority: overload::priority(route.priority),
             overload: overload.clone(),
-            rate_limits: rate_limits::of_route(route, &limits)?,
+            rate_limits,
+            gate: identities::gate(route, &known)?,
+            user_limits,
+            own_fields: Arc::clone(&own_fields),
             chain: match &route.security_headers {
                 None => default_chain.clone(),
                 named => chain(named.as_ref(), config)?,

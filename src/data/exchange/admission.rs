@@ -57,7 +57,11 @@ impl Exchange {
         let Some(route) = found.cloned() else {
             return self.refuse(Refusal::NoRoute, now);
         };
-        if let Err(refusal) = self.ask_limits(head, &route, now) {
+        let let_in = self
+            .ask_limits(head, &route, now)
+            .and_then(|()| self.identify(head, &route))
+            .and_then(|()| self.ask_user_limits(head, &route, now));
+        if let Err(refusal) = let_in {
             self.enter(route);
             return self.refuse(refusal, now);
         }
@@ -66,6 +70,7 @@ impl Exchange {
             Target::Split(split) => self.prepare_split(head, split),
             Target::Redirect(_) | Target::Answer(_) => {}
         }
+        self.tell_identity(head, &route);
         self.note_wishes(head, &route);
         let verdict = route.chain.on_request(head, &mut self.request_edits);
         let values = Values { client: sender, authority: head.authority, id: self.id };

@@ -26,13 +26,13 @@ impl Answer {
     /// What says `refusal` where no page does: one line of text.
     pub(super) fn line_for(refusal: Refusal, id: RequestId) -> FixedAnswer {
         let status = refusal.row().status;
-        let body = line(status, refusal.reason(), id);
+        let body = line(status, refusal.told(), id);
         FixedAnswer { status, fields: own_fields("text/plain; charset=utf-8"), body }
     }
 
     /// The same for who asks for JSON: a problem (RFC 9457 §3), whose status is all of its type.
     pub(super) fn problem_for(refusal: Refusal, id: RequestId) -> FixedAnswer {
-        let (status, reason) = (refusal.row().status, refusal.reason());
+        let (status, reason) = (refusal.row().status, refusal.told());
         // Phrases, reasons and ids have nothing in them that JSON escapes.
         let title = phrase(status);
         let body = format!(

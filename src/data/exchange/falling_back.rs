@@ -38,7 +38,8 @@ pub(super) struct Fallen {
 impl Exchange {
     /// Remembers of the head what kept answers go by, where `route` has some.
     pub(super) fn note_wishes(&mut self, head: &RequestHead<'_>, route: &Route) {
-        if route.fallbacks.cache.is_none() || self.is_websocket {
+        // What somebody got is not for others.
+        if route.fallbacks.cache.is_none() || self.is_websocket || self.proof().is_some() {
             return;
         }
         let asked = Asked::of(head, !self.request_done, route.id.as_str(), self.is_https());

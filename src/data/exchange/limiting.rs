@@ -2,10 +2,11 @@
 
 use super::{Action, Exchange, Phase};
 use crate::data::effects::Effect;
-use crate::data::rate_limit::{self, Asker, Limited, Said, Tell};
+use crate::data::rate_limit::{self, Asker, Limited, RateLimit, Said, Tell};
 use crate::data::refusal::Refusal;
 use crate::data::snapshot::Route;
 use http::{HeaderName, header};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vanne_filters::edits::Draft;
 use vanne_filters::{HeadEdits, RequestHead};
@@ -30,11 +31,33 @@ impl Exchange {
         route: &Route,
         now: Instant,
     ) -> Result<(), Refusal> {
-        if route.rate_limits.is_empty() {
+        self.ask_these(&route.rate_limits, head, route, now)
+    }
+
+    /// Asks those limits of `route` that want to know who sends the request.
+    pub(super) fn ask_user_limits(
+        &mut self,
+        head: &RequestHead<'_>,
+        route: &Route,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        self.ask_these(&route.user_limits, head, route, now)
+    }
+
+    fn ask_these(
+        &mut self,
+        limits: &[Arc<RateLimit>],
+        head: &RequestHead<'_>,
+        route: &Route,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        if limits.is_empty() {
             return Ok(());
         }
-        let asker = Asker { head, address: self.sender(), route: &route.id };
-        self.limits.limited = rate_limit::ask(&route.rate_limits, asker, now);
+        let proof = self.proof().map(Arc::as_ref);
+        let asker = Asker { head, address: self.sender(), route: &route.id, proof };
+        let said = rate_limit::ask(limits, asker, now);
+        self.limits.limited = Limited::graver(self.limits.limited.take(), said);
         match &self.limits.limited {
             Some(limited) if limited.said == Said::Refused => Err(Refusal::RateLimited),
             _ => Ok(()),

@@ -15,6 +15,7 @@ mod attempts;
 mod deadline;
 mod facts;
 mod falling_back;
+mod identifying;
 mod limiting;
 mod memory;
 mod own;
@@ -42,8 +43,10 @@ use super::snapshot::{LocalSnapshot, Route};
 use super::upstream::{Attempt, AttemptRecord, Fault, forward};
 use crate::types::moment::Moment;
 use crate::types::request_id::RequestId;
+use attempts::is_endless;
 use falling_back::Fallen;
 use http::HeaderValue;
+use identifying::Identified;
 use limiting::Limits;
 use memory::{Memory, Room};
 use shedding::Seats;
@@ -165,6 +168,8 @@ pub struct Exchange {
     ticket: Option<Arc<Ticket>>,
     /// Backends that could not take the last attempt, with the reasons.
     left_out: Option<Arc<str>>,
+    /// Who sends it.
+    identified: Identified,
     /// What rate limits say of it.
     limits: Limits,
     /// What it counts for.
@@ -231,6 +236,7 @@ impl Exchange {
             cookie: None,
             ticket: None,
             left_out: None,
+            identified: Identified::default(),
             limits: Limits::default(),
             seats: Seats::default(),
             fallen: None,
@@ -386,14 +392,6 @@ impl Exchange {
             }
         }
     }
-}
-
-/// Whether an answer goes on as long as its client listens: then its head tells whether the
-/// backend is well.
-fn is_endless(head: &ResponseHead<'_>) -> bool {
-    const EVENTS: &[u8] = b"text/event-stream";
-    let kind = head.fields.first("content-type").unwrap_or_default();
-    head.status == 200 && kind.get(..EVENTS.len()).is_some_and(|k| k.eq_ignore_ascii_case(EVENTS))
 }
 
 #[cfg(test)]

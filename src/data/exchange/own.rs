@@ -52,6 +52,7 @@ impl Exchange {
         self.tell_fallback(&mut edits);
         self.tell_retry(&mut edits);
         self.tell_limits(&mut edits);
+        self.challenge(&mut edits);
         self.edit_answer(&ResponseHead { status, fields: &NoFields }, &mut edits);
         self.explain(&mut edits, now);
         edits

@@ -54,6 +54,7 @@ pub(super) const fn code(refusal: Refusal) -> (char, Option<char>) {
         | R::Filter(_)
         | R::Head(_)
         | R::HeadTooLarge
+        | R::Identity(_)
         | R::MethodRefused
         | R::NoRoute
         | R::ProtocolRefused

@@ -95,6 +95,7 @@ impl<'a> View<'a> {
             F::LeftOut => word(exchange.left_out().map(|names| &**names)),
             F::Fallback => word(exchange.fallback()),
             F::RateLimit => word(exchange.limited().map(|limited| limited.limit.id.as_str())),
+            F::User => raw(exchange.user().map(str::as_bytes)),
             F::Filters => word(exchange.route().and_then(|route| route.chain.names())),
             F::Headers if self.plan.capture.is_empty() => Value::None,
             F::Headers => Value::Headers,

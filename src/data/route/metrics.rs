@@ -26,7 +26,7 @@ pub struct RouteMetrics {
 
 impl RouteMetrics {
     /// Those of the route called `route`, whose requests go to `target`, or fall back; or end
-    /// before that at a rate limit, if it `is_limited`.
+    /// before that at a rate limit or for who sends them, if it `is_limited`.
     #[must_use]
     pub fn new(
         metrics: &Metrics,

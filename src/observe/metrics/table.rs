@@ -83,6 +83,8 @@ table! {
         "Configs still alive, by what holds them: current, requests under way, open tunnels.";
     HTTP2_FLOODS: Counter = "vanne_http2_floods_total" ["listener", "reason"]
         "HTTP/2 connections ended for too many frames that bring nothing, too many resets, or what the library found.";
+    IDENTITY: Counter = "vanne_identity_total" ["identity", "result"]
+        "Requests that were asked who sends them: `verified`, `cached` (known from before), `missing`, `refused` or `unavailable`.";
     KUBERNETES_SYNC_AGE: Gauge = "vanne_kubernetes_sync_age_seconds" ["namespace"]
         "Seconds since the API server last said how things are in the namespace; above two minutes something is wrong.";
     LISTENER_REQUESTS: Counter = "vanne_listener_requests_total" ["listener", "protocol"]

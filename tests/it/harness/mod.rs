@@ -7,6 +7,7 @@ pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod frames;
 pub(crate) mod http2;
+pub(crate) mod issuer;
 pub(crate) mod kube;
 pub(crate) mod metrics;
 pub(crate) mod origin;

@@ -1,0 +1,156 @@
+//! Who may send requests: identities, from the config and the files that it names, and what
+//! routes ask of them.
+
+use super::{CompileError, Means, dangling};
+use crate::config::{self, Config, IdentityMode, JwtAlgorithm, KeySource, TokenSource};
+use crate::data::identity::cache::Cache;
+use crate::data::identity::key::{Algorithm, Key, KeySet};
+use crate::data::identity::{Came, Gate, Identity, Jwt, Kind, Place, jwt};
+use crate::observe::metrics::IDENTITY;
+use crate::types::ids::IdentityId;
+use arc_swap::ArcSwap;
+use http::HeaderName;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Longest file of keys.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The identities of a config, compiled.
+pub(super) type Identities = BTreeMap<IdentityId, Arc<Identity>>;
+
+/// Compiles all identities of `config`. Those that are said as before stay, with what they know.
+///
+/// # Errors
+/// When a file that one names cannot be used.
+pub(super) fn compile(config: &Config, means: &mut Means<'_>) -> Result<Identities, CompileError> {
+    let compile = |(id, identity): (&IdentityId, &config::Identity)| {
+        Ok((id.clone(), one(id, identity, means)?))
+    };
+    config.identity.iter().map(compile).collect()
+}
+
+/// What `route` asks, if it wants to know who sends its requests.
+///
+/// # Errors
+/// When it names an identity that there is not.
+pub(super) fn gate(
+    route: &config::Route,
+    identities: &Identities,
+) -> Result<Option<Gate>, CompileError> {
+    let Some(config) = &route.identity else { return Ok(None) };
+    let named = |id| identities.get(id).cloned().ok_or_else(|| dangling("identity", id));
+    let headers = config.claims_to_headers.iter();
+    Ok(Some(Gate {
+        identities: config.uses.iter().map(named).collect::<Result<_, _>>()?,
+        is_optional: config.mode == IdentityMode::Optional,
+        scopes: config.scopes.iter().map(|scope| scope.as_str().into()).collect(),
+        headers: headers
+            .filter_map(|(name, claim)| Some((field(name)?, claim.as_str().into())))
+            .collect(),
+    }))
+}
+
+/// Fields that tell backends who sends a request, on whatever route.
+pub(super) fn own_fields(config: &Config) -> Arc<[HeaderName]> {
+    let routes = config.route.iter().filter_map(|route| route.identity.as_ref());
+    let mut names: Vec<HeaderName> =
+        routes.flat_map(|identity| identity.claims_to_headers.keys()).filter_map(field).collect();
+    names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+    names.dedup();
+    names.into()
+}
+
+/// Names of fields in the config are fit for one.
+fn field(name: &config::FieldName) -> Option<HeaderName> {
+    HeaderName::from_bytes(name.as_str().as_bytes()).ok()
+}
+
+fn one(
+    id: &IdentityId,
+    config: &config::Identity,
+    means: &mut Means<'_>,
+) -> Result<Arc<Identity>, CompileError> {
+    let jwt = config.jwt.as_ref().ok_or_else(|| dangling("the kind of identity", id))?;
+    let keys = keys(id, jwt)?;
+    let mut group = means.metrics.group();
+    let counts = Came::ALL.map(|came| group.handle(&IDENTITY, [id.as_str(), came.as_str()]));
+    let new = || {
+        let kind = Kind::Jwt(Jwt {
+            place: place(&jwt.from),
+            rules: rules(id, jwt),
+            keys: ArcSwap::default(),
+            cache: Cache::new(usize::try_from(jwt.max_cached).unwrap_or(usize::MAX)),
+        });
+        Identity { id: id.clone(), kind, counts }
+    };
+    Ok(means.kept.identity(id, config, keys, new))
+}
+
+fn place(from: &TokenSource) -> Place {
+    match from {
+        TokenSource::Bearer => Place::Authorization("Bearer"),
+        TokenSource::Cookie(name) => Place::Cookie(name.as_str().into()),
+        TokenSource::Header(name) => Place::Header(name.as_str().into()),
+    }
+}
+
+fn rules(id: &IdentityId, config: &config::Jwt) -> jwt::Rules {
+    let boxed = |texts: &[String]| texts.iter().map(|text| text.as_str().into()).collect();
+    jwt::Rules {
+        of: id.clone(),
+        algorithms: algorithms(config).into(),
+        issuer: config.issuer.as_deref().map(Box::from),
+        audiences: boxed(&config.audiences),
+        required: boxed(&config.required_claims),
+        skew: config.skew.as_duration().as_secs(),
+        user_claim: config.user_claim.as_str().into(),
+        scopes_claim: config.scopes_claim.as_str().into(),
+        bytes_max: usize::try_from(config.max_token.as_bytes()).unwrap_or(usize::MAX),
+    }
+}
+
+fn algorithms(config: &config::Jwt) -> Vec<Algorithm> {
+    let compile = |algorithm: &JwtAlgorithm| match algorithm {
+        JwtAlgorithm::Es256 => Algorithm::Es256,
+        JwtAlgorithm::EdDsa => Algorithm::EdDsa,
+        JwtAlgorithm::Hs256 => Algorithm::Hs256,
+        JwtAlgorithm::Ps256 => Algorithm::Ps256,
+        JwtAlgorithm::Rs256 => Algorithm::Rs256,
+    };
+    config.algorithms.iter().map(compile).collect()
+}
+
+/// The keys that `config` names in files.
+fn keys(id: &IdentityId, config: &config::Jwt) -> Result<KeySet, CompileError> {
+    let wrong = |key: &str, path: &Path, why: String| CompileError::File {
+        key: format!("identity.{id}.jwt.{key}"),
+        path: path.display().to_string(),
+        why,
+    };
+    if let Some(config::FilePath(path)) = &config.secret_file {
+        let wrong = |why| wrong("secret_file", path, why);
+        let text = read(path).map_err(|error| wrong(error.to_string()))?;
+        let key = Key::shared(text.trim_ascii()).map_err(|error| wrong(error.to_string()))?;
+        return Ok(KeySet::of_secret(key));
+    }
+    let Some(KeySource::File(config::FilePath(path))) = &config.jwks else {
+        return Err(dangling("the keys of identity", id));
+    };
+    let wrong = |why| wrong("jwks", path, why);
+    let text = read(path).map_err(|error| wrong(error.to_string()))?;
+    KeySet::read(&text, &algorithms(config)).map_err(|error| wrong(error.to_string()))
+}
+
+/// What is in the file at `path`.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let count = File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut text)?;
+    match count as u64 {
+        0..=FILE_BYTES_MAX => Ok(text),
+        _ => Err(io::Error::other("is longer than 1 MiB")),
+    }
+}

@@ -1,0 +1,125 @@
+//! Why somebody is not let in: what the log says, and the little that the client is told.
+
+/// Why a request is refused for who sends it, or for not saying who.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// The token is signed otherwise than is believed, or than its key is for.
+    Algorithm,
+    /// It is for somebody else.
+    Audience,
+    /// A claim is missing, or is not of its kind.
+    Claims,
+    /// Its time is over.
+    Expired,
+    /// Its head brings a key of its own, or asks for something that is not known here.
+    Head,
+    /// Another issuer made it.
+    Issuer,
+    /// The issuer has no such key.
+    KeyUnknown,
+    /// It cannot be checked now: the issuer's keys are not known, or too old.
+    KeysUnknown,
+    /// It is no signed token.
+    Malformed,
+    /// Nothing is shown.
+    Missing,
+    /// Its time has not come.
+    NotYet,
+    /// More than one is shown.
+    Repeated,
+    /// It does not let its bearer do this.
+    Scope,
+    /// It was not signed with the key that it names.
+    Signature,
+    /// It is longer than is looked at.
+    TooLong,
+}
+
+/// What a client is told in a challenge (RFC 6750 §3.1); all else is for the log alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Only how to say who it is.
+    How,
+    /// `invalid_request`, `invalid_token` or `insufficient_scope`.
+    Error(&'static str),
+    /// Nothing: it is no matter of the client.
+    Nothing,
+}
+
+impl Denied {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::Algorithm,
+        Self::Audience,
+        Self::Claims,
+        Self::Expired,
+        Self::Head,
+        Self::Issuer,
+        Self::KeyUnknown,
+        Self::KeysUnknown,
+        Self::Malformed,
+        Self::Missing,
+        Self::NotYet,
+        Self::Repeated,
+        Self::Scope,
+        Self::Signature,
+        Self::TooLong,
+    ];
+
+    /// The reason in log and metrics, and the status of the answer.
+    #[must_use]
+    pub const fn row(self) -> (&'static str, u16) {
+        match self {
+            Self::Algorithm => ("token_algorithm", 401),
+            Self::Audience => ("token_audience", 401),
+            Self::Claims => ("token_claims", 401),
+            Self::Expired => ("token_expired", 401),
+            Self::Head => ("token_head", 401),
+            Self::Issuer => ("token_issuer", 401),
+            Self::KeyUnknown => ("token_key_unknown", 401),
+            Self::KeysUnknown => ("token_keys_unavailable", 503),
+            Self::Malformed => ("token_malformed", 401),
+            Self::Missing => ("token_missing", 401),
+            Self::NotYet => ("token_not_yet", 401),
+            Self::Repeated => ("token_repeated", 400),
+            Self::Scope => ("scope_missing", 403),
+            Self::Signature => ("token_signature", 401),
+            Self::TooLong => ("token_too_long", 401),
+        }
+    }
+
+    /// What the client is told.
+    #[must_use]
+    pub const fn told(self) -> Told {
+        match self {
+            Self::Missing => Told::How,
+            Self::Repeated => Told::Error("invalid_request"),
+            Self::Scope => Told::Error("insufficient_scope"),
+            Self::KeysUnknown => Told::Nothing,
+            _ => Told::Error("invalid_token"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_learns_no_more_than_the_standard_lets_it() {
+        for denied in Denied::ALL {
+            let (reason, status) = denied.row();
+            let told = match denied.told() {
+                Told::How => 401,
+                Told::Error("invalid_request") => 400,
+                Told::Error("invalid_token") => 401,
+                Told::Error("insufficient_scope") => 403,
+                Told::Nothing => 503,
+                Told::Error(other) => panic!("{other}"),
+            };
+            assert_eq!(status, told, "{reason}");
+        }
+        let reasons: std::collections::BTreeSet<_> = Denied::ALL.map(|one| one.row().0).into();
+        assert_eq!(reasons.len(), Denied::ALL.len());
+    }
+}
