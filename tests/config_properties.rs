@@ -593,6 +593,13 @@ fn blocklist() -> config::Blocklist {
         deny: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
         files: vec![config::FilePath("/etc/vanne/blocked/*.txt".into())],
         max_blocks: 7,
+        automatic: Some(config::AutomaticBlocks {
+            after: 5,
+            within: Period::from_secs(60),
+            block_for: Period::from_secs(600),
+            on: vec!["429".parse().unwrap(), "no_route".parse().unwrap()],
+            max_addresses: 9,
+        }),
     }
 }
 

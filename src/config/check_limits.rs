@@ -1,10 +1,11 @@
-//! Check of rate limits: what a bucket can hold, and the names in `rate_limits`.
+//! Check of rate limits and automatic blocks: what a bucket can hold, and the names in
+//! `rate_limits`.
 
 use super::check_routes::check_defined;
 use super::diagnostics::Problem;
 use super::tree::Node;
 use super::validate::join;
-use crate::types::units::Rate;
+use crate::types::units::{Period, Rate};
 use vanne_filters::rate_limit::{FILL_MAX, Quota};
 
 /// Adds all that is wrong with the rate limits of `root`, and where routes name them.
@@ -15,6 +16,7 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
         check_bucket(&limit.node, &key, problems);
         check_delay(&limit.node, &key, problems);
     }
+    check_automatic(root, problems);
     let routes = root.get("route").map(Node::items).unwrap_or_default();
     for (index, route) in routes.iter().enumerate() {
         check_names(root, route, &format!("route[{index}].rate_limits"), problems);
@@ -25,6 +27,21 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
         let key = format!("rate_limit.{}", limit.key);
         let message = format!("no route uses rate_limit `{}`", limit.key);
         problems.push(Problem::new(&key, limit.key_span.clone(), message).warning());
+    }
+}
+
+/// What blocks of themselves count in has to empty some time.
+fn check_automatic(root: &Node, problems: &mut Vec<Problem>) {
+    let within = root.get("blocklist").and_then(|list| list.get("automatic")?.get("within"));
+    let Some(node) = within else { return };
+    let Some(time) = node.text().and_then(|text| text.parse::<Period>().ok()) else { return };
+    if time.as_duration() > FILL_MAX {
+        let days = FILL_MAX.as_secs() / 86_400;
+        let message = format!("{time} is too long to remember addresses");
+        problems.push(
+            Problem::new("blocklist.automatic.within", node.span.clone(), message)
+                .accepts(format!("at most {days} days")),
+        );
     }
 }
 

@@ -70,6 +70,7 @@ pub async fn steer(
     let mut pools_due = None;
     let mut told = reloader.run();
     let gauges = reloader.override_gauges();
+    let mut suspects = reloader.blocks.suspects();
     loop {
         if is_watching {
             watch.over(&reloader.files());
@@ -90,6 +91,10 @@ pub async fn steer(
             Some(finding) = told.checked.recv() => {
                 let more = std::iter::from_fn(|| told.checked.try_recv().ok());
                 reloader.checked(std::iter::once(finding).chain(more));
+            }
+            Some(suspect) = suspects.recv() => {
+                let more = std::iter::from_fn(|| suspects.try_recv().ok());
+                reloader.blocks.block_suspects(std::iter::once(suspect).chain(more));
             }
             _ = tend.tick() => {
                 ticks += 1;

@@ -20,6 +20,7 @@ mod admin_watch;
 mod backend_faults;
 mod backend_verb;
 mod blocklist;
+mod blocklist_automatic;
 mod blocklist_kept;
 mod certificates;
 mod circuits;

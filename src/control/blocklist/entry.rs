@@ -14,17 +14,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub enum Maker {
     /// An operator.
     Api,
+    /// Vanne itself: too many answers of some kind.
+    Automatic,
 }
 
 impl Maker {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Api];
+    pub const ALL: [Self; 2] = [Self::Api, Self::Automatic];
 
     /// The label in metrics, and as it is written.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Api => "api",
+            Self::Automatic => "automatic",
         }
     }
 }

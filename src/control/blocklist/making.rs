@@ -113,6 +113,9 @@ impl Blocks {
         if !self.entries.contains_key(&network) {
             return Err(self.not_there(network));
         }
+        if let Some(watchman) = self.shared.watchman() {
+            watchman.forgive(network, now.to_instant());
+        }
         let change = Change::Unblock(vec![network]);
         self.change(change, now, wall).map_err(|error| self.not_kept(error))
     }

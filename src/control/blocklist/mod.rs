@@ -5,6 +5,7 @@
 //! `state`. Whatever changes a block goes through `Blocks::change`: it is in force, and on disk,
 //! when that returns, and open connections of who is blocked end soon after. Owned by one task.
 
+mod automatic;
 mod entry;
 mod files;
 mod lists;
@@ -23,6 +24,7 @@ use crate::data::listener::blocklist::{Block, Blocklist};
 use crate::observe::metrics::{BLOCKLIST_ENTRIES, Gauge, Metrics};
 use crate::types::clock;
 use crate::types::moment::Moment;
+use automatic::Automatic;
 use entry::Entry;
 use ipnet::IpNet;
 use lists::{Lookout, ReadLists};
@@ -76,6 +78,7 @@ pub struct Blocks {
     ends: BTreeSet<(Moment, IpNet)>,
     state: Option<State>,
     gauges: Gauges,
+    automatic: Automatic,
     /// Somebody was blocked since open connections were looked through.
     is_unswept: bool,
     next_sweep: Moment,
@@ -102,6 +105,7 @@ impl Blocks {
                 file: gauge("file"),
                 made: Maker::ALL.map(|maker| gauge(maker.as_str())),
             },
+            automatic: Automatic::new(metrics),
             shared: Arc::new(Blocklist::new(metrics)),
             workers: None,
             config: Config::default(),
@@ -146,6 +150,7 @@ impl Blocks {
             self.lookout.follow(config, signs);
             self.use_lists(lists);
         }
+        self.set_watchman(config);
         self.config = config.clone();
         // Whom listeners trust may have changed.
         self.shared.look_again();

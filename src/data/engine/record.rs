@@ -27,5 +27,6 @@ pub(super) fn record(worker: &Worker, carrier: &dyn Carrier) {
     carrier.cell().end(|exchange| {
         worker.in_flight.dec();
         finish(exchange, traffic, &worker.metrics, worker.log.as_ref(), now);
+        worker.blocklist.note(exchange, now);
     });
 }

@@ -7,14 +7,17 @@
 //!
 //! Read by all workers without a lock; control writes.
 
+use super::automatic::Watchman;
 use super::client::{Client, is_trusted};
+use crate::data::exchange::Exchange;
 use crate::observe::metrics::{BLOCKED, Counter, Metrics};
 use crate::types::moment::Moment;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 use vanne_filters::address::{Layered, Prefixes};
 
 /// Where a network stands: in the config, or in a file that it names.
@@ -102,6 +105,8 @@ pub struct Blocklist {
     view: ArcSwap<View>,
     /// Counts how often it was changed so that somebody may be blocked who was not.
     version: AtomicU64,
+    /// Who notices addresses that are to be blocked, if that is asked for.
+    watchman: ArcSwapOption<Watchman>,
     /// `vanne_blocked_total`, in the order of [`Met::ALL`].
     counts: [Counter; Met::ALL.len()],
 }
@@ -148,6 +153,25 @@ impl Blocklist {
         if let Some(count) = self.counts.get(met as usize) {
             count.inc();
         }
+    }
+
+    /// Notes the answer to `exchange`, which has ended: some of them too often get a block.
+    /// Cost: a load, unless that is asked for.
+    pub fn note(&self, exchange: &Exchange, now: Instant) {
+        if let Some(watchman) = &*self.watchman.load() {
+            watchman.note(exchange, |sender| self.lists().allow.contains(sender), now);
+        }
+    }
+
+    /// Who notices addresses that are to be blocked.
+    #[must_use]
+    pub fn watchman(&self) -> Option<Arc<Watchman>> {
+        self.watchman.load_full()
+    }
+
+    /// From now on that is `watchman`, or nobody.
+    pub fn set_watchman(&self, watchman: Option<Watchman>) {
+        self.watchman.store(watchman.map(Arc::new));
     }
 
     /// What config and files say now.

@@ -6,6 +6,7 @@
 
 pub mod accept;
 pub mod admit;
+pub mod automatic;
 pub mod blocklist;
 pub mod carrier;
 pub mod client;

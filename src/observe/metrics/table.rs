@@ -29,6 +29,8 @@ table! {
         "Memory of the allocator: allocated by Vanne, active and resident in whole pages, retained from the system.";
     ATTEMPTS: Counter = "vanne_attempts_total" ["pool", "backend", "outcome"]
         "Attempts at the backend that ended, by outcome. A request has more than one if it was tried again.";
+    AUTOMATIC_BLOCKS: Counter = "vanne_automatic_blocks_total" []
+        "Addresses that were blocked because of too many answers of some kind (`blocklist.automatic`).";
     BACKEND_LAST_CHANGE: Gauge = "vanne_backend_last_change_timestamp_seconds" ["pool", "backend"]
         "When the backend's state changed last, in Unix time.";
     BACKEND_LATENCY: Gauge = "vanne_backend_latency_seconds" ["pool", "backend", "quantile"]
