@@ -35,6 +35,7 @@ mod http2_floods;
 mod identity;
 mod kubernetes;
 mod leaves;
+mod logins;
 mod matching;
 mod messages;
 mod metrics;
