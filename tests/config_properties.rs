@@ -618,7 +618,7 @@ fn identity() -> Identity {
         max_token: ByteSize::from_kib(3),
         max_cached: 11,
     };
-    Identity { jwt: Some(jwt) }
+    Identity { jwt: Some(jwt), ..Identity::default() }
 }
 
 fn known() -> RouteIdentity {

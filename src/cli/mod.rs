@@ -1,5 +1,6 @@
 //! The command line: one file a verb.
 
+mod api_key;
 mod ask;
 mod backend;
 mod block;
@@ -50,6 +51,7 @@ enum Verb {
     ShowConfig(show_config::Args),
     Schema(schema::Args),
     Token(token::Args),
+    ApiKey(api_key::Args),
     Demo(demo::Args),
 }
 
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
         Verb::ShowConfig(args) => show_config::run(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Token(args) => token::run(&args),
+        Verb::ApiKey(args) => api_key::run(&args),
         Verb::Demo(args) => demo::run(&args),
     }
 }

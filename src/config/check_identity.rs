@@ -8,7 +8,7 @@ use super::validate::join;
 use crate::types::units::ByteSize;
 
 /// Kinds of an identity, of which it has exactly one.
-const KINDS: [&str; 1] = ["jwt"];
+const KINDS: [&str; 3] = ["api_keys", "basic", "jwt"];
 /// Identities that a route may name.
 const USES_MAX: usize = 4;
 /// The longest token that may be looked at.

@@ -56,6 +56,8 @@ text_value!(ErrorKey);
 /// Every reason for which Vanne answers itself in words, in alphabetical order: those of
 /// `data::refusal`, which has the test, but for what is never answered so.
 pub const REASONS: &[&str] = &[
+    "api_key_expired",
+    "api_key_unknown",
     "backend_closed",
     "backend_malformed",
     "backend_stalled",
@@ -100,6 +102,8 @@ pub const REASONS: &[&str] = &[
     "no_weight",
     "overloaded",
     "panic",
+    "password_wrong",
+    "passwords_busy",
     "protocol_refused",
     "queue_full",
     "queue_timeout",

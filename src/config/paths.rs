@@ -1,6 +1,6 @@
 //! Paths in a config count from its file's folder, wherever the process was started.
 
-use super::{Config, ErrorPages, FallbackStep, FilePath, KeySource, PageSource};
+use super::{Config, ErrorPages, FallbackStep, FilePath, Identity, KeySource, PageSource};
 use std::path::{Path, PathBuf};
 
 /// Makes every path of `config` count from `folder`.
@@ -38,9 +38,14 @@ pub(super) fn resolve(config: &mut Config, folder: &Path) {
             *path = folder.join(&path);
         }
     }
-    for jwt in config.identity.values_mut().filter_map(|identity| identity.jwt.as_mut()) {
-        let jwks = jwt.jwks.as_mut().and_then(KeySource::file_mut);
-        for FilePath(path) in jwks.into_iter().chain(&mut jwt.secret_file) {
+    for identity in config.identity.values_mut() {
+        let Identity { api_keys, basic, jwt } = identity;
+        let jwks = jwt.as_mut().map(|jwt| (jwt.jwks.as_mut(), jwt.secret_file.as_mut()));
+        let (jwks, secret) = jwks.unwrap_or_default();
+        let keys = api_keys.as_mut().map(|keys| &mut keys.file);
+        let users = basic.as_mut().map(|basic| &mut basic.file);
+        let files = [keys, users, jwks.and_then(KeySource::file_mut), secret];
+        for FilePath(path) in files.into_iter().flatten() {
             *path = folder.join(&path);
         }
     }
@@ -74,10 +79,12 @@ pub(super) fn files(config: &Config) -> Vec<PathBuf> {
 
 /// Files that tell who sends a request.
 fn keys(config: &Config) -> impl Iterator<Item = &FilePath> {
-    let tokens = config.identity.values().filter_map(|identity| identity.jwt.as_ref());
-    tokens.flat_map(|jwt| {
-        let jwks = jwt.jwks.as_ref().and_then(KeySource::file);
-        jwks.into_iter().chain(&jwt.secret_file)
+    config.identity.values().flat_map(|Identity { api_keys, basic, jwt }| {
+        let keys = api_keys.as_ref().map(|keys| &keys.file);
+        let users = basic.as_ref().map(|basic| &basic.file);
+        let jwks = jwt.as_ref().and_then(|jwt| jwt.jwks.as_ref());
+        let secret = jwt.as_ref().and_then(|jwt| jwt.secret_file.as_ref());
+        [keys, users, jwks.and_then(KeySource::file), secret].into_iter().flatten()
     })
 }
 

@@ -8,8 +8,7 @@ use super::discovery::Found;
 use super::pools::BackendGauges;
 use crate::config;
 use crate::data::fallback::store::Store;
-use crate::data::identity::Identity;
-use crate::data::identity::key::KeySet;
+use crate::data::identity::{Believed, Identity};
 use crate::data::listener::Counts;
 use crate::data::listener::blocklist::Blocklist;
 use crate::data::overload::InFlight;
@@ -44,8 +43,8 @@ pub struct Kept {
     buckets: HashMap<LimitId, (Box<[Part]>, Arc<Table>)>,
     /// Ways to know who sends a request, and what the config says of them.
     identities: HashMap<IdentityId, (config::Identity, Arc<Identity>)>,
-    /// Keys of those in the config that was compiled last.
-    keys: Vec<(Arc<Identity>, KeySet)>,
+    /// What files say to those in the config that was compiled last.
+    believed: Vec<(Arc<Identity>, Believed)>,
     changed: Arc<Notify>,
     /// Requests that count for the process' limit, where it has one.
     in_flight: Arc<InFlight>,
@@ -172,7 +171,7 @@ impl Kept {
     /// A config is compiled anew: what the last one wanted does not count.
     pub fn begin(&mut self) {
         self.weights.clear();
-        self.keys.clear();
+        self.believed.clear();
     }
 
     /// The config that was compiled last is in use from now on.
@@ -180,8 +179,8 @@ impl Kept {
         for (live, weights) in self.weights.drain(..) {
             live.set(weights);
         }
-        for (identity, keys) in self.keys.drain(..) {
-            identity.believe(keys);
+        for (identity, believed) in self.believed.drain(..) {
+            identity.believe(believed);
         }
         if let Some(store) = &self.fallback_store {
             store.resize(self.fallback_bytes);
@@ -220,12 +219,12 @@ impl Kept {
     }
 
     /// A way to know who sends a request, as it was if the config says the same of it, or `new`.
-    /// The keys count when the config is in use.
+    /// What files say counts when the config is in use.
     pub fn identity(
         &mut self,
         id: &IdentityId,
         config: &config::Identity,
-        keys: KeySet,
+        believed: Believed,
         new: impl FnOnce() -> Identity,
     ) -> Arc<Identity> {
         let identity = match self.identities.get(id) {
@@ -236,7 +235,7 @@ impl Kept {
                 identity
             }
         };
-        self.keys.push((Arc::clone(&identity), keys));
+        self.believed.push((Arc::clone(&identity), believed));
         identity
     }
 

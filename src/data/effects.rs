@@ -5,6 +5,7 @@
 //! route's total deadline and the client's leaving cancel it: the engine drops the future.
 //! A new kind of wait is one variant and one arm.
 
+use super::identity::Question;
 use super::pool::Ticket;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use std::time::Duration;
 /// Something to wait for.
 #[derive(Clone, Debug)]
 pub enum Effect {
+    /// It must be known who sends the request.
+    Ask(Arc<Question>),
     /// Time passes: the pause before a backend that refused is tried again.
     Pause(Duration),
     /// Others go first: its turn comes when a backend has a place for it.
@@ -21,6 +24,7 @@ pub enum Effect {
 /// Waits until `effect` is done.
 pub async fn run(effect: Effect) {
     match effect {
+        Effect::Ask(question) => question.find_out().await,
         Effect::Pause(time) => tokio::time::sleep(time).await,
         Effect::Turn(ticket) => ticket.called().await,
     }

@@ -37,6 +37,16 @@ const LEAVES: &[(&str, &str)] = &[
     ("fallback_cache.entry_size", "the_store_is_bounded_and_answers_grow_too_old"),
     ("fallback_cache.size", "the_store_is_bounded_and_answers_grow_too_old"),
     ("fallback_cache.stale_for", "the_store_is_bounded_and_answers_grow_too_old"),
+    ("identity.*.api_keys.file", "a_key_lets_its_program_in_until_its_time"),
+    ("identity.*.api_keys.header", "a_key_lets_its_program_in_until_its_time"),
+    (
+        "identity.*.basic.file",
+        "a_good_password_is_remembered_for_a_while_and_until_the_file_changes",
+    ),
+    (
+        "identity.*.basic.remember",
+        "a_good_password_is_remembered_for_a_while_and_until_the_file_changes",
+    ),
     ("identity.*.jwt.algorithms[]", "what_is_asked_of_a_token_is_said_in_the_config"),
     ("identity.*.jwt.audiences[]", "what_is_asked_of_a_token_is_said_in_the_config"),
     ("identity.*.jwt.from", "a_shared_secret_signs_too_and_other_places_hold_tokens"),

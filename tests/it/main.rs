@@ -38,6 +38,7 @@ mod http2_floods;
 mod identity;
 mod kubernetes;
 mod leaves;
+mod logins;
 mod matching;
 mod messages;
 mod metrics;

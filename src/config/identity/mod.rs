@@ -2,9 +2,11 @@
 
 pub mod jwt;
 mod route;
+mod shared;
 
 pub use jwt::{Jwt, JwtAlgorithm, TokenSource};
 pub use route::{IdentityMode, RouteIdentity, Scope};
+pub use shared::{ApiKeys, Basic};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Identity {
+    /// Keys of programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_keys: Option<ApiKeys>,
+    /// Names and passwords (RFC 7617).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basic: Option<Basic>,
     /// A token that an issuer has signed (RFC 7519).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwt: Option<Jwt>,

@@ -174,6 +174,16 @@ fn unhex(text: &str) -> Option<Digest> {
     Some(out)
 }
 
+/// 256 random bits as text.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub fn random_text() -> Result<String, aws_lc_rs::error::Unspecified> {
+    let mut bytes = [0; TOKEN_BYTES];
+    aws_lc_rs::rand::fill(&mut bytes)?;
+    Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes))
+}
+
 /// A new token of 256 random bits, and its line for the file.
 ///
 /// # Errors
@@ -182,10 +192,7 @@ pub fn make(
     role: Role,
     name: &HolderName,
 ) -> Result<(String, String), aws_lc_rs::error::Unspecified> {
-    let mut bytes = [0; TOKEN_BYTES];
-    aws_lc_rs::rand::fill(&mut bytes)?;
-    let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
-    let token = format!("{PREFIX}{text}");
+    let token = format!("{PREFIX}{}", random_text()?);
     let line = format!("{role} {} {}", name.as_str(), sha256(token.as_bytes()));
     Ok((token, line))
 }

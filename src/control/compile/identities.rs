@@ -3,9 +3,11 @@
 
 use super::{CompileError, Means, dangling};
 use crate::config::{self, Config, IdentityMode, JwtAlgorithm, KeySource, TokenSource};
+use crate::data::identity::api_key::Ring;
 use crate::data::identity::cache::Cache;
 use crate::data::identity::key::{Algorithm, Key, KeySet};
-use crate::data::identity::{Came, Gate, Identity, Jwt, Kind, Place, jwt};
+use crate::data::identity::password::{Remembered, Users};
+use crate::data::identity::{Basic, Believed, Came, Gate, Identity, Jwt, Kind, Place, jwt};
 use crate::observe::metrics::IDENTITY;
 use crate::types::ids::IdentityId;
 use arc_swap::ArcSwap;
@@ -17,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Longest file of keys.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// The identities of a config, compiled.
 pub(super) type Identities = BTreeMap<IdentityId, Arc<Identity>>;
@@ -74,20 +76,59 @@ fn one(
     config: &config::Identity,
     means: &mut Means<'_>,
 ) -> Result<Arc<Identity>, CompileError> {
-    let jwt = config.jwt.as_ref().ok_or_else(|| dangling("the kind of identity", id))?;
-    let keys = keys(id, jwt)?;
     let mut group = means.metrics.group();
     let counts = Came::ALL.map(|came| group.handle(&IDENTITY, [id.as_str(), came.as_str()]));
-    let new = || {
-        let kind = Kind::Jwt(Jwt {
-            place: place(&jwt.from),
-            rules: rules(id, jwt),
-            keys: ArcSwap::default(),
-            cache: Cache::new(usize::try_from(jwt.max_cached).unwrap_or(usize::MAX)),
-        });
-        Identity { id: id.clone(), kind, counts }
+    let (believed, place, kind) = match config {
+        config::Identity { jwt: Some(jwt), .. } => signed(id, jwt)?,
+        config::Identity { api_keys: Some(keys), .. } => api_keys(id, keys)?,
+        config::Identity { basic: Some(basic), .. } => passwords(id, basic)?,
+        _ => return Err(dangling("the kind of identity", id)),
     };
-    Ok(means.kept.identity(id, config, keys, new))
+    let new = || Identity { id: id.clone(), place, kind, counts };
+    Ok(means.kept.identity(id, config, believed, new))
+}
+
+/// What files say, where it is shown, and how it is known.
+type Parts = (Believed, Place, Kind);
+
+fn signed(id: &IdentityId, config: &config::Jwt) -> Result<Parts, CompileError> {
+    let kind = Kind::Jwt(Box::new(Jwt {
+        rules: rules(id, config),
+        keys: ArcSwap::default(),
+        cache: Cache::new(usize::try_from(config.max_cached).unwrap_or(usize::MAX)),
+    }));
+    Ok((Believed::Keys(keys(id, config)?), place(&config.from), kind))
+}
+
+fn api_keys(id: &IdentityId, config: &config::ApiKeys) -> Result<Parts, CompileError> {
+    let ring = parsed(id, "api_keys.file", &config.file, |text| Ring::read(id, text))?;
+    let header = config.header.as_ref().map_or("x-api-key", config::FieldName::as_str);
+    let kind = Kind::ApiKeys(ArcSwap::default());
+    Ok((Believed::ApiKeys(ring), Place::Header(header.into()), kind))
+}
+
+fn passwords(id: &IdentityId, config: &config::Basic) -> Result<Parts, CompileError> {
+    let users = parsed(id, "basic.file", &config.file, Users::read)?;
+    let seconds = config.remember.as_duration().as_secs();
+    let remembered = Remembered::new(seconds).map_err(|_unspecified| CompileError::Random)?;
+    let kind = Kind::Basic(Box::new(Basic { users: ArcSwap::default(), remembered }));
+    Ok((Believed::Users(users), Place::Authorization("Basic"), kind))
+}
+
+/// What `parse` makes of the file that `key` of the identity names.
+fn parsed<T>(
+    id: &IdentityId,
+    key: &str,
+    config::FilePath(path): &config::FilePath,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, CompileError> {
+    let text = read(path).map_err(|error| error.to_string());
+    let text = text.and_then(|text| String::from_utf8(text).map_err(|_form| "is no UTF-8".into()));
+    text.and_then(|text| parse(&text)).map_err(|why| CompileError::File {
+        key: format!("identity.{id}.{key}"),
+        path: path.display().to_string(),
+        why,
+    })
 }
 
 fn place(from: &TokenSource) -> Place {
@@ -151,6 +192,6 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let count = File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut text)?;
     match count as u64 {
         0..=FILE_BYTES_MAX => Ok(text),
-        _ => Err(io::Error::other("is longer than 1 MiB")),
+        _ => Err(io::Error::other("is longer than 16 MiB")),
     }
 }

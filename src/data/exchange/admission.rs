@@ -57,14 +57,34 @@ impl Exchange {
         let Some(route) = found.cloned() else {
             return self.refuse(Refusal::NoRoute, now);
         };
-        let let_in = self
-            .ask_limits(head, &route, now)
-            .and_then(|()| self.identify(head, &route))
-            .and_then(|()| self.ask_user_limits(head, &route, now));
-        if let Err(refusal) = let_in {
+        let limited = self.ask_limits(head, &route, now);
+        match limited.and_then(|()| self.identify(head, &route, None)) {
+            Ok(None) => self.on_known(head, other_target.as_deref(), route, now),
+            Ok(Some(question)) => {
+                self.enter(route);
+                self.hold(head, other_target.as_deref(), question)
+            }
+            Err(refusal) => {
+                self.enter(route);
+                self.refuse(refusal, now)
+            }
+        }
+    }
+
+    /// Stages 3 to 6: it is known who sends the request, or nobody wants to know.
+    /// `other_target`: what the listener made of its target.
+    pub(super) fn on_known(
+        &mut self,
+        head: &RequestHead<'_>,
+        other_target: Option<&[u8]>,
+        route: Arc<Route>,
+        now: Instant,
+    ) -> Action {
+        if let Err(refusal) = self.ask_user_limits(head, &route, now) {
             self.enter(route);
             return self.refuse(refusal, now);
         }
+        let sender = self.sender();
         match &route.target {
             Target::Pool(pool) => self.prepare(head, pool),
             Target::Split(split) => self.prepare_split(head, split),
@@ -75,7 +95,7 @@ impl Exchange {
         let verdict = route.chain.on_request(head, &mut self.request_edits);
         let values = Values { client: sender, authority: head.authority, id: self.id };
         route.edits.on_request(head, values, &mut self.request_edits);
-        if let (Some(target), None) = (&other_target, self.request_edits.target()) {
+        if let (Some(target), None) = (other_target, self.request_edits.target()) {
             self.request_edits.set_target(target);
         }
         self.enter(Arc::clone(&route));

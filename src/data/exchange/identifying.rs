@@ -1,13 +1,15 @@
 //! Who sends the request of an exchange: whether its route lets them in, what its backend is told
 //! of them, and what who is not let in is told.
 
-use super::Exchange;
-use crate::data::identity::{Proof, Told, proof};
+use super::{Action, Exchange, Phase};
+use crate::data::effects::Effect;
+use crate::data::identity::kept_head::KeptHead;
+use crate::data::identity::{Asked, Proof, Question, Shown, Told, proof};
 use crate::data::refusal::Refusal;
 use crate::data::snapshot::Route;
 use http::header::WWW_AUTHENTICATE;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Instant, UNIX_EPOCH};
 use vanne_filters::{HeadEdits, RequestHead};
 
 /// What is known of who sends a request.
@@ -16,27 +18,68 @@ pub(super) struct Identified {
     proof: Option<Arc<Proof>>,
     /// Which of the gate's identities refused it.
     refused_by: usize,
+    /// What waits for it to be known.
+    held: Option<Box<Held>>,
+}
+
+/// A request that waits until it is known who sends it.
+pub(super) struct Held {
+    head: KeptHead,
+    /// What the listener made of its target, if that is another one.
+    other_target: Option<Box<[u8]>>,
+    question: Arc<Question>,
 }
 
 impl Exchange {
-    /// Finds out who sends the request with this `head`, if `route` wants to know.
+    /// Finds out who sends the request with this `head`, if `route` wants to know. What it has to
+    /// wait for, if anything.
     pub(super) fn identify(
         &mut self,
         head: &RequestHead<'_>,
         route: &Route,
-    ) -> Result<(), Refusal> {
-        let Some(gate) = &route.gate else { return Ok(()) };
+        answered: Option<&Question>,
+    ) -> Result<Option<Arc<Question>>, Refusal> {
+        let Some(gate) = &route.gate else { return Ok(None) };
         let since = self.started_wall.duration_since(UNIX_EPOCH).unwrap_or_default();
-        match gate.ask(head, since.as_secs()) {
-            Ok(proof) => {
-                self.identified.proof = proof;
-                Ok(())
+        match gate.ask(Shown { head, wall: since.as_secs(), answered }) {
+            Ok(Asked::Nobody) => Ok(None),
+            Ok(Asked::Known(proof)) => {
+                self.identified.proof = Some(proof);
+                Ok(None)
             }
+            Ok(Asked::Wait(question)) => Ok(Some(question)),
             Err((denied, by)) => {
                 self.identified.refused_by = by;
                 Err(Refusal::Identity(denied))
             }
         }
+    }
+
+    /// Waits until `question` is answered; the request goes on then, as it was.
+    pub(super) fn hold(
+        &mut self,
+        head: &RequestHead<'_>,
+        other_target: Option<&[u8]>,
+        question: Arc<Question>,
+    ) -> Action {
+        let effect = Effect::Ask(Arc::clone(&question));
+        let (head, other_target) = (KeptHead::of(head), other_target.map(Box::from));
+        self.identified.held = Some(Box::new(Held { head, other_target, question }));
+        self.phase = Phase::Suspended;
+        Action::Wait(effect)
+    }
+
+    /// Goes on with the request that waited until it was known who sends it, if it did.
+    pub(super) fn on_answered(&mut self, now: Instant) -> Option<Action> {
+        let Held { head, other_target, question } = *self.identified.held.take()?;
+        let route = Arc::clone(self.route.as_ref()?);
+        let (head, target) = (head.head(), other_target.as_deref());
+        Some(match self.identify(&head, &route, Some(&question)) {
+            Ok(None) => self.on_known(&head, target, route, now),
+            // An answer leads to no further question.
+            Ok(Some(_)) => self.refuse(Refusal::Internal, now),
+            Err(refusal) => self.refuse(refusal, now),
+        })
     }
 
     /// Has the backend told who it is, and by nobody else.

@@ -3,6 +3,10 @@
 /// Why a request is refused for who sends it, or for not saying who.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
+    /// The time of a key of a program is over.
+    ApiKeyExpired,
+    /// Nobody has such a key.
+    ApiKeyUnknown,
     /// The token is signed otherwise than is believed, or than its key is for.
     Algorithm,
     /// It is for somebody else.
@@ -25,6 +29,10 @@ pub enum Denied {
     Missing,
     /// Its time has not come.
     NotYet,
+    /// The password is not that of the name, or nobody has that name.
+    Password,
+    /// Too many passwords wait to be verified.
+    PasswordsBusy,
     /// More than one is shown.
     Repeated,
     /// It does not let its bearer do this.
@@ -48,7 +56,9 @@ pub enum Told {
 
 impl Denied {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
+        Self::ApiKeyExpired,
+        Self::ApiKeyUnknown,
         Self::Algorithm,
         Self::Audience,
         Self::Claims,
@@ -60,6 +70,8 @@ impl Denied {
         Self::Malformed,
         Self::Missing,
         Self::NotYet,
+        Self::Password,
+        Self::PasswordsBusy,
         Self::Repeated,
         Self::Scope,
         Self::Signature,
@@ -70,6 +82,8 @@ impl Denied {
     #[must_use]
     pub const fn row(self) -> (&'static str, u16) {
         match self {
+            Self::ApiKeyExpired => ("api_key_expired", 401),
+            Self::ApiKeyUnknown => ("api_key_unknown", 401),
             Self::Algorithm => ("token_algorithm", 401),
             Self::Audience => ("token_audience", 401),
             Self::Claims => ("token_claims", 401),
@@ -81,6 +95,8 @@ impl Denied {
             Self::Malformed => ("token_malformed", 401),
             Self::Missing => ("token_missing", 401),
             Self::NotYet => ("token_not_yet", 401),
+            Self::Password => ("password_wrong", 401),
+            Self::PasswordsBusy => ("passwords_busy", 503),
             Self::Repeated => ("token_repeated", 400),
             Self::Scope => ("scope_missing", 403),
             Self::Signature => ("token_signature", 401),
@@ -92,10 +108,10 @@ impl Denied {
     #[must_use]
     pub const fn told(self) -> Told {
         match self {
-            Self::Missing => Told::How,
+            Self::ApiKeyExpired | Self::ApiKeyUnknown | Self::Missing | Self::Password => Told::How,
             Self::Repeated => Told::Error("invalid_request"),
             Self::Scope => Told::Error("insufficient_scope"),
-            Self::KeysUnknown => Told::Nothing,
+            Self::KeysUnknown | Self::PasswordsBusy => Told::Nothing,
             _ => Told::Error("invalid_token"),
         }
     }

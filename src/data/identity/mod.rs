@@ -4,24 +4,31 @@
 //! names. What is known is a [`Proof`]: a name for limits and log, scopes, claims for backends.
 //! Which keys there are is control's matter; they are read live.
 
+pub mod api_key;
 pub mod cache;
 pub mod denied;
 pub mod jwt;
+pub mod kept_head;
 pub mod key;
+pub mod password;
 pub mod proof;
+pub mod question;
 mod shown;
 mod strict_json;
 
 pub use denied::{Denied, Told};
 pub use proof::Proof;
+pub use question::Question;
 pub use shown::Place;
 
 use crate::observe::metrics::Counter;
 use crate::types::ids::IdentityId;
+use api_key::Ring;
 use arc_swap::ArcSwap;
 use cache::Cache;
 use http::HeaderName;
 use key::KeySet;
+use password::{Remembered, Users};
 use std::sync::Arc;
 use vanne_filters::RequestHead;
 
@@ -29,6 +36,8 @@ use vanne_filters::RequestHead;
 pub struct Identity {
     /// Its name.
     pub id: IdentityId,
+    /// Where it is said.
+    pub place: Place,
     /// Which way.
     pub kind: Kind,
     /// `vanne_identity_total`, in the order of [`Came::ALL`].
@@ -37,20 +46,40 @@ pub struct Identity {
 
 /// Ways to know.
 pub enum Kind {
+    /// Keys of programs.
+    ApiKeys(ArcSwap<Ring>),
+    /// Names and passwords.
+    Basic(Box<Basic>),
     /// Signed tokens.
-    Jwt(Jwt),
+    Jwt(Box<Jwt>),
+}
+
+/// Names and passwords.
+pub struct Basic {
+    /// Those that are good.
+    pub users: ArcSwap<Users>,
+    /// Those that were good a while ago.
+    pub remembered: Remembered,
 }
 
 /// Signed tokens, and the keys that are believed.
 pub struct Jwt {
-    /// Where they are in a request.
-    pub place: Place,
     /// What they must be.
     pub rules: jwt::Rules,
     /// The issuer's keys, as control knows them.
     pub keys: ArcSwap<KeySet>,
     /// Those that were good.
     pub cache: Cache,
+}
+
+/// What files say, for an identity to believe.
+pub enum Believed {
+    /// Keys of programs.
+    ApiKeys(Ring),
+    /// Keys of an issuer.
+    Keys(KeySet),
+    /// Names and hashes of passwords.
+    Users(Users),
 }
 
 /// What came of asking an identity.
@@ -98,55 +127,68 @@ pub struct Gate {
     pub headers: Box<[(HeaderName, Box<str>)]>,
 }
 
+/// Who sends a request, as far as it is known.
+pub enum Asked {
+    /// Nobody knows, and need not.
+    Nobody,
+    /// This one.
+    Known(Arc<Proof>),
+    /// It must be found out.
+    Wait(Arc<Question>),
+}
+
 /// Who is not let in, and which identity says so, by its place in the gate's list.
 pub type No = (Denied, usize);
 
+/// A request that shows who sends it.
+#[derive(Clone, Copy)]
+pub struct Shown<'a> {
+    /// Its head.
+    pub head: &'a RequestHead<'a>,
+    /// When it came, in seconds of Unix time.
+    pub wall: u64,
+    /// What was found out about it since.
+    pub answered: Option<&'a Question>,
+}
+
 impl Gate {
-    /// Who sends the request with this `head`, at `wall`, in seconds of Unix time. `None`: nobody
-    /// knows, and need not.
+    /// Who sends a request.
     ///
     /// # Errors
     /// Why it is refused.
-    /// Cost: a hash and a look for a token that is known, without allocation; else a verification.
-    pub fn ask(&self, head: &RequestHead<'_>, wall: u64) -> Result<Option<Arc<Proof>>, No> {
+    /// Cost: a hash and a look for what is known, without allocation; else a verification.
+    pub fn ask(&self, shown: Shown<'_>) -> Result<Asked, No> {
         for (at, identity) in self.identities.iter().enumerate() {
-            let proof = match identity.ask(head, wall) {
-                Ok(None) => continue,
-                Ok(Some(proof)) => proof,
-                Err(denied) => return Err((denied, at)),
-            };
-            return match proof.may(&self.scopes) {
-                true => Ok(Some(proof)),
-                false => Err((Denied::Scope, at)),
+            return match identity.ask(shown) {
+                Ok(Asked::Nobody) => continue,
+                Ok(Asked::Known(proof)) if !proof.may(&self.scopes) => Err((Denied::Scope, at)),
+                Ok(asked) => Ok(asked),
+                Err(denied) => Err((denied, at)),
             };
         }
         if let Some(first) = self.identities.first() {
             first.count(Came::Missing);
         }
-        if self.is_optional { Ok(None) } else { Err((Denied::Missing, 0)) }
+        if self.is_optional { Ok(Asked::Nobody) } else { Err((Denied::Missing, 0)) }
     }
 }
 
 impl Identity {
-    /// Who sends the request with this `head`; `None`: it shows nothing of this kind.
-    fn ask(&self, head: &RequestHead<'_>, wall: u64) -> Result<Option<Arc<Proof>>, Denied> {
-        let Kind::Jwt(jwt) = &self.kind;
-        let found = jwt.place.shown(head, |token| jwt.ask(token, wall));
+    /// Who sends a request; nobody, if it shows nothing of this kind.
+    fn ask(&self, shown: Shown<'_>) -> Result<Asked, Denied> {
+        let found = self.place.shown(shown.head, |what| match &self.kind {
+            Kind::ApiKeys(ring) => ring.load().find(what, shown.wall).map(verified),
+            Kind::Basic(basic) => basic.ask(&self.id, what, shown),
+            Kind::Jwt(jwt) => jwt.ask(what, shown.wall),
+        });
         let found = found.and_then(Option::transpose);
         match &found {
             Ok(None) => {}
-            Ok(Some((_, came))) => self.count(*came),
-            Err(Denied::KeysUnknown) => self.count(Came::Unavailable),
+            Ok(Some((_, came))) => came.iter().for_each(|came| self.count(*came)),
+            Err(denied) if denied.row().1 == 503 => self.count(Came::Unavailable),
             Err(_) => self.count(Came::Refused),
         }
-        Ok(found?.map(|(proof, _)| proof))
-    }
-
-    /// Believes these keys from now on, in the place of those of before.
-    pub fn believe(&self, keys: KeySet) {
-        let Kind::Jwt(jwt) = &self.kind;
-        let before = jwt.keys.load_full();
-        jwt.keys.store(Arc::new(keys.after(&before)));
+        Ok(found?.map_or(Asked::Nobody, |(asked, _)| asked))
     }
 
     fn count(&self, came: Came) {
@@ -155,33 +197,76 @@ impl Identity {
         }
     }
 
+    /// Believes what files say from now on, in the place of what they said before.
+    pub fn believe(&self, believed: Believed) {
+        match (&self.kind, believed) {
+            (Kind::ApiKeys(ring), Believed::ApiKeys(keys)) => ring.store(Arc::new(keys)),
+            (Kind::Basic(basic), Believed::Users(users)) => basic.users.store(Arc::new(users)),
+            (Kind::Jwt(jwt), Believed::Keys(keys)) => {
+                let before = jwt.keys.load_full();
+                jwt.keys.store(Arc::new(keys.after(&before)));
+            }
+            _ => debug_assert!(false, "{} believes something else", self.id),
+        }
+    }
+
     /// The challenge that tells clients how to say who they are, and what was wrong, if that is
-    /// `told` (RFC 6750 §3).
+    /// `told` (RFC 6750 §3, RFC 7617 §2).
     #[must_use]
     pub fn challenge(&self, told: Option<&str>, scopes: &[Box<str>]) -> String {
-        let Kind::Jwt(_) = &self.kind;
-        let mut challenge = format!("Bearer realm=\"{}\"", self.id);
-        if let Some(error) = told {
-            challenge.push_str(&format!(", error=\"{error}\""));
+        match &self.kind {
+            Kind::ApiKeys(_) => format!("ApiKey realm=\"{}\"", self.id),
+            Kind::Basic(_) => format!("Basic realm=\"{}\", charset=\"UTF-8\"", self.id),
+            Kind::Jwt(_) => {
+                let error = told.map(|error| format!(", error=\"{error}\"")).unwrap_or_default();
+                let scope = match told {
+                    Some("insufficient_scope") => format!(", scope=\"{}\"", scopes.join(" ")),
+                    _ => String::new(),
+                };
+                format!("Bearer realm=\"{}\"{error}{scope}", self.id)
+            }
         }
-        if told == Some("insufficient_scope") {
-            challenge.push_str(&format!(", scope=\"{}\"", scopes.join(" ")));
+    }
+}
+
+/// What came of asking: `None` while that is open.
+type Found = (Asked, Option<Came>);
+
+fn verified(proof: Arc<Proof>) -> Found {
+    (Asked::Known(proof), Some(Came::Verified))
+}
+
+fn cached(proof: Arc<Proof>) -> Found {
+    (Asked::Known(proof), Some(Came::Cached))
+}
+
+impl Basic {
+    /// Who shows `credentials`.
+    fn ask(&self, of: &IdentityId, credentials: &[u8], shown: Shown<'_>) -> Result<Found, Denied> {
+        if let Some((answer, login)) = shown.answered.and_then(|it| it.answer().zip(it.about())) {
+            let proof = answer.as_ref().map_err(|denied| *denied)?;
+            self.remembered.keep(login, proof, shown.wall);
+            return Ok(verified(Arc::clone(proof)));
         }
-        challenge
+        let users = self.users.load_full();
+        match self.remembered.ask(of, &users, credentials, shown.wall)? {
+            Ok(proof) => Ok(cached(proof)),
+            Err(question) => Ok((Asked::Wait(question), None)),
+        }
     }
 }
 
 impl Jwt {
-    /// Who shows `token`, and how that is known.
-    fn ask(&self, token: &[u8], wall: u64) -> Result<(Arc<Proof>, Came), Denied> {
+    /// Who shows `token`.
+    fn ask(&self, token: &[u8], wall: u64) -> Result<Found, Denied> {
         if token.len() > self.rules.bytes_max {
             return Err(Denied::TooLong);
         }
         let print = Cache::print(token);
         if let Some(proof) = self.cache.find(&print, wall) {
-            return Ok((proof, Came::Cached));
+            return Ok(cached(proof));
         }
-        let verified = jwt::verify(token, &self.rules, &self.keys.load(), wall)?;
-        Ok((self.cache.keep(print, verified), Came::Verified))
+        let token = jwt::verify(token, &self.rules, &self.keys.load(), wall)?;
+        Ok(verified(self.cache.keep(print, token)))
     }
 }
