@@ -21,11 +21,14 @@ use vanne::config::{
     Format, Hash, Http2, LimitAction, LimitTell, Listener, ListenerPaths, ListenerProtocol,
     ListenerTimeouts, LoadFactor, Log, LogLevel, Outliers, Overload, Page, PageSource, PathPrefix,
     Pool, PoolHttp2, PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, Priority, Probe,
-    Process, RateLimit, Redact, Redirect, RetryOn, Rewrite, Route, RouteHeaders, RouteMatch,
-    RouteMirror, RouteTimeouts, SampleRule, Scheme, SlowCall, Source, ValueMatch, ValueRule,
+    Process, Profile, RateLimit, Redact, Redirect, RetryOn, Rewrite, Route, RouteHeaders,
+    RouteMatch, RouteMirror, RouteSecurityHeaders, RouteTimeouts, SampleRule, Scheme, SlowCall,
+    Source, ValueMatch, ValueRule,
 };
 use vanne::types::units::{Percent, Period};
 use vanne_filters::SecurityHeaders;
+use vanne_filters::security_headers::preset::Preset;
+use vanne_filters::security_headers::{Field, RemovedField};
 
 /// No variable is set.
 struct Nothing;
@@ -278,8 +281,12 @@ fn circuits() -> impl Strategy<Value = (Breaker, Percent, Option<Outliers>)> {
 }
 
 fn security_headers() -> impl Strategy<Value = SecurityHeaders> {
-    let value = || "[\t -~]{0,16}";
-    (value(), value(), value(), value(), value(), value()).prop_map(
+    let value = || option::of("[\t -~]{0,16}");
+    let preset = select(Preset::ALL.to_vec());
+    let replace = vec(select(vec![Field::XFrameOptions, Field::ReferrerPolicy]), 0..3);
+    let remove = option::of(vec("[a-z]{1,9}".prop_map(RemovedField), 0..3));
+    let rest = (preset, replace, remove, value());
+    (value(), value(), value(), value(), value(), value(), rest).prop_map(
         |(
             strict_transport_security,
             content_security_policy,
@@ -287,13 +294,20 @@ fn security_headers() -> impl Strategy<Value = SecurityHeaders> {
             content_type_options,
             referrer_policy,
             permissions_policy,
+            (preset, replace, remove, cross_origin_opener_policy),
         )| SecurityHeaders {
+            preset,
             strict_transport_security,
             content_security_policy,
             frame_options,
             content_type_options,
             referrer_policy,
             permissions_policy,
+            cross_origin_embedder_policy: None,
+            cross_origin_resource_policy: cross_origin_opener_policy.clone(),
+            cross_origin_opener_policy,
+            replace,
+            remove,
         },
     )
 }
@@ -469,7 +483,8 @@ prop_compose! {
         listeners in btree_map(name(), listener(), 1..4),
         mut pools in btree_map(name(), pool(), 1..4),
         pages in btree_map(name(), page(), 0..3),
-        headers in btree_map(name(), security_headers(), 0..3),
+        headers in btree_map(name().prop_map(|name| format!("set-{name}")), security_headers(), 0..3),
+        default_headers in security_headers(),
         sketches in vec(route(), 0..5),
     ) -> Config {
         let mut ports = BTreeSet::from([probe.port()]);
@@ -558,11 +573,17 @@ prop_compose! {
                 security_headers: sketch
                     .headers
                     .filter(|_| !header_names.is_empty())
-                    .map(|index| index.get(&header_names).parse().unwrap()),
+                    .map(|index| match index.get(&header_names) {
+                        name if name.len() % 2 == 0 => {
+                            RouteSecurityHeaders::Own(Box::new(headers[*name].clone()))
+                        }
+                        name => RouteSecurityHeaders::Named(name.parse().unwrap()),
+                    }),
                 timeouts: sketch.timeouts,
             })
             .collect();
         Config {
+            profile: Profile::Staging,
             admin: config::Admin::default(),
             kubernetes: config::Kubernetes::default(),
             process,
@@ -575,7 +596,9 @@ prop_compose! {
             fallback_cache: FallbackCache::default(),
             rate_limit: [("clients".parse().unwrap(), limit())].into(),
             security_headers: headers
+                .clone()
                 .into_iter()
+                .chain([("default".to_owned(), default_headers)])
                 .map(|(name, headers)| (name.parse().unwrap(), headers))
                 .collect(),
             route,

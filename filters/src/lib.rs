@@ -10,11 +10,13 @@
 
 pub mod edits;
 pub mod head;
+pub mod lines;
 pub mod rate_limit;
 pub mod security_headers;
 
 pub use edits::{Draft, Edit, HeadEdits, is_value};
 pub use head::{FieldList, FieldSlice, RequestHead, ResponseHead, Version};
+pub use lines::{Line, Lines};
 pub use security_headers::SecurityHeaders;
 
 use std::sync::Arc;

@@ -193,6 +193,7 @@ const LEAVES: &[(&str, &str)] = &[
     ("process.state_dir", "the_last_backends_are_kept_for_a_start_without_the_api_server"),
     ("process.watch_config", "without_watch_config_files_are_not_watched"),
     ("process.workers", "there_are_as_many_workers_as_it_says"),
+    ("profile", "a_profile_says_what_the_file_leaves_out"),
     ("rate_limit.*.action", "a_limit_may_make_requests_wait"),
     ("rate_limit.*.burst", "each_address_has_a_burst_and_then_the_rate"),
     ("rate_limit.*.cost", "a_request_passes_all_limits_of_its_route_or_pays_none"),
@@ -259,16 +260,28 @@ const LEAVES: &[(&str, &str)] = &[
     ("route[].rewrite.path", "a_path_is_rewritten_on_its_way_and_not_in_the_log"),
     ("route[].rewrite.path_prefix", "a_path_is_rewritten_on_its_way_and_not_in_the_log"),
     ("route[].rewrite.path_regex", "a_path_is_rewritten_on_its_way_and_not_in_the_log"),
-    ("route[].security_headers", "a_route_uses_the_security_headers_it_names"),
+    ("route[].security_headers", "a_route_names_a_set_or_a_preset_or_brings_its_own"),
     ("route[].split.by", "a_client_stays_on_its_side"),
     ("route[].split.pools.*", "requests_are_shared_by_weight_and_weights_move_with_a_reload"),
     ("route[].timeouts.total", "a_request_longer_than_its_total_gives_504_before_the_head"),
     ("route[].timeouts.tunnel_idle", "a_silent_tunnel_is_closed_after_its_idle_limit"),
     ("security_headers.*.content_security_policy", "a_route_uses_the_security_headers_it_names"),
     ("security_headers.*.content_type_options", "a_route_uses_the_security_headers_it_names"),
+    (
+        "security_headers.*.cross_origin_embedder_policy",
+        "a_route_uses_the_security_headers_it_names",
+    ),
+    ("security_headers.*.cross_origin_opener_policy", "a_route_uses_the_security_headers_it_names"),
+    (
+        "security_headers.*.cross_origin_resource_policy",
+        "a_route_uses_the_security_headers_it_names",
+    ),
     ("security_headers.*.frame_options", "a_route_uses_the_security_headers_it_names"),
     ("security_headers.*.permissions_policy", "a_route_uses_the_security_headers_it_names"),
+    ("security_headers.*.preset", "a_route_names_a_set_or_a_preset_or_brings_its_own"),
     ("security_headers.*.referrer_policy", "a_route_uses_the_security_headers_it_names"),
+    ("security_headers.*.remove[]", "fields_are_replaced_or_removed_as_the_set_says"),
+    ("security_headers.*.replace[]", "fields_are_replaced_or_removed_as_the_set_says"),
     (
         "security_headers.*.strict_transport_security",
         "strict_transport_security_is_only_sent_in_answer_to_https",
@@ -305,7 +318,7 @@ fn every_test_that_is_named_exists() {
 }
 
 /// Collects the paths of all leaves of `node`: of all that it may be. A table that holds tables
-/// like itself ends there.
+/// like itself, or is like one elsewhere, ends there.
 fn walk(root: &Value, node: &Value, path: &str, leaves: &mut BTreeSet<String>) {
     for choice in choices(root, node) {
         walk_one(root, choice, path, leaves);
@@ -317,8 +330,9 @@ fn walk_one(root: &Value, node: &Value, path: &str, leaves: &mut BTreeSet<String
         if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
     };
     let mut is_leaf = true;
-    let is_within_itself = ["all[]", "any[]", "not"].iter().any(|list| path.ends_with(list));
-    if let (Some(properties), false) = (node["properties"].as_object(), is_within_itself) {
+    let is_known = ["all[]", "any[]", "not", "route[].security_headers"];
+    let is_known = is_known.iter().any(|table| path.ends_with(table));
+    if let (Some(properties), false) = (node["properties"].as_object(), is_known) {
         is_leaf = false;
         for (name, property) in properties {
             walk(root, property, &below(name), leaves);

@@ -4,7 +4,7 @@ use super::call::{Call, Reply};
 use super::problem::Problem;
 use crate::config::{self, Config, FilePath, RouteMatch};
 use crate::control::compile;
-use crate::types::ids::{FilterId, PoolId};
+use crate::types::ids::PoolId;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -30,9 +30,9 @@ pub(super) struct RouteStatus {
     /// Who gets copies.
     #[serde(skip_serializing_if = "Option::is_none")]
     mirror: Option<config::RouteMirror>,
-    /// The set of security headers, if it is not the preset.
+    /// The set of security headers, if it is not the default one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    security_headers: Option<FilterId>,
+    security_headers: Option<config::RouteSecurityHeaders>,
     /// Time limits.
     timeouts: config::RouteTimeouts,
 }

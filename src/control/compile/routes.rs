@@ -4,6 +4,7 @@ use super::{
     CompileError, Means, Pools, dangling, edits, fallback, files, log, matching, overload,
     rate_limits,
 };
+use crate::config::security_headers::DEFAULT;
 use crate::config::{self, Config, Scheme, SplitBy};
 use crate::data::chain::Chain;
 use crate::data::generation::Generation;
@@ -16,10 +17,10 @@ use crate::data::split::{By, Split, SplitLive};
 use crate::data::target::{FixedAnswer, Redirect, RedirectParts, RedirectTo, Target};
 use crate::observe::metrics::{MIRRORED, Metrics, SPLIT_SHARE, Watched};
 use crate::types::hash::stable;
-use crate::types::ids::{FilterId, PoolId};
+use crate::types::ids::PoolId;
 use http::{HeaderValue, header};
 use std::sync::Arc;
-use vanne_filters::{Filter, FilterConfig, SecurityHeaders};
+use vanne_filters::{Filter, FilterConfig};
 
 /// Compiles the routes of `config`, whose pools are `pools`.
 ///
@@ -56,7 +57,7 @@ pub(super) fn compile(
             rate_limits: rate_limits::of_route(route, &limits)?,
             chain: match &route.security_headers {
                 None => default_chain.clone(),
-                named => chain(named.as_ref(), config)?,
+                Some(_) => chain(Some(route), config)?,
             },
             edits: edits::compile(route),
             mirror: mirror(route, pools, means.metrics)?,
@@ -178,17 +179,14 @@ pub(in crate::control) fn fixed(
     Ok(FixedAnswer { status: config.status, fields, body })
 }
 
-/// The filters of a route that names `security_headers`, or the preset.
-fn chain(named: Option<&FilterId>, config: &Config) -> Result<Chain, CompileError> {
-    let headers = match named {
-        None => SecurityHeaders::default(),
-        Some(name) => config
-            .security_headers
-            .get(name)
-            .cloned()
-            .ok_or_else(|| dangling("security_headers", name))?,
-    };
+/// The filters of `route`, or of what no route answers.
+fn chain(route: Option<&config::Route>, config: &Config) -> Result<Chain, CompileError> {
+    let headers = config.security_headers_of(route).ok_or_else(|| {
+        dangling("security_headers", &route.map_or(DEFAULT, |route| route.name.as_str()))
+    })?;
     let filters: Vec<Arc<dyn Filter>> =
-        vanne_filters::build(&FilterConfig::SecurityHeaders(headers)).into_iter().collect();
+        vanne_filters::build(&FilterConfig::SecurityHeaders(headers.into_owned()))
+            .into_iter()
+            .collect();
     Ok(Chain::new(filters))
 }
