@@ -579,6 +579,14 @@ prop_compose! {
                         }
                         name => RouteSecurityHeaders::Named(name.parse().unwrap()),
                     }),
+                cors: sketch.timeouts.total.as_duration().as_secs().is_multiple_of(3)
+                    .then(|| "pages".parse().unwrap()),
+                cookies: Some(config::Cookies {
+                    secure: true,
+                    http_only: false,
+                    same_site: Some(config::SameSiteName::None),
+                    except: vec!["XSRF".parse().unwrap()],
+                }),
                 timeouts: sketch.timeouts,
             })
             .collect();
@@ -594,6 +602,7 @@ prop_compose! {
             pool: pools.into_iter().map(|(name, pool)| (name.parse().unwrap(), pool)).collect(),
             page: pages.into_iter().map(|(name, page)| (name.parse().unwrap(), page)).collect(),
             fallback_cache: FallbackCache::default(),
+            cors: [("pages".parse().unwrap(), cors())].into(),
             rate_limit: [("clients".parse().unwrap(), limit())].into(),
             security_headers: headers
                 .clone()
@@ -603,6 +612,18 @@ prop_compose! {
                 .collect(),
             route,
         }
+    }
+}
+
+fn cors() -> config::Cors {
+    config::Cors {
+        origins: vec!["https://*.a.example:8443".parse().unwrap(), "null".parse().unwrap()],
+        methods: vec!["*".parse().unwrap()],
+        headers: vec!["authorization".parse().unwrap()],
+        expose: vec!["*".parse().unwrap()],
+        credentials: false,
+        max_age: Period::from_secs(7),
+        private_network: true,
     }
 }
 

@@ -8,6 +8,8 @@ use super::check_fallback;
 use super::check_kubernetes;
 use super::check_limits;
 use super::check_routes;
+use super::cookies;
+use super::cors;
 use super::diagnostics::Problem;
 use super::pool::BackendEntry;
 use super::security_headers;
@@ -52,6 +54,8 @@ pub fn check(root: &Node, problems: &mut Vec<Problem>) {
     check_kubernetes::check(root, problems);
     check_access_log::check(root, problems);
     security_headers::check(root, problems);
+    cookies::check(root, problems);
+    cors::check(root, problems);
     check_unused(root, problems);
 }
 
@@ -187,7 +191,7 @@ fn check_sticky(pool: &Entry, problems: &mut Vec<Problem>) {
 
 fn check_unused(root: &Node, problems: &mut Vec<Problem>) {
     let routes = root.get("route").map(Node::items).unwrap_or_default();
-    for kind in ["pool", "security_headers"] {
+    for kind in ["cors", "pool", "security_headers"] {
         let is_own =
             |entry: &&Entry| (kind, &*entry.key) != ("security_headers", security_headers::DEFAULT);
         let entries = root.get(kind).map(Node::entries).unwrap_or_default();

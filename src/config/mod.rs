@@ -18,6 +18,8 @@ mod check_fallback;
 mod check_kubernetes;
 mod check_limits;
 mod check_routes;
+pub mod cookies;
+pub mod cors;
 pub mod diagnostics;
 pub mod discovery;
 pub mod edits;
@@ -54,6 +56,8 @@ pub mod value_match;
 pub use access_log::{AccessLog, AccessLogHeaders, AccessLogTarget, Redact, SampleRule};
 pub use admin::Admin;
 pub use answer::{FieldValue, FixedAnswer, Redirect, RedirectStatus, RedirectTo, Scheme};
+pub use cookies::Cookies;
+pub use cors::{Cors, CorsMethod, OriginPattern};
 pub use diagnostics::{Diagnostics, Problem, Severity};
 pub use discovery::Dns;
 pub use edits::{FieldEdits, PathTemplate, Rewrite, RouteHeaders};
@@ -147,6 +151,9 @@ pub struct Config {
     /// name none and for what no route answers; without it that is as the profile says.
     #[serde(default)]
     pub security_headers: BTreeMap<FilterId, SecurityHeaders>,
+    /// Which pages of other origins may read answers, for routes to name.
+    #[serde(default)]
+    pub cors: BTreeMap<FilterId, Cors>,
     /// Rate limits, for routes to name.
     #[serde(default)]
     pub rate_limit: BTreeMap<LimitId, RateLimit>,

@@ -1,6 +1,7 @@
 //! `[[route]]`: which requests go where.
 
 use super::answer::{FixedAnswer, Redirect};
+use super::cookies::Cookies;
 use super::edits::{Rewrite, RouteHeaders};
 use super::error_pages::ErrorPages;
 use super::fallback::FallbackStep;
@@ -8,7 +9,7 @@ use super::matching::RouteMatch;
 use super::overload::Priority;
 use super::security_headers::RouteSecurityHeaders;
 use super::split::Split;
-use crate::types::ids::{LimitId, PoolId, RouteId};
+use crate::types::ids::{FilterId, LimitId, PoolId, RouteId};
 use crate::types::text::{TextValue, text_value};
 use crate::types::units::{Percent, Period};
 use schemars::JsonSchema;
@@ -94,6 +95,13 @@ pub struct Route {
     /// `[security_headers.default]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_headers: Option<RouteSecurityHeaders>,
+    /// The `[cors.NAME]` that says which pages of other origins may read its answers. Without it
+    /// what backends say of that passes as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<FilterId>,
+    /// Attributes that cookies of its backends get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookies: Option<Cookies>,
     /// Time limits of a request as a whole.
     #[serde(default)]
     pub timeouts: RouteTimeouts,

@@ -1,8 +1,8 @@
 //! The manual: prose about Vanne, beside the code that it is about.
 //!
 //! Read [`life_of_a_request`] first. [`decisions`] says why things are as they are, and
-//! what was measured; [`admin`], [`circuits`], [`kubernetes`], [`rate_limits`] and [`security_headers`]
-//! are for operators.
+//! what was measured; [`admin`], [`circuits`], [`cors`], [`kubernetes`], [`rate_limits`] and
+//! [`security_headers`] are for operators.
 
 #[doc = include_str!("admin.md")]
 pub mod admin {}
@@ -12,6 +12,9 @@ pub mod access_log {}
 
 #[doc = include_str!("circuits.md")]
 pub mod circuits {}
+
+#[doc = include_str!("cors.md")]
+pub mod cors {}
 
 #[doc = include_str!("decisions.md")]
 pub mod decisions {}

@@ -22,6 +22,8 @@ mod backend_verb;
 mod certificates;
 mod circuits;
 mod client_faults;
+mod cookies;
+mod cors;
 mod demo;
 mod draining;
 mod edge;

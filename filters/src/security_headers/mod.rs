@@ -147,7 +147,7 @@ impl SecurityHeaders {
 
 /// Builds the filter from its config.
 pub(crate) fn build(config: &FilterConfig) -> Option<Arc<dyn Filter>> {
-    let FilterConfig::SecurityHeaders(config) = config;
+    let FilterConfig::SecurityHeaders(config) = config else { return None };
     Some(Arc::new(SecurityHeadersFilter::new(config)))
 }
 
@@ -171,7 +171,7 @@ impl Filter for SecurityHeadersFilter {
         KIND
     }
 
-    fn on_response(&self, asked: Asked, head: &ResponseHead<'_>, edits: &mut HeadEdits) {
+    fn on_response(&self, asked: Asked<'_>, head: &ResponseHead<'_>, edits: &mut HeadEdits) {
         // Informational answers carry no policy: the final one does.
         if (100..200).contains(&head.status) && head.status != 101 {
             return;
@@ -197,7 +197,8 @@ mod tests {
     ) -> (Vec<String>, Vec<String>) {
         let mut edits = HeadEdits::new();
         let head = ResponseHead { status, fields: &FieldSlice(came) };
-        SecurityHeadersFilter::new(config).on_response(Asked { is_https }, &head, &mut edits);
+        let asked = Asked { is_https, ..Asked::default() };
+        SecurityHeadersFilter::new(config).on_response(asked, &head, &mut edits);
         let (mut removed, mut added) = (Vec::new(), Vec::new());
         for edit in &edits {
             match edit {

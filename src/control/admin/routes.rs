@@ -4,7 +4,7 @@ use super::call::{Call, Reply};
 use super::problem::Problem;
 use crate::config::{self, Config, FilePath, RouteMatch};
 use crate::control::compile;
-use crate::types::ids::PoolId;
+use crate::types::ids::{FilterId, PoolId};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -33,6 +33,12 @@ pub(super) struct RouteStatus {
     /// The set of security headers, if it is not the default one.
     #[serde(skip_serializing_if = "Option::is_none")]
     security_headers: Option<config::RouteSecurityHeaders>,
+    /// The set of rules about pages of other origins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cors: Option<FilterId>,
+    /// What cookies of its backends get.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cookies: Option<config::Cookies>,
     /// Time limits.
     timeouts: config::RouteTimeouts,
 }
@@ -117,6 +123,8 @@ fn status(index: usize, route: &config::Route) -> RouteStatus {
         rewrite: route.rewrite.clone(),
         mirror: route.mirror.clone(),
         security_headers: route.security_headers.clone(),
+        cors: route.cors.clone(),
+        cookies: route.cookies.clone(),
         timeouts: route.timeouts.clone(),
     }
 }

@@ -1,12 +1,10 @@
 //! Routes: the config's list of routes → the table that requests look theirs up in.
 
 use super::{
-    CompileError, Means, Pools, dangling, edits, fallback, files, log, matching, overload,
+    CompileError, Means, Pools, dangling, edits, fallback, files, filters, log, matching, overload,
     rate_limits,
 };
-use crate::config::security_headers::DEFAULT;
 use crate::config::{self, Config, Scheme, SplitBy};
-use crate::data::chain::Chain;
 use crate::data::generation::Generation;
 use crate::data::mirror::{Mirror, Mirrored};
 use crate::data::pool::HashOn;
@@ -20,7 +18,6 @@ use crate::types::hash::stable;
 use crate::types::ids::PoolId;
 use http::{HeaderValue, header};
 use std::sync::Arc;
-use vanne_filters::{Filter, FilterConfig};
 
 /// Compiles the routes of `config`, whose pools are `pools`.
 ///
@@ -32,7 +29,7 @@ pub(super) fn compile(
     generation: &Arc<Generation>,
     means: &mut Means<'_>,
 ) -> Result<Snapshot, CompileError> {
-    let default_chain = chain(None, config)?;
+    let default_chain = filters::chain(None, config)?;
     let log = Arc::new(log::compile(&config.access_log));
     let overload = config.process.overload.as_ref().map(|overload| {
         Arc::new(overload::limit(overload, "-", means.kept.in_flight(), means.metrics))
@@ -55,10 +52,7 @@ pub(super) fn compile(
             priority: overload::priority(route.priority),
             overload: overload.clone(),
             rate_limits: rate_limits::of_route(route, &limits)?,
-            chain: match &route.security_headers {
-                None => default_chain.clone(),
-                Some(_) => chain(Some(route), config)?,
-            },
+            chain: filters::chain(Some(route), config)?,
             edits: edits::compile(route),
             mirror: mirror(route, pools, means.metrics)?,
             total: route.timeouts.total.as_duration(),
@@ -177,16 +171,4 @@ pub(in crate::control) fn fixed(
     let mut fields: Vec<_> = kind.map(|kind| (header::CONTENT_TYPE, kind)).into_iter().collect();
     fields.extend(files::fields(&config.headers));
     Ok(FixedAnswer { status: config.status, fields, body })
-}
-
-/// The filters of `route`, or of what no route answers.
-fn chain(route: Option<&config::Route>, config: &Config) -> Result<Chain, CompileError> {
-    let headers = config.security_headers_of(route).ok_or_else(|| {
-        dangling("security_headers", &route.map_or(DEFAULT, |route| route.name.as_str()))
-    })?;
-    let filters: Vec<Arc<dyn Filter>> =
-        vanne_filters::build(&FilterConfig::SecurityHeaders(headers.into_owned()))
-            .into_iter()
-            .collect();
-    Ok(Chain::new(filters))
 }

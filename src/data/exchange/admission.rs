@@ -52,6 +52,10 @@ impl Exchange {
         let Some(route) = found.cloned() else {
             return self.refuse(Refusal::NoRoute, now);
         };
+        self.note_origin(head, &route);
+        if let Some(answer) = self.answer_preflight(head, &route, now) {
+            return answer;
+        }
         if let Err(refusal) = self.ask_limits(head, &route, now) {
             self.enter(route);
             return self.refuse(refusal, now);
@@ -84,7 +88,7 @@ impl Exchange {
 
     /// Goes by `route` from now on. Should a filter panic before, its answer and its line are the
     /// snapshot's.
-    fn enter(&mut self, route: Arc<Route>) {
+    pub(super) fn enter(&mut self, route: Arc<Route>) {
         self.route = Some(route);
         self.snapshot = None;
     }

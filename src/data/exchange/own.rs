@@ -9,7 +9,7 @@ use crate::data::target::{FixedAnswer, Redirect};
 use crate::data::upstream::forward::REQUEST_ID;
 use http::{HeaderName, HeaderValue, header};
 use std::time::Instant;
-use vanne_filters::{Asked, FieldList, HeadEdits, RequestHead, ResponseHead};
+use vanne_filters::{FieldList, HeadEdits, RequestHead, ResponseHead};
 
 impl Exchange {
     /// Answers with `redirect` for the request with this `head`.
@@ -59,7 +59,7 @@ impl Exchange {
 
     /// Adds what filters and edits change in the head of an answer, a backend's or ours.
     pub(super) fn edit_answer(&self, head: &ResponseHead<'_>, edits: &mut HeadEdits) {
-        let asked = Asked { is_https: self.is_https() };
+        let asked = self.asked();
         let Some(route) = &self.route else {
             if let Some(snapshot) = &self.snapshot {
                 snapshot.default_chain.on_response(asked, head, edits);
