@@ -255,13 +255,14 @@ fn serving_a_request_allocates_nothing() {
         address = "127.0.0.1:8080"
         [pool.a]
         backends = ["127.0.0.1:9000", "127.0.0.1:9001"]
-        [security_headers.strict]
+        [security_headers.site]
+        preset = "strict"
         content_security_policy = "default-src 'self'"
         [[route]]
         name = "all"
         match = { path = "/api" }
         pool = "a"
-        security_headers = "strict"
+        security_headers = "site"
         rewrite = { path_prefix = "/v2" }
         headers.request = { remove = ["cookie"], set = { x-from = "{client} for {host}" } }
         headers.response = { add = { x-id = "{request_id}" } }

@@ -21,12 +21,15 @@ use vanne::config::{
     Format, Hash, Http2, Identity, IdentityMode, Jwt, JwtAlgorithm, LimitAction, LimitTell,
     Listener, ListenerPaths, ListenerProtocol, ListenerTimeouts, LoadFactor, Log, LogLevel,
     Outliers, Overload, Page, PageSource, PathPrefix, Pool, PoolHttp2, PoolProtocol, PoolQueue,
-    PoolRetries, PoolTimeouts, PoolTls, Priority, Probe, Process, RateLimit, Redact, Redirect,
-    RetryOn, Rewrite, Route, RouteHeaders, RouteIdentity, RouteMatch, RouteMirror, RouteTimeouts,
-    SampleRule, Scheme, SlowCall, Source, ValueMatch, ValueRule,
+    PoolRetries, PoolTimeouts, PoolTls, Priority, Probe, Process, Profile, RateLimit, Redact,
+    Redirect, RetryOn, Rewrite, Route, RouteHeaders, RouteIdentity, RouteMatch, RouteMirror,
+    RouteSecurityHeaders, RouteTimeouts, SampleRule, Scheme, SlowCall, Source, ValueMatch,
+    ValueRule,
 };
 use vanne::types::units::{ByteSize, Percent, Period};
 use vanne_filters::SecurityHeaders;
+use vanne_filters::security_headers::preset::Preset;
+use vanne_filters::security_headers::{Field, RemovedField};
 
 /// No variable is set.
 struct Nothing;
@@ -279,8 +282,12 @@ fn circuits() -> impl Strategy<Value = (Breaker, Percent, Option<Outliers>)> {
 }
 
 fn security_headers() -> impl Strategy<Value = SecurityHeaders> {
-    let value = || "[\t -~]{0,16}";
-    (value(), value(), value(), value(), value(), value()).prop_map(
+    let value = || option::of("[\t -~]{0,16}");
+    let preset = select(Preset::ALL.to_vec());
+    let replace = vec(select(vec![Field::XFrameOptions, Field::ReferrerPolicy]), 0..3);
+    let remove = option::of(vec("[a-z]{1,9}".prop_map(RemovedField), 0..3));
+    let rest = (preset, replace, remove, value());
+    (value(), value(), value(), value(), value(), value(), rest).prop_map(
         |(
             strict_transport_security,
             content_security_policy,
@@ -288,13 +295,20 @@ fn security_headers() -> impl Strategy<Value = SecurityHeaders> {
             content_type_options,
             referrer_policy,
             permissions_policy,
+            (preset, replace, remove, cross_origin_opener_policy),
         )| SecurityHeaders {
+            preset,
             strict_transport_security,
             content_security_policy,
             frame_options,
             content_type_options,
             referrer_policy,
             permissions_policy,
+            cross_origin_embedder_policy: None,
+            cross_origin_resource_policy: cross_origin_opener_policy.clone(),
+            cross_origin_opener_policy,
+            replace,
+            remove,
         },
     )
 }
@@ -470,7 +484,8 @@ prop_compose! {
         listeners in btree_map(name(), listener(), 1..4),
         mut pools in btree_map(name(), pool(), 1..4),
         pages in btree_map(name(), page(), 0..3),
-        headers in btree_map(name(), security_headers(), 0..3),
+        headers in btree_map(name().prop_map(|name| format!("set-{name}")), security_headers(), 0..3),
+        default_headers in security_headers(),
         sketches in vec(route(), 0..5),
     ) -> Config {
         let mut ports = BTreeSet::from([probe.port()]);
@@ -560,11 +575,25 @@ prop_compose! {
                 security_headers: sketch
                     .headers
                     .filter(|_| !header_names.is_empty())
-                    .map(|index| index.get(&header_names).parse().unwrap()),
+                    .map(|index| match index.get(&header_names) {
+                        name if name.len() % 2 == 0 => {
+                            RouteSecurityHeaders::Own(Box::new(headers[*name].clone()))
+                        }
+                        name => RouteSecurityHeaders::Named(name.parse().unwrap()),
+                    }),
+                cors: sketch.timeouts.total.as_duration().as_secs().is_multiple_of(3)
+                    .then(|| "pages".parse().unwrap()),
+                cookies: Some(config::Cookies {
+                    secure: true,
+                    http_only: false,
+                    same_site: Some(config::SameSiteName::None),
+                    except: vec!["XSRF".parse().unwrap()],
+                }),
                 timeouts: sketch.timeouts,
             })
             .collect();
         Config {
+            profile: Profile::Staging,
             admin: config::Admin::default(),
             kubernetes: config::Kubernetes::default(),
             process,
@@ -577,9 +606,12 @@ prop_compose! {
             fallback_cache: FallbackCache::default(),
             blocklist: blocklist(),
             identity: [("staff".parse().unwrap(), identity())].into(),
+            cors: [("pages".parse().unwrap(), cors())].into(),
             rate_limit: [("clients".parse().unwrap(), limit())].into(),
             security_headers: headers
+                .clone()
                 .into_iter()
+                .chain([("default".to_owned(), default_headers)])
                 .map(|(name, headers)| (name.parse().unwrap(), headers))
                 .collect(),
             route,
@@ -627,6 +659,18 @@ fn known() -> RouteIdentity {
         mode: IdentityMode::Required,
         scopes: vec!["read".parse().unwrap()],
         claims_to_headers: [].into(),
+    }
+}
+
+fn cors() -> config::Cors {
+    config::Cors {
+        origins: vec!["https://*.a.example:8443".parse().unwrap(), "null".parse().unwrap()],
+        methods: vec!["*".parse().unwrap()],
+        headers: vec!["authorization".parse().unwrap()],
+        expose: vec!["*".parse().unwrap()],
+        credentials: false,
+        max_age: Period::from_secs(7),
+        private_network: true,
     }
 }
 

@@ -3,10 +3,14 @@
 //! Edits are a list, applied in order: a field is removed with all its duplicates, set to
 //! one value, set only where the other side left it out, or added to what is there. A
 //! request's target is replaced as a whole. All values stand in one piece of memory, which
-//! [`HeadEdits::clear`] keeps: a list that is used again allocates nothing.
+//! [`HeadEdits::clear`] keeps: a list that is used again allocates nothing. Fields that many
+//! answers get are added as [`Lines`], at once.
 
+use crate::head::FieldList;
+use crate::lines::{Lines, Meeting, Placed, PlacedIter};
 use http::HeaderName;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 /// One change to a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub struct HeadEdits {
     edits: Vec<Entry>,
     /// The values of all of them, one after the other.
     values: Vec<u8>,
+    /// Fields that are added at once.
+    placed: Option<Placed>,
     /// Empty: the target stays.
     target: Vec<u8>,
     marks: Marks,
@@ -44,7 +50,8 @@ struct Marks {
 }
 
 /// One of 64 bits, the same for names that are the same: most names differ in it.
-fn mark(name: &[u8]) -> u64 {
+#[inline]
+pub(crate) fn mark(name: &[u8]) -> u64 {
     let last = name.last().map_or(0, |byte| usize::from(byte | 0x20));
     1 << ((name.len() * 5 + last) % 64)
 }
@@ -150,6 +157,72 @@ impl HeadEdits {
         self.push_written(Kind::Set, name, write)
     }
 
+    /// Adds `lines` to a head whose fields are `came`: each once, unless a field of its name is
+    /// there that is to stay.
+    /// Cost: O(fields), no allocation where none of them was sent.
+    pub fn add_lines(&mut self, lines: &Arc<Lines>, came: &dyn FieldList) {
+        let (mut on, mut gone) = (lines.all(), 0);
+        came.each(&mut |name, _| match lines.meet(name.as_bytes()) {
+            // What an edit has taken away already is not there.
+            Some(Meeting::Kept(line)) if !self.removes(name) => on &= !(1 << line),
+            Some(Meeting::Gone(name) | Meeting::Replaced(name)) => {
+                let bit = mark(name.as_str().as_bytes());
+                if gone & bit == 0 || !self.removes(name.as_str()) {
+                    self.remove(name.clone());
+                }
+                gone |= bit;
+            }
+            Some(Meeting::Kept(_)) | None => {}
+        });
+        if self.placed.is_some() {
+            return self.add_singly(lines, on);
+        }
+        if self.marks.named & lines.marks() != 0 {
+            on = self.without_named(lines, on);
+        }
+        if on != 0 {
+            self.marks.named |= lines.marks();
+            self.placed = Some(Placed { lines: Arc::clone(lines), on, at: self.edits.len() });
+        }
+    }
+
+    /// Adds those of `lines` whose bits are `on` as edits like others.
+    fn add_singly(&mut self, lines: &Lines, on: u64) {
+        for (_, line) in lines.lines().iter().enumerate().filter(|(at, _)| on >> at & 1 == 1) {
+            self.set_if_absent(line.name.clone(), &line.value);
+        }
+    }
+
+    /// `on` without lines whose fields an edit has set or added already.
+    fn without_named(&self, lines: &Lines, on: u64) -> u64 {
+        let mut left = on;
+        for (at, line) in lines.lines().iter().enumerate() {
+            let mut of_name = self.edits.iter().filter(|entry| entry.name == line.name);
+            if of_name.next_back().is_some_and(|last| last.kind != Kind::Remove) {
+                left &= !(1 << at);
+            }
+        }
+        left
+    }
+
+    /// Whether an edit takes away fields called `name`, in whatever case.
+    fn removes(&self, name: &str) -> bool {
+        let is = |entry: &Entry| {
+            matches!(entry.kind, Kind::Remove | Kind::Set)
+                && name.eq_ignore_ascii_case(entry.name.as_str())
+        };
+        self.may_remove(name.as_bytes()) && self.edits.iter().any(is)
+    }
+
+    /// The text of lines that were added, as HTTP/1 writes them, if all of them were and nothing
+    /// else touches their names: what is left to do is [`iter_but_lines`](Self::iter_but_lines).
+    #[must_use]
+    pub fn text_of_lines(&self) -> Option<&[u8]> {
+        let placed = self.placed.as_ref()?;
+        let is_whole = placed.on == placed.lines.all() && !self.marks.has_repeats;
+        is_whole.then(|| placed.lines.text())
+    }
+
     fn push(&mut self, kind: Kind, name: HeaderName, value: &[u8]) {
         debug_assert!(is_value(value), "{name}: {value:?}");
         self.values.extend_from_slice(value);
@@ -158,8 +231,10 @@ impl HeadEdits {
 
     fn enter(&mut self, entry: Entry) {
         let mark = mark(entry.name.as_str().as_bytes());
-        if self.marks.named & mark != 0 && self.edits.iter().any(|one| one.name == entry.name) {
-            self.marks.has_repeats = true;
+        if self.marks.named & mark != 0 {
+            let is_line = |placed: &Placed| placed.lines.has(&entry.name);
+            self.marks.has_repeats |= self.edits.iter().any(|one| one.name == entry.name)
+                || self.placed.as_ref().is_some_and(is_line);
         }
         self.marks.named |= mark;
         if matches!(entry.kind, Kind::Remove | Kind::Set) {
@@ -222,29 +297,38 @@ impl HeadEdits {
         self.marks.has_repeats
     }
 
-    /// The edits of fields, in order.
+    /// The edits of fields, in order; each line is one of its own.
     #[must_use]
     pub fn iter(&self) -> Iter<'_> {
-        Iter { entries: self.edits.iter(), values: &self.values }
+        let lines = |placed| PlacedIter::of(placed);
+        Iter { lines: self.placed.as_ref().map(lines).unwrap_or_default(), ..self.iter_but_lines() }
     }
 
-    /// How many of those there are.
+    /// The same without lines.
+    #[must_use]
+    pub fn iter_but_lines(&self) -> Iter<'_> {
+        Iter { entries: self.edits.iter(), values: &self.values, lines: PlacedIter::default() }
+    }
+
+    /// How many edits of fields there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.edits.len()
+        let lines = self.placed.as_ref().map_or(0, |placed| placed.on.count_ones());
+        self.edits.len() + usize::try_from(lines).unwrap_or(0)
     }
 
     /// Whether nothing is to be changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.edits.is_empty() && self.target.is_empty()
+        self.edits.is_empty() && self.placed.is_none() && self.target.is_empty()
     }
 
     /// Forgets all edits, keeps the memory.
     pub fn clear(&mut self) {
-        let Self { edits, values, target, marks } = self;
+        let Self { edits, values, placed, target, marks } = self;
         edits.clear();
         values.clear();
+        *placed = None;
         target.clear();
         *marks = Marks::default();
     }
@@ -252,7 +336,7 @@ impl HeadEdits {
     /// Bytes of memory that it holds, used or not.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let Self { edits, values, target, marks: _ } = self;
+        let Self { edits, values, placed: _, target, marks: _ } = self;
         edits.capacity() * size_of::<Entry>() + values.capacity() + target.capacity()
     }
 }
@@ -263,12 +347,16 @@ pub struct Iter<'a> {
     entries: std::slice::Iter<'a, Entry>,
     /// The values of these.
     values: &'a [u8],
+    lines: PlacedIter<'a>,
 }
 
 impl<'a> Iterator for Iter<'a> {
     type Item = Edit<'a>;
 
     fn next(&mut self) -> Option<Edit<'a>> {
+        if let Some(line) = self.lines.next() {
+            return Some(Edit::Add(&line.name, line.value.as_bytes()));
+        }
         let Entry { kind, name, value_bytes } = self.entries.next()?;
         let (value, rest) = self.values.split_at_checked(*value_bytes)?;
         self.values = rest;
@@ -281,7 +369,7 @@ impl<'a> Iterator for Iter<'a> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.entries.size_hint()
+        (self.entries.len(), None)
     }
 }
 
@@ -296,6 +384,7 @@ impl<'a> IntoIterator for &'a HeadEdits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lines::Line;
     use http::header::{ACCEPT, COOKIE, HOST, VARY};
 
     #[test]
@@ -373,5 +462,95 @@ mod tests {
         edits.set(HOST, "a.example");
         edits.set_target(b"/x");
         assert_eq!(edits.memory_bytes(), bytes);
+    }
+
+    fn lines(names: &[&'static str], gone: Vec<HeaderName>) -> Arc<Lines> {
+        let line = |name: &&'static str| Line {
+            name: HeaderName::from_static(name),
+            value: http::HeaderValue::from_static("new"),
+            replaces: *name == "x-r",
+        };
+        Arc::new(Lines::new(names.iter().map(line).collect(), gone))
+    }
+
+    /// What becomes of a head with the fields `came`: names and values, in order.
+    fn applied(came: &[(&str, &str)], edits: &HeadEdits) -> Vec<String> {
+        let mut all: Vec<(String, String)> =
+            came.iter().map(|(name, value)| (name.to_lowercase(), (*value).to_owned())).collect();
+        for edit in edits {
+            match edit {
+                Edit::Remove(name) | Edit::Set(name, _) => {
+                    all.retain(|(one, _)| one != name.as_str())
+                }
+                Edit::Add(..) | Edit::SetIfAbsent(..) => {}
+            }
+            let value = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
+            match edit {
+                Edit::Add(name, new) | Edit::Set(name, new) => {
+                    all.push((name.to_string(), value(new)))
+                }
+                Edit::SetIfAbsent(name, new) if all.iter().all(|(one, _)| one != name.as_str()) => {
+                    all.push((name.to_string(), value(new)));
+                }
+                Edit::SetIfAbsent(..) | Edit::Remove(_) => {}
+            }
+        }
+        all.into_iter().map(|(name, value)| format!("{name}: {value}")).collect()
+    }
+
+    #[test]
+    fn lines_are_added_once_unless_what_came_is_to_stay() {
+        let lines = lines(&["x-a", "x-b", "x-r"], vec![http::header::SERVER]);
+        for (came, want, is_text) in [
+            (&[("y", "1")][..], &["y: 1", "x-a: new", "x-b: new", "x-r: new"][..], true),
+            (&[("X-B", "old")], &["x-b: old", "x-a: new", "x-r: new"], false),
+            (&[("x-r", "1"), ("x-r", "2")], &["x-a: new", "x-b: new", "x-r: new"], true),
+            (&[("Server", "1"), ("server", "2")], &["x-a: new", "x-b: new", "x-r: new"], true),
+            (&[("x-a", "1"), ("x-b", "2"), ("x-r", "3")], &["x-a: 1", "x-b: 2", "x-r: new"], false),
+        ] {
+            let mut edits = HeadEdits::new();
+            edits.add_lines(&lines, &crate::FieldSlice(came));
+            assert_eq!(applied(came, &edits), want, "{came:?}");
+            assert_eq!(edits.text_of_lines().is_some(), is_text, "{came:?}");
+            assert_eq!(edits.len(), edits.iter().count());
+        }
+    }
+
+    #[test]
+    fn lines_stand_among_other_edits_in_order() {
+        let (lines, none) = (lines(&["x-a", "x-b"], vec![]), crate::FieldSlice(&[]));
+        let name = HeaderName::from_static;
+        let with = |before: &dyn Fn(&mut HeadEdits), after: &dyn Fn(&mut HeadEdits)| {
+            let mut edits = HeadEdits::new();
+            before(&mut edits);
+            edits.add_lines(&lines, &none);
+            after(&mut edits);
+            (applied(&[], &edits), edits.text_of_lines().is_some())
+        };
+        let nothing = |_: &mut HeadEdits| {};
+        let is = |fields: &[&str], is_text: bool| {
+            (fields.iter().map(ToString::to_string).collect::<Vec<_>>(), is_text)
+        };
+        let set = |edits: &mut HeadEdits| edits.set(name("x-a"), "other");
+        let other = |edits: &mut HeadEdits| edits.set(name("x-z"), "other");
+        assert_eq!(with(&other, &nothing), is(&["x-z: other", "x-a: new", "x-b: new"], true));
+        assert_eq!(with(&nothing, &set), is(&["x-b: new", "x-a: other"], false));
+        assert_eq!(with(&set, &nothing), is(&["x-a: other", "x-b: new"], false));
+        let gone = |edits: &mut HeadEdits| edits.remove(name("x-b"));
+        assert_eq!(with(&nothing, &gone), is(&["x-a: new"], false));
+        assert_eq!(with(&gone, &nothing), is(&["x-a: new", "x-b: new"], true));
+        let again = |edits: &mut HeadEdits| edits.add_lines(&lines, &none);
+        assert_eq!(with(&again, &nothing), is(&["x-a: new", "x-b: new"], false));
+        let absent = |edits: &mut HeadEdits| edits.set_if_absent(name("x-a"), "other");
+        assert_eq!(with(&nothing, &absent), is(&["x-a: new", "x-b: new"], false));
+    }
+
+    #[test]
+    fn a_field_that_an_edit_takes_away_does_not_keep_its_line_out() {
+        let came = [("x-a", "old")];
+        let mut edits = HeadEdits::new();
+        edits.remove(HeaderName::from_static("x-a"));
+        edits.add_lines(&lines(&["x-a"], vec![]), &crate::FieldSlice(&came));
+        assert_eq!(applied(&came, &edits), ["x-a: new"]);
     }
 }

@@ -9,15 +9,20 @@
 //! and a row in [`FILTERS`].
 
 pub mod address;
+pub mod cookies;
+pub mod cors;
 pub mod edits;
 pub mod head;
+pub mod lines;
 pub mod rate_limit;
 pub mod security_headers;
 
 pub use edits::{Draft, Edit, HeadEdits, is_value};
 pub use head::{FieldList, FieldSlice, RequestHead, ResponseHead, Version};
+pub use lines::{Line, Lines};
 pub use security_headers::SecurityHeaders;
 
+use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
 
 /// What a filter says about a request.
@@ -40,9 +45,13 @@ pub struct Rejection {
 
 /// What the filters of an answer know of its request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct Asked<'a> {
     /// It came by HTTPS: to us, or as a trusted proxy says.
     pub is_https: bool,
+    /// The origin of the page that asks, where a filter wants it and the request says one.
+    pub origin: Option<&'a [u8]>,
+    /// A filter answers it as a preflight.
+    pub is_preflight: bool,
 }
 
 /// One filter of a route, built once per snapshot and shared by all workers.
@@ -58,13 +67,33 @@ pub trait Filter: Send + Sync {
         Verdict::Continue
     }
 
+    /// The fields of the answer (204) to a request that only asks whether another one may be made
+    /// (a CORS preflight); `None`: it is none. Asked before anything else of the route.
+    fn preflight(&self, _head: &RequestHead<'_>) -> Option<Vec<(HeaderName, HeaderValue)>> {
+        None
+    }
+
+    /// Whether it looks at [`Asked::origin`].
+    fn wants_origin(&self) -> bool {
+        false
+    }
+
+    /// Whether cookies of ours are to be `Secure` too, however the request came.
+    fn secures_cookies(&self) -> bool {
+        false
+    }
+
     /// Edits the answer that the client gets: a backend's or our own.
-    fn on_response(&self, _asked: Asked, _head: &ResponseHead<'_>, _edits: &mut HeadEdits) {}
+    fn on_response(&self, _asked: Asked<'_>, _head: &ResponseHead<'_>, _edits: &mut HeadEdits) {}
 }
 
 /// Config of any filter: what the config file gives a row to build from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FilterConfig {
+    /// `cookies` of a route.
+    Cookies(cookies::Rules),
+    /// `[cors.NAME]`
+    Cors(cors::Policy),
     /// `[security_headers.NAME]`
     SecurityHeaders(SecurityHeaders),
 }
@@ -78,8 +107,11 @@ pub struct FilterKind {
 }
 
 /// All filters there are, in alphabetical order.
-pub const FILTERS: &[FilterKind] =
-    &[FilterKind { name: security_headers::KIND, build: security_headers::build }];
+pub const FILTERS: &[FilterKind] = &[
+    FilterKind { name: cookies::KIND, build: cookies::build },
+    FilterKind { name: cors::KIND, build: cors::build },
+    FilterKind { name: security_headers::KIND, build: security_headers::build },
+];
 
 /// Builds the filter that `config` describes.
 #[must_use]
@@ -93,7 +125,13 @@ mod tests {
 
     #[test]
     fn each_config_is_built_by_the_kind_of_its_name() {
-        let filter = build(&FilterConfig::SecurityHeaders(SecurityHeaders::default())).unwrap();
-        assert_eq!(filter.kind(), "security_headers");
+        for (config, kind) in [
+            (FilterConfig::Cookies(cookies::Rules::default()), cookies::KIND),
+            (FilterConfig::Cors(cors::Policy::default()), cors::KIND),
+            (FilterConfig::SecurityHeaders(SecurityHeaders::default()), security_headers::KIND),
+        ] {
+            assert_eq!(build(&config).unwrap().kind(), kind);
+        }
+        assert!(FILTERS.is_sorted_by_key(|kind| kind.name));
     }
 }

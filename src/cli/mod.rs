@@ -9,6 +9,7 @@ mod check;
 mod circuit;
 mod demo;
 mod log_level;
+mod marked_toml;
 mod reload;
 mod routes;
 mod run;

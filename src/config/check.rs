@@ -9,8 +9,11 @@ use super::check_identity;
 use super::check_kubernetes;
 use super::check_limits;
 use super::check_routes;
+use super::cookies;
+use super::cors;
 use super::diagnostics::Problem;
 use super::pool::BackendEntry;
+use super::security_headers;
 use super::tree::{Entry, Node};
 use crate::types::units::Period;
 use std::collections::HashMap;
@@ -52,6 +55,9 @@ pub fn check(root: &Node, problems: &mut Vec<Problem>) {
     check_fallback::check(root, problems);
     check_kubernetes::check(root, problems);
     check_access_log::check(root, problems);
+    security_headers::check(root, problems);
+    cookies::check(root, problems);
+    cors::check(root, problems);
     check_unused(root, problems);
 }
 
@@ -187,8 +193,11 @@ fn check_sticky(pool: &Entry, problems: &mut Vec<Problem>) {
 
 fn check_unused(root: &Node, problems: &mut Vec<Problem>) {
     let routes = root.get("route").map(Node::items).unwrap_or_default();
-    for kind in ["pool", "security_headers"] {
-        for entry in root.get(kind).map(Node::entries).unwrap_or_default() {
+    for kind in ["cors", "pool", "security_headers"] {
+        let is_own =
+            |entry: &&Entry| (kind, &*entry.key) != ("security_headers", security_headers::DEFAULT);
+        let entries = root.get(kind).map(Node::entries).unwrap_or_default();
+        for entry in entries.iter().filter(is_own) {
             let names = |node: &Node, key: &str| {
                 node.get(key).and_then(Node::text) == Some(entry.key.as_str())
             };

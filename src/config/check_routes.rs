@@ -25,7 +25,7 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
     {
         let key = format!("route[{index}]");
         check_reference(root, route, &key, "pool", problems);
-        check_reference(root, route, &key, "security_headers", problems);
+        check_reference(root, route, &key, "cors", problems);
         check_name(route, index, &mut names, problems);
         check_target(route, &key, problems);
         if let Some(split) = route.get("split") {

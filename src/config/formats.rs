@@ -5,6 +5,7 @@
 
 use super::access_log::AccessLogTarget;
 use super::answer::RedirectTo;
+use super::cors::{CorsMethod, OriginPattern};
 use super::discovery::{DnsName, NameServer};
 use super::edits::PathTemplate;
 use super::error_pages::ErrorKey;
@@ -49,6 +50,7 @@ pub const FORMATS: &[FormatRow] = &[
     row::<ByteSize>(),
     row::<CheckPath>(),
     row::<CookieName>(),
+    row::<CorsMethod>(),
     row::<DnsName>(),
     row::<ErrorKey>(),
     row::<FallbackStep>(),
@@ -73,6 +75,7 @@ pub const FORMATS: &[FormatRow] = &[
     row::<RouteId>(),
     row::<NameServer>(),
     row::<Network>(),
+    row::<OriginPattern>(),
     row::<PageSource>(),
     row::<ParameterName>(),
     row::<FilePath>(),

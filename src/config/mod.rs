@@ -20,6 +20,8 @@ mod check_identity;
 mod check_kubernetes;
 mod check_limits;
 mod check_routes;
+pub mod cookies;
+pub mod cors;
 pub mod diagnostics;
 pub mod discovery;
 pub mod edits;
@@ -41,10 +43,12 @@ mod paths;
 pub mod pool;
 pub mod probe;
 pub mod process;
+pub mod profile;
 pub mod rate_limit;
 pub mod reference;
 pub mod route;
 pub mod secret;
+pub mod security_headers;
 mod shown;
 pub mod split;
 pub mod tls;
@@ -56,6 +60,8 @@ pub use access_log::{AccessLog, AccessLogHeaders, AccessLogTarget, Redact, Sampl
 pub use admin::Admin;
 pub use answer::{FieldValue, FixedAnswer, Redirect, RedirectStatus, RedirectTo, Scheme};
 pub use blocklist::{AutomaticBlocks, Blocklist};
+pub use cookies::Cookies;
+pub use cors::{Cors, CorsMethod, OriginPattern};
 pub use diagnostics::{Diagnostics, Problem, Severity};
 pub use discovery::Dns;
 pub use edits::{FieldEdits, PathTemplate, Rewrite, RouteHeaders};
@@ -87,9 +93,11 @@ pub use pool::{
 };
 pub use probe::Probe;
 pub use process::Process;
+pub use profile::Profile;
 pub use rate_limit::{LimitAction, LimitKey, LimitPart, LimitTell, RateLimit};
 pub use route::{Host, PathPrefix, Route, RouteMirror, RouteTimeouts};
 pub use secret::Secret;
+pub use security_headers::RouteSecurityHeaders;
 pub use shown::{hide, shown};
 pub use split::{Split, SplitBy};
 pub use tls::{ListenerTls, TlsVersion};
@@ -110,6 +118,13 @@ use vanne_filters::SecurityHeaders;
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Where the process runs, by which keys that the file leaves out are what is sensible there;
+    /// a key that stands in the file is never changed. `vanne show-config --defaults` shows what
+    /// that is, and the manual has a table. `"production"`: safe defaults. `"staging"`: the
+    /// same, but it tells more and leaves nothing in browsers. `"development"`: no security
+    /// headers unless asked for, time to stand at a breakpoint, a fast exit.
+    #[serde(default)]
+    pub profile: Profile,
     /// The process as a whole.
     #[serde(default)]
     pub process: Process,
@@ -140,7 +155,8 @@ pub struct Config {
     /// The store of good answers that `cached` in a `fallback` gives.
     #[serde(default)]
     pub fallback_cache: FallbackCache,
-    /// Named sets of security headers, for routes that want others than the preset.
+    /// Sets of security headers, for routes to name. The one called `default` is for routes that
+    /// name none and for what no route answers; without it that is as the profile says.
     #[serde(default)]
     pub security_headers: BTreeMap<FilterId, SecurityHeaders>,
     /// Addresses that may not come in.
@@ -149,6 +165,9 @@ pub struct Config {
     /// Ways to know who sends a request, for routes to name.
     #[serde(default)]
     pub identity: BTreeMap<IdentityId, Identity>,
+    /// Which pages of other origins may read answers, for routes to name.
+    #[serde(default)]
+    pub cors: BTreeMap<FilterId, Cors>,
     /// Rate limits, for routes to name.
     #[serde(default)]
     pub rate_limit: BTreeMap<LimitId, RateLimit>,
@@ -173,6 +192,8 @@ pub struct Loaded {
     pub config: Config,
     /// What the file itself says, variables filled in; secrets are not hidden.
     pub written: serde_json::Value,
+    /// The same with what its profile says of keys that it leaves out.
+    pub filled: serde_json::Value,
     /// Warnings only.
     pub warnings: Diagnostics,
 }
@@ -275,19 +296,21 @@ pub fn parse(
     drop_nothings(&mut root);
     expand::expand(&mut root, "", environment, &mut problems);
     Schema::of_config().check(&mut root, &mut problems);
+    let written = root.to_json();
+    profile::fill(&mut root);
     check::check(&root, &mut problems);
     let token = secret::from_file(&root, source.folder, &mut problems);
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(Box::new(diagnostics(problems)));
     }
-    let written = root.to_json();
-    match Config::deserialize(&written) {
+    let filled = root.to_json();
+    match Config::deserialize(&filled) {
         Ok(mut config) => {
             paths::resolve(&mut config, source.folder);
             if token.is_some() {
                 config.probe.metrics_token = token;
             }
-            Ok(Loaded { config, written, warnings: diagnostics(problems) })
+            Ok(Loaded { config, written, filled, warnings: diagnostics(problems) })
         }
         // The schema and the types are one, so this should not be; say it all the same.
         Err(error) => Err(Box::new(diagnostics(vec![Problem::new("", 0..0, error.to_string())]))),

@@ -1,12 +1,14 @@
 //! `[[route]]`: which requests go where.
 
 use super::answer::{FixedAnswer, Redirect};
+use super::cookies::Cookies;
 use super::edits::{Rewrite, RouteHeaders};
 use super::error_pages::ErrorPages;
 use super::fallback::FallbackStep;
 use super::identity::RouteIdentity;
 use super::matching::RouteMatch;
 use super::overload::Priority;
+use super::security_headers::RouteSecurityHeaders;
 use super::split::Split;
 use crate::types::ids::{FilterId, LimitId, PoolId, RouteId};
 use crate::types::text::{TextValue, text_value};
@@ -91,10 +93,19 @@ pub struct Route {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub rate_limits: Vec<LimitId>,
-    /// The `[security_headers.NAME]` for its answers. Without it: the preset, which is what
-    /// that table's defaults say.
+    /// The set of security headers for its answers: the name of a `[security_headers.NAME]`, or
+    /// of a preset (`"strict"`, `"api"`, `"basic"`, `"off"`), or the set itself, like
+    /// `{ preset = "api", frame_options = "SAMEORIGIN" }`. Without it:
+    /// `[security_headers.default]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub security_headers: Option<FilterId>,
+    pub security_headers: Option<RouteSecurityHeaders>,
+    /// The `[cors.NAME]` that says which pages of other origins may read its answers. Without it
+    /// what backends say of that passes as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<FilterId>,
+    /// Attributes that cookies of its backends get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookies: Option<Cookies>,
     /// Time limits of a request as a whole.
     #[serde(default)]
     pub timeouts: RouteTimeouts,

@@ -6,6 +6,7 @@
 mod edits;
 mod fallback;
 mod files;
+mod filters;
 mod identities;
 mod log;
 mod matching;

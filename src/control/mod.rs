@@ -17,6 +17,7 @@ pub mod health;
 pub mod kept;
 pub mod listeners;
 pub mod log_level;
+pub mod own_headers;
 pub mod pools;
 pub mod probe;
 pub mod process_gauges;

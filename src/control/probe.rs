@@ -5,6 +5,7 @@
 //! and from the first moment of a drain. `/health`: both and a few counts, as JSON. `/metrics`: Prometheus' text
 //! format, behind a bearer token if one is set. Nothing here changes anything.
 
+use super::own_headers::careful;
 use super::reload::MetricsToken;
 use super::starting::Starting;
 use crate::config::Secret;
@@ -33,13 +34,14 @@ pub struct Probed {
 
 /// The routes of the probe port.
 pub fn router(probed: Arc<Probed>) -> Router {
-    Router::new()
+    let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/startupz", get(startup))
         .route("/readyz", get(readiness))
         .route("/health", get(health))
         .route("/metrics", get(metrics))
-        .with_state(probed)
+        .with_state(probed);
+    careful(router)
 }
 
 async fn startup(State(probed): State<Arc<Probed>>) -> Response {

@@ -3,6 +3,7 @@
 //! Filters run in order on the request and stop at the first that rejects; on the
 //! answer all of them run. The chain belongs to the snapshot, so it changes with it.
 
+use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
 use vanne_filters::{Asked, Filter, HeadEdits, RequestHead, ResponseHead, Verdict};
 
@@ -12,6 +13,10 @@ pub struct Chain {
     filters: Vec<Arc<dyn Filter>>,
     /// Their kinds, in order, with blanks between them.
     names: Arc<str>,
+    /// One of them wants to know the origin of the page that asks.
+    wants_origin: bool,
+    /// One of them wants cookies of ours to be `Secure`.
+    secures_cookies: bool,
 }
 
 impl Chain {
@@ -19,13 +24,38 @@ impl Chain {
     #[must_use]
     pub fn new(filters: Vec<Arc<dyn Filter>>) -> Self {
         let names: Vec<_> = filters.iter().map(|filter| filter.kind()).collect();
-        Self { names: names.join(" ").into(), filters }
+        Self {
+            names: names.join(" ").into(),
+            wants_origin: filters.iter().any(|filter| filter.wants_origin()),
+            secures_cookies: filters.iter().any(|filter| filter.secures_cookies()),
+            filters,
+        }
     }
 
     /// The kinds of its filters, in order, with blanks between them; `None` if there are none.
     #[must_use]
     pub fn names(&self) -> Option<&str> {
         (!self.names.is_empty()).then_some(&*self.names)
+    }
+
+    /// Whether one of its filters wants to know the origin of the page that asks.
+    #[must_use]
+    pub fn wants_origin(&self) -> bool {
+        self.wants_origin
+    }
+
+    /// Whether cookies of ours are to be `Secure`, however the request came.
+    #[must_use]
+    pub fn secures_cookies(&self) -> bool {
+        self.secures_cookies
+    }
+
+    /// The fields of the answer to a preflight, if the request is one and a filter answers it.
+    pub fn preflight(&self, head: &RequestHead<'_>) -> Option<Vec<(HeaderName, HeaderValue)>> {
+        match self.wants_origin {
+            true => self.filters.iter().find_map(|filter| filter.preflight(head)),
+            false => None,
+        }
     }
 
     /// Runs the request's filters; the first rejection ends it.
@@ -38,7 +68,7 @@ impl Chain {
     }
 
     /// Runs the answer's filters.
-    pub fn on_response(&self, asked: Asked, head: &ResponseHead<'_>, edits: &mut HeadEdits) {
+    pub fn on_response(&self, asked: Asked<'_>, head: &ResponseHead<'_>, edits: &mut HeadEdits) {
         for filter in &self.filters {
             filter.on_response(asked, head, edits);
         }

@@ -1,8 +1,8 @@
 //! The manual: prose about Vanne, beside the code that it is about.
 //!
 //! Read [`life_of_a_request`] first. [`decisions`] says why things are as they are, and
-//! what was measured; [`admin`], [`blocklist`], [`circuits`], [`identity`], [`kubernetes`] and
-//! [`rate_limits`] are for operators.
+//! what was measured; [`admin`], [`blocklist`], [`circuits`], [`cors`], [`identity`],
+//! [`kubernetes`], [`rate_limits`] and [`security_headers`] are for operators.
 
 #[doc = include_str!("admin.md")]
 pub mod admin {}
@@ -15,6 +15,9 @@ pub mod blocklist {}
 
 #[doc = include_str!("circuits.md")]
 pub mod circuits {}
+
+#[doc = include_str!("cors.md")]
+pub mod cors {}
 
 #[doc = include_str!("decisions.md")]
 pub mod decisions {}
@@ -36,3 +39,6 @@ pub mod rate_limits {}
 
 #[doc = include_str!("reload.md")]
 pub mod reload {}
+
+#[doc = include_str!("security_headers.md")]
+pub mod security_headers {}

@@ -1,9 +1,10 @@
 //! `vanne demo`: backends that do as they are told, and a proxy before them.
 
+use crate::harness::client::{ask_carelessly as ask, get_carelessly as get};
 use crate::harness::frames::{self, HANDSHAKE, TEXT};
 use crate::harness::ports::Port;
 use crate::harness::vanne::{Process, binary};
-use crate::harness::{Answer, Client, End, Wire, ask, eventually, get, ms, timed};
+use crate::harness::{Answer, Client, End, Wire, eventually, ms, timed};
 use rustix::process::Signal;
 use std::net::SocketAddr;
 use std::process::Command;

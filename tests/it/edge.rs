@@ -199,7 +199,7 @@ async fn strict_transport_security_is_only_sent_in_answer_to_https() {
     let (lab, origin) = (Lab::new(), Origin::fixed("x").await);
     lab.put("a.pem", &lab.authority.sign(&["a.example"]));
     let more = "trusted_proxies = [\"127.0.0.1\"]";
-    let set = "security_headers = \"strict\"\n[security_headers.strict]\n\
+    let set = "security_headers = \"site\"\n[security_headers.site]\n\
                strict_transport_security = \"max-age=31536000\"\n";
     let secure = Vanne::start(&(lab.config(&origin, ALL, more) + set)).await;
     let stream = lab.tls().connect(secure.http, "a.example").await.unwrap();

@@ -149,20 +149,24 @@ async fn a_backends_own_security_headers_are_kept() {
 async fn a_route_uses_the_security_headers_it_names() {
     let origin = Origin::fixed("ok").await;
     let settings = Settings {
-        route: "security_headers = \"strict\"",
+        route: "security_headers = \"site\"",
         more: r#"
-            [security_headers.strict]
+            [security_headers.site]
             strict_transport_security = "max-age=31536000; includeSubDomains"
             content_security_policy = "default-src 'self'"
             frame_options = "SAMEORIGIN"
             content_type_options = ""
             referrer_policy = "no-referrer"
             permissions_policy = "camera=()"
+            cross_origin_opener_policy = "same-origin"
+            cross_origin_embedder_policy = "credentialless"
+            cross_origin_resource_policy = "same-site"
         "#,
         ..Settings::default()
     };
     let vanne = Vanne::with(&[origin.address], settings).await;
-    let answer = vanne.get("/").await;
+    let mut client = Client::careless(vanne.http).await;
+    let answer = client.get("/").await;
     for (name, value) in [
         ("strict-transport-security", None),
         ("content-security-policy", Some("default-src 'self'")),
@@ -170,6 +174,9 @@ async fn a_route_uses_the_security_headers_it_names() {
         ("x-content-type-options", None),
         ("referrer-policy", Some("no-referrer")),
         ("permissions-policy", Some("camera=()")),
+        ("cross-origin-opener-policy", Some("same-origin")),
+        ("cross-origin-embedder-policy", Some("credentialless")),
+        ("cross-origin-resource-policy", Some("same-site")),
     ] {
         assert_eq!(answer.head.field(name), value, "{name}");
     }

@@ -34,6 +34,16 @@ const LEAVES: &[(&str, &str)] = &[
     ("blocklist.deny[]", "a_denied_peer_is_closed_at_once_and_allow_wins"),
     ("blocklist.files[]", "files_name_networks_and_are_read_again_when_they_change"),
     ("blocklist.max_blocks", "what_makes_no_sense_is_refused_and_why_is_said"),
+    (
+        "cors.*.credentials",
+        "pages_that_may_read_an_answer_are_named_and_backends_are_not_asked_who",
+    ),
+    ("cors.*.expose[]", "pages_that_may_read_an_answer_are_named_and_backends_are_not_asked_who"),
+    ("cors.*.headers[]", "preflights_are_answered_before_anybody_else_is_asked"),
+    ("cors.*.max_age", "preflights_are_answered_before_anybody_else_is_asked"),
+    ("cors.*.methods[]", "preflights_are_answered_before_anybody_else_is_asked"),
+    ("cors.*.origins[]", "pages_that_may_read_an_answer_are_named_and_backends_are_not_asked_who"),
+    ("cors.*.private_network", "what_everybody_may_read_is_the_same_for_all"),
     ("fallback_cache.entry_size", "the_store_is_bounded_and_answers_grow_too_old"),
     ("fallback_cache.size", "the_store_is_bounded_and_answers_grow_too_old"),
     ("fallback_cache.stale_for", "the_store_is_bounded_and_answers_grow_too_old"),
@@ -224,6 +234,7 @@ const LEAVES: &[(&str, &str)] = &[
     ("process.state_dir", "the_last_backends_are_kept_for_a_start_without_the_api_server"),
     ("process.watch_config", "without_watch_config_files_are_not_watched"),
     ("process.workers", "there_are_as_many_workers_as_it_says"),
+    ("profile", "a_profile_says_what_the_file_leaves_out"),
     ("rate_limit.*.action", "a_limit_may_make_requests_wait"),
     ("rate_limit.*.burst", "each_address_has_a_burst_and_then_the_rate"),
     ("rate_limit.*.cost", "a_request_passes_all_limits_of_its_route_or_pays_none"),
@@ -238,6 +249,11 @@ const LEAVES: &[(&str, &str)] = &[
     ("route[].answer.content_type", "a_route_may_answer_itself"),
     ("route[].answer.headers.*", "a_route_may_answer_itself"),
     ("route[].answer.status", "a_route_may_answer_itself"),
+    ("route[].cookies.except[]", "cookies_of_backends_get_the_attributes_that_they_lack"),
+    ("route[].cookies.http_only", "cookies_of_backends_get_the_attributes_that_they_lack"),
+    ("route[].cookies.same_site", "cookies_of_backends_get_the_attributes_that_they_lack"),
+    ("route[].cookies.secure", "cookies_of_our_own_are_secure_where_those_of_backends_are_to_be"),
+    ("route[].cors", "preflights_are_answered_before_anybody_else_is_asked"),
     ("route[].error_pages.*", "refusals_are_told_in_the_words_of_pages"),
     ("route[].fallback[]", "a_routes_chain_goes_before_its_pools"),
     ("route[].headers.request.add.*", "a_route_edits_the_heads_of_its_requests"),
@@ -294,16 +310,28 @@ const LEAVES: &[(&str, &str)] = &[
     ("route[].rewrite.path", "a_path_is_rewritten_on_its_way_and_not_in_the_log"),
     ("route[].rewrite.path_prefix", "a_path_is_rewritten_on_its_way_and_not_in_the_log"),
     ("route[].rewrite.path_regex", "a_path_is_rewritten_on_its_way_and_not_in_the_log"),
-    ("route[].security_headers", "a_route_uses_the_security_headers_it_names"),
+    ("route[].security_headers", "a_route_names_a_set_or_a_preset_or_brings_its_own"),
     ("route[].split.by", "a_client_stays_on_its_side"),
     ("route[].split.pools.*", "requests_are_shared_by_weight_and_weights_move_with_a_reload"),
     ("route[].timeouts.total", "a_request_longer_than_its_total_gives_504_before_the_head"),
     ("route[].timeouts.tunnel_idle", "a_silent_tunnel_is_closed_after_its_idle_limit"),
     ("security_headers.*.content_security_policy", "a_route_uses_the_security_headers_it_names"),
     ("security_headers.*.content_type_options", "a_route_uses_the_security_headers_it_names"),
+    (
+        "security_headers.*.cross_origin_embedder_policy",
+        "a_route_uses_the_security_headers_it_names",
+    ),
+    ("security_headers.*.cross_origin_opener_policy", "a_route_uses_the_security_headers_it_names"),
+    (
+        "security_headers.*.cross_origin_resource_policy",
+        "a_route_uses_the_security_headers_it_names",
+    ),
     ("security_headers.*.frame_options", "a_route_uses_the_security_headers_it_names"),
     ("security_headers.*.permissions_policy", "a_route_uses_the_security_headers_it_names"),
+    ("security_headers.*.preset", "a_route_names_a_set_or_a_preset_or_brings_its_own"),
     ("security_headers.*.referrer_policy", "a_route_uses_the_security_headers_it_names"),
+    ("security_headers.*.remove[]", "fields_are_replaced_or_removed_as_the_set_says"),
+    ("security_headers.*.replace[]", "fields_are_replaced_or_removed_as_the_set_says"),
     (
         "security_headers.*.strict_transport_security",
         "strict_transport_security_is_only_sent_in_answer_to_https",
@@ -340,7 +368,7 @@ fn every_test_that_is_named_exists() {
 }
 
 /// Collects the paths of all leaves of `node`: of all that it may be. A table that holds tables
-/// like itself ends there.
+/// like itself, or is like one elsewhere, ends there.
 fn walk(root: &Value, node: &Value, path: &str, leaves: &mut BTreeSet<String>) {
     for choice in choices(root, node) {
         walk_one(root, choice, path, leaves);
@@ -352,8 +380,9 @@ fn walk_one(root: &Value, node: &Value, path: &str, leaves: &mut BTreeSet<String
         if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
     };
     let mut is_leaf = true;
-    let is_within_itself = ["all[]", "any[]", "not"].iter().any(|list| path.ends_with(list));
-    if let (Some(properties), false) = (node["properties"].as_object(), is_within_itself) {
+    let is_known = ["all[]", "any[]", "not", "route[].security_headers"];
+    let is_known = is_known.iter().any(|table| path.ends_with(table));
+    if let (Some(properties), false) = (node["properties"].as_object(), is_known) {
         is_leaf = false;
         for (name, property) in properties {
             walk(root, property, &below(name), leaves);

@@ -4,7 +4,7 @@ use crate::harness::ports::Port;
 use crate::harness::{Client, End, Origin, Settings, Vanne, ask, ms};
 
 /// Requests that are refused for each fault that a head can have.
-const FAULTS: [(&str, u16, &str); 33] = [
+pub(crate) const FAULTS: [(&str, u16, &str); 33] = [
     ("GET / HTTP/1.1\nHost: a\n\n", 400, "bare_line_end"),
     ("GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n", 400, "bare_line_end"),
     ("GET / HTTP/1.1\r\nHost: a\r\nName : x\r\n\r\n", 400, "blank_before_colon"),

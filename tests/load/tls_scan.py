@@ -24,14 +24,14 @@ level = "off"
 [listener.tls]
 address = "127.0.0.1:{tls}"
 tls = {{ certificates = ["site.pem"], min_version = "{oldest}" }}
-[security_headers.strict]
+[security_headers.site]
 strict_transport_security = "max-age=63072000"
 [pool.demo]
 backends = ["127.0.0.1:{backend}"]
 [[route]]
 name = "all"
 pool = "demo"
-security_headers = "strict"
+security_headers = "site"
 """
 # Oldest version → what sslyze compares with.
 RECOMMENDED = {"1.3": "modern", "1.2": "intermediate"}

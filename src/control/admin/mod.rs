@@ -24,6 +24,7 @@ mod routes;
 mod status;
 pub mod tokens;
 
+use super::own_headers::careful;
 use super::steer::Wish;
 use crate::data::engine::worker::Workers;
 use crate::observe::audit_log::AuditLine;
@@ -97,7 +98,7 @@ impl Admin {
         for path in paths {
             router = router.route(path, any(answer));
         }
-        let router = router.fallback(answer).with_state(self);
+        let router = careful(router.fallback(answer).with_state(self));
         let service = router.into_make_service_with_connect_info::<Peer>();
         if let Err(error) = axum::serve(door, service).await {
             tracing::error!(%error, "the admin API has ended");
@@ -215,7 +216,6 @@ fn respond(result: Result<Reply, Problem>) -> Response {
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 

@@ -30,9 +30,15 @@ pub(super) struct RouteStatus {
     /// Who gets copies.
     #[serde(skip_serializing_if = "Option::is_none")]
     mirror: Option<config::RouteMirror>,
-    /// The set of security headers, if it is not the preset.
+    /// The set of security headers, if it is not the default one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    security_headers: Option<FilterId>,
+    security_headers: Option<config::RouteSecurityHeaders>,
+    /// The set of rules about pages of other origins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cors: Option<FilterId>,
+    /// What cookies of its backends get.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cookies: Option<config::Cookies>,
     /// Time limits.
     timeouts: config::RouteTimeouts,
 }
@@ -117,6 +123,8 @@ fn status(index: usize, route: &config::Route) -> RouteStatus {
         rewrite: route.rewrite.clone(),
         mirror: route.mirror.clone(),
         security_headers: route.security_headers.clone(),
+        cors: route.cors.clone(),
+        cookies: route.cookies.clone(),
         timeouts: route.timeouts.clone(),
     }
 }

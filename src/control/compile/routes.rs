@@ -1,11 +1,10 @@
 //! Routes: the config's list of routes → the table that requests look theirs up in.
 
 use super::{
-    CompileError, Means, Pools, dangling, edits, fallback, files, identities, log, matching,
-    overload, rate_limits,
+    CompileError, Means, Pools, dangling, edits, fallback, files, filters, identities, log,
+    matching, overload, rate_limits,
 };
 use crate::config::{self, Config, Scheme, SplitBy};
-use crate::data::chain::Chain;
 use crate::data::generation::Generation;
 use crate::data::mirror::{Mirror, Mirrored};
 use crate::data::pool::HashOn;
@@ -16,10 +15,9 @@ use crate::data::split::{By, Split, SplitLive};
 use crate::data::target::{FixedAnswer, Redirect, RedirectParts, RedirectTo, Target};
 use crate::observe::metrics::{MIRRORED, Metrics, SPLIT_SHARE, Watched};
 use crate::types::hash::stable;
-use crate::types::ids::{FilterId, PoolId};
+use crate::types::ids::PoolId;
 use http::{HeaderValue, header};
 use std::sync::Arc;
-use vanne_filters::{Filter, FilterConfig, SecurityHeaders};
 
 /// Compiles the routes of `config`, whose pools are `pools`.
 ///
@@ -31,7 +29,7 @@ pub(super) fn compile(
     generation: &Arc<Generation>,
     means: &mut Means<'_>,
 ) -> Result<Snapshot, CompileError> {
-    let default_chain = chain(None, config)?;
+    let default_chain = filters::chain(None, config)?;
     let log = Arc::new(log::compile(&config.access_log));
     let overload = config.process.overload.as_ref().map(|overload| {
         Arc::new(overload::limit(overload, "-", means.kept.in_flight(), means.metrics))
@@ -60,10 +58,7 @@ pub(super) fn compile(
             gate: identities::gate(route, &known)?,
             user_limits,
             own_fields: Arc::clone(&own_fields),
-            chain: match &route.security_headers {
-                None => default_chain.clone(),
-                named => chain(named.as_ref(), config)?,
-            },
+            chain: filters::chain(Some(route), config)?,
             edits: edits::compile(route),
             mirror: mirror(route, pools, means.metrics)?,
             total: route.timeouts.total.as_duration(),
@@ -183,19 +178,4 @@ pub(in crate::control) fn fixed(
     let mut fields: Vec<_> = kind.map(|kind| (header::CONTENT_TYPE, kind)).into_iter().collect();
     fields.extend(files::fields(&config.headers));
     Ok(FixedAnswer { status: config.status, fields, body })
-}
-
-/// The filters of a route that names `security_headers`, or the preset.
-fn chain(named: Option<&FilterId>, config: &Config) -> Result<Chain, CompileError> {
-    let headers = match named {
-        None => SecurityHeaders::default(),
-        Some(name) => config
-            .security_headers
-            .get(name)
-            .cloned()
-            .ok_or_else(|| dangling("security_headers", name))?,
-    };
-    let filters: Vec<Arc<dyn Filter>> =
-        vanne_filters::build(&FilterConfig::SecurityHeaders(headers)).into_iter().collect();
-    Ok(Chain::new(filters))
 }

@@ -57,6 +57,10 @@ impl Exchange {
         let Some(route) = found.cloned() else {
             return self.refuse(Refusal::NoRoute, now);
         };
+        self.note_origin(head, &route);
+        if let Some(answer) = self.answer_preflight(head, &route, now) {
+            return answer;
+        }
         let limited = self.ask_limits(head, &route, now);
         match limited.and_then(|()| self.identify(head, &route, None)) {
             Ok(None) => self.on_known(head, other_target.as_deref(), route, now),
@@ -133,7 +137,7 @@ impl Exchange {
 
     /// Goes by `route` from now on. Should a filter panic before, its answer and its line are the
     /// snapshot's.
-    fn enter(&mut self, route: Arc<Route>) {
+    pub(super) fn enter(&mut self, route: Arc<Route>) {
         self.route = Some(route);
         self.snapshot = None;
     }

@@ -29,13 +29,15 @@ pub struct Facts {
 /// until the head is whole.
 #[derive(Debug, Default)]
 pub struct Texts {
-    /// The target, the authority, and the value of `Accept`.
+    /// The target, the authority, the value of `Accept`, and the origin of the page that asks.
     bytes: Vec<u8>,
     /// Where the target ends.
     target_end: usize,
     /// Where the authority ends.
     authority_end: usize,
     has_authority: bool,
+    /// Where the value of `Accept` ends and the origin begins, once that was asked for.
+    origin_begin: Option<usize>,
     /// Fields that the log wants of the request.
     pub captured: Captured,
     /// Fields that the log wants of the head of the backend's answer.
@@ -79,7 +81,21 @@ impl Texts {
 
     /// What the client takes; empty if it does not say.
     pub(super) fn accept(&self) -> &[u8] {
-        self.bytes.get(self.authority_end..).unwrap_or_default()
+        let end = self.origin_begin.unwrap_or(self.bytes.len());
+        self.bytes.get(self.authority_end..end).unwrap_or_default()
+    }
+
+    /// Remembers the origin of the page that asks.
+    pub(super) fn note_origin(&mut self, fields: &dyn FieldList) {
+        if let (Some(origin), 1) = (fields.first("origin"), fields.count("origin")) {
+            self.origin_begin = Some(self.bytes.len());
+            self.bytes.extend_from_slice(origin);
+        }
+    }
+
+    /// The origin of the page that asks, if somebody wants to know and the request says one.
+    pub(super) fn origin(&self) -> Option<&[u8]> {
+        self.bytes.get(self.origin_begin?..)
     }
 
     /// The authority the client asked for, if any.
@@ -90,11 +106,19 @@ impl Texts {
 
     /// Forgets all, keeps the memory.
     pub(super) fn clear(&mut self) {
-        let Self { bytes, target_end, authority_end, has_authority, captured, captured_answer } =
-            self;
+        let Self {
+            bytes,
+            target_end,
+            authority_end,
+            has_authority,
+            origin_begin,
+            captured,
+            captured_answer,
+        } = self;
         bytes.clear();
         (*target_end, *authority_end) = (0, 0);
         *has_authority = false;
+        *origin_begin = None;
         captured.clear();
         captured_answer.clear();
     }

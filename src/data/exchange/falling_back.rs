@@ -136,7 +136,7 @@ impl Exchange {
             fixed.fields.push((header::ALLOW, HeaderValue::from_static("")));
         }
         self.end_with(fixed.status, now);
-        Answer::of(&fixed, &self.own_edits(fixed.status, now))
+        Answer::of(&fixed, &self.own_edits(&fixed, now))
     }
 
     /// Whether the client takes `refusal` rather as JSON. A call is told in gRPC's own way.

@@ -11,6 +11,7 @@
 
 mod admission;
 mod answer;
+mod asking;
 mod attempts;
 mod deadline;
 mod facts;
@@ -179,6 +180,8 @@ pub struct Exchange {
     /// The client is told why it gets its answer.
     explains: bool,
     is_websocket: bool,
+    /// It only asks whether another one may be made, and a filter answers that.
+    is_preflight: bool,
     /// A copy went to the route's mirror.
     is_mirrored: AtomicBool,
     request_done: bool,
@@ -242,6 +245,7 @@ impl Exchange {
             fallen: None,
             explains: false,
             is_websocket: false,
+            is_preflight: false,
             is_mirrored: AtomicBool::new(false),
             request_done: false,
             is_kept: true,

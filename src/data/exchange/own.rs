@@ -7,10 +7,9 @@ use crate::data::edits::Values;
 use crate::data::grpc;
 use crate::data::target::{FixedAnswer, Redirect};
 use crate::data::upstream::forward::REQUEST_ID;
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use std::time::Instant;
-use vanne_filters::head::NoFields;
-use vanne_filters::{Asked, HeadEdits, RequestHead, ResponseHead};
+use vanne_filters::{FieldList, HeadEdits, RequestHead, ResponseHead};
 
 impl Exchange {
     /// Answers with `redirect` for the request with this `head`.
@@ -33,7 +32,7 @@ impl Exchange {
     /// Answers with `fixed`; a call gets what its status means in gRPC.
     pub(super) fn answer_by(&mut self, fixed: &FixedAnswer, now: Instant) -> Action {
         self.end_with(fixed.status, now);
-        let edits = self.own_edits(fixed.status, now);
+        let edits = self.own_edits(fixed, now);
         let Some(call) = self.facts.as_mut().and_then(|facts| facts.call.as_mut()) else {
             return Action::Answer(Answer::of(fixed, &edits));
         };
@@ -45,22 +44,23 @@ impl Exchange {
         Action::Answer(Answer::of(&plain, &edits).to_call(status))
     }
 
-    /// What is added to an answer of ours with this status.
-    pub(super) fn own_edits(&self, status: u16, now: Instant) -> HeadEdits {
+    /// What is changed in an answer of ours.
+    pub(super) fn own_edits(&self, fixed: &FixedAnswer, now: Instant) -> HeadEdits {
         let mut edits = HeadEdits::new();
         edits.set(REQUEST_ID, self.id.to_hex());
         self.tell_fallback(&mut edits);
         self.tell_retry(&mut edits);
         self.tell_limits(&mut edits);
         self.challenge(&mut edits);
-        self.edit_answer(&ResponseHead { status, fields: &NoFields }, &mut edits);
+        let fields = OwnFields(&fixed.fields);
+        self.edit_answer(&ResponseHead { status: fixed.status, fields: &fields }, &mut edits);
         self.explain(&mut edits, now);
         edits
     }
 
     /// Adds what filters and edits change in the head of an answer, a backend's or ours.
     pub(super) fn edit_answer(&self, head: &ResponseHead<'_>, edits: &mut HeadEdits) {
-        let asked = Asked { is_https: self.is_https() };
+        let asked = self.asked();
         let Some(route) = &self.route else {
             if let Some(snapshot) = &self.snapshot {
                 snapshot.default_chain.on_response(asked, head, edits);
@@ -83,5 +83,21 @@ impl Exchange {
         self.is_head_sent = true;
         self.progress = now;
         self.waiting = super::Waiting::Client;
+    }
+}
+
+/// The fields of an answer of ours, before anything is changed in them.
+struct OwnFields<'a>(&'a [(HeaderName, HeaderValue)]);
+
+impl FieldList for OwnFields<'_> {
+    fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+        for (name, value) in self.0 {
+            visit(name.as_str(), value.as_bytes());
+        }
+    }
+
+    fn first(&self, name: &str) -> Option<&[u8]> {
+        let is_it = |(field, _): &&(HeaderName, HeaderValue)| field == name;
+        self.0.iter().find(is_it).map(|(_, value)| value.as_bytes())
     }
 }

@@ -50,8 +50,12 @@ impl Exchange {
     /// Tells the client which backend it has from now on, and which side of a split, where that
     /// is new.
     pub(super) fn stick(&mut self) {
+        let is_secure = self.is_https() || self.secures_cookies();
         if let Some(cookie) = self.cookie.take() {
-            self.response_edits.add(header::SET_COOKIE, cookie);
+            let secure = if is_secure { &b"; Secure"[..] } else { b"" };
+            self.response_edits.add_written(header::SET_COOKIE, |out| {
+                [cookie.as_bytes(), secure].iter().for_each(|part| out.push(part));
+            });
         }
         let (Some(pool), Some(seen)) = (&self.pool, self.seen) else { return };
         let (Some(sticky), Some(attempt)) = (&pool.sticky, self.attempts.last()) else { return };
@@ -60,8 +64,13 @@ impl Exchange {
             Some(token) if token.tag == attempt.backend().tag => Stuck::Hit,
             Some(_) => Stuck::Moved,
         });
-        let (tag, now, is_https) = (attempt.backend().tag, self.started_wall, self.is_https());
-        sticky.write(seen, tag, now, &mut self.response_edits, is_https);
+        let (tag, now) = (attempt.backend().tag, self.started_wall);
+        sticky.write(seen, tag, now, &mut self.response_edits, is_secure);
+    }
+
+    /// Whether the route wants cookies to be `Secure`, however the request came.
+    fn secures_cookies(&self) -> bool {
+        self.route.as_ref().is_some_and(|route| route.chain.secures_cookies())
     }
 
     /// Names its session: the client's token, or else its connection.

@@ -1,5 +1,7 @@
 //! The machine on a virtual clock: what each event does in each phase.
 
+mod carried;
+
 use super::*;
 use crate::data::balance;
 use crate::data::listener;

@@ -161,14 +161,14 @@ impl Sticky {
     }
 
     /// Gives the client a token for the backend of `tag`, unless the one it has says that
-    /// and is young. `is_https`: a cookie is sent back over TLS only.
+    /// and is young. `is_secure`: a cookie is sent back over TLS only.
     pub fn write(
         &self,
         seen: Seen,
         tag: u64,
         now: SystemTime,
         edits: &mut HeadEdits,
-        is_https: bool,
+        is_secure: bool,
     ) {
         let issued = seconds(now);
         let lasts = u32::try_from(self.ttl.as_secs()).unwrap_or(u32::MAX);
@@ -181,7 +181,7 @@ impl Sticky {
             Carrier::Header(name) => edits.set(name.clone(), text),
             Carrier::Cookie(name, same_site) => {
                 let (same_site, secure) =
-                    (same_site.as_str(), if is_https { "; Secure" } else { "" });
+                    (same_site.as_str(), if is_secure { "; Secure" } else { "" });
                 edits.add_written(header::SET_COOKIE, |out| {
                     // Writing into memory does not fail.
                     drop(write!(

@@ -5,8 +5,11 @@ use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use tokio::net::TcpSocket;
 
-/// A connection to the proxy.
-pub(crate) struct Client(Wire);
+/// A connection to the proxy. What it answers must carry security headers, whatever it is.
+pub(crate) struct Client {
+    wire: Wire,
+    looks: bool,
+}
 
 /// An answer, whole or not.
 #[derive(Clone, Debug)]
@@ -60,7 +63,22 @@ impl Answer {
 impl Client {
     /// Connects to `address`.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Self(Wire::connect(address).await)
+        Self { wire: Wire::connect(address).await, looks: true }
+    }
+
+    /// The same to where answers need no security headers: to what is no proxy, or to one whose
+    /// config says so.
+    pub(crate) async fn careless(address: SocketAddr) -> Self {
+        Self { looks: false, ..Self::connect(address).await }
+    }
+
+    /// The head of the next answer; `None` if the connection ends first.
+    pub(crate) async fn head(&mut self) -> Option<Head> {
+        let head = self.wire.head().await?;
+        if self.looks {
+            is_careful(head.status(), |name| head.all(name).count());
+        }
+        Some(head)
     }
 
     /// Connects to `address` from another of this machine's.
@@ -102,21 +120,45 @@ impl Client {
 impl Deref for Client {
     type Target = Wire;
     fn deref(&self) -> &Wire {
-        &self.0
+        &self.wire
     }
 }
 
 impl DerefMut for Client {
     fn deref_mut(&mut self) -> &mut Wire {
-        &mut self.0
+        &mut self.wire
     }
 }
 
 impl Client {
     /// The bare connection.
     pub(crate) fn into_wire(self) -> Wire {
-        self.0
+        self.wire
     }
+}
+
+/// Fails unless an answer has the fields that each set of security headers but `off` has, once;
+/// `count` says how many there are of a name.
+pub(crate) fn is_careful(status: u16, count: impl Fn(&str) -> usize) {
+    if (100..200).contains(&status) && status != 101 {
+        return;
+    }
+    for name in ["x-content-type-options", "x-frame-options", "referrer-policy"] {
+        assert_eq!(count(name), 1, "{name} in an answer with {status}");
+    }
+}
+
+/// The same as `ask` where answers need no security headers: see [`Client::careless`].
+pub(crate) async fn ask_carelessly(address: SocketAddr, request: &str) -> Answer {
+    let mut client = Client::careless(address).await;
+    client.send(request).await;
+    client.answer(request.split(' ').next().unwrap_or_default()).await
+}
+
+/// Asks for `target` with GET where answers need no security headers.
+pub(crate) async fn get_carelessly(address: SocketAddr, target: &str) -> Answer {
+    let request = format!("GET {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    ask_carelessly(address, &request).await
 }
 
 /// Asks for `target` with GET on a connection of its own.

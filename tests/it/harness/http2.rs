@@ -1,5 +1,6 @@
 //! A client of HTTP/2 in plain text, by prior knowledge.
 
+use super::client::is_careful;
 use super::in_time;
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
@@ -111,6 +112,7 @@ impl Client2 {
 /// Reads an answer to its end, or to why it has none.
 pub(crate) async fn whole(answer: ResponseFuture) -> Result<Answer2, h2::Error> {
     let (head, mut stream) = in_time("an answer's head", answer).await?.into_parts();
+    is_careful(head.status.as_u16(), |name| head.headers.get_all(name).iter().count());
     let mut body = Vec::new();
     while let Some(data) = in_time("an answer's body", stream.data()).await {
         let data = data?;

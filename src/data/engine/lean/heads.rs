@@ -5,6 +5,7 @@
 
 use crate::wire::fields::Fields as Ranges;
 use http::{HeaderMap, HeaderName};
+use vanne_filters::edits::Iter;
 use vanne_filters::{Edit, HeadEdits};
 
 /// The fields of a head that came, in whatever shape: each time from the first.
@@ -39,6 +40,16 @@ pub(super) enum Name<'a> {
 pub(super) fn each_field<'a>(
     fields: impl Fields<'a>,
     edits: &'a HeadEdits,
+    visit: impl FnMut(Name<'a>, &'a [u8]),
+) {
+    each_field_by(fields, edits, edits.iter(), visit);
+}
+
+/// The same for these of the `edits`: all, or all but lines that nothing else touches.
+fn each_field_by<'a>(
+    fields: impl Fields<'a>,
+    edits: &'a HeadEdits,
+    all: Iter<'a>,
     mut visit: impl FnMut(Name<'a>, &'a [u8]),
 ) {
     for (name, value) in fields.all() {
@@ -51,7 +62,7 @@ pub(super) fn each_field<'a>(
     let is_gone_later = |at: usize, name: &HeaderName| {
         edits.has_repeats() && edits.iter().skip(at + 1).any(|later| removed(&later) == Some(name))
     };
-    for (at, edit) in edits.iter().enumerate() {
+    for (at, edit) in all.enumerate() {
         let (name, value) = match edit {
             Edit::Remove(_) => continue,
             Edit::Add(name, value) | Edit::Set(name, value) => (name, value),
@@ -70,10 +81,13 @@ pub(super) fn each_field<'a>(
 
 /// Writes the fields of a head that leaves into `out`.
 pub(super) fn write_fields<'a>(out: &mut Vec<u8>, fields: impl Fields<'a>, edits: &'a HeadEdits) {
-    each_field(fields, edits, |name, value| match name {
+    let text = edits.text_of_lines();
+    let all = if text.is_some() { edits.iter_but_lines() } else { edits.iter() };
+    each_field_by(fields, edits, all, |name, value| match name {
         Name::Came(name) => write_came(out, name, value),
         Name::Ours(name) => write_field(out, name.as_str().as_bytes(), value),
     });
+    out.extend_from_slice(text.unwrap_or_default());
 }
 
 /// Writes one field. Its name is in lower case.
@@ -127,7 +141,10 @@ fn is(name: &[u8], wanted: &HeaderName) -> bool {
 mod tests {
     use super::*;
     use crate::wire::request::RequestIndex;
-    use http::header;
+    use http::{HeaderValue, header};
+    use std::sync::Arc;
+    use vanne_filters::head::NoFields;
+    use vanne_filters::{Line, Lines};
 
     fn written(edit: impl FnOnce(&mut HeadEdits)) -> String {
         let head =
@@ -139,6 +156,32 @@ mod tests {
         let mut out = Vec::new();
         write_fields(&mut out, index.fields(head), &edits);
         String::from_utf8(out).unwrap().replace("\r\n", "|")
+    }
+
+    #[test]
+    fn lines_are_written_once_whatever_else_is_edited() {
+        let name = HeaderName::from_static;
+        let line = |of: &'static str| Line {
+            name: name(of),
+            value: HeaderValue::from_static("1"),
+            replaces: false,
+        };
+        let lines = |names: &[&'static str]| {
+            Arc::new(Lines::new(names.iter().map(|of| line(of)).collect(), vec![]))
+        };
+        let with_lines = |names: &[&'static str], edit: &dyn Fn(&mut HeadEdits)| {
+            written(|edits| {
+                edits.set(name("x-id"), "7");
+                edits.add_lines(&lines(names), &NoFields);
+                edit(edits);
+            })
+        };
+        let head = "host: a|x-a: 1|x-a: 2|x-frame-options: SAMEORIGIN|x-id: 7|";
+        assert_eq!(with_lines(&["x-b", "x-c"], &|_| ()), format!("{head}x-b: 1|x-c: 1|"));
+        let set = |edits: &mut HeadEdits| edits.set(name("x-b"), "2");
+        assert_eq!(with_lines(&["x-b", "x-c"], &set), format!("{head}x-c: 1|x-b: 2|"));
+        let absent = |edits: &mut HeadEdits| edits.set_if_absent(name("x-b"), "2");
+        assert_eq!(with_lines(&["x-b", "x-c"], &absent), format!("{head}x-b: 1|x-c: 1|"));
     }
 
     #[test]
