@@ -18,6 +18,7 @@ use super::observe::FilePath;
 use super::page::PageSource;
 use super::pool::{BackendAddress, BackendEntry, HashSource, LoadFactor};
 use super::rate_limit::LimitKey;
+use super::redis::{RedisAddress, RedisText};
 use super::route::{Host, PathPrefix};
 use super::secret::Secret;
 use super::split::SplitBy;
@@ -80,6 +81,8 @@ pub const FORMATS: &[FormatRow] = &[
     row::<Period>(),
     row::<Rate>(),
     row::<RedirectTo>(),
+    row::<RedisAddress>(),
+    row::<RedisText>(),
     row::<Pattern>(),
     row::<Secret>(),
     row::<ServicePort>(),

@@ -39,6 +39,7 @@ pub mod pool;
 pub mod probe;
 pub mod process;
 pub mod rate_limit;
+pub mod redis;
 pub mod reference;
 pub mod route;
 pub mod secret;
@@ -80,6 +81,7 @@ pub use pool::{
 pub use probe::Probe;
 pub use process::Process;
 pub use rate_limit::{LimitAction, LimitKey, LimitPart, LimitTell, RateLimit};
+pub use redis::{Redis, RedisAddress, RedisText};
 pub use route::{Host, PathPrefix, Route, RouteMirror, RouteTimeouts};
 pub use secret::Secret;
 pub use shown::{hide, shown};
@@ -135,6 +137,9 @@ pub struct Config {
     /// Named sets of security headers, for routes that want others than the preset.
     #[serde(default)]
     pub security_headers: BTreeMap<FilterId, SecurityHeaders>,
+    /// The store through which replicas share what they count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis: Option<Redis>,
     /// Rate limits, for routes to name.
     #[serde(default)]
     pub rate_limit: BTreeMap<LimitId, RateLimit>,

@@ -6,6 +6,7 @@
 
 use super::discovery::Found;
 use super::pools::BackendGauges;
+use super::redis::Redis;
 use crate::data::fallback::store::Store;
 use crate::data::listener::Counts;
 use crate::data::overload::InFlight;
@@ -38,6 +39,8 @@ pub struct Kept {
     counts: HashMap<ListenerId, Arc<Counts>>,
     /// Buckets of rate limits, and whom each is of.
     buckets: HashMap<LimitId, (Box<[Part]>, Arc<Table>)>,
+    /// The connection to Redis, if the config has one.
+    pub redis: Redis,
     changed: Arc<Notify>,
     /// Requests that count for the process' limit, where it has one.
     in_flight: Arc<InFlight>,

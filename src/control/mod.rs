@@ -19,6 +19,7 @@ pub mod log_level;
 pub mod pools;
 pub mod probe;
 pub mod process_gauges;
+pub mod redis;
 pub mod reload;
 pub mod report;
 pub mod starting;

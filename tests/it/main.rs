@@ -43,6 +43,7 @@ mod paths;
 mod pools;
 mod probe;
 mod rate_limits;
+mod redis;
 mod refusals;
 mod reload;
 mod reload_effects;

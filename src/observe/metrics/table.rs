@@ -109,6 +109,10 @@ table! {
         "Requests that a rate limit was asked about: `passed`, `delayed`, `refused`, or `shadowed`, which passed and would not have.";
     RECEIVED_BYTES: Counter = "vanne_received_bytes_total" ["route"]
         "Bytes of requests from clients, with their heads unless these were refused; route `-`: of those without one.";
+    REDIS_FAILURES: Counter = "vanne_redis_failures_total" ["reason"]
+        "What Redis was asked in vain: an `answer` that is none, a `connection` that broke or could not be made, a `timeout`.";
+    REDIS_UP: Gauge = "vanne_redis_up" []
+        "Whether Redis is there, where the config has one; without it each replica goes on by itself.";
     REFUSALS: Counter = "vanne_refusals_total" ["reason"]
         "Requests that Vanne answered or cut itself, by reason.";
     RELOADS: Counter = "vanne_reloads_total" ["result"]
