@@ -552,7 +552,7 @@ prop_compose! {
                     _ => None,
                 },
                 rate_limits: match sketch.timeouts.total.as_duration().as_secs() % 2 {
-                    0 => vec!["clients".parse().unwrap()],
+                    0 => vec![config::RouteLimit::Name("clients".parse().unwrap())],
                     _ => Vec::new(),
                 },
                 security_headers: sketch

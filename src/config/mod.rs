@@ -80,7 +80,9 @@ pub use pool::{
 };
 pub use probe::Probe;
 pub use process::Process;
-pub use rate_limit::{LimitAction, LimitKey, LimitPart, LimitTell, RateLimit};
+pub use rate_limit::{
+    LimitAction, LimitCost, LimitKey, LimitPart, LimitSharing, LimitTell, RateLimit, RouteLimit,
+};
 pub use redis::{Redis, RedisAddress, RedisText};
 pub use route::{Host, PathPrefix, Route, RouteMirror, RouteTimeouts};
 pub use secret::Secret;

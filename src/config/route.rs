@@ -6,8 +6,9 @@ use super::error_pages::ErrorPages;
 use super::fallback::FallbackStep;
 use super::matching::RouteMatch;
 use super::overload::Priority;
+use super::rate_limit::RouteLimit;
 use super::split::Split;
-use crate::types::ids::{FilterId, LimitId, PoolId, RouteId};
+use crate::types::ids::{FilterId, PoolId, RouteId};
 use crate::types::text::{TextValue, text_value};
 use crate::types::units::{Percent, Period};
 use schemars::JsonSchema;
@@ -82,11 +83,12 @@ pub struct Route {
     /// what came of the copies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<RouteMirror>,
-    /// The `[rate_limit.NAME]`s that count its requests, at most eight. They are asked in this
+    /// The `[rate_limit.NAME]`s that count its requests, at most eight: names, or tables that also
+    /// say what a request costs here, like `{ name = "tokens", cost = 5 }`. They are asked in this
     /// order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
-    pub rate_limits: Vec<LimitId>,
+    pub rate_limits: Vec<RouteLimit>,
     /// The `[security_headers.NAME]` for its answers. Without it: the preset, which is what
     /// that table's defaults say.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,12 +6,15 @@
 //! A new kind of wait is one variant and one arm.
 
 use super::pool::Ticket;
+use super::rate_limit::shared::Answer;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Something to wait for.
 #[derive(Clone, Debug)]
 pub enum Effect {
+    /// What shared buckets say of a request; it comes, or it does not in time.
+    Answer(Arc<Answer>),
     /// Time passes: the pause before a backend that refused is tried again.
     Pause(Duration),
     /// Others go first: its turn comes when a backend has a place for it.
@@ -21,6 +24,7 @@ pub enum Effect {
 /// Waits until `effect` is done.
 pub async fn run(effect: Effect) {
     match effect {
+        Effect::Answer(answer) => answer.wait().await,
         Effect::Pause(time) => tokio::time::sleep(time).await,
         Effect::Turn(ticket) => ticket.called().await,
     }

@@ -11,7 +11,7 @@ use super::generation::Generation;
 use super::log_line::LogPlan;
 use super::mirror::Mirror;
 use super::overload::{Limit, Priority};
-use super::rate_limit::RateLimit;
+use super::rate_limit::Counting;
 use super::route::{RouteMetrics, RouteTable};
 use super::target::Target;
 use crate::types::ids::RouteId;
@@ -40,7 +40,7 @@ pub struct Route {
     /// Where its requests go.
     pub target: Target,
     /// What counts its requests, in the order in which they are asked.
-    pub rate_limits: Box<[Arc<RateLimit>]>,
+    pub rate_limits: Box<[Counting]>,
     /// Its filters.
     pub chain: Chain,
     /// What it changes on the way.

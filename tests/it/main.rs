@@ -53,6 +53,7 @@ mod retries;
 mod rewriting;
 mod routing;
 mod settings;
+mod shared_limits;
 mod split;
 mod sticky;
 mod streaming;

@@ -1,10 +1,13 @@
 //! Rate limits, from the config; their buckets outlive reloads.
 
 use super::{CompileError, Means, dangling};
-use crate::config::{self, Config, LimitAction, LimitPart, LimitTell};
-use crate::data::rate_limit::{Action, Part, RateLimit, Said, Tell};
-use crate::observe::metrics::RATE_LIMIT;
+use crate::config::{self, Config, LimitAction, LimitPart, LimitSharing, LimitTell};
+use crate::data::rate_limit::shared::{Shared, Sharing, Told};
+use crate::data::rate_limit::{Action, Counting, Part, RateLimit, Said, Store, Tell};
+use crate::observe::metrics::{RATE_LIMIT, RATE_LIMIT_SHARED};
+use crate::types::hash::stable;
 use crate::types::ids::LimitId;
+use arc_swap::ArcSwap;
 use http::HeaderValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +23,8 @@ pub(super) type Limits = BTreeMap<LimitId, Arc<RateLimit>>;
 pub(super) fn compile(config: &Config, means: &mut Means<'_>) -> Result<Limits, CompileError> {
     let compile = |(id, limit): (&LimitId, &config::RateLimit)| {
         let quota = limit.quota().ok_or_else(|| dangling("a quota of rate_limit", id))?;
-        Ok((id.clone(), Arc::new(one(id, limit, quota, means)?)))
+        let redis = config.redis.as_ref();
+        Ok((id.clone(), Arc::new(one(id, (limit, redis), quota, means)?)))
     };
     config.rate_limit.iter().map(compile).collect()
 }
@@ -32,20 +36,23 @@ pub(super) fn compile(config: &Config, means: &mut Means<'_>) -> Result<Limits, 
 pub(super) fn of_route(
     route: &config::Route,
     limits: &Limits,
-) -> Result<Box<[Arc<RateLimit>]>, CompileError> {
-    let named = |id| limits.get(id).cloned().ok_or_else(|| dangling("rate_limit", id));
+) -> Result<Box<[Counting]>, CompileError> {
+    let named = |one: &config::RouteLimit| {
+        let limit = limits.get(one.name()).ok_or_else(|| dangling("rate_limit", one.name()))?;
+        Ok(Counting { limit: Arc::clone(limit), cost: one.cost() })
+    };
     route.rate_limits.iter().map(named).collect()
 }
 
 fn one(
     id: &LimitId,
-    config: &config::RateLimit,
+    (config, redis): (&config::RateLimit, Option<&config::Redis>),
     quota: Quota,
     means: &mut Means<'_>,
 ) -> Result<RateLimit, CompileError> {
     let parts: Box<[Part]> =
         config.key.0.iter().map(|part| compile_part(part, config.ipv6_prefix)).collect();
-    let table = means.kept.buckets(id, &parts, config.max_keys);
+    let store = store(id, (config, redis), (&parts, quota), means);
     let mut group = means.metrics.group();
     let counts = Said::ALL.map(|said| group.handle(&RATE_LIMIT, [id.as_str(), said.as_str()]));
     // `w` is the time in which a bucket fills, as the draft has it for such limits.
@@ -56,6 +63,12 @@ fn one(
         parts,
         quota,
         cost: config.cost,
+        method_costs: {
+            let costs = config.method_cost.iter();
+            costs.map(|(method, cost)| (method.as_str().into(), *cost)).collect()
+        },
+        cost_header: config.cost_header.as_ref().map(|name| name.as_str().into()),
+        permille: None,
         action: match config.action {
             LimitAction::Reject => Action::Reject,
             LimitAction::Shadow => Action::Shadow,
@@ -70,16 +83,50 @@ fn one(
         },
         policy: HeaderValue::from_str(&policy)
             .map_err(|_never| dangling("a policy of rate_limit", id))?,
-        table,
+        store,
         counts,
     })
+}
+
+/// Where its buckets are.
+fn store(
+    id: &LimitId,
+    (config, redis): (&config::RateLimit, Option<&config::Redis>),
+    (parts, quota): (&[Part], Quota),
+    means: &mut Means<'_>,
+) -> Store {
+    let sharing = match (redis, config.shared.unwrap_or(LimitSharing::Leased)) {
+        (None, _) | (_, LimitSharing::No) => {
+            return Store::Own(means.kept.buckets(id, parts, config.max_keys));
+        }
+        (Some(redis), LimitSharing::Exact) => (redis, Sharing::Exact),
+        (Some(redis), LimitSharing::Leased) => (redis, Sharing::Leased),
+    };
+    let (redis, sharing) = sharing;
+    let mut group = means.metrics.group();
+    let counts =
+        Told::ALL.map(|told| group.handle(&RATE_LIMIT_SHARED, [id.as_str(), told.as_str()]));
+    let new = |own, leases, bridge| Shared {
+        id: id.clone(),
+        quota: ArcSwap::from_pointee(quota),
+        own,
+        leases,
+        bridge,
+        counts,
+    };
+    // The same in all replicas, so that they mean the same by a key.
+    let text = format!("{}\0{id}", redis.prefix);
+    let secret = [stable(text.as_bytes()), stable(format!("{text}\0").as_bytes())];
+    let shared = means.kept.shared(id, parts, (config.max_keys, secret), new);
+    shared.quota.store(Arc::new(quota));
+    Store::Shared(shared, sharing)
 }
 
 fn compile_part(part: &LimitPart, ipv6_prefix: u8) -> Part {
     match part {
         LimitPart::Ip => Part::Address(ipv6_prefix),
         LimitPart::Route => Part::Route,
-        LimitPart::Cookie(name) => Part::Cookie(name.as_str().into()),
-        LimitPart::Header(name) => Part::Header(name.as_str().into()),
+        LimitPart::Cookie(name) => Part::Cookie(name.as_str().into(), ipv6_prefix),
+        LimitPart::Header(name) => Part::Header(name.as_str().into(), ipv6_prefix),
     }
 }

@@ -1,13 +1,15 @@
 //! Keep: connects to Redis, looks whether it answers, and connects again.
 
+use super::limits;
 use super::link::{Link, Reason};
 use super::settings::{Settings, text};
-use crate::observe::metrics::{Counter, Metrics, REDIS_FAILURES, REDIS_UP};
+use crate::data::rate_limit::shared::{Bridge, Order};
+use crate::observe::metrics::{Counter, Metrics, REDIS_FAILURES, REDIS_REPLICAS, REDIS_UP};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisError};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -21,9 +23,15 @@ pub(super) fn start(
     link: Arc<Link>,
     settings: watch::Receiver<Option<Arc<Settings>>>,
     metrics: Arc<Metrics>,
+    (bridge, orders): (Arc<Bridge>, mpsc::Receiver<Order>),
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let work = move || runtime.block_on(keep(&link, settings, &metrics));
+    let work = move || {
+        runtime.spawn(limits::serve(Arc::clone(&link), orders));
+        runtime.spawn(limits::announce(Arc::clone(&link), Arc::clone(&bridge)));
+        runtime.spawn(limits::sweep(Arc::clone(&bridge)));
+        runtime.block_on(keep(&link, settings, &metrics, &bridge));
+    };
     std::thread::Builder::new().name("redis".into()).spawn(work).map(drop)
 }
 
@@ -31,13 +39,14 @@ async fn keep(
     link: &Arc<Link>,
     mut settings: watch::Receiver<Option<Arc<Settings>>>,
     metrics: &Arc<Metrics>,
+    bridge: &Arc<Bridge>,
 ) {
     loop {
         let now = settings.borrow_and_update().clone();
         let work = async {
             match &now {
                 None => std::future::pending().await,
-                Some(settings) => follow(link, settings, metrics).await,
+                Some(settings) => follow(link, settings, metrics, bridge).await,
             }
         };
         let is_over = tokio::select! {
@@ -52,7 +61,15 @@ async fn keep(
 }
 
 /// Keeps a connection as `settings` say; never ends.
-async fn follow(link: &Arc<Link>, settings: &Settings, metrics: &Arc<Metrics>) {
+async fn follow(
+    link: &Arc<Link>,
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+    bridge: &Arc<Bridge>,
+) {
+    let known = Arc::downgrade(bridge);
+    let replicas = move || Some(f64::from(known.upgrade()?.replicas()));
+    let _counted = metrics.watch(&REDIS_REPLICAS, [], replicas);
     let weak = Arc::downgrade(link);
     let is_up = move || Some(f64::from(u8::from(weak.upgrade()?.is_up())));
     let _shown = metrics.watch(&REDIS_UP, [], is_up);

@@ -5,10 +5,11 @@
 //! and Redis is away: nobody waits for it any more until the keeper has it back.
 
 use super::settings::{Settings, text};
+use crate::data::rate_limit::shared::Bridge;
 use crate::observe::metrics::Counter;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, FromRedisValue, RedisError, Script, ScriptInvocation};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, Script, ScriptInvocation, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::Notify;
@@ -67,17 +68,38 @@ pub(super) struct Held {
     failures: Arc<[Counter; Reason::ALL.len()]>,
 }
 
+impl Held {
+    fn count(&self, reason: Reason) {
+        if let Some(count) = self.failures.get(reason as usize) {
+            count.inc();
+        }
+    }
+}
+
 /// The way to Redis.
-#[derive(Default)]
 pub struct Link {
+    /// What the data plane knows of it.
+    bridge: Arc<Bridge>,
     held: ArcSwapOption<Held>,
     /// What names of keys begin with.
     prefix: ArcSwap<String>,
-    /// Told when the connection is lost.
+    /// Told when there is a connection.
+    pub(super) joined: Notify,
+    /// Told when it is lost.
     pub(super) lost: Notify,
 }
 
 impl Link {
+    pub(super) fn new(bridge: Arc<Bridge>) -> Self {
+        Self {
+            bridge,
+            held: ArcSwapOption::empty(),
+            prefix: ArcSwap::default(),
+            joined: Notify::new(),
+            lost: Notify::new(),
+        }
+    }
+
     /// Whether Redis is there, as far as is known.
     #[must_use]
     pub fn is_up(&self) -> bool {
@@ -110,6 +132,23 @@ impl Link {
         self.judge(&held, answer)
     }
 
+    /// Its answers to several commands at once; each may be an error of its own.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query).
+    pub async fn batch(&self, pipe: &Pipeline) -> Result<Vec<Result<Value, RedisError>>, Fault> {
+        let held = self.held.load_full().ok_or(Fault::Away)?;
+        let answer = pipe.query_async(&mut held.connection.clone()).await;
+        self.judge(&held, answer)
+    }
+
+    /// Counts what one of several commands failed by, if it did.
+    pub fn note(&self, error: Option<&RedisError>) {
+        if let (Some(error), Some(held)) = (error, &*self.held.load()) {
+            held.count(Reason::of(error));
+        }
+    }
+
     /// Has Redis know `script`.
     ///
     /// # Errors
@@ -123,6 +162,8 @@ impl Link {
     pub(super) fn configure(&self, settings: Option<&Settings>) {
         let prefix = settings.map(|settings| settings.prefix.clone()).unwrap_or_default();
         self.prefix.store(Arc::new(prefix));
+        let timeout = settings.map(|settings| settings.timeout);
+        self.bridge.set_patience(timeout.unwrap_or_default());
     }
 
     /// Uses this connection.
@@ -134,10 +175,13 @@ impl Link {
         let failures = Arc::clone(failures);
         let held = Held { connection, late: AtomicU32::new(0), failures };
         self.held.store(Some(Arc::new(held)));
+        self.bridge.set_up(true);
+        self.joined.notify_one();
     }
 
     /// Uses none.
     pub(super) fn leave(&self) {
+        self.bridge.set_up(false);
         self.held.store(None);
     }
 
@@ -148,9 +192,7 @@ impl Link {
             return Ok(answer?);
         };
         let reason = Reason::of(error);
-        if let Some(count) = held.failures.get(reason as usize) {
-            count.inc();
-        }
+        held.count(reason);
         let is_lost = match reason {
             Reason::Answer => false,
             Reason::Connection => true,
@@ -166,6 +208,7 @@ impl Link {
     fn lose(&self, held: &Arc<Held>, error: &RedisError) {
         let before = self.held.compare_and_swap(&Some(Arc::clone(held)), None);
         if before.as_ref().is_some_and(|before| Arc::ptr_eq(before, held)) {
+            self.bridge.set_up(false);
             tracing::warn!(error = text(error), "redis is away: each replica goes on by itself");
             self.lost.notify_one();
         }

@@ -7,7 +7,9 @@
 //! To share something else: a [`Link`] and [`Link::query`]; keys begin with [`Link::prefix`].
 
 mod keep;
+mod limits;
 mod link;
+pub mod scripts;
 mod settings;
 
 pub use link::{Fault, Link};
@@ -15,19 +17,36 @@ pub use settings::Settings;
 
 use super::compile::CompileError;
 use crate::config;
+use crate::data::rate_limit::shared::{Bridge, Order};
 use crate::observe::metrics::Metrics;
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// The connection to Redis, if the config has one. It outlives reloads.
-#[derive(Default)]
 pub struct Redis {
     link: Arc<Link>,
+    bridge: Arc<Bridge>,
+    /// What the data plane orders, until there is a thread that carries it out.
+    orders: Option<mpsc::Receiver<Order>>,
     /// What the thread goes by, once there is one.
     told: Option<watch::Sender<Option<Arc<Settings>>>>,
 }
 
+impl Default for Redis {
+    fn default() -> Self {
+        let (bridge, orders) = Bridge::new();
+        let link = Arc::new(Link::new(Arc::clone(&bridge)));
+        Self { link, bridge, orders: Some(orders), told: None }
+    }
+}
+
 impl Redis {
+    /// What the data plane knows of it.
+    #[must_use]
+    pub fn bridge(&self) -> Arc<Bridge> {
+        Arc::clone(&self.bridge)
+    }
+
     /// The way to it.
     #[must_use]
     pub fn link(&self) -> Arc<Link> {
@@ -52,23 +71,21 @@ impl Redis {
         metrics: &Arc<Metrics>,
     ) -> std::io::Result<()> {
         let settings = settings.map(Arc::new);
-        match (&self.told, settings) {
-            (None, None) => {}
-            (None, settings) => {
-                self.link.configure(settings.as_deref());
+        self.link.configure(settings.as_deref());
+        let Some(told) = &self.told else {
+            if let (Some(_), Some(orders)) = (&settings, self.orders.take()) {
                 let (told, tells) = watch::channel(settings);
-                keep::start(Arc::clone(&self.link), tells, Arc::clone(metrics))?;
+                let ordered = (Arc::clone(&self.bridge), orders);
+                keep::start(Arc::clone(&self.link), tells, Arc::clone(metrics), ordered)?;
                 self.told = Some(told);
             }
-            (Some(told), settings) => {
-                self.link.configure(settings.as_deref());
-                told.send_if_modified(|now| {
-                    let is_other = *now != settings;
-                    *now = settings;
-                    is_other
-                });
-            }
-        }
+            return Ok(());
+        };
+        told.send_if_modified(|now| {
+            let is_other = *now != settings;
+            *now = settings;
+            is_other
+        });
         Ok(())
     }
 }

@@ -2,13 +2,15 @@
 
 use super::{Action, Exchange, Phase};
 use crate::data::effects::Effect;
-use crate::data::rate_limit::{self, Asker, Limited, Said, Tell};
+use crate::data::rate_limit::{self, Asked, Asker, Limited, Said, Tell};
 use crate::data::refusal::Refusal;
 use crate::data::snapshot::Route;
+use crate::data::target::Target;
 use http::{HeaderName, header};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 use vanne_filters::edits::Draft;
-use vanne_filters::{HeadEdits, RequestHead};
+use vanne_filters::{FieldList, HeadEdits, RequestHead};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LEFT: HeaderName = HeaderName::from_static("ratelimit");
@@ -16,10 +18,22 @@ const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 /// What rate limits say of a request.
 #[derive(Default)]
 pub(super) struct Limits {
-    /// If they say more than that it may pass.
-    limited: Option<Limited>,
-    /// They make it wait.
-    is_held: bool,
+    /// What came of asking them.
+    asked: Asked,
+    /// What it waits for.
+    stage: Stage,
+}
+
+/// What a request waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// Something else, or nothing.
+    #[default]
+    None,
+    /// What shared buckets say.
+    Asked,
+    /// That there is enough.
+    Held,
 }
 
 impl Exchange {
@@ -34,8 +48,13 @@ impl Exchange {
             return Ok(());
         }
         let asker = Asker { head, address: self.sender(), route: &route.id };
-        self.limits.limited = rate_limit::ask(&route.rate_limits, asker, now);
-        match &self.limits.limited {
+        let may_wait = matches!(route.target, Target::Pool(_) | Target::Split(_));
+        self.limits.asked = rate_limit::ask(&route.rate_limits, asker, may_wait, now);
+        self.check_limits()
+    }
+
+    fn check_limits(&self) -> Result<(), Refusal> {
+        match &self.limits.asked.limited {
             Some(limited) if limited.said == Said::Refused => Err(Refusal::RateLimited),
             _ => Ok(()),
         }
@@ -43,26 +62,47 @@ impl Exchange {
 
     /// The first attempt, after what limits make it wait.
     pub(super) fn attempt_in_time(&mut self, now: Instant) -> Action {
-        let delay = match &self.limits.limited {
-            Some(limited) if limited.said == Said::Delayed => limited.wait,
-            _ => return self.first_attempt(now),
+        let effect = if let Some(pending) = &self.limits.asked.pending {
+            self.limits.stage = Stage::Asked;
+            Effect::Answer(Arc::clone(&pending.answer))
+        } else {
+            match &self.limits.asked.limited {
+                Some(limited) if limited.said == Said::Delayed => {
+                    self.limits.stage = Stage::Held;
+                    Effect::Pause(limited.wait)
+                }
+                _ => return self.first_attempt(now),
+            }
         };
-        self.limits.is_held = true;
         self.phase = Phase::Suspended;
-        Action::Wait(Effect::Pause(delay))
+        Action::Wait(effect)
     }
 
     /// What it waited for has come.
     pub(super) fn on_resumed(&mut self, now: Instant) -> Action {
-        match std::mem::take(&mut self.limits.is_held) {
-            true => self.first_attempt(now),
-            false => self.attempt(now),
+        match std::mem::take(&mut self.limits.stage) {
+            Stage::None => self.attempt(now),
+            Stage::Held => self.first_attempt(now),
+            Stage::Asked => {
+                self.limits.asked.resume(now);
+                match self.check_limits() {
+                    Ok(()) => self.attempt_in_time(now),
+                    Err(refusal) => self.refuse(refusal, now),
+                }
+            }
+        }
+    }
+
+    /// The head of its answer may say what it has cost.
+    pub(super) fn pay(&mut self, fields: &dyn FieldList, now: Instant) {
+        if !self.limits.asked.paid.is_empty() {
+            self.limits.asked.pay(fields, now);
         }
     }
 
     /// Says what is left, and when to come again.
     pub(super) fn tell_limits(&self, edits: &mut HeadEdits) {
-        let Some(limited) = &self.limits.limited else { return };
+        let Some(limited) = &self.limits.asked.limited else { return };
         let is_refused = self.refusal == Some(Refusal::RateLimited);
         if is_refused {
             edits.set_written(header::RETRY_AFTER, |value| put(value, seconds(limited.wait)));
@@ -88,7 +128,7 @@ impl Exchange {
     /// The limit that said more than that it may pass, and what it said.
     #[must_use]
     pub fn limited(&self) -> Option<&Limited> {
-        self.limits.limited.as_ref().filter(|limited| limited.said != Said::Passed)
+        self.limits.asked.limited.as_ref().filter(|limited| limited.said != Said::Passed)
     }
 }
 
@@ -97,6 +137,6 @@ fn put(value: &mut Draft<'_>, number: u64) {
 }
 
 /// In whole seconds, rounded up.
-fn seconds(time: Duration) -> u64 {
+fn seconds(time: std::time::Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }

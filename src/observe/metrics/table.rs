@@ -107,10 +107,14 @@ table! {
         "Time that requests waited for a place in a backend, whether they got one or not.";
     RATE_LIMIT: Counter = "vanne_rate_limit_total" ["limit", "result"]
         "Requests that a rate limit was asked about: `passed`, `delayed`, `refused`, or `shadowed`, which passed and would not have.";
+    RATE_LIMIT_SHARED: Counter = "vanne_rate_limit_shared_total" ["limit", "result"]
+        "What Redis said of a shared limit's buckets: there was `enough`, they were `empty`; or asking `failed`.";
     RECEIVED_BYTES: Counter = "vanne_received_bytes_total" ["route"]
         "Bytes of requests from clients, with their heads unless these were refused; route `-`: of those without one.";
     REDIS_FAILURES: Counter = "vanne_redis_failures_total" ["reason"]
         "What Redis was asked in vain: an `answer` that is none, a `connection` that broke or could not be made, a `timeout`.";
+    REDIS_REPLICAS: Gauge = "vanne_redis_replicas" []
+        "Replicas that share limits through Redis, this one included; while Redis is away, as many as there were.";
     REDIS_UP: Gauge = "vanne_redis_up" []
         "Whether Redis is there, where the config has one; without it each replica goes on by itself.";
     REFUSALS: Counter = "vanne_refusals_total" ["reason"]

@@ -3,8 +3,9 @@
 
 use super::ports::Port;
 use super::vanne::Process;
-use super::{eventually, in_time};
-use redis::FromRedisValue;
+use super::{PATIENCE, eventually};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, FromRedisValue};
 use rustix::process::Signal;
 use std::net::SocketAddr;
 use std::process::Command;
@@ -87,15 +88,20 @@ impl RedisServer {
         self.process.as_ref().expect("it runs").signal(signal);
     }
 
+    /// A connection to it.
+    pub(crate) async fn connect(&self) -> MultiplexedConnection {
+        let place = (self.address.ip().to_string(), self.address.port());
+        let patience = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        let client = redis::Client::open(place).unwrap();
+        client.get_multiplexed_async_connection_with_config(&patience).await.unwrap()
+    }
+
     /// Its answer to a command.
     pub(crate) async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
-        let client = redis::Client::open((self.address.ip().to_string(), self.address.port()));
-        let ask = async {
-            let mut connection = client?.get_multiplexed_async_connection().await?;
-            let mut command = redis::cmd(words[0]);
-            command.arg(&words[1..]).query_async(&mut connection).await
-        };
-        in_time("an answer of redis", ask).await.unwrap()
+        let mut connection = self.connect().await;
+        redis::cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await.unwrap()
     }
 }
 
