@@ -14,15 +14,17 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Output};
+use vanne::config::AdaptiveLimit;
 use vanne::config::{
     self, AccessLog, AccessLogHeaders, AccessLogTarget, Address, AlgorithmName, BackendAddress,
     BackendBreaker, BackendEntry, Breaker, Config, DotSegments, EncodedSlashes, Environment,
     ErrorPages, FailureName, FallbackCache, FallbackStep, FieldEdits, FieldValue, FixedAnswer,
-    Format, Hash, Http2, LimitAction, LimitTell, Listener, ListenerPaths, ListenerProtocol,
-    ListenerTimeouts, LoadFactor, Log, LogLevel, Outliers, Overload, Page, PageSource, PathPrefix,
-    Pool, PoolHttp2, PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts, PoolTls, Priority, Probe,
-    Process, RateLimit, Redact, Redirect, RetryOn, Rewrite, Route, RouteHeaders, RouteMatch,
-    RouteMirror, RouteTimeouts, SampleRule, Scheme, SlowCall, Source, ValueMatch, ValueRule,
+    Format, Hash, Http2, LimitAction, LimitSharing, LimitTell, Listener, ListenerPaths,
+    ListenerProtocol, ListenerTimeouts, LoadFactor, Log, LogLevel, Outliers, Overload, Page,
+    PageSource, PathPrefix, Pool, PoolHttp2, PoolProtocol, PoolQueue, PoolRetries, PoolTimeouts,
+    PoolTls, Priority, Probe, Process, RateLimit, Redact, Redirect, RetryOn, Rewrite, Route,
+    RouteHeaders, RouteMatch, RouteMirror, RouteTimeouts, SampleRule, Scheme, SlowCall, Source,
+    ValueMatch, ValueRule,
 };
 use vanne::types::units::{Percent, Period};
 use vanne_filters::SecurityHeaders;
@@ -122,6 +124,7 @@ fn listener() -> impl Strategy<Value = Listener> {
         |(address, max_connections, protocols, max_streams, timeouts)| Listener {
             address: Address(address),
             max_connections,
+            connection_rate: None,
             protocols: Some(protocols),
             tls: None,
             http2: Http2 { max_streams },
@@ -483,6 +486,7 @@ prop_compose! {
             let only = Listener {
                 address,
                 max_connections: 1,
+                connection_rate: None,
                 protocols: None,
                 tls: None,
                 http2: Http2::default(),
@@ -555,6 +559,7 @@ prop_compose! {
                     0 => vec![config::RouteLimit::Name("clients".parse().unwrap())],
                     _ => Vec::new(),
                 },
+                at_once: None,
                 security_headers: sketch
                     .headers
                     .filter(|_| !header_names.is_empty())
@@ -565,6 +570,7 @@ prop_compose! {
         Config {
             admin: config::Admin::default(),
             kubernetes: config::Kubernetes::default(),
+            redis: None,
             process,
             log: Log { level },
             access_log,
@@ -589,6 +595,14 @@ fn limit() -> RateLimit {
         rate: "6000/m".parse().unwrap(),
         burst: Some(7),
         cost: 3,
+        method_cost: [("POST".parse().unwrap(), 5)].into(),
+        cost_header: Some("X-Tokens".parse().unwrap()),
+        shared: Some(LimitSharing::No),
+        adaptive: Some(AdaptiveLimit {
+            latency: Some(Period::from_millis(5)),
+            errors: None,
+            floor: Percent::from_whole(5),
+        }),
         action: LimitAction::Delay,
         max_delay: Some(Period::from_millis(1500)),
         max_keys: 9,

@@ -88,6 +88,7 @@ fn snapshot(config: &config::Config, means: &mut Means<'_>) -> Snapshot {
         ),
         target,
         rate_limits: Box::default(),
+        at_once: None,
         chain: Chain::new(vec![Arc::new(Panics)]),
         edits: plain.edits.clone(),
         priority: plain.priority,

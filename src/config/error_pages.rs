@@ -108,6 +108,7 @@ pub const REASONS: &[&str] = &[
     "several_hosts",
     "several_lengths",
     "tls_failed",
+    "too_many_at_once",
     "too_many_connections",
     "too_many_fields",
     "total_timeout",

@@ -62,8 +62,8 @@ pub use fallback::{FallbackCache, FallbackStep};
 pub use health::{HealthCheck, StatusSet};
 pub use kubernetes::{Kubernetes, KubernetesService, ObjectName, ServicePort, ZoneRule};
 pub use listener::{
-    Address, DotSegments, EncodedSlashes, Http2, Listener, ListenerPaths, ListenerProtocol,
-    ListenerTimeouts,
+    Address, ConnectionRate, DotSegments, EncodedSlashes, Http2, Listener, ListenerPaths,
+    ListenerProtocol, ListenerTimeouts,
 };
 pub use matching::{
     CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern, RouteMatch,
@@ -81,10 +81,11 @@ pub use pool::{
 pub use probe::Probe;
 pub use process::Process;
 pub use rate_limit::{
-    LimitAction, LimitCost, LimitKey, LimitPart, LimitSharing, LimitTell, RateLimit, RouteLimit,
+    AdaptiveLimit, LimitAction, LimitCost, LimitKey, LimitPart, LimitSharing, LimitTell, RateLimit,
+    RouteLimit,
 };
 pub use redis::{Redis, RedisAddress, RedisText};
-pub use route::{Host, PathPrefix, Route, RouteMirror, RouteTimeouts};
+pub use route::{AtOnce, Host, PathPrefix, Route, RouteMirror, RouteTimeouts};
 pub use secret::Secret;
 pub use shown::{hide, shown};
 pub use split::{Split, SplitBy};

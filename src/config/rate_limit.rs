@@ -3,7 +3,7 @@
 use super::matching::{CookieName, FieldName, MethodName};
 use crate::types::ids::LimitId;
 use crate::types::text::{TextValue, text_value};
-use crate::types::units::{Period, Rate};
+use crate::types::units::{Percent, Period, Rate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -50,6 +50,9 @@ pub struct RateLimit {
     /// there is a `[redis]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<LimitSharing>,
+    /// Lets in less while the backends behind it are in trouble. Without it: always all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<AdaptiveLimit>,
     /// What becomes of a request that finds too little.
     #[serde(default)]
     pub action: LimitAction,
@@ -92,6 +95,27 @@ impl RateLimit {
         let burst = self.burst.unwrap_or_else(|| self.rate.per_second());
         Quota::new(self.rate.count(), self.rate.per(), burst)
     }
+}
+
+/// When a limit lets in less, as backends answer the requests that it counts. Looked at each
+/// second in which ten or more attempts ended: in trouble the rate falls to seven tenths of what it
+/// was, else it rises by a twentieth of the whole.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdaptiveLimit {
+    /// A longer time to the first byte, on average, is trouble. Without it no time is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Period>,
+    /// A larger share of failed attempts is trouble. Without it none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<Percent>,
+    /// The least that is let in.
+    #[serde(default = "floor")]
+    pub floor: Percent,
+}
+
+fn floor() -> Percent {
+    Percent::from_whole(10)
 }
 
 /// A limit that counts a route's requests.

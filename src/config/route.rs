@@ -6,7 +6,7 @@ use super::error_pages::ErrorPages;
 use super::fallback::FallbackStep;
 use super::matching::RouteMatch;
 use super::overload::Priority;
-use super::rate_limit::RouteLimit;
+use super::rate_limit::{LimitKey, RouteLimit};
 use super::split::Split;
 use crate::types::ids::{FilterId, PoolId, RouteId};
 use crate::types::text::{TextValue, text_value};
@@ -89,6 +89,10 @@ pub struct Route {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub rate_limits: Vec<RouteLimit>,
+    /// How many requests one client may have under way at once on this route; one more gets 429
+    /// `too_many_at_once`. A request counts until its answer is through, a tunnel until it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_once: Option<AtOnce>,
     /// The `[security_headers.NAME]` for its answers. Without it: the preset, which is what
     /// that table's defaults say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,6 +100,25 @@ pub struct Route {
     /// Time limits of a request as a whole.
     #[serde(default)]
     pub timeouts: RouteTimeouts,
+}
+
+/// How many requests one client may have under way at once.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AtOnce {
+    /// What tells clients apart, as in `[rate_limit.NAME]`.
+    pub key: LimitKey,
+    /// How many.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max: u32,
+    /// How many leading bits of an IPv6 address are one client.
+    #[serde(default = "network")]
+    #[schemars(range(min = 1, max = 128))]
+    pub ipv6_prefix: u8,
+}
+
+fn network() -> u8 {
+    64
 }
 
 /// A pool that gets copies of requests.

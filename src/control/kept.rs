@@ -5,6 +5,7 @@
 //! so that it has it when it comes back.
 
 use super::discovery::Found;
+use super::limits_kept::LimitsKept;
 use super::pools::BackendGauges;
 use super::redis::Redis;
 use crate::data::fallback::store::Store;
@@ -12,11 +13,9 @@ use crate::data::listener::Counts;
 use crate::data::overload::InFlight;
 use crate::data::pool::sticky::tag_of;
 use crate::data::pool::{Backend, BackendMetrics, BackendState, Live};
-use crate::data::rate_limit::Part;
-use crate::data::rate_limit::shared::{Bridge, Shared};
 use crate::data::split::{SplitLive, Weights};
 use crate::observe::metrics::{BACKEND_IN_FLIGHT, Metrics, Watched};
-use crate::types::ids::{LimitId, ListenerId, PoolId, RouteId};
+use crate::types::ids::{ListenerId, PoolId, RouteId};
 use crate::types::moment::Moment;
 use aws_lc_rs::error::Unspecified;
 use std::collections::HashMap;
@@ -24,7 +23,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use vanne_filters::rate_limit::{Leases, Secret, Table};
 
 /// How long the record of a backend that has left is kept.
 const GRACE: Duration = Duration::from_secs(60);
@@ -38,10 +36,8 @@ pub struct Kept {
     /// Weights of splits in the config that was compiled last.
     weights: Vec<(Arc<SplitLive>, Weights)>,
     counts: HashMap<ListenerId, Arc<Counts>>,
-    /// Buckets of rate limits, and whom each is of.
-    buckets: HashMap<LimitId, (Box<[Part]>, Arc<Table>)>,
-    /// The same of limits that replicas share, and what keys are made with.
-    shared: HashMap<LimitId, (Box<[Part]>, Secret, Arc<Shared>)>,
+    /// What is kept of limits.
+    pub limits: LimitsKept,
     /// The connection to Redis, if the config has one.
     pub redis: Redis,
     changed: Arc<Notify>,
@@ -184,45 +180,6 @@ impl Kept {
         counts
     }
 
-    /// The buckets of a rate limit, as they were if they are of the same, or new.
-    pub fn buckets(&mut self, limit: &LimitId, of: &[Part], keys_max: u32) -> Arc<Table> {
-        let keys_max = usize::try_from(keys_max).unwrap_or(usize::MAX);
-        match self.buckets.get(limit) {
-            Some((parts, table)) if **parts == *of && table.keys_max() == keys_max => {
-                Arc::clone(table)
-            }
-            _ => {
-                let table = Arc::new(Table::new(keys_max));
-                self.buckets.insert(limit.clone(), (of.into(), Arc::clone(&table)));
-                table
-            }
-        }
-    }
-
-    /// The buckets of a rate limit that replicas share, as they were or new.
-    pub fn shared(
-        &mut self,
-        limit: &LimitId,
-        of: &[Part],
-        (keys_max, secret): (u32, Secret),
-        new: impl FnOnce(Table, Leases, Arc<Bridge>) -> Shared,
-    ) -> Arc<Shared> {
-        let keys_max = usize::try_from(keys_max).unwrap_or(usize::MAX);
-        match self.shared.get(limit) {
-            Some((parts, with, shared))
-                if **parts == *of && *with == secret && shared.own.keys_max() == keys_max =>
-            {
-                Arc::clone(shared)
-            }
-            _ => {
-                let own = Table::with_secret(keys_max, secret);
-                let shared = new(own, Leases::new(keys_max), self.redis.bridge()).known();
-                self.shared.insert(limit.clone(), (of.into(), secret, Arc::clone(&shared)));
-                shared
-            }
-        }
-    }
-
     /// Forgets what nobody has used for a while. To be called now and then: what is used when
     /// this is called counts as used until then.
     pub fn forget(&mut self, now: Instant) {
@@ -239,8 +196,7 @@ impl Kept {
         self.splits.retain(|_, live| Arc::strong_count(live) > 1);
         self.fallback_store.take_if(|store| Arc::strong_count(store) == 1);
         self.counts.retain(|_, counts| Arc::strong_count(counts) > 1);
-        self.buckets.retain(|_, (_, table)| Arc::strong_count(table) > 1);
-        self.shared.retain(|_, (_, _, shared)| Arc::strong_count(shared) > 1);
+        self.limits.forget();
     }
 }
 

@@ -14,6 +14,7 @@ pub mod discovery;
 pub mod drain;
 pub mod health;
 pub mod kept;
+mod limits_kept;
 pub mod listeners;
 pub mod log_level;
 pub mod pools;

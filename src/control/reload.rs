@@ -345,6 +345,7 @@ impl Reloader {
         let now = clock::now();
         self.listeners.refresh(&self.metrics, now, clock::wall());
         self.access.look();
+        self.kept.limits.adapt(now);
         self.kept.forget(now);
     }
 }

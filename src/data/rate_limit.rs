@@ -3,19 +3,22 @@
 //! The arithmetic is `vanne_filters::rate_limit`; here is whose bucket a request takes from,
 //! what becomes of it where there is too little, and what its client is told.
 
+pub mod adapting;
+pub mod at_once;
 mod paying;
 pub mod shared;
 
+use super::outcome::Outcome;
 use super::pool::hash_key::cookie;
 use crate::observe::metrics::Counter;
 use crate::types::ids::{LimitId, RouteId};
+use adapting::Adapting;
 use arrayvec::ArrayVec;
 use http::HeaderValue;
 use shared::{Answer, Shared, Sharing, tick};
 use std::hash::Hasher;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use vanne_filters::RequestHead;
 use vanne_filters::rate_limit::{
@@ -103,8 +106,8 @@ pub struct RateLimit {
     pub method_costs: Box<[(Box<str>, u32)]>,
     /// The field of the answer that says what the request has cost, in lower case.
     pub cost_header: Option<Box<str>>,
-    /// Thousandths of the rate that are let in now, where that changes.
-    pub permille: Option<Arc<AtomicU32>>,
+    /// How the backends behind it do, where that changes how much is let in.
+    pub adapting: Option<Arc<Adapting>>,
     /// What becomes of one that finds too little.
     pub action: Action,
     /// Which answers tell what is left.
@@ -223,9 +226,9 @@ impl RateLimit {
     /// How much is allowed now.
     #[must_use]
     pub fn quota_now(&self) -> Quota {
-        match &self.permille {
+        match &self.adapting {
             None => self.quota,
-            Some(permille) => self.quota.slowed(permille.load(Ordering::Relaxed)),
+            Some(adapting) => self.quota.slowed(adapting.permille()),
         }
     }
 
@@ -307,7 +310,7 @@ impl Part {
     }
 }
 
-fn put_address(address: IpAddr, prefix: u8, mut put: impl FnMut(u8, &[u8])) {
+pub(super) fn put_address(address: IpAddr, prefix: u8, mut put: impl FnMut(u8, &[u8])) {
     match address.to_canonical() {
         IpAddr::V4(address) => put(0, &address.octets()),
         IpAddr::V6(address) => {
@@ -368,6 +371,13 @@ pub fn ask(limits: &[Counting], asker: Asker<'_>, may_wait: bool, now: Instant) 
         asked.limited = one.limit.ask_shadow((asker, one.cost(method)), now).or(asked.limited);
     }
     asked
+}
+
+/// An attempt of a request that `limits` count has ended.
+pub fn note(limits: &[Counting], outcome: Outcome, first_byte: Option<Duration>) {
+    for adapting in limits.iter().filter_map(|one| one.limit.adapting.as_ref()) {
+        adapting.note(outcome, first_byte);
+    }
 }
 
 /// What a request pays at one level.

@@ -12,6 +12,7 @@ use super::log_line::LogPlan;
 use super::mirror::Mirror;
 use super::overload::{Limit, Priority};
 use super::rate_limit::Counting;
+use super::rate_limit::at_once::AtOnceLimit;
 use super::route::{RouteMetrics, RouteTable};
 use super::target::Target;
 use crate::types::ids::RouteId;
@@ -41,6 +42,8 @@ pub struct Route {
     pub target: Target,
     /// What counts its requests, in the order in which they are asked.
     pub rate_limits: Box<[Counting]>,
+    /// How many of its requests one client may have under way.
+    pub at_once: Option<AtOnceLimit>,
     /// Its filters.
     pub chain: Chain,
     /// What it changes on the way.
@@ -234,6 +237,7 @@ pub(crate) mod tests {
             id: name.parse().unwrap(),
             target: Target::Pool(Arc::new(pool)),
             rate_limits: Box::default(),
+            at_once: None,
             chain: Chain::default(),
             edits: RouteEdits::default(),
             priority: Priority::default(),

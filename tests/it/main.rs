@@ -34,6 +34,8 @@ mod http2;
 mod http2_floods;
 mod kubernetes;
 mod leaves;
+mod limit_clients;
+mod limit_costs;
 mod matching;
 mod messages;
 mod metrics;

@@ -2,16 +2,19 @@
 
 use super::{CompileError, Means, dangling};
 use crate::config::{self, Config, LimitAction, LimitPart, LimitSharing, LimitTell};
+use crate::data::rate_limit::adapting::Adapting;
+use crate::data::rate_limit::at_once::AtOnceLimit;
 use crate::data::rate_limit::shared::{Shared, Sharing, Told};
 use crate::data::rate_limit::{Action, Counting, Part, RateLimit, Said, Store, Tell};
 use crate::observe::metrics::{RATE_LIMIT, RATE_LIMIT_SHARED};
 use crate::types::hash::stable;
 use crate::types::ids::LimitId;
+use crate::types::units::{Percent, Period};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use vanne_filters::rate_limit::Quota;
+use vanne_filters::rate_limit::{Quota, Strain};
 
 /// The limits of a config, compiled.
 pub(super) type Limits = BTreeMap<LimitId, Arc<RateLimit>>;
@@ -68,7 +71,7 @@ fn one(
             costs.map(|(method, cost)| (method.as_str().into(), *cost)).collect()
         },
         cost_header: config.cost_header.as_ref().map(|name| name.as_str().into()),
-        permille: None,
+        adapting: adapting(id, config, means),
         action: match config.action {
             LimitAction::Reject => Action::Reject,
             LimitAction::Shadow => Action::Shadow,
@@ -97,7 +100,7 @@ fn store(
 ) -> Store {
     let sharing = match (redis, config.shared.unwrap_or(LimitSharing::Leased)) {
         (None, _) | (_, LimitSharing::No) => {
-            return Store::Own(means.kept.buckets(id, parts, config.max_keys));
+            return Store::Own(means.kept.limits.buckets(id, parts, config.max_keys));
         }
         (Some(redis), LimitSharing::Exact) => (redis, Sharing::Exact),
         (Some(redis), LimitSharing::Leased) => (redis, Sharing::Leased),
@@ -117,9 +120,36 @@ fn store(
     // The same in all replicas, so that they mean the same by a key.
     let text = format!("{}\0{id}", redis.prefix);
     let secret = [stable(text.as_bytes()), stable(format!("{text}\0").as_bytes())];
-    let shared = means.kept.shared(id, parts, (config.max_keys, secret), new);
+    let kept = &mut *means.kept;
+    let shared = kept.limits.shared(id, parts, (config.max_keys, secret), &kept.redis, new);
     shared.quota.store(Arc::new(quota));
     Store::Shared(shared, sharing)
+}
+
+/// What a limit that adapts goes by.
+fn adapting(
+    id: &LimitId,
+    config: &config::RateLimit,
+    means: &mut Means<'_>,
+) -> Option<Arc<Adapting>> {
+    let adaptive = config.adaptive.as_ref()?;
+    let permille = |share: Percent| u32::from(share.as_basis_points()) / 10;
+    let micros = |time: Period| u64::try_from(time.as_duration().as_micros()).unwrap_or(u64::MAX);
+    let strain = Strain {
+        latency_us: adaptive.latency.map(micros),
+        errors_permille: adaptive.errors.map(permille),
+        floor_permille: permille(adaptive.floor).max(1),
+    };
+    Some(means.kept.limits.adapting(id, strain, means.metrics))
+}
+
+/// The limit of requests under way that `route` has.
+pub(super) fn at_once(route: &config::Route, means: &mut Means<'_>) -> Option<AtOnceLimit> {
+    let config = route.at_once.as_ref()?;
+    let parts: Box<[Part]> =
+        config.key.0.iter().map(|part| compile_part(part, config.ipv6_prefix)).collect();
+    let under_way = means.kept.limits.at_once(&route.name, &parts);
+    Some(AtOnceLimit { parts, most: config.max, under_way })
 }
 
 fn compile_part(part: &LimitPart, ipv6_prefix: u8) -> Part {

@@ -54,6 +54,7 @@ pub(super) fn compile(
             priority: overload::priority(route.priority),
             overload: overload.clone(),
             rate_limits: rate_limits::of_route(route, &limits)?,
+            at_once: rate_limits::at_once(route, means),
             chain: match &route.security_headers {
                 None => default_chain.clone(),
                 named => chain(named.as_ref(), config)?,

@@ -10,6 +10,7 @@ use crate::data::listener::tls::{Failure, Terminator};
 use crate::data::listener::transport::Transport;
 use crate::data::listener::{Client, Place, Slot};
 use crate::data::refusal::Refusal;
+use crate::types::clock;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -27,6 +28,12 @@ pub(super) fn take(
 ) {
     let rules = slot.rules();
     rules.counts.accepted.inc();
+    // Before anything is done for it.
+    if !rules.admits(address.ip(), clock::now()) {
+        rules.counts.too_often.inc();
+        worker.release();
+        return;
+    }
     let client = Client::new(address, rules.address.port(), rules.tls.is_some());
     match (Place::take(slot), rules.tls.is_some()) {
         (Some(place), false) => {

@@ -2,6 +2,7 @@
 
 use super::{Action, Exchange, Phase};
 use crate::data::effects::Effect;
+use crate::data::rate_limit::at_once::Turn;
 use crate::data::rate_limit::{self, Asked, Asker, Limited, Said, Tell};
 use crate::data::refusal::Refusal;
 use crate::data::snapshot::Route;
@@ -22,6 +23,8 @@ pub(super) struct Limits {
     asked: Asked,
     /// What it waits for.
     stage: Stage,
+    /// It counts among its client's requests.
+    turn: Option<Turn>,
 }
 
 /// What a request waits for.
@@ -44,10 +47,13 @@ impl Exchange {
         route: &Route,
         now: Instant,
     ) -> Result<(), Refusal> {
+        let asker = Asker { head, address: self.sender(), route: &route.id };
+        if let Some(limit) = &route.at_once {
+            self.limits.turn = Some(limit.enter(asker).ok_or(Refusal::TooManyAtOnce)?);
+        }
         if route.rate_limits.is_empty() {
             return Ok(());
         }
-        let asker = Asker { head, address: self.sender(), route: &route.id };
         let may_wait = matches!(route.target, Target::Pool(_) | Target::Split(_));
         self.limits.asked = rate_limit::ask(&route.rate_limits, asker, may_wait, now);
         self.check_limits()
