@@ -102,7 +102,7 @@ impl FromStr for RedisAddress {
             Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
             None => is_name(host),
         };
-        let port: u16 = port.parse().map_err(|_| InvalidRedisAddress)?;
+        let port: u16 = port.parse().map_err(|_no_number| InvalidRedisAddress)?;
         if !is_right || port == 0 {
             return Err(InvalidRedisAddress);
         }

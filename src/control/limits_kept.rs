@@ -25,12 +25,15 @@ pub struct LimitsKept {
     /// Buckets, and whom each is of.
     buckets: HashMap<LimitId, (Box<[Part]>, Arc<Table>)>,
     /// The same of limits that replicas share, and what keys are made with.
-    shared: HashMap<LimitId, (Box<[Part]>, Secret, Arc<Shared>)>,
+    shared: HashMap<LimitId, SharedKept>,
     at_once: HashMap<RouteId, (Box<[Part]>, Arc<AtOnce>)>,
     connections: HashMap<ListenerId, Arc<Table>>,
     adapting: HashMap<LimitId, Adapted>,
     adapted: Option<Instant>,
 }
+
+/// A limit that replicas share: whom its buckets are of, and what keys are made with.
+type SharedKept = (Box<[Part]>, Secret, Arc<Shared>);
 
 /// A limit that adapts.
 struct Adapted {

@@ -370,22 +370,26 @@ mod tests {
                 let now = at(due);
                 self.full_at = self.quota.give_back(self.full_at, ask.back);
                 self.full_at = self.quota.charge(self.full_at, now, ask.owed);
-                let mut granted = 0;
-                for amount in [ask.want, ask.want / 4, ask.least] {
-                    let take = self.quota.take(self.full_at, now, amount, Duration::ZERO);
-                    if let (true, Ok(pass)) = (amount > 0 && ask.want > 0 && granted == 0, take) {
-                        (self.full_at, granted) = (pass.full_at, amount);
-                    }
-                }
-                let left = self.quota.take(self.full_at, now, ask.least, Duration::ZERO);
-                let empty_for = match left {
-                    Err(refused) if granted == 0 => refused.retry_after,
-                    _ => Duration::ZERO,
-                };
-                let heard = Some(Heard { granted, empty_for });
-                let more = self.replicas[replica].1.hear(ask.key, now, heard);
+                let heard = self.lease(ask, now);
+                let more = self.replicas[replica].1.hear(ask.key, now, Some(heard));
                 self.asks.extend(more.map(|ask| (due + self.delay, replica, ask)));
             }
+        }
+    }
+
+    impl Lab {
+        /// Leases the first amount that the shared bucket holds.
+        fn lease(&mut self, ask: Ask, now: Tick) -> Heard {
+            let take = |full_at, amount| self.quota.take(full_at, now, amount, NONE);
+            let amounts = [ask.want, ask.want / 4, ask.least].into_iter();
+            let mut asked = amounts.filter(|amount| *amount > 0 && ask.want > 0);
+            let granted = asked.find_map(|amount| Some((amount, take(self.full_at, amount).ok()?)));
+            if let Some((granted, pass)) = granted {
+                self.full_at = pass.full_at;
+                return Heard { granted, empty_for: NONE };
+            }
+            let empty_for = take(self.full_at, ask.least).err().map(|no| no.retry_after);
+            Heard { granted: 0, empty_for: empty_for.unwrap_or_default() }
         }
     }
 
