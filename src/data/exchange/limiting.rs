@@ -99,8 +99,9 @@ impl Exchange {
         }
     }
 
-    /// The head of its answer may say what it has cost.
-    pub(super) fn pay(&mut self, fields: &dyn FieldList, now: Instant) {
+    /// The head of its final answer may say what came of a call, and what it has cost.
+    pub(super) fn note_final(&mut self, fields: &dyn FieldList, now: Instant) {
+        self.note_call_status(fields);
         if !self.limits.asked.paid.is_empty() {
             self.limits.asked.pay(fields, now);
         }
