@@ -14,7 +14,7 @@ use std::alloc::System;
 use std::hint::black_box;
 use std::time::Duration;
 use vanne::types::hash::mix;
-use vanne_filters::rate_limit::{Level, Quota, Table, Take, Tick, take_all};
+use vanne_filters::rate_limit::{Buckets, Level, Quota, Table, Take, Tick, take_all};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -34,7 +34,11 @@ fn limit(keys_max: usize, rate: u32, burst: u32) -> Limit {
 }
 
 fn level<'a>((table, quota): &'a Limit, of: &[u8]) -> Level<'a> {
-    Level { table, key: table.key(of), take: Take { quota, cost: 1, patience: Duration::ZERO } }
+    Level {
+        buckets: Buckets::Own(table),
+        key: table.key(of),
+        take: Take { quota, cost: 1, patience: Duration::ZERO },
+    }
 }
 
 /// Asks one limit, or two, of which the second counts all, for requests of `keys` addresses.
@@ -43,8 +47,8 @@ fn calls(one: &Limit, all: Option<&Limit>, (keys, seed, count): (u64, u64, u64))
         let address = (mix(seed ^ number) % keys).to_le_bytes();
         let now = at(number);
         let passes = match all {
-            None => take_all(&[level(one, &address)], now).is_ok(),
-            Some(all) => take_all(&[level(one, &address), level(all, b"")], now).is_ok(),
+            None => take_all(&[level(one, &address)], now, |_, _| ()).is_ok(),
+            Some(all) => take_all(&[level(one, &address), level(all, b"")], now, |_, _| ()).is_ok(),
         };
         black_box(passes);
     }

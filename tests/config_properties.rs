@@ -14,17 +14,18 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Output};
+use vanne::config::AdaptiveLimit;
 use vanne::config::{
     self, AccessLog, AccessLogHeaders, AccessLogTarget, Address, AlgorithmName, BackendAddress,
     BackendBreaker, BackendEntry, Breaker, Config, DotSegments, EncodedSlashes, Environment,
     ErrorPages, FailureName, FallbackCache, FallbackStep, FieldEdits, FieldValue, FixedAnswer,
-    Format, Hash, Http2, Identity, IdentityMode, Jwt, JwtAlgorithm, LimitAction, LimitTell,
-    Listener, ListenerPaths, ListenerProtocol, ListenerTimeouts, LoadFactor, Log, LogLevel,
-    Outliers, Overload, Page, PageSource, PathPrefix, Pool, PoolHttp2, PoolProtocol, PoolQueue,
-    PoolRetries, PoolTimeouts, PoolTls, Priority, Probe, Process, Profile, RateLimit, Redact,
-    Redirect, RetryOn, Rewrite, Route, RouteHeaders, RouteIdentity, RouteMatch, RouteMirror,
-    RouteSecurityHeaders, RouteTimeouts, SampleRule, Scheme, SlowCall, Source, ValueMatch,
-    ValueRule,
+    Format, Hash, Http2, Identity, IdentityMode, Jwt, JwtAlgorithm, LimitAction, LimitSharing,
+    LimitTell, Listener, ListenerPaths, ListenerProtocol, ListenerTimeouts, LoadFactor, Log,
+    LogLevel, Outliers, Overload, Page, PageSource, PathPrefix, Pool, PoolHttp2, PoolProtocol,
+    PoolQueue, PoolRetries, PoolTimeouts, PoolTls, Priority, Probe, Process, Profile, RateLimit,
+    Redact, Redirect, RetryOn, Rewrite, Route, RouteHeaders, RouteIdentity, RouteMatch,
+    RouteMirror, RouteSecurityHeaders, RouteTimeouts, SampleRule, Scheme, SlowCall, Source,
+    ValueMatch, ValueRule,
 };
 use vanne::types::units::{ByteSize, Percent, Period};
 use vanne_filters::SecurityHeaders;
@@ -126,6 +127,7 @@ fn listener() -> impl Strategy<Value = Listener> {
         |(address, max_connections, protocols, max_streams, timeouts)| Listener {
             address: Address(address),
             max_connections,
+            connection_rate: None,
             protocols: Some(protocols),
             tls: None,
             http2: Http2 { max_streams },
@@ -499,6 +501,7 @@ prop_compose! {
             let only = Listener {
                 address,
                 max_connections: 1,
+                connection_rate: None,
                 protocols: None,
                 tls: None,
                 http2: Http2::default(),
@@ -569,9 +572,10 @@ prop_compose! {
                 },
                 identity: (sketch.timeouts.total.as_duration().as_secs() % 3 == 0).then(known),
                 rate_limits: match sketch.timeouts.total.as_duration().as_secs() % 2 {
-                    0 => vec!["clients".parse().unwrap()],
+                    0 => vec![config::RouteLimit::Name("clients".parse().unwrap())],
                     _ => Vec::new(),
                 },
+                at_once: None,
                 security_headers: sketch
                     .headers
                     .filter(|_| !header_names.is_empty())
@@ -596,6 +600,7 @@ prop_compose! {
             profile: Profile::Staging,
             admin: config::Admin::default(),
             kubernetes: config::Kubernetes::default(),
+            redis: None,
             process,
             log: Log { level },
             access_log,
@@ -680,6 +685,14 @@ fn limit() -> RateLimit {
         rate: "6000/m".parse().unwrap(),
         burst: Some(7),
         cost: 3,
+        method_cost: [("POST".parse().unwrap(), 5)].into(),
+        cost_header: Some("X-Tokens".parse().unwrap()),
+        shared: Some(LimitSharing::No),
+        adaptive: Some(AdaptiveLimit {
+            latency: Some(Period::from_millis(5)),
+            errors: None,
+            floor: Percent::from_whole(5),
+        }),
         action: LimitAction::Delay,
         max_delay: Some(Period::from_millis(1500)),
         max_keys: 9,

@@ -16,6 +16,7 @@ use vanne::data::fallback::Fallbacks;
 use vanne::data::generation::Generation;
 use vanne::data::lifecycle::Stage;
 use vanne::data::listener::accept::ListeningSocket;
+use vanne::data::rate_limit::RouteLimits;
 use vanne::data::route::{Match, RouteMetrics, RouteTable};
 use vanne::data::snapshot::{Publisher, Route, Snapshot};
 use vanne::data::target;
@@ -87,9 +88,9 @@ fn snapshot(config: &config::Config, means: &mut Means<'_>) -> Snapshot {
             false,
         ),
         target,
-        rate_limits: Box::default(),
+        limits: RouteLimits::default(),
         gate: None,
-        user_limits: Box::default(),
+        user_limits: RouteLimits::default(),
         own_fields: Arc::default(),
         chain: Chain::new(vec![Arc::new(Panics)]),
         edits: plain.edits.clone(),

@@ -15,14 +15,20 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
         let key = format!("rate_limit.{}", limit.key);
         check_bucket(&limit.node, &key, problems);
         check_delay(&limit.node, &key, problems);
+        check_sharing(root, &limit.node, &key, problems);
+    }
+    for listener in root.get("listener").map(Node::entries).unwrap_or_default() {
+        if let Some(rate) = listener.node.get("connection_rate") {
+            check_bucket(rate, &format!("listener.{}.connection_rate", listener.key), problems);
+        }
     }
     check_automatic(root, problems);
     let routes = root.get("route").map(Node::items).unwrap_or_default();
     for (index, route) in routes.iter().enumerate() {
         check_names(root, route, &format!("route[{index}].rate_limits"), problems);
     }
-    let names = routes.iter().filter_map(|route| route.get("rate_limits")).flat_map(Node::items);
-    let used: Vec<&str> = names.filter_map(Node::text).collect();
+    let named = routes.iter().filter_map(|route| route.get("rate_limits")).flat_map(Node::items);
+    let used: Vec<&str> = named.filter_map(name_of).filter_map(Node::text).collect();
     for limit in limits.iter().filter(|limit| !used.contains(&limit.key.as_str())) {
         let key = format!("rate_limit.{}", limit.key);
         let message = format!("no route uses rate_limit `{}`", limit.key);
@@ -46,13 +52,9 @@ fn check_automatic(root: &Node, problems: &mut Vec<Problem>) {
 }
 
 fn check_bucket(limit: &Node, key: &str, problems: &mut Vec<Problem>) {
-    let number = |name| {
-        let node = limit.get(name)?;
-        Some((node, serde_json::from_value::<u32>(node.to_json()).ok()?))
-    };
     let rate = limit.get("rate").and_then(Node::text).and_then(|text| text.parse::<Rate>().ok());
     let Some(rate) = rate else { return };
-    let burst = number("burst").map_or_else(|| rate.per_second(), |(_, burst)| burst);
+    let Some(burst) = burst_of(limit) else { return };
     if burst > 0 && Quota::new(rate.count(), rate.per(), burst).is_none() {
         let node = limit.get("burst").unwrap_or(limit);
         let days = FILL_MAX.as_secs() / 86_400;
@@ -63,12 +65,58 @@ fn check_bucket(limit: &Node, key: &str, problems: &mut Vec<Problem>) {
                 .accepts("a smaller burst, or a higher rate"),
         );
     }
-    if let Some((node, cost)) = number("cost").filter(|(_, cost)| *cost > burst) {
+    if let Some(node) = limit.get("cost") {
+        check_cost((node, burst), &join(key, "cost"), problems);
+    }
+    for cost in limit.get("method_cost").map(Node::entries).unwrap_or_default() {
+        check_cost((&cost.node, burst), &format!("{key}.method_cost.{}", cost.key), problems);
+    }
+}
+
+/// How many requests the bucket of a limit holds, if that is known.
+fn burst_of(limit: &Node) -> Option<u32> {
+    let burst = limit.get("burst").map(|node| serde_json::from_value(node.to_json()).ok());
+    let rate = || limit.get("rate")?.text()?.parse::<Rate>().ok();
+    burst.unwrap_or_else(|| rate().map(|rate| rate.per_second()))
+}
+
+/// A cost is at most what the bucket holds.
+fn check_cost((node, burst): (&Node, u32), key: &str, problems: &mut Vec<Problem>) {
+    let cost = serde_json::from_value::<u32>(node.to_json()).ok();
+    if let Some(cost) = cost.filter(|cost| *cost > burst) {
         let message = format!("a request of cost {cost} never finds enough in a bucket of {burst}");
         problems.push(
-            Problem::new(&join(key, "cost"), node.span.clone(), message)
+            Problem::new(key, node.span.clone(), message)
                 .accepts(format!("at most `burst`, {burst}")),
         );
+    }
+}
+
+/// Without a Redis nothing is shared; without a measure nothing adapts.
+fn check_sharing(root: &Node, limit: &Node, key: &str, problems: &mut Vec<Problem>) {
+    let shared = limit.get("shared").filter(|shared| shared.text() != Some("no"));
+    if let (Some(shared), None) = (shared, root.get("redis")) {
+        let message = "there is no `[redis]` to share it through";
+        problems.push(
+            Problem::new(&join(key, "shared"), shared.span.clone(), message)
+                .accepts("`[redis]` with its `address`, or \"no\""),
+        );
+    }
+    let Some(adaptive) = limit.get("adaptive") else { return };
+    if adaptive.get("latency").is_none() && adaptive.get("errors").is_none() {
+        let message = "nothing says what trouble is";
+        problems.push(
+            Problem::new(&join(key, "adaptive"), adaptive.span.clone(), message)
+                .accepts("`latency`, `errors` or both"),
+        );
+    }
+}
+
+/// The name in an entry of `rate_limits`: the entry, or its `name`.
+fn name_of(entry: &Node) -> Option<&Node> {
+    match entry.text() {
+        Some(_) => Some(entry),
+        None => entry.get("name"),
     }
 }
 
@@ -93,14 +141,21 @@ fn check_delay(limit: &Node, key: &str, problems: &mut Vec<Problem>) {
 }
 
 fn check_names(root: &Node, route: &Node, key: &str, problems: &mut Vec<Problem>) {
-    let names = route.get("rate_limits").map(Node::items).unwrap_or_default();
-    for (at, node) in names.iter().enumerate() {
-        let Some(name) = node.text() else { continue };
+    let entries = route.get("rate_limits").map(Node::items).unwrap_or_default();
+    for (at, entry) in entries.iter().enumerate() {
+        let Some((node, name)) = name_of(entry).and_then(|node| Some((node, node.text()?))) else {
+            continue;
+        };
         let key = format!("{key}[{at}]");
         check_defined(root, ("rate_limit", name), node, &key, problems);
-        if names.iter().take(at).any(|before| before.text() == Some(name)) {
+        let is_named = |before: &Node| name_of(before).and_then(Node::text) == Some(name);
+        if entries.iter().take(at).any(is_named) {
             let message = format!("`{name}` stands here twice");
             problems.push(Problem::new(&key, node.span.clone(), message).accepts("each once"));
+        }
+        let limit = root.get("rate_limit").and_then(|limits| limits.get(name));
+        if let (Some(cost), Some(burst)) = (entry.get("cost"), limit.and_then(burst_of)) {
+            check_cost((cost, burst), &join(&key, "cost"), problems);
         }
     }
 }

@@ -128,6 +128,7 @@ pub const REASONS: &[&str] = &[
     "token_repeated",
     "token_signature",
     "token_too_long",
+    "too_many_at_once",
     "too_many_connections",
     "too_many_fields",
     "total_timeout",

@@ -21,6 +21,7 @@ use super::observe::FilePath;
 use super::page::PageSource;
 use super::pool::{BackendAddress, BackendEntry, HashSource, LoadFactor};
 use super::rate_limit::LimitKey;
+use super::redis::{RedisAddress, RedisText};
 use super::route::{Host, PathPrefix};
 use super::secret::Secret;
 use super::split::SplitBy;
@@ -86,6 +87,8 @@ pub const FORMATS: &[FormatRow] = &[
     row::<Period>(),
     row::<Rate>(),
     row::<RedirectTo>(),
+    row::<RedisAddress>(),
+    row::<RedisText>(),
     row::<Pattern>(),
     row::<Scope>(),
     row::<Secret>(),

@@ -4,12 +4,13 @@ use super::error_pages::ErrorPages;
 use super::network::Network;
 use super::tls::ListenerTls;
 use crate::types::text::{TextValue, text_value};
-use crate::types::units::Period;
+use crate::types::units::{Period, Rate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
+use vanne_filters::rate_limit::Quota;
 
 /// A socket that clients connect to.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -22,6 +23,10 @@ pub struct Listener {
     #[serde(default = "default_max_connections")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_connections: u32,
+    /// How often one address may connect: those beyond are closed at once, before the handshake,
+    /// without an answer. `trusted_proxies` may always. Without it there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_rate: Option<ConnectionRate>,
     /// What is spoken here. With `tls` the client chooses in the handshake (ALPN); in plain
     /// text `"h2"` is for clients that know beforehand. `"http/1.1"` is HTTP/1.0 too. A client
     /// that speaks another one gets 505 `protocol_refused`. Without this key: both with `tls`,
@@ -165,6 +170,35 @@ impl Default for Http2 {
 
 fn default_max_connections() -> u32 {
     20_000
+}
+
+/// How often one address may connect.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionRate {
+    /// How many connections, in the long run.
+    pub rate: Rate,
+    /// How many at once. Without it: what the rate comes to in a second, at least 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub burst: Option<u32>,
+    /// How many leading bits of an IPv6 address are one client.
+    #[serde(default = "default_ipv6_prefix")]
+    #[schemars(range(min = 1, max = 128))]
+    pub ipv6_prefix: u8,
+}
+
+impl ConnectionRate {
+    /// How much is allowed. `None`: the burst would take more than 62 days to be there again.
+    #[must_use]
+    pub fn quota(&self) -> Option<Quota> {
+        let burst = self.burst.unwrap_or_else(|| self.rate.per_second());
+        Quota::new(self.rate.count(), self.rate.per(), burst)
+    }
+}
+
+fn default_ipv6_prefix() -> u8 {
+    64
 }
 
 /// Time limits on the client's side.

@@ -45,6 +45,7 @@ pub mod probe;
 pub mod process;
 pub mod profile;
 pub mod rate_limit;
+pub mod redis;
 pub mod reference;
 pub mod route;
 pub mod secret;
@@ -75,8 +76,8 @@ pub use identity::{
 };
 pub use kubernetes::{Kubernetes, KubernetesService, ObjectName, ServicePort, ZoneRule};
 pub use listener::{
-    Address, DotSegments, EncodedSlashes, Http2, Listener, ListenerPaths, ListenerProtocol,
-    ListenerTimeouts,
+    Address, ConnectionRate, DotSegments, EncodedSlashes, Http2, Listener, ListenerPaths,
+    ListenerProtocol, ListenerTimeouts,
 };
 pub use matching::{
     CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern, RouteMatch,
@@ -94,8 +95,12 @@ pub use pool::{
 pub use probe::Probe;
 pub use process::Process;
 pub use profile::Profile;
-pub use rate_limit::{LimitAction, LimitKey, LimitPart, LimitTell, RateLimit};
-pub use route::{Host, PathPrefix, Route, RouteMirror, RouteTimeouts};
+pub use rate_limit::{
+    AdaptiveLimit, LimitAction, LimitCost, LimitKey, LimitPart, LimitSharing, LimitTell, RateLimit,
+    RouteLimit,
+};
+pub use redis::{Redis, RedisAddress, RedisText};
+pub use route::{AtOnce, Host, PathPrefix, Route, RouteMirror, RouteTimeouts};
 pub use secret::Secret;
 pub use security_headers::RouteSecurityHeaders;
 pub use shown::{hide, shown};
@@ -168,6 +173,9 @@ pub struct Config {
     /// Which pages of other origins may read answers, for routes to name.
     #[serde(default)]
     pub cors: BTreeMap<FilterId, Cors>,
+    /// The store through which replicas share what they count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis: Option<Redis>,
     /// Rate limits, for routes to name.
     #[serde(default)]
     pub rate_limit: BTreeMap<LimitId, RateLimit>,

@@ -12,7 +12,11 @@ pub(super) fn resolve(config: &mut Config, folder: &Path) {
         &mut config.process.state_dir,
         &mut config.kubernetes.kubeconfig,
     ];
-    for FilePath(path) in admin.into_iter().chain(others).flatten() {
+    let redis = config.redis.iter_mut().flat_map(|redis| {
+        redis.address.resolve(folder);
+        [&mut redis.ca_file, &mut redis.password_file]
+    });
+    for FilePath(path) in admin.into_iter().chain(others).chain(redis).flatten() {
         *path = folder.join(&path);
     }
     for FilePath(path) in &mut config.blocklist.files {
@@ -70,6 +74,7 @@ pub(super) fn files(config: &Config) -> Vec<PathBuf> {
         .chain(sticky.map(|sticky| &sticky.key_file))
         .chain(answers.map(|answer| &answer.body_file))
         .chain([&config.probe.metrics_token_file])
+        .chain(config.redis.iter().flat_map(|redis| [&redis.ca_file, &redis.password_file]))
         .flatten()
         .chain(keys(config))
         .chain(pages(config))

@@ -1,17 +1,20 @@
 //! `[rate_limit.NAME]`: how much of what may come in how much time.
 
-use super::matching::{CookieName, FieldName};
+use super::matching::{CookieName, FieldName, MethodName};
+use crate::types::ids::LimitId;
 use crate::types::text::{TextValue, text_value};
-use crate::types::units::{Period, Rate};
+use crate::types::units::{Percent, Period, Rate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use vanne_filters::rate_limit::Quota;
 
 /// How many requests may come in how much time, for everybody together or for each who is told
 /// apart by `key`. A route names the limits that count its requests (`rate_limits`): a request
-/// passes all of them, or is refused and pays none. Each process counts by itself.
+/// passes all of them, or is refused and pays none. Replicas count together where there is a
+/// `[redis]`, see `shared`; else each process counts by itself.
 ///
 /// A bucket holds `burst` requests and fills at `rate`; a request that finds it empty is refused
 /// with 429 `rate_limited` and `Retry-After`.
@@ -29,10 +32,27 @@ pub struct RateLimit {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000_000))]
     pub burst: Option<u32>,
-    /// How much a request takes out of it: at most `burst`.
+    /// How much a request takes out of it: at most `burst`. A route may say otherwise.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 100_000_000))]
     pub cost: u32,
+    /// How much one with this method takes instead, by method: `{ POST = 5 }`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = { "format": "method" }))]
+    #[schemars(extend("additionalProperties" = { "type": "integer", "minimum": 1, "maximum": 100_000_000 }))]
+    pub method_cost: BTreeMap<MethodName, u32>,
+    /// A field of the answer with a whole number that says what the request has cost, like the
+    /// tokens it used. What is more than it has paid is taken from the bucket then, even if it does
+    /// not hold so much (at most a whole bucket is owed); what is less is put back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_header: Option<FieldName>,
+    /// How replicas that have the same `[redis]` share the limit. Without it: `"leased"`, where
+    /// there is a `[redis]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<LimitSharing>,
+    /// Lets in less while the backends behind it are in trouble. Without it: always all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<AdaptiveLimit>,
     /// What becomes of a request that finds too little.
     #[serde(default)]
     pub action: LimitAction,
@@ -77,6 +97,68 @@ impl RateLimit {
     }
 }
 
+/// When a limit lets in less, as backends answer the requests that it counts. Looked at each
+/// second in which ten or more attempts ended: in trouble the rate falls to seven tenths of what it
+/// was, else it rises by a twentieth of the whole.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdaptiveLimit {
+    /// A longer time to the first byte, on average, is trouble. Without it no time is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Period>,
+    /// A larger share of failed attempts is trouble. Without it none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<Percent>,
+    /// The least that is let in.
+    #[serde(default = "floor")]
+    pub floor: Percent,
+}
+
+fn floor() -> Percent {
+    Percent::from_whole(10)
+}
+
+/// A limit that counts a route's requests.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RouteLimit {
+    /// The one of this name.
+    Name(LimitId),
+    /// The same, with a cost of its own.
+    Cost(LimitCost),
+}
+
+/// A limit, and what a request costs there.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitCost {
+    /// The `[rate_limit.NAME]`.
+    pub name: LimitId,
+    /// How much a request takes out of its bucket, whatever the limit and the method say; at most
+    /// `burst`.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub cost: u32,
+}
+
+impl RouteLimit {
+    /// The limit's name.
+    #[must_use]
+    pub fn name(&self) -> &LimitId {
+        match self {
+            Self::Name(name) | Self::Cost(LimitCost { name, .. }) => name,
+        }
+    }
+
+    /// What a request costs, if the route says so.
+    #[must_use]
+    pub fn cost(&self) -> Option<u32> {
+        match self {
+            Self::Name(_) => None,
+            Self::Cost(LimitCost { cost, .. }) => Some(*cost),
+        }
+    }
+}
+
 /// What becomes of a request that finds too little in its bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -88,6 +170,20 @@ pub enum LimitAction {
     Reject,
     /// It passes; metric and log say that it would not have: to try a limit out.
     Shadow,
+}
+
+/// How replicas share a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LimitSharing {
+    /// Every request asks Redis, and waits for its answer up to `redis.timeout`: never more than
+    /// the limit passes. Answers of a route's own do not wait: for them it is as if leased.
+    Exact,
+    /// Each replica decides at once, from tokens that it leases in the background: for a moment more
+    /// than the limit may pass, by a bounded part.
+    Leased,
+    /// They do not: each counts by itself.
+    No,
 }
 
 /// Which answers tell what is left.

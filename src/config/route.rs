@@ -8,9 +8,10 @@ use super::fallback::FallbackStep;
 use super::identity::RouteIdentity;
 use super::matching::RouteMatch;
 use super::overload::Priority;
+use super::rate_limit::{LimitKey, RouteLimit};
 use super::security_headers::RouteSecurityHeaders;
 use super::split::Split;
-use crate::types::ids::{FilterId, LimitId, PoolId, RouteId};
+use crate::types::ids::{FilterId, PoolId, RouteId};
 use crate::types::text::{TextValue, text_value};
 use crate::types::units::{Percent, Period};
 use schemars::JsonSchema;
@@ -88,11 +89,16 @@ pub struct Route {
     /// Who may send its requests, and what its backends are told of them. Without it: everybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<RouteIdentity>,
-    /// The `[rate_limit.NAME]`s that count its requests, at most eight. They are asked in this
+    /// The `[rate_limit.NAME]`s that count its requests, at most eight: names, or tables that also
+    /// say what a request costs here, like `{ name = "tokens", cost = 5 }`. They are asked in this
     /// order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
-    pub rate_limits: Vec<LimitId>,
+    pub rate_limits: Vec<RouteLimit>,
+    /// How many requests one client may have under way at once on this route; one more gets 429
+    /// `too_many_at_once`. A request counts until its answer is through, a tunnel until it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_once: Option<AtOnce>,
     /// The set of security headers for its answers: the name of a `[security_headers.NAME]`, or
     /// of a preset (`"strict"`, `"api"`, `"basic"`, `"off"`), or the set itself, like
     /// `{ preset = "api", frame_options = "SAMEORIGIN" }`. Without it:
@@ -109,6 +115,25 @@ pub struct Route {
     /// Time limits of a request as a whole.
     #[serde(default)]
     pub timeouts: RouteTimeouts,
+}
+
+/// How many requests one client may have under way at once.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AtOnce {
+    /// What tells clients apart, as in `[rate_limit.NAME]`.
+    pub key: LimitKey,
+    /// How many.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max: u32,
+    /// How many leading bits of an IPv6 address are one client.
+    #[serde(default = "network")]
+    #[schemars(range(min = 1, max = 128))]
+    pub ipv6_prefix: u8,
+}
+
+fn network() -> u8 {
+    64
 }
 
 /// A pool that gets copies of requests.

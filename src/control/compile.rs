@@ -22,7 +22,7 @@ use crate::config::{self, Config, ListenerProtocol, TlsVersion};
 use crate::data::generation::Generation;
 use crate::data::listener::path_policy::{DotSegments, PathPolicy};
 use crate::data::listener::tls::{Terminator, Terms};
-use crate::data::listener::{self, Listener, Protocols};
+use crate::data::listener::{self, ConnectionRate, Listener, Protocols};
 use crate::data::pool::Pool;
 use crate::data::route::Rank;
 use crate::data::snapshot::Snapshot;
@@ -176,6 +176,14 @@ pub fn listener(
         id: id.clone(),
         address: config.address.0,
         max_connections: config.max_connections,
+        connection_rate: match &config.connection_rate {
+            None => None,
+            Some(rate) => Some(ConnectionRate {
+                quota: rate.quota().ok_or_else(|| dangling("connection_rate of listener", id))?,
+                ipv6_prefix: rate.ipv6_prefix,
+                table: means.kept.limits.connections(id),
+            }),
+        },
         timeouts: listener::Timeouts {
             head: timeouts.head.as_duration(),
             idle: timeouts.idle.as_duration(),

@@ -5,7 +5,9 @@
 //! so that it has it when it comes back.
 
 use super::discovery::Found;
+use super::limits_kept::LimitsKept;
 use super::pools::BackendGauges;
+use super::redis::Redis;
 use crate::config;
 use crate::data::fallback::store::Store;
 use crate::data::identity::{Believed, Identity};
@@ -14,10 +16,9 @@ use crate::data::listener::blocklist::Blocklist;
 use crate::data::overload::InFlight;
 use crate::data::pool::sticky::tag_of;
 use crate::data::pool::{Backend, BackendMetrics, BackendState, Live};
-use crate::data::rate_limit::Part;
 use crate::data::split::{SplitLive, Weights};
 use crate::observe::metrics::{BACKEND_IN_FLIGHT, Metrics, Watched};
-use crate::types::ids::{IdentityId, LimitId, ListenerId, PoolId, RouteId};
+use crate::types::ids::{IdentityId, ListenerId, PoolId, RouteId};
 use crate::types::moment::Moment;
 use aws_lc_rs::error::Unspecified;
 use std::collections::HashMap;
@@ -25,7 +26,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use vanne_filters::rate_limit::Table;
 
 /// How long the record of a backend that has left is kept.
 const GRACE: Duration = Duration::from_secs(60);
@@ -39,12 +39,14 @@ pub struct Kept {
     /// Weights of splits in the config that was compiled last.
     weights: Vec<(Arc<SplitLive>, Weights)>,
     counts: HashMap<ListenerId, Arc<Counts>>,
-    /// Buckets of rate limits, and whom each is of.
-    buckets: HashMap<LimitId, (Box<[Part]>, Arc<Table>)>,
     /// Ways to know who sends a request, and what the config says of them.
     identities: HashMap<IdentityId, (config::Identity, Arc<Identity>)>,
     /// What files say to those in the config that was compiled last.
     believed: Vec<(Arc<Identity>, Believed)>,
+    /// What is kept of limits.
+    pub limits: LimitsKept,
+    /// The connection to Redis, if the config has one.
+    pub redis: Redis,
     changed: Arc<Notify>,
     /// Requests that count for the process' limit, where it has one.
     in_flight: Arc<InFlight>,
@@ -203,21 +205,6 @@ impl Kept {
         counts
     }
 
-    /// The buckets of a rate limit, as they were if they are of the same, or new.
-    pub fn buckets(&mut self, limit: &LimitId, of: &[Part], keys_max: u32) -> Arc<Table> {
-        let keys_max = usize::try_from(keys_max).unwrap_or(usize::MAX);
-        match self.buckets.get(limit) {
-            Some((parts, table)) if **parts == *of && table.keys_max() == keys_max => {
-                Arc::clone(table)
-            }
-            _ => {
-                let table = Arc::new(Table::new(keys_max));
-                self.buckets.insert(limit.clone(), (of.into(), Arc::clone(&table)));
-                table
-            }
-        }
-    }
-
     /// A way to know who sends a request, as it was if the config says the same of it, or `new`.
     /// What files say counts when the config is in use.
     pub fn identity(
@@ -255,8 +242,8 @@ impl Kept {
         self.splits.retain(|_, live| Arc::strong_count(live) > 1);
         self.fallback_store.take_if(|store| Arc::strong_count(store) == 1);
         self.counts.retain(|_, counts| Arc::strong_count(counts) > 1);
-        self.buckets.retain(|_, (_, table)| Arc::strong_count(table) > 1);
         self.identities.retain(|_, (_, identity)| Arc::strong_count(identity) > 1);
+        self.limits.forget();
     }
 }
 

@@ -15,6 +15,7 @@ use super::kept::Kept;
 use super::listeners::Listeners;
 use super::log_level::{LogControl, SetLevel};
 use super::pools::{Pools, Told};
+use super::redis::Redis;
 use super::report::{Report, Verdict};
 use super::starting::Starting;
 use super::telling::InUse;
@@ -258,6 +259,8 @@ impl Reloader {
         let generation = Generation::new(self.number + 1);
         let compiled = compile::snapshot(&config, &generation, &mut means)
             .map_err(|error| anyhow::anyhow!("{}: {error}", error.key().unwrap_or("config")))?;
+        let redis = Redis::prepare(config.redis.as_ref())
+            .map_err(|error| anyhow::anyhow!("{}: {error}", error.key().unwrap_or("redis")))?;
         let log = self
             .access_log
             .prepare(&self.config.access_log.to, &config.access_log.to)
@@ -269,6 +272,7 @@ impl Reloader {
             .map_err(|error| anyhow::anyhow!("blocklist.files: {error}"))?;
         let rules = Rules::of(&config.admin)
             .map_err(|error| anyhow::anyhow!("admin.tokens_file: {error}"))?;
+        means.kept.redis.apply(redis, &self.metrics)?;
         self.number = generation.number;
         self.generations.add(&generation);
         self.pools.apply(compiled.pools, &mut means);
@@ -353,6 +357,7 @@ impl Reloader {
         self.listeners.refresh(&self.metrics, now, clock::wall());
         self.access.look();
         self.blocks.look();
+        self.kept.limits.adapt(now);
         self.kept.forget(now);
     }
 }

@@ -7,6 +7,7 @@
 
 use super::identity::Question;
 use super::pool::Ticket;
+use super::rate_limit::shared::Answer;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use std::time::Duration;
 pub enum Effect {
     /// It must be known who sends the request.
     Ask(Arc<Question>),
+    /// What shared buckets say of a request; it comes, or it does not in time.
+    Answer(Arc<Answer>),
     /// Time passes: the pause before a backend that refused is tried again.
     Pause(Duration),
     /// Others go first: its turn comes when a backend has a place for it.
@@ -25,6 +28,7 @@ pub enum Effect {
 pub async fn run(effect: Effect) {
     match effect {
         Effect::Ask(question) => question.find_out().await,
+        Effect::Answer(answer) => answer.wait().await,
         Effect::Pause(time) => tokio::time::sleep(time).await,
         Effect::Turn(ticket) => ticket.called().await,
     }

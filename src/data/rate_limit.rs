@@ -3,19 +3,29 @@
 //! The arithmetic is `vanne_filters::rate_limit`; here is whose bucket a request takes from,
 //! what becomes of it where there is too little, and what its client is told.
 
+pub mod adapting;
+pub mod at_once;
+mod paying;
+pub mod shared;
+
 use super::identity::Proof;
+use super::outcome::Outcome;
 use super::pool::hash_key::cookie;
 use crate::observe::metrics::Counter;
-use crate::types::clock;
 use crate::types::ids::{LimitId, RouteId};
+use adapting::Adapting;
 use arrayvec::ArrayVec;
+use at_once::AtOnceLimit;
 use http::HeaderValue;
+use shared::{Answer, Shared, Sharing, tick};
 use std::hash::Hasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vanne_filters::RequestHead;
-use vanne_filters::rate_limit::{Level, Quota, Table, Take, Tick, take_all};
+use vanne_filters::rate_limit::{
+    Ask, Buckets, Key, Level, Quota, Refused, Table, Take, Tick, take_all,
+};
 
 /// Limits that a route may have.
 pub const LIMITS_MAX: usize = 8;
@@ -27,12 +37,12 @@ pub enum Part {
     Address(u8),
     /// The route.
     Route,
-    /// Who sends it.
-    User,
-    /// The value of a cookie.
-    Cookie(Box<str>),
-    /// The value of a header field.
-    Header(Box<str>),
+    /// Who sends it; as long as that is not known the address, of IPv6 so many leading bits.
+    User(u8),
+    /// The value of a cookie; without it the address, of IPv6 so many leading bits.
+    Cookie(Box<str>, u8),
+    /// The value of a header field; without it the address, of IPv6 so many leading bits.
+    Header(Box<str>, u8),
 }
 
 /// What becomes of a request that finds too little.
@@ -96,6 +106,12 @@ pub struct RateLimit {
     pub quota: Quota,
     /// What a request costs.
     pub cost: u32,
+    /// What one with this method costs instead.
+    pub method_costs: Box<[(Box<str>, u32)]>,
+    /// The field of the answer that says what the request has cost, in lower case.
+    pub cost_header: Option<Box<str>>,
+    /// How the backends behind it do, where that changes how much is let in.
+    pub adapting: Option<Arc<Adapting>>,
     /// What becomes of one that finds too little.
     pub action: Action,
     /// Which answers tell what is left.
@@ -103,9 +119,59 @@ pub struct RateLimit {
     /// `RateLimit-Policy`: what is allowed, in words of the draft.
     pub policy: HeaderValue,
     /// The buckets. They outlive reloads.
-    pub table: Arc<Table>,
+    pub store: Store,
     /// `vanne_rate_limit_total`, in the order of [`Said::ALL`].
     pub counts: [Counter; Said::ALL.len()],
+}
+
+/// Where the buckets of a limit are.
+pub enum Store {
+    /// Here.
+    Own(Arc<Table>),
+    /// Elsewhere, for all replicas.
+    Shared(Arc<Shared>, Sharing),
+}
+
+/// A limit that counts a route's requests.
+pub struct Counting {
+    /// The limit.
+    pub limit: Arc<RateLimit>,
+    /// What a request costs here, whatever the limit says.
+    pub cost: Option<u32>,
+}
+
+/// What counts a route's requests, of what is asked at the same time.
+#[derive(Default)]
+pub struct RouteLimits {
+    /// How often they may come, in the order in which that is asked.
+    pub rates: Box<[Counting]>,
+    /// How many of one client may be under way.
+    pub at_once: Option<AtOnceLimit>,
+}
+
+/// What a request has paid, where that may change afterwards.
+pub struct Paid {
+    limit: Arc<RateLimit>,
+    key: Key,
+    cost: u32,
+}
+
+/// What came of asking.
+#[derive(Default)]
+pub struct Asked {
+    /// What limits say, if more than that it may pass.
+    pub limited: Option<Limited>,
+    /// What the request has paid, where that may change.
+    pub paid: Vec<Paid>,
+    /// What is still to be asked elsewhere.
+    pub pending: Option<Pending>,
+}
+
+/// What shared buckets are asked about.
+pub struct Pending {
+    /// The answer to wait for.
+    pub answer: Arc<Answer>,
+    levels: Vec<(Arc<RateLimit>, Key, u32)>,
 }
 
 /// Who asks.
@@ -133,37 +199,66 @@ pub struct Limited {
     pub wait: Duration,
 }
 
-impl Limited {
-    /// Of what was said first and then the one that counts: a refusal, the longer wait, or the
-    /// later.
-    #[must_use]
-    pub fn graver(first: Option<Self>, then: Option<Self>) -> Option<Self> {
-        let rank = |it: &Self| match it.said {
-            Said::Refused => (2, Duration::ZERO),
-            Said::Delayed => (1, it.wait),
-            Said::Passed | Said::Shadowed => (0, Duration::ZERO),
+impl Counting {
+    /// What a request of this method costs.
+    fn cost(&self, method: &str) -> u32 {
+        let of_method = || {
+            let mut costs = self.limit.method_costs.iter();
+            costs.find(|(name, _)| **name == *method).map(|(_, cost)| *cost)
         };
-        match (first, then) {
-            (Some(first), Some(then)) => {
-                Some(if rank(&first) > rank(&then) { first } else { then })
-            }
-            (first, then) => then.or(first),
+        self.cost.or_else(of_method).unwrap_or(self.limit.cost)
+    }
+
+    /// Whether a request waits for what the store says.
+    fn waits(&self) -> bool {
+        match &self.limit.store {
+            Store::Shared(shared, Sharing::Exact) => shared.bridge.terms().is_up,
+            _ => false,
         }
     }
 }
 
 impl RateLimit {
-    /// What a request takes out of which bucket.
-    fn level(&self, asker: Asker<'_>) -> Level<'_> {
-        let key = self.table.key_of(|hasher| {
-            self.parts.iter().for_each(|part| part.write(asker, hasher));
-        });
-        let patience = match self.action {
+    fn key(&self, asker: Asker<'_>) -> Key {
+        self.own().key_of(|hasher| self.parts.iter().for_each(|part| part.write(asker, hasher)))
+    }
+
+    /// Buckets of this replica.
+    fn own(&self) -> &Table {
+        match &self.store {
+            Store::Own(table) => table,
+            Store::Shared(shared, _) => &shared.own,
+        }
+    }
+
+    fn buckets(&self) -> Buckets<'_> {
+        match &self.store {
+            Store::Own(table) => Buckets::Own(table),
+            Store::Shared(shared, _) => shared.buckets(),
+        }
+    }
+
+    /// How much is allowed now.
+    #[must_use]
+    pub fn quota_now(&self) -> Quota {
+        match &self.adapting {
+            None => self.quota,
+            Some(adapting) => self.quota.slowed(adapting.permille()),
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        match self.action {
             Action::Delay(most) => most,
             Action::Reject | Action::Shadow => Duration::ZERO,
-        };
-        let take = Take { quota: &self.quota, cost: self.cost, patience };
-        Level { table: &self.table, key, take }
+        }
+    }
+
+    /// Hands over what others are to be told.
+    fn tell(&self, quota: &Quota, ask: Ask) {
+        if let Store::Shared(shared, _) = &self.store {
+            shared.tell(quota, ask);
+        }
     }
 
     /// Counts what it said.
@@ -173,11 +268,28 @@ impl RateLimit {
         }
     }
 
+    /// Counts what it said to a request that passes, and tells it if there is more to say.
+    fn passes(self: &Arc<Self>, is_tightest: bool, left: u32, wait: Duration) -> Option<Limited> {
+        let waits = is_tightest && wait > Duration::ZERO;
+        let said = if waits { Said::Delayed } else { Said::Passed };
+        self.count(said);
+        let tells = waits || (is_tightest && self.tell == Tell::Always);
+        tells.then(|| Limited { limit: Arc::clone(self), said, left, wait })
+    }
+
+    fn refuses(self: &Arc<Self>, no: Refused) -> Limited {
+        self.count(Said::Refused);
+        let (left, wait) = (no.left, no.retry_after);
+        Limited { limit: Arc::clone(self), said: Said::Refused, left, wait }
+    }
+
     /// Asks a limit that refuses nobody. What it would have said, if it would have refused.
-    fn ask_shadow(self: &Arc<Self>, asker: Asker<'_>, now: Tick) -> Option<Limited> {
-        let refused = take_all(&[self.level(asker)], now).err();
-        self.count(if refused.is_some() { Said::Shadowed } else { Said::Passed });
-        let (_, no) = refused?;
+    fn ask_shadow(self: &Arc<Self>, (asker, cost): (Asker<'_>, u32), now: Tick) -> Option<Limited> {
+        let quota = self.quota_now();
+        let take = Take { quota: &quota, cost, patience: Duration::ZERO };
+        let said = self.buckets().take(self.key(asker), now, take, |ask| self.tell(&quota, ask));
+        self.count(if said.is_err() { Said::Shadowed } else { Said::Passed });
+        let no = said.err()?;
         let limit = Arc::clone(self);
         Some(Limited { limit, said: Said::Shadowed, left: no.left, wait: no.retry_after })
     }
@@ -196,36 +308,35 @@ impl Part {
         match self {
             Self::Address(prefix) => put_address(address, *prefix, put),
             Self::Route => put(2, route.as_str().as_bytes()),
-            Self::User => match proof.and_then(|proof| Some((&proof.by, proof.user.as_deref()?))) {
-                // Two ways to know may have the same name for different people.
-                Some((by, user)) => {
-                    put(5, by.as_str().as_bytes());
-                    put(6, user.as_bytes());
+            Self::User(prefix) => {
+                match proof.and_then(|proof| Some((&proof.by, proof.user.as_deref()?))) {
+                    // Two ways to know may have the same name for different people.
+                    Some((by, user)) => {
+                        put(5, by.as_str().as_bytes());
+                        put(6, user.as_bytes());
+                    }
+                    None => put_address(address, *prefix, put),
                 }
-                None => put_address(address, V6_PREFIX, put),
-            },
-            Self::Header(name) => match head.fields.first(name) {
+            }
+            Self::Header(name, prefix) => match head.fields.first(name) {
                 Some(value) => put(3, value),
-                None => put_address(address, V6_PREFIX, put),
+                None => put_address(address, *prefix, put),
             },
-            Self::Cookie(name) => {
+            Self::Cookie(name, prefix) => {
                 let mut is_there = false;
                 cookie(head, name, |value| {
                     is_there = true;
                     put(4, value);
                 });
                 if !is_there {
-                    put_address(address, V6_PREFIX, put);
+                    put_address(address, *prefix, put);
                 }
             }
         }
     }
 }
 
-/// What of an IPv6 address counts where a field is not there.
-const V6_PREFIX: u8 = 64;
-
-fn put_address(address: IpAddr, prefix: u8, mut put: impl FnMut(u8, &[u8])) {
+pub(super) fn put_address(address: IpAddr, prefix: u8, mut put: impl FnMut(u8, &[u8])) {
     match address.to_canonical() {
         IpAddr::V4(address) => put(0, &address.octets()),
         IpAddr::V6(address) => {
@@ -235,36 +346,80 @@ fn put_address(address: IpAddr, prefix: u8, mut put: impl FnMut(u8, &[u8])) {
     }
 }
 
-/// Asks all `limits` for a request that comes at `now`: it takes from all, or from none. `None`:
-/// it passes, and there is nothing to tell.
-/// Cost: a hash and a short lock for each limit; no allocation.
+/// Asks all `limits` for a request that comes at `now`: it takes from all, or from none.
+/// `may_wait`: the request can wait for what the store says; if not, limits that are exact are as
+/// good as leased ones.
+/// Cost: a hash and a short lock for each limit; no allocation, but where the store is asked or an
+/// answer says what a request has cost.
 #[must_use]
-pub fn ask(limits: &[Arc<RateLimit>], asker: Asker<'_>, now: Instant) -> Option<Limited> {
-    let now = Tick::after(now.saturating_duration_since(clock::epoch()));
-    let is_shadow = |limit: &&Arc<RateLimit>| limit.action == Action::Shadow;
-    let real = || limits.iter().filter(|limit| !is_shadow(limit)).take(LIMITS_MAX);
-    let levels: ArrayVec<Level<'_>, LIMITS_MAX> = real().map(|limit| limit.level(asker)).collect();
-    let passed = match take_all(&levels, now) {
-        Ok(passed) => passed,
-        Err((at, no)) => {
-            let limit = Arc::clone(real().nth(at)?);
-            limit.count(Said::Refused);
-            let (left, wait) = (no.left, no.retry_after);
-            return Some(Limited { limit, said: Said::Refused, left, wait });
+pub fn ask(limits: &[Counting], asker: Asker<'_>, may_wait: bool, now: Instant) -> Asked {
+    let (now, method) = (tick(now), asker.head.method);
+    let is_shadow = |one: &&Counting| one.limit.action == Action::Shadow;
+    let waits = |one: &&Counting| may_wait && one.waits();
+    let real = || limits.iter().filter(|one| !is_shadow(one)).take(LIMITS_MAX);
+    let here = || real().filter(|one| !waits(one));
+    let quotas: ArrayVec<Quota, LIMITS_MAX> = here().map(|one| one.limit.quota_now()).collect();
+    let level = |(one, quota): (&'_ Counting, &'_ Quota)| Paying {
+        key: one.limit.key(asker),
+        cost: one.cost(method),
+        quota: *quota,
+    };
+    let paying: ArrayVec<Paying, LIMITS_MAX> = here().zip(&quotas).map(level).collect();
+    let levels: ArrayVec<Level<'_>, LIMITS_MAX> =
+        here().zip(&paying).map(|(one, paying)| paying.level(&one.limit)).collect();
+    let tell = |at, ask| {
+        if let (Some(one), Some(quota)) = (here().nth(at), quotas.get(at)) {
+            one.limit.tell(quota, ask);
         }
     };
-    let mut told = None;
-    for (at, limit) in real().enumerate() {
-        let waits = at == passed.at && passed.wait > Duration::ZERO;
-        let said = if waits { Said::Delayed } else { Said::Passed };
-        limit.count(said);
-        if waits || (at == passed.at && limit.tell == Tell::Always) {
-            let limit = Arc::clone(limit);
-            told = Some(Limited { limit, said, left: passed.left, wait: passed.wait });
+    let passed = match take_all(&levels, now, tell) {
+        Ok(passed) => passed,
+        Err((at, no)) => {
+            let limited = here().nth(at).map(|one| one.limit.refuses(no));
+            return Asked { limited, ..Asked::default() };
         }
+    };
+    let mut asked = Asked::default();
+    for (at, one) in here().enumerate() {
+        let told = one.limit.passes(at == passed.at, passed.left, passed.wait);
+        asked.limited = told.or(asked.limited);
     }
-    for limit in limits.iter().filter(is_shadow) {
-        told = limit.ask_shadow(asker, now).or(told);
+    let is_open = real().any(|one| waits(&one) || one.limit.cost_header.is_some());
+    if is_open {
+        let paid = here().zip(&paying).map(|(one, paying)| paying.paid(&one.limit));
+        asked.paid = paid.collect();
+        let elsewhere = real()
+            .filter(waits)
+            .map(|one| (Arc::clone(&one.limit), one.limit.key(asker), one.cost(method)));
+        asked.pend(elsewhere.collect(), now);
     }
-    told
+    for one in limits.iter().filter(is_shadow) {
+        asked.limited = one.limit.ask_shadow((asker, one.cost(method)), now).or(asked.limited);
+    }
+    asked
+}
+
+/// An attempt of a request that `limits` count has ended.
+pub fn note(limits: &[Counting], outcome: Outcome, first_byte: Option<Duration>) {
+    for adapting in limits.iter().filter_map(|one| one.limit.adapting.as_ref()) {
+        adapting.note(outcome, first_byte);
+    }
+}
+
+/// What a request pays at one level.
+struct Paying {
+    key: Key,
+    cost: u32,
+    quota: Quota,
+}
+
+impl Paying {
+    fn level<'a>(&'a self, limit: &'a RateLimit) -> Level<'a> {
+        let take = Take { quota: &self.quota, cost: self.cost, patience: limit.patience() };
+        Level { buckets: limit.buckets(), key: self.key, take }
+    }
+
+    fn paid(&self, limit: &Arc<RateLimit>) -> Paid {
+        Paid { limit: Arc::clone(limit), key: self.key, cost: self.cost }
+    }
 }

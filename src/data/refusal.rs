@@ -114,6 +114,8 @@ pub enum Refusal {
     RateLimited,
     /// TLS with the backend failed: it is not who it should be, or cannot agree.
     TlsFailed,
+    /// Its client has as many requests under way as it may.
+    TooManyAtOnce,
     /// The listener has `max_connections` open.
     TooManyConnections,
     /// Longer than the route's `total`.
@@ -204,6 +206,7 @@ impl Refusal {
             Self::QueueTooLong => replaceable(row("queue_too_long", 503, Vanne, Level::DEBUG)),
             Self::RateLimited => row("rate_limited", 429, Client, Level::DEBUG),
             Self::TlsFailed => retryable(row("tls_failed", 502, Backend, Level::WARN)),
+            Self::TooManyAtOnce => row("too_many_at_once", 429, Client, Level::DEBUG),
             Self::TooManyConnections => row("too_many_connections", 503, Vanne, Level::WARN),
             Self::TotalTimeout => row("total_timeout", 504, Vanne, Level::WARN),
             Self::TunnelIdleTimeout => row("tunnel_idle_timeout", 504, Vanne, Level::DEBUG),
@@ -258,7 +261,7 @@ impl Refusal {
     }
 
     /// Every reason but those of filters and identities.
-    pub const ALL: [Self; 64] = [
+    pub const ALL: [Self; 65] = [
         Self::BackendClosed,
         Self::BackendCut,
         Self::BackendMalformed,
@@ -319,6 +322,7 @@ impl Refusal {
         Self::QueueTooLong,
         Self::RateLimited,
         Self::TlsFailed,
+        Self::TooManyAtOnce,
         Self::TooManyConnections,
         Self::TotalTimeout,
         Self::TunnelIdleTimeout,

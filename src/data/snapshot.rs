@@ -13,7 +13,7 @@ use super::listener::blocklist::Blocklist;
 use super::log_line::LogPlan;
 use super::mirror::Mirror;
 use super::overload::{Limit, Priority};
-use super::rate_limit::RateLimit;
+use super::rate_limit::RouteLimits;
 use super::route::{RouteMetrics, RouteTable};
 use super::target::Target;
 use crate::types::ids::RouteId;
@@ -45,11 +45,11 @@ pub struct Route {
     /// Where its requests go.
     pub target: Target,
     /// What counts its requests, in the order in which they are asked.
-    pub rate_limits: Box<[Arc<RateLimit>]>,
+    pub limits: RouteLimits,
     /// Who may send its requests; `None`: everybody.
     pub gate: Option<Gate>,
     /// What counts its requests once it is known who sends them.
-    pub user_limits: Box<[Arc<RateLimit>]>,
+    pub user_limits: RouteLimits,
     /// Fields that tell backends who sends a request: never taken from clients.
     pub own_fields: Arc<[HeaderName]>,
     /// Its filters.
@@ -244,9 +244,9 @@ pub(crate) mod tests {
         Arc::new(Route {
             id: name.parse().unwrap(),
             target: Target::Pool(Arc::new(pool)),
-            rate_limits: Box::default(),
+            limits: RouteLimits::default(),
             gate: None,
-            user_limits: Box::default(),
+            user_limits: RouteLimits::default(),
             own_fields: Arc::default(),
             chain: Chain::default(),
             edits: RouteEdits::default(),

@@ -7,7 +7,7 @@ use crate::harness::{Origin, Vanne, ask, ms, timed};
 use vanne::types::clock;
 
 /// A config with these limits, of which its only route names `names`; it believes loopback.
-fn config(origin: &Origin, names: &str, limits: &str) -> String {
+pub(crate) fn config(origin: &Origin, names: &str, limits: &str) -> String {
     format!(
         "admin.socket = \"@dir/admin.sock\"\n[listener.http]\naddress = \"@http\"\n\
          trusted_proxies = [\"127.0.0.0/8\"]\n[pool.app]\nbackends = {}\n\
@@ -16,23 +16,23 @@ fn config(origin: &Origin, names: &str, limits: &str) -> String {
     )
 }
 
-async fn limited(origin: &Origin, names: &str, limits: &str) -> Vanne {
+pub(crate) async fn limited(origin: &Origin, names: &str, limits: &str) -> Vanne {
     Vanne::start(&config(origin, names, limits)).await
 }
 
-async fn applied(vanne: &Vanne, config: &str) {
+pub(crate) async fn applied(vanne: &Vanne, config: &str) {
     let said = vanne.reload(config).await;
     assert_eq!(said["result"], "applied", "{said}");
 }
 
 /// A request from `client`, with more fields.
-async fn from(vanne: &Vanne, client: &str, fields: &str) -> Answer {
+pub(crate) async fn from(vanne: &Vanne, client: &str, fields: &str) -> Answer {
     let head = format!("GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: {client}\r\n{fields}\r\n");
     ask(vanne.http, &head).await
 }
 
 /// The statuses of so many requests from `client`.
-async fn statuses(vanne: &Vanne, client: &str, fields: &str, count: usize) -> Vec<u16> {
+pub(crate) async fn statuses(vanne: &Vanne, client: &str, fields: &str, count: usize) -> Vec<u16> {
     let mut statuses = Vec::new();
     for _ in 0..count {
         statuses.push(from(vanne, client, fields).await.status());
@@ -104,6 +104,9 @@ async fn a_key_tells_clients_apart() {
     // Who sends none is counted by address.
     assert_eq!(statuses(&vanne, "192.0.2.2", "", 2).await, [200, 429]);
     assert_eq!(statuses(&vanne, "192.0.2.3", "", 1).await, [200]);
+    // Of IPv6 by its network.
+    assert_eq!(statuses(&vanne, "2001:db8:0:300::1", "", 1).await, [200]);
+    assert_eq!(statuses(&vanne, "2001:db8:0:3ff::2", "", 1).await, [429]);
     applied(&vanne, &config("cookie:sid+ip")).await;
     let cookie = |of: &str| format!("cookie: a=1; sid={of}\r\n");
     assert_eq!(statuses(&vanne, "192.0.2.1", &cookie("x"), 2).await, [200, 429]);

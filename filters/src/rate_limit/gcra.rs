@@ -27,17 +27,53 @@ impl Tick {
         Self(parts(time))
     }
 
-    /// The moment when a bucket is full again, as a number that [`from_bits`](Self::from_bits)
-    /// takes.
+    /// So long after the beginning.
     #[must_use]
-    pub const fn to_bits(self) -> u64 {
-        self.0
+    pub const fn of(span: Span) -> Self {
+        Self(span.seconds.saturating_mul(SECOND).saturating_add(span.parts))
     }
 
-    /// The reverse of [`to_bits`](Self::to_bits).
+    /// So much later.
     #[must_use]
-    pub const fn from_bits(bits: u64) -> Self {
-        Self(bits)
+    pub fn later(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(parts(time)))
+    }
+
+    /// How long it is after `other`; `None`: it is not.
+    #[must_use]
+    pub fn since(self, other: Self) -> Option<Duration> {
+        let parts = self.0.checked_sub(other.0).filter(|parts| *parts > 0)?;
+        Some(duration(parts))
+    }
+}
+
+/// A length of time in two whole numbers that a double holds exactly: what scripts reckon with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Whole seconds.
+    pub seconds: u64,
+    /// And so many parts of a second: less than [`Span::SECOND`].
+    pub parts: u64,
+}
+
+impl Span {
+    /// Parts in a second.
+    pub const SECOND: u64 = SECOND;
+
+    /// The same length.
+    #[must_use]
+    pub const fn of(time: Duration) -> Self {
+        Self { seconds: time.as_secs(), parts: time.subsec_nanos() as u64 * PARTS }
+    }
+
+    /// The same length; rounded up.
+    #[must_use]
+    pub const fn to_duration(self) -> Duration {
+        duration(self.seconds.saturating_mul(SECOND).saturating_add(self.parts))
+    }
+
+    const fn of_parts(parts: u64) -> Self {
+        Self { seconds: parts / SECOND, parts: parts % SECOND }
     }
 }
 
@@ -93,6 +129,37 @@ impl Quota {
     #[must_use]
     pub const fn fill_time(&self) -> Duration {
         duration(self.fill)
+    }
+
+    /// The time in which it gains `cost`.
+    #[must_use]
+    pub const fn span(&self, cost: u32) -> Span {
+        Span::of_parts(self.interval.saturating_mul(cost as u64))
+    }
+
+    /// The time in which an empty bucket is full.
+    #[must_use]
+    pub const fn fill(&self) -> Span {
+        Span::of_parts(self.fill)
+    }
+
+    /// What one of `count` has who share it evenly; a request of `cost` finds enough in it.
+    #[must_use]
+    pub fn share(&self, count: u32, cost: u32) -> Self {
+        let burst = self.burst.div_ceil(count.max(1)).max(cost);
+        let interval = self.interval.saturating_mul(u64::from(count.max(1)));
+        Self { interval, fill: interval.saturating_mul(u64::from(burst)), burst }
+    }
+
+    /// The same bucket that fills at `permille` thousandths of its rate; 1 to 1000.
+    #[must_use]
+    pub fn slowed(&self, permille: u32) -> Self {
+        if permille >= 1000 {
+            return *self;
+        }
+        let slow = |parts: u64| parts.saturating_mul(1000) / u64::from(permille.max(1));
+        let interval = slow(self.interval);
+        Self { interval, fill: interval.saturating_mul(u64::from(self.burst)), burst: self.burst }
     }
 
     /// Takes `cost` out of a bucket that will be full at `full_at`, for a request that waits up

@@ -6,11 +6,13 @@
 //! one that is full soonest goes: never the busiest. The table begins small and doubles, a
 //! shard at a time.
 //!
-//! Keys are known by 64 bits of a hash with a secret of this table's own: nobody can choose
-//! keys that fall together, and two of a million share a bucket once in thirty million tables.
+//! Keys are known by 64 bits of a hash with a secret: two of a million share a bucket once in
+//! thirty million tables. Replicas that share a limit have the secret in common; where a key lies
+//! depends on one of the table's own, so that nobody can choose keys that fall together.
 
 use super::gcra::{Pass, Quota, Refused, Tick};
 use parking_lot::{Mutex, MutexGuard};
+use siphasher::sip::SipHasher13;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
@@ -23,7 +25,18 @@ const SLACK: usize = 2;
 
 /// The key of a bucket: a hash of what the limit counts by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key(u64);
+pub struct Key(pub(super) u64);
+
+impl Key {
+    /// The same in all tables with the same secret.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// What hashes of keys begin with.
+pub type Secret = [u64; 2];
 
 /// What is taken out of a bucket.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +68,9 @@ type Rows = Vec<Row>;
 
 /// The buckets of one limit.
 pub struct Table {
-    secret: RandomState,
+    secret: Secret,
+    /// What says where a key lies.
+    salt: u64,
     shards: Box<[Mutex<Rows>]>,
     keys_max: usize,
     /// Rows of a shard, at most.
@@ -67,9 +82,17 @@ impl Table {
     /// Cost: 16 KiB, and up to 32 bytes a key as they come.
     #[must_use]
     pub fn new(keys_max: usize) -> Self {
+        let random = RandomState::new();
+        Self::with_secret(keys_max, [random.hash_one(0), random.hash_one(1)])
+    }
+
+    /// The same, with keys that are those of other tables with this secret.
+    #[must_use]
+    pub fn with_secret(keys_max: usize, secret: Secret) -> Self {
+        let salt = RandomState::new().hash_one(2);
         let shards = (0..SHARDS).map(|_| Mutex::new(vec![[Slot::default(); WAYS]])).collect();
         let rows_max = (keys_max * SLACK).div_ceil(SHARDS * WAYS).next_power_of_two();
-        Self { secret: RandomState::new(), shards, keys_max, rows_max }
+        Self { secret, salt, shards, keys_max, rows_max }
     }
 
     /// Room for how many keys there is at least.
@@ -81,7 +104,7 @@ impl Table {
     /// The key of what a limit counts by, which `write` puts into the hash.
     /// Cost: no allocation.
     pub fn key_of(&self, write: impl FnOnce(&mut dyn Hasher)) -> Key {
-        let mut hasher = self.secret.build_hasher();
+        let mut hasher = SipHasher13::new_with_keys(self.secret[0], self.secret[1]);
         write(&mut hasher);
         // Zero is no key.
         Key(hasher.finish() | 1)
@@ -110,6 +133,7 @@ impl Table {
     /// # Errors
     /// As there.
     pub fn look(&self, key: Key, now: Tick, what: Take<'_>) -> Result<Pass, Refused> {
+        let key = self.placed(key);
         let shard = self.shard(key);
         let found = row_of(&shard, key).iter().find(|slot| slot.key == key.0);
         what.out_of(found.map_or(now, |slot| slot.full_at), now)
@@ -144,6 +168,7 @@ impl Table {
 
     /// Changes the bucket of `key`.
     fn with<T>(&self, key: Key, now: Tick, change: impl FnOnce(Tick) -> (Tick, T)) -> T {
+        let key = self.placed(key);
         let mut shard = self.shard(key);
         let found = place(&mut shard, key, now).filter(|slot| slot.key == key.0);
         if let Some(slot) = found {
@@ -168,6 +193,13 @@ impl Table {
         if let Some(soonest) = row.min_by_key(|slot| slot.full_at) {
             *soonest = new;
         }
+    }
+
+    /// The key as it stands here: another number, and as good.
+    fn placed(&self, key: Key) -> Key {
+        let number = (key.0 ^ self.salt).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let number = (number ^ (number >> 31)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Key((number ^ (number >> 29)) | 1)
     }
 
     fn shard(&self, key: Key) -> MutexGuard<'_, Rows> {

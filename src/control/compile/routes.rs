@@ -34,13 +34,13 @@ pub(super) fn compile(
     let overload = config.process.overload.as_ref().map(|overload| {
         Arc::new(overload::limit(overload, "-", means.kept.in_flight(), means.metrics))
     });
-    let limits = rate_limits::compile(config, means)?;
+    let all_limits = rate_limits::compile(config, means)?;
     let known = identities::compile(config, means)?;
     let own_fields = identities::own_fields(config);
     let mut routes = RouteTable::default();
     for (index, route) in config.route.iter().enumerate() {
         let target = target(route, index, pools, means)?;
-        let (rate_limits, user_limits) = rate_limits::of_route(route, &limits)?;
+        let [limits, user_limits] = rate_limits::of_route(route, &all_limits, means)?;
         let fallbacks = fallback::compile((index, route), &target, config, pools, means)?;
         let compiled = Route {
             id: route.name.clone(),
@@ -54,9 +54,9 @@ pub(super) fn compile(
             fallbacks,
             priority: overload::priority(route.priority),
             overload: overload.clone(),
-            rate_limits,
-            gate: identities::gate(route, &known)?,
+            limits,
             user_limits,
+            gate: identities::gate(route, &known)?,
             own_fields: Arc::clone(&own_fields),
             chain: filters::chain(Some(route), config)?,
             edits: edits::compile(route),

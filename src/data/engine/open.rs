@@ -32,9 +32,14 @@ pub(super) fn take(
 ) {
     let rules = slot.rules();
     rules.counts.accepted.inc();
+    // Before anything is done for it.
+    let now = clock::now();
+    if !rules.admits(address.ip(), now) {
+        rules.counts.too_often.inc();
+        return worker.release();
+    }
     let client = Client::new(address, rules.address.port(), rules.tls.is_some());
-    let now = Moment::of(clock::now());
-    if worker.blocklist.turns_away(&client, &rules.trusted_proxies, now) {
+    if worker.blocklist.turns_away(&client, &rules.trusted_proxies, Moment::of(now)) {
         worker.blocklist.count(Met::Accept);
         return worker.release();
     }

@@ -10,6 +10,7 @@ use crate::data::pool::latency;
 use crate::data::pool::{
     Backend, Hopeless, Idle, Members, Picked, Place, Pool, Queue, Settled, Ticket, Verdict,
 };
+use crate::data::rate_limit;
 use crate::data::refusal::Refusal;
 use crate::data::upstream::{Attempt, AttemptRecord, Fault, On};
 use crate::types::hash::mix;
@@ -324,6 +325,12 @@ impl Exchange {
         let Some(pool) = &self.pool else { return };
         let (backend, at) = (attempt.backend(), Moment::of(now));
         backend.state.metrics.count_attempt(outcome);
+        if let Some(route) = &self.route {
+            let first_byte = attempt.first_byte.map(|at| at.duration_since(attempt.began));
+            for limits in [&route.limits, &route.user_limits] {
+                rate_limit::note(&limits.rates, outcome, first_byte);
+            }
+        }
         let is_failure = matches!(outcome, Outcome::Failure(_));
         if outcome != Outcome::ClientError {
             backend.state.window.note(time, is_failure, at);

@@ -2,14 +2,16 @@
 
 use super::{Action, Exchange, Phase};
 use crate::data::effects::Effect;
-use crate::data::rate_limit::{self, Asker, Limited, RateLimit, Said, Tell};
+use crate::data::rate_limit::at_once::Turn;
+use crate::data::rate_limit::{self, Asked, Asker, Limited, RouteLimits, Said, Tell};
 use crate::data::refusal::Refusal;
 use crate::data::snapshot::Route;
+use crate::data::target::Target;
 use http::{HeaderName, header};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vanne_filters::edits::Draft;
-use vanne_filters::{HeadEdits, RequestHead};
+use vanne_filters::{FieldList, HeadEdits, RequestHead};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LEFT: HeaderName = HeaderName::from_static("ratelimit");
@@ -17,21 +19,49 @@ const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 /// What rate limits say of a request.
 #[derive(Default)]
 pub(super) struct Limits {
-    /// If they say more than that it may pass.
-    limited: Option<Limited>,
-    /// They make it wait.
-    is_held: bool,
+    /// What came of asking those that need not know who sends it, and then the others.
+    asked: [Asked; 2],
+    /// What it waits for.
+    stage: Stage,
+    /// It counts among its client's requests.
+    turn: Option<Turn>,
+}
+
+/// What a request waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// Something else, or nothing.
+    #[default]
+    None,
+    /// What shared buckets say.
+    Asked,
+    /// That there is enough.
+    Held,
+}
+
+impl Limits {
+    /// Of what was said the one that counts: a refusal, the longer wait, or the later.
+    fn gravest(&self) -> Option<&Limited> {
+        self.asked.iter().filter_map(|asked| asked.limited.as_ref()).max_by_key(|limited| {
+            match limited.said {
+                Said::Refused => (2, Duration::ZERO),
+                Said::Delayed => (1, limited.wait),
+                Said::Passed | Said::Shadowed => (0, Duration::ZERO),
+            }
+        })
+    }
 }
 
 impl Exchange {
-    /// Asks the limits of `route`.
+    /// Asks those limits of `route` that need not know who sends the request.
     pub(super) fn ask_limits(
         &mut self,
         head: &RequestHead<'_>,
         route: &Route,
         now: Instant,
     ) -> Result<(), Refusal> {
-        self.ask_these(&route.rate_limits, head, route, now)
+        self.limits.asked[0] = self.ask_these(&route.limits, head, route, now)?;
+        self.check_limits()
     }
 
     /// Asks those limits of `route` that want to know who sends the request.
@@ -41,24 +71,32 @@ impl Exchange {
         route: &Route,
         now: Instant,
     ) -> Result<(), Refusal> {
-        self.ask_these(&route.user_limits, head, route, now)
+        self.limits.asked[1] = self.ask_these(&route.user_limits, head, route, now)?;
+        self.check_limits()
     }
 
     fn ask_these(
         &mut self,
-        limits: &[Arc<RateLimit>],
+        limits: &RouteLimits,
         head: &RequestHead<'_>,
         route: &Route,
         now: Instant,
-    ) -> Result<(), Refusal> {
-        if limits.is_empty() {
-            return Ok(());
+    ) -> Result<Asked, Refusal> {
+        let proof = self.proof().cloned();
+        let asker =
+            Asker { head, address: self.sender(), route: &route.id, proof: proof.as_deref() };
+        if let Some(limit) = &limits.at_once {
+            self.limits.turn = Some(limit.enter(asker).ok_or(Refusal::TooManyAtOnce)?);
         }
-        let proof = self.proof().map(Arc::as_ref);
-        let asker = Asker { head, address: self.sender(), route: &route.id, proof };
-        let said = rate_limit::ask(limits, asker, now);
-        self.limits.limited = Limited::graver(self.limits.limited.take(), said);
-        match &self.limits.limited {
+        if limits.rates.is_empty() {
+            return Ok(Asked::default());
+        }
+        let may_wait = matches!(route.target, Target::Pool(_) | Target::Split(_));
+        Ok(rate_limit::ask(&limits.rates, asker, may_wait, now))
+    }
+
+    fn check_limits(&self) -> Result<(), Refusal> {
+        match self.limits.gravest() {
             Some(limited) if limited.said == Said::Refused => Err(Refusal::RateLimited),
             _ => Ok(()),
         }
@@ -66,13 +104,22 @@ impl Exchange {
 
     /// The first attempt, after what limits make it wait.
     pub(super) fn attempt_in_time(&mut self, now: Instant) -> Action {
-        let delay = match &self.limits.limited {
-            Some(limited) if limited.said == Said::Delayed => limited.wait,
-            _ => return self.first_attempt(now),
+        let pending = self.limits.asked.iter().find_map(|asked| asked.pending.as_ref());
+        let effect = if let Some(pending) = pending {
+            self.limits.stage = Stage::Asked;
+            Effect::Answer(Arc::clone(&pending.answer))
+        } else {
+            match self.limits.gravest() {
+                Some(limited) if limited.said == Said::Delayed => {
+                    let wait = limited.wait;
+                    self.limits.stage = Stage::Held;
+                    Effect::Pause(wait)
+                }
+                _ => return self.first_attempt(now),
+            }
         };
-        self.limits.is_held = true;
         self.phase = Phase::Suspended;
-        Action::Wait(Effect::Pause(delay))
+        Action::Wait(effect)
     }
 
     /// What it waited for has come.
@@ -80,15 +127,33 @@ impl Exchange {
         if let Some(action) = self.on_answered(now) {
             return action;
         }
-        match std::mem::take(&mut self.limits.is_held) {
-            true => self.first_attempt(now),
-            false => self.attempt(now),
+        match std::mem::take(&mut self.limits.stage) {
+            Stage::None => self.attempt(now),
+            Stage::Held => self.first_attempt(now),
+            Stage::Asked => {
+                let pending = self.limits.asked.iter_mut().find(|asked| asked.pending.is_some());
+                if let Some(asked) = pending {
+                    asked.resume(now);
+                }
+                match self.check_limits() {
+                    Ok(()) => self.attempt_in_time(now),
+                    Err(refusal) => self.refuse(refusal, now),
+                }
+            }
+        }
+    }
+
+    /// The head of its final answer may say what came of a call, and what it has cost.
+    pub(super) fn note_final(&mut self, fields: &dyn FieldList, now: Instant) {
+        self.note_call_status(fields);
+        for asked in &mut self.limits.asked {
+            asked.pay(fields, now);
         }
     }
 
     /// Says what is left, and when to come again.
     pub(super) fn tell_limits(&self, edits: &mut HeadEdits) {
-        let Some(limited) = &self.limits.limited else { return };
+        let Some(limited) = self.limits.gravest() else { return };
         let is_refused = self.refusal == Some(Refusal::RateLimited);
         if is_refused {
             edits.set_written(header::RETRY_AFTER, |value| put(value, seconds(limited.wait)));
@@ -114,7 +179,7 @@ impl Exchange {
     /// The limit that said more than that it may pass, and what it said.
     #[must_use]
     pub fn limited(&self) -> Option<&Limited> {
-        self.limits.limited.as_ref().filter(|limited| limited.said != Said::Passed)
+        self.limits.gravest().filter(|limited| limited.said != Said::Passed)
     }
 }
 
@@ -123,6 +188,6 @@ fn put(value: &mut Draft<'_>, number: u64) {
 }
 
 /// In whole seconds, rounded up.
-fn seconds(time: Duration) -> u64 {
+fn seconds(time: std::time::Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }

@@ -333,7 +333,7 @@ impl Exchange {
         }
         self.status = Some(head.status);
         self.is_head_sent = true;
-        self.note_call_status(head.fields);
+        self.note_final(head.fields, now);
         self.capture_answer(head.fields);
         self.begin_recording(head, now);
         if let Some(attempt) = self.attempts.last_mut() {

@@ -14,6 +14,7 @@ mod client_body;
 pub(in crate::data) mod client_io;
 mod client_out;
 pub mod connection;
+mod connection_rate;
 pub mod frame_meter;
 mod kept_bytes;
 pub mod path_policy;
@@ -32,6 +33,7 @@ use crate::observe::metrics::{
 };
 use crate::types::ids::ListenerId;
 pub use client::Client;
+pub use connection_rate::ConnectionRate;
 
 use super::page::ErrorPages;
 use crossbeam_utils::CachePadded;
@@ -84,6 +86,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Open connections it takes, over all workers.
     pub max_connections: u32,
+    /// How often one address may connect, if there is a limit.
+    pub connection_rate: Option<ConnectionRate>,
     /// Time limits.
     pub timeouts: Timeouts,
     /// What is spoken here.
@@ -117,6 +121,8 @@ pub struct Counts {
     pub accepted: Counter,
     /// `vanne_connections_refused_total`: more than `max_connections`.
     pub too_many: Counter,
+    /// The same: more often than `connection_rate`.
+    pub too_often: Counter,
     /// `vanne_http2_floods_total`, in the order of [`Flood::ALL`].
     floods: [Counter; Flood::ALL.len()],
     /// `vanne_listener_requests_total`, in the order of [`PROTOCOLS`].
@@ -136,6 +142,7 @@ impl Counts {
             open_gauge: group.handle(&CONNECTIONS_OPEN, [name]),
             accepted: group.handle(&CONNECTIONS_ACCEPTED, [name]),
             too_many: group.handle(&CONNECTIONS_REFUSED, [name, "too_many_connections"]),
+            too_often: group.handle(&CONNECTIONS_REFUSED, [name, "connection_rate"]),
             floods: Flood::ALL.map(|one| group.handle(&HTTP2_FLOODS, [name, one.as_str()])),
             requests: PROTOCOLS.map(|one| group.handle(&LISTENER_REQUESTS, [name, one])),
         }
@@ -287,6 +294,7 @@ pub(crate) mod tests {
             id: "http".parse().unwrap(),
             address: "127.0.0.1:80".parse().unwrap(),
             max_connections: 10,
+            connection_rate: None,
             timeouts,
             protocols: Protocols { http1: true, http2: true },
             tls: None,

@@ -60,6 +60,7 @@ pub(super) const fn code(refusal: Refusal) -> (char, Option<char>) {
         | R::ProtocolRefused
         | R::Blocked
         | R::RateLimited
+        | R::TooManyAtOnce
         | R::TooManyConnections => ('P', Some('R')),
         R::FirstByteTimeout => ('s', Some('H')),
         R::HeadTimeout => ('c', Some('R')),

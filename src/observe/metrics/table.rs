@@ -78,7 +78,7 @@ table! {
     CONNECTIONS_OPEN: Gauge = "vanne_connections_open" ["listener"]
         "Client connections open now.";
     CONNECTIONS_REFUSED: Counter = "vanne_connections_refused_total" ["listener", "reason"]
-        "Client connections refused: too_many_connections. Failed handshakes have a metric of their own.";
+        "Client connections refused: too_many_connections, connection_rate. Failed handshakes have a metric of their own.";
     FALLBACKS_TAKEN: Counter = "vanne_fallbacks_total" ["route", "step"]
         "Steps taken for requests that no backend may be tried for: cached, pool:NAME, static:NAME.";
     GENERATIONS_ALIVE: Gauge = "vanne_generations_alive" ["held_by"]
@@ -115,8 +115,18 @@ table! {
         "Time that requests waited for a place in a backend, whether they got one or not.";
     RATE_LIMIT: Counter = "vanne_rate_limit_total" ["limit", "result"]
         "Requests that a rate limit was asked about: `passed`, `delayed`, `refused`, or `shadowed`, which passed and would not have.";
+    RATE_LIMIT_ADAPTED: Gauge = "vanne_rate_limit_adapted" ["limit"]
+        "How much of an `adaptive` limit's rate is let in now: 1 is all of it.";
+    RATE_LIMIT_SHARED: Counter = "vanne_rate_limit_shared_total" ["limit", "result"]
+        "What Redis said of a shared limit's buckets: there was `enough`, they were `empty`; or asking `failed`.";
     RECEIVED_BYTES: Counter = "vanne_received_bytes_total" ["route"]
         "Bytes of requests from clients, with their heads unless these were refused; route `-`: of those without one.";
+    REDIS_FAILURES: Counter = "vanne_redis_failures_total" ["reason"]
+        "What Redis was asked in vain: an `answer` that is none, a `connection` that broke or could not be made, a `timeout`.";
+    REDIS_REPLICAS: Gauge = "vanne_redis_replicas" []
+        "Replicas that share limits through Redis, this one included; while Redis is away, as many as there were.";
+    REDIS_UP: Gauge = "vanne_redis_up" []
+        "Whether Redis is there, where the config has one; without it each replica goes on by itself.";
     REFUSALS: Counter = "vanne_refusals_total" ["reason"]
         "Requests that Vanne answered or cut itself, by reason.";
     RELOADS: Counter = "vanne_reloads_total" ["result"]

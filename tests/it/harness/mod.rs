@@ -13,6 +13,7 @@ pub(crate) mod metrics;
 pub(crate) mod origin;
 pub(crate) mod origin2;
 pub(crate) mod ports;
+pub(crate) mod redis;
 pub(crate) mod vanne;
 pub(crate) mod wire;
 

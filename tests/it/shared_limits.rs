@@ -1,0 +1,297 @@
+//! Rate limits that replicas share through Redis: real processes, a real server.
+
+use crate::harness::redis::{RedisServer, SlowWay};
+use crate::harness::vanne::list;
+use crate::harness::{Answer, Origin, Vanne, ask, eventually_async, timed};
+use futures::future::join_all;
+use std::time::Duration;
+use vanne::control::redis::scripts::{self, Clock, LEASE, TAKE};
+use vanne_filters::rate_limit::{Ask, Quota, Table, Take, Tick, lease};
+
+/// A config with these limits, of which its only route names `names`.
+fn config(origin: &Origin, redis: &str, names: &str, limits: &str) -> String {
+    format!(
+        "admin.socket = \"@dir/admin.sock\"\n[redis]\n{redis}\n\
+         [listener.http]\naddress = \"@http\"\ntrusted_proxies = [\"127.0.0.0/8\"]\n\
+         [pool.app]\nbackends = {}\n\
+         [[route]]\nname = \"all\"\npool = \"app\"\nrate_limits = [{names}]\n{limits}\n",
+        list(&[origin.address])
+    )
+}
+
+/// So many replicas that know of each other.
+async fn replicas(count: usize, config: &str) -> Vec<Vanne> {
+    let all = join_all((0..count).map(|_| Vanne::start(config))).await;
+    for vanne in &all {
+        vanne.metric_is("vanne_redis_replicas", &[], count as f64).await;
+    }
+    all
+}
+
+async fn from(vanne: &Vanne, client: &str) -> Answer {
+    ask(vanne.http, &format!("GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: {client}\r\n\r\n"))
+        .await
+}
+
+/// How many of so many requests of one client pass, to each of `all` in turn, several at once.
+async fn passed(all: &[Vanne], client: &str, count: usize) -> u32 {
+    let mut passed = 0;
+    for _ in 0..count.div_ceil(8) {
+        let at_once = (0..8).map(|number| from(&all[number % all.len()], client));
+        let answers = join_all(at_once).await;
+        assert!(answers.iter().all(|answer| matches!(answer.status(), 200 | 429)));
+        passed += answers.iter().map(|answer| u32::from(answer.status() == 200)).sum::<u32>();
+    }
+    passed
+}
+
+/// Random numbers, the same every time.
+struct Numbers(fastrand::Rng);
+
+impl Numbers {
+    fn quota(&mut self) -> (Quota, u32) {
+        let (count, burst) = (self.0.u32(1..5000), self.0.u32(1..300));
+        let per = *self.0.choice(&[1, 60, 3600]).unwrap();
+        (Quota::new(count, Duration::from_secs(per), burst).unwrap(), burst)
+    }
+}
+
+#[tokio::test]
+async fn redis_gives_the_verdicts_of_the_local_reference() {
+    let server = RedisServer::start().await;
+    let mut connection = server.connect().await;
+    TAKE.load_async(&mut connection).await.unwrap();
+    let mut numbers = Numbers(fastrand::Rng::with_seed(1));
+    let (mut passed, mut refused) = (0, 0);
+    for sequence in 0..1000 {
+        let (quota, _) = numbers.quota();
+        let patience = Duration::from_millis(numbers.0.u64(0..2) * numbers.0.u64(0..300));
+        let begin =
+            Duration::from_secs(1_700_000_000) + Duration::from_nanos(numbers.0.u64(..) / 8);
+        let (mut at, mut arrivals) = (begin, Vec::new());
+        for _ in 0..60 {
+            at += Duration::from_nanos(numbers.0.u64(0..40_000_000));
+            arrivals.push((at, numbers.0.u32(1..4)));
+        }
+        let mut pipe = redis::pipe();
+        for (at, cost) in &arrivals {
+            let take = Take { quota: &quota, cost: *cost, patience };
+            let arguments = scripts::take_arguments(Clock::At(*at), std::iter::once(take));
+            pipe.cmd("EVALSHA").arg(TAKE.get_hash()).arg(1).arg(sequence).arg(arguments);
+        }
+        let told: Vec<Vec<i64>> = pipe.query_async(&mut connection).await.unwrap();
+        // The reference's own clock begins later, and its buckets are full then.
+        let mut full_at = Tick::default();
+        for ((at, cost), told) in arrivals.into_iter().zip(told) {
+            let take = Take { quota: &quota, cost, patience };
+            let want = quota.take(full_at, Tick::after(at - begin), cost, patience);
+            let said = scripts::verdict(&[take], &told).unwrap();
+            match (want, said) {
+                (Ok(pass), Ok((0, same))) => {
+                    assert_eq!((pass.left, pass.wait), (same.left, same.wait));
+                    full_at = pass.full_at;
+                    passed += 1;
+                }
+                (Err(no), Err((0, same))) => {
+                    assert_eq!(no, same);
+                    refused += 1;
+                }
+                other => panic!("{sequence}: {other:?}"),
+            }
+        }
+    }
+    assert!(passed > 10_000 && refused > 3000, "{passed} {refused}");
+}
+
+#[tokio::test]
+async fn what_is_leased_is_what_a_bucket_here_would_give() {
+    let server = RedisServer::start().await;
+    let mut connection = server.connect().await;
+    LEASE.load_async(&mut connection).await.unwrap();
+    let mut numbers = Numbers(fastrand::Rng::with_seed(2));
+    let key = Table::new(1).key(b"a");
+    for sequence in 0..200 {
+        let (quota, burst) = numbers.quota();
+        let (mut full_at, mut at) = (Tick::default(), Duration::from_secs(9));
+        for _ in 0..40 {
+            at += Duration::from_nanos(numbers.0.u64(0..80_000_000));
+            let [owed, back] = [numbers.0.u32(0..burst), numbers.0.u32(0..2)];
+            let want = numbers.0.u32(0..=burst);
+            let ask = Ask { key, owed, back, want, least: 1 };
+            let arguments = scripts::lease_arguments(Clock::At(at), &quota, &ask);
+            let mut command = redis::cmd("EVALSHA");
+            command.arg(LEASE.get_hash()).arg(1).arg(format!("l{sequence}")).arg(arguments);
+            let told: Vec<i64> = command.query_async(&mut connection).await.unwrap();
+            let heard = scripts::heard(&ask, &told).unwrap();
+            let now = Tick::after(at);
+            full_at = quota.give_back(full_at, back);
+            full_at = if owed > 0 { quota.charge(full_at, now, owed) } else { full_at };
+            let take = |amount| quota.take(full_at, now, amount, Duration::ZERO);
+            let amounts = [want, want / 4, 1].into_iter().filter(|amount| *amount > 0 && want > 0);
+            let granted = amounts.map(take).find_map(|said| said.ok().map(|pass| (said, pass)));
+            let empty_for = take(1).err().map(|no| no.retry_after).unwrap_or_default();
+            match granted {
+                Some((_, pass)) => {
+                    assert!(heard.granted > 0 && heard.empty_for.is_zero(), "{ask:?} {heard:?}");
+                    assert_eq!(take(heard.granted).unwrap().full_at, pass.full_at);
+                    full_at = pass.full_at;
+                }
+                None => assert_eq!((heard.granted, heard.empty_for), (0, empty_for)),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn three_replicas_share_a_limit_exactly() {
+    let (server, origin) = (RedisServer::start().await, Origin::fixed("x").await);
+    let limit = "[rate_limit.each]\nkey = \"ip\"\nrate = \"1/h\"\nburst = 30\nshared = \"exact\"";
+    let redis = format!("address = \"{}\"\ntimeout = \"5s\"", server.address);
+    let all = replicas(3, &config(&origin, &redis, "\"each\"", limit)).await;
+    assert_eq!(passed(&all, "192.0.2.1", 80).await, 30);
+    assert_eq!(passed(&all, "192.0.2.2", 40).await, 30);
+    let refused = from(&all[0], "192.0.2.1").await;
+    let after: u64 = refused.head.field("retry-after").unwrap().parse().unwrap();
+    assert!((3500..=3600).contains(&after), "{after}");
+    assert_eq!(all[0].log_of(refused.id()).await["rate_limit"], "each");
+}
+
+#[tokio::test]
+async fn three_replicas_lease_no_more_than_the_stated_bound() {
+    let (server, origin) = (RedisServer::start().await, Origin::fixed("x").await);
+    let limit = "[rate_limit.each]\nkey = \"ip\"\nrate = \"1/h\"\nburst = 30";
+    let redis = format!("address = \"{}\"\ntimeout = \"5s\"", server.address);
+    let all = replicas(3, &config(&origin, &redis, "\"each\"", limit)).await;
+    let quota = Quota::new(1, Duration::from_secs(3600), 30).unwrap();
+    let bound = 30 + 3 * (30_u32.div_ceil(3) + lease(&quota, 3, 1));
+    for client in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
+        let passed = passed(&all, client, 160).await;
+        assert!((30..=bound).contains(&passed), "{passed} of {bound}");
+    }
+    // What is known in Redis is forgotten when the buckets are full again.
+    let keys: Vec<String> = server.ask(&["KEYS", "vanne:limit:each:*"]).await;
+    assert_eq!(keys.len(), 3, "{keys:?}");
+    let left: i64 = server.ask(&["PTTL", &keys[0]]).await;
+    assert!((3_600_000 * 20..3_600_000 * 61).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn a_client_below_the_rate_is_served_by_whichever_replica() {
+    let (server, origin) = (RedisServer::start().await, Origin::fixed("x").await);
+    let limit = "[rate_limit.each]\nkey = \"ip\"\nrate = \"1000/s\"\nburst = 200";
+    let redis = format!("address = \"{}\"\ntimeout = \"5s\"", server.address);
+    let all = replicas(3, &config(&origin, &redis, "\"each\"", limit)).await;
+    for vanne in &all {
+        for _ in 0..60 {
+            assert_eq!(from(vanne, "192.0.2.1").await.status(), 200);
+        }
+    }
+    let told = all[0].metrics().await;
+    let enough = [("limit", "each"), ("result", "enough")];
+    assert!(told.value("vanne_rate_limit_shared_total", &enough).unwrap() > 0.0);
+}
+
+#[tokio::test]
+async fn without_redis_each_replica_goes_on_with_its_share() {
+    let (mut server, origin) = (RedisServer::start().await, Origin::fixed("x").await);
+    for shared in ["leased", "exact"] {
+        let limit = format!(
+            "[rate_limit.each]\nkey = \"ip\"\nrate = \"1/h\"\nburst = 30\nshared = \"{shared}\""
+        );
+        let redis = format!("address = \"{}\"\ntimeout = \"5s\"", server.address);
+        let all = replicas(3, &config(&origin, &redis, "\"each\"", &limit)).await;
+        server.kill();
+        for vanne in &all {
+            vanne.metric_is("vanne_redis_up", &[], 0.0).await;
+        }
+        for vanne in &all {
+            assert_eq!(passed(std::slice::from_ref(vanne), "192.0.2.1", 24).await, 10);
+        }
+        server.restart().await;
+        for vanne in &all {
+            vanne.metric_is("vanne_redis_up", &[], 1.0).await;
+        }
+        let again = passed(&all, "192.0.2.7", 120).await;
+        assert!(again >= 30, "{again}");
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_is_slow_or_frozen_delays_nobody_for_long() {
+    let (server, origin) = (RedisServer::start().await, Origin::fixed("x").await);
+    let way = SlowWay::to(server.address).await;
+    let limit = "[rate_limit.each]\nkey = \"ip\"\nrate = \"1000/s\"\nshared = \"exact\"";
+    let redis = format!("address = \"{}\"\ntimeout = \"100ms\"", way.address);
+    let all = replicas(1, &config(&origin, &redis, "\"each\"", limit)).await;
+    let vanne = &all[0];
+    let up = async |value| vanne.metric_is("vanne_redis_up", &[], value).await;
+    for trouble in ["slow", "frozen"] {
+        match trouble {
+            "slow" => way.delay(1000),
+            _ => server.freeze(),
+        }
+        for _ in 0..20 {
+            let (time, answer) = timed(from(vanne, "192.0.2.1")).await;
+            assert_eq!(answer.status(), 200);
+            assert!(time < Duration::from_millis(900), "{trouble}: {time:?}");
+        }
+        up(0.0).await;
+        let (time, _) = timed(join_all((0..20).map(|_| from(vanne, "192.0.2.1")))).await;
+        assert!(time < Duration::from_secs(1), "away, nobody waits: {time:?}");
+        match trouble {
+            "slow" => way.delay(0),
+            _ => server.thaw(),
+        }
+        up(1.0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_holds_something_else_is_counted_here() {
+    let (server, origin) = (RedisServer::start().await, Origin::fixed("x").await);
+    for shared in ["exact", "leased"] {
+        let limit = format!(
+            "[rate_limit.{shared}]\nkey = \"global\"\nrate = \"1/h\"\nburst = 4\nshared = \"{shared}\""
+        );
+        let redis = format!("address = \"{}\"\ntimeout = \"5s\"", server.address);
+        let all = replicas(1, &config(&origin, &redis, &format!("\"{shared}\""), &limit)).await;
+        assert_eq!(from(&all[0], "192.0.2.1").await.status(), 200);
+        let pattern = format!("vanne:limit:{shared}:*");
+        let key = eventually_async("a key", async || {
+            server.ask::<Vec<String>>(&["KEYS", &pattern]).await.into_iter().next()
+        })
+        .await;
+        server.ask::<i64>(&["DEL", &key]).await;
+        server.ask::<i64>(&["LPUSH", &key, "something", "else"]).await;
+        let passed = passed(&all, "192.0.2.1", 16).await;
+        assert!((3..=4).contains(&passed), "{shared}: {passed}");
+        eventually_async("a failure is counted", async || {
+            from(&all[0], "192.0.2.1").await;
+            let failed = [("reason", "answer")];
+            let count = all[0].metrics().await.value("vanne_redis_failures_total", &failed)?;
+            (count > 0.0).then_some(())
+        })
+        .await;
+        all[0].metric_is("vanne_redis_up", &[], 1.0).await;
+        server.ask::<i64>(&["DEL", &key]).await;
+    }
+}
+
+#[tokio::test]
+async fn keys_are_in_the_database_and_under_the_prefix_of_the_config() {
+    let (server, origin) = (RedisServer::start().await, Origin::fixed("x").await);
+    let limit = "[rate_limit.all]\nkey = \"global\"\nrate = \"1/h\"\nburst = 1\nshared = \"exact\"";
+    let redis = |more: &str| format!("address = \"{}\"\ntimeout = \"5s\"\n{more}", server.address);
+    let here = config(&origin, &redis("database = 3\nprefix = \"a:\""), "\"all\"", limit);
+    let there = config(&origin, &redis("database = 3\nprefix = \"b:\""), "\"all\"", limit);
+    let (first, second) = (replicas(1, &here).await, replicas(1, &there).await);
+    assert_eq!(passed(&first, "192.0.2.1", 8).await, 1);
+    assert_eq!(passed(&second, "192.0.2.1", 8).await, 1);
+    let spaces: String = server.ask(&["INFO", "keyspace"]).await;
+    assert!(spaces.contains("db3:keys=4") && !spaces.contains("db0"), "{spaces}");
+    // A limit that is not shared counts by itself.
+    let own = limit.replace("exact", "no");
+    let said = second[0].reload(&config(&origin, &redis("database = 3"), "\"all\"", &own)).await;
+    assert_eq!(said["result"], "applied");
+    assert_eq!(passed(&second, "192.0.2.1", 8).await, 1);
+}
