@@ -7,11 +7,15 @@ use crate::data::listener::automatic::{Suspect, Watchman};
 use crate::observe::metrics::{AUTOMATIC_BLOCKS, Counter, Metrics};
 use crate::types::clock;
 use crate::types::moment::Moment;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use vanne_filters::rate_limit::Table;
 
 /// Suspects that wait to be blocked, at most.
 const SUSPECTS_MAX: usize = 1024;
+
+/// How much a bucket may be over, at most.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How suspects come.
 pub(super) struct Automatic {
@@ -55,6 +59,7 @@ impl Blocks {
                 statuses: automatic.on.iter().filter_map(status).collect(),
                 reasons: automatic.on.iter().filter_map(reason).collect(),
                 quota: automatic.quota()?,
+                patience: (automatic.within.as_duration() / automatic.after / 2).min(PATIENCE),
                 table: Table::new(usize::try_from(automatic.max_addresses).unwrap_or(usize::MAX)),
                 told: self.automatic.told.clone(),
             })

@@ -33,6 +33,9 @@ pub struct Watchman {
     pub reasons: Vec<&'static str>,
     /// What a bucket holds, and how fast it empties.
     pub quota: Quota,
+    /// How much a bucket may be over: workers' clocks are read one after the other, so an answer
+    /// may seem to come before the one that it came after.
+    pub patience: Duration,
     /// The buckets.
     pub table: Table,
     /// Who is told; what finds no room there comes again.
@@ -58,7 +61,7 @@ impl Watchman {
             return;
         }
         let Some(network) = network_of(sender) else { return };
-        let take = Take { quota: &self.quota, cost: 1, patience: Duration::ZERO };
+        let take = Take { quota: &self.quota, cost: 1, patience: self.patience };
         if self.table.take(self.key(network), tick(now), take).is_err() {
             let suspect = Suspect { network, status };
             if self.told.try_send(suspect).is_err() {
