@@ -109,10 +109,12 @@ async fn redis_may_want_tls_a_user_and_a_password() {
             )
         };
         let said = vanne.reload(&config(&whole.replace(&from, &to))).await;
-        assert_eq!(said["result"], "applied", "{said}");
+        // Or the change of the file was seen before.
+        assert_ne!(said["result"], "refused", "{said}");
         is_up(&vanne, false).await;
         let said = vanne.reload(&config(&whole)).await;
-        assert_eq!(said["result"], "applied", "{said}");
+        // Or the change of the file was seen before.
+        assert_ne!(said["result"], "refused", "{said}");
         is_up(&vanne, true).await;
     }
 }
@@ -132,8 +134,8 @@ async fn a_redis_on_a_socket_may_take_as_long_as_its_timeout() {
             way.address
         )
     };
-    assert_eq!(vanne.reload(&config("60ms")).await["result"], "applied");
+    assert_ne!(vanne.reload(&config("60ms")).await["result"], "refused");
     is_up(&vanne, false).await;
-    assert_eq!(vanne.reload(&config("5s")).await["result"], "applied");
+    assert_ne!(vanne.reload(&config("5s")).await["result"], "refused");
     is_up(&vanne, true).await;
 }
