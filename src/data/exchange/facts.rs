@@ -38,6 +38,8 @@ pub struct Texts {
     has_authority: bool,
     /// Where the value of `Accept` ends and the origin begins, once that was asked for.
     origin_begin: Option<usize>,
+    /// It only asks whether another request may be made, and a filter answers that.
+    pub(super) is_preflight: bool,
     /// Fields that the log wants of the request.
     pub captured: Captured,
     /// Fields that the log wants of the head of the backend's answer.
@@ -112,12 +114,13 @@ impl Texts {
             authority_end,
             has_authority,
             origin_begin,
+            is_preflight,
             captured,
             captured_answer,
         } = self;
         bytes.clear();
         (*target_end, *authority_end) = (0, 0);
-        *has_authority = false;
+        (*has_authority, *is_preflight) = (false, false);
         *origin_begin = None;
         captured.clear();
         captured_answer.clear();

@@ -11,7 +11,6 @@
 
 mod admission;
 mod answer;
-mod asking;
 mod attempts;
 mod deadline;
 mod facts;
@@ -180,8 +179,6 @@ pub struct Exchange {
     /// The client is told why it gets its answer.
     explains: bool,
     is_websocket: bool,
-    /// It only asks whether another one may be made, and a filter answers that.
-    is_preflight: bool,
     /// A copy went to the route's mirror.
     is_mirrored: AtomicBool,
     request_done: bool,
@@ -245,7 +242,6 @@ impl Exchange {
             fallen: None,
             explains: false,
             is_websocket: false,
-            is_preflight: false,
             is_mirrored: AtomicBool::new(false),
             request_done: false,
             is_kept: true,

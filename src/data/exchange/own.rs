@@ -5,11 +5,17 @@
 use super::{Action, Answer, Exchange, Phase};
 use crate::data::edits::Values;
 use crate::data::grpc;
+use crate::data::snapshot::Route;
 use crate::data::target::{FixedAnswer, Redirect};
 use crate::data::upstream::forward::REQUEST_ID;
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
+use std::sync::Arc;
 use std::time::Instant;
-use vanne_filters::{FieldList, HeadEdits, RequestHead, ResponseHead};
+use vanne_filters::{Asked, FieldList, HeadEdits, RequestHead, ResponseHead};
+
+/// The status of an answer to a preflight.
+const NO_CONTENT: u16 = 204;
 
 impl Exchange {
     /// Answers with `redirect` for the request with this `head`.
@@ -74,6 +80,37 @@ impl Exchange {
             let values = Values { client: self.sender(), authority, id: self.id };
             route.edits.on_response(values, edits);
         }
+    }
+
+    /// What filters of answers know of the request.
+    pub(super) fn asked(&self) -> Asked<'_> {
+        Asked {
+            is_https: self.is_https(),
+            origin: self.texts.origin(),
+            is_preflight: self.texts.is_preflight,
+        }
+    }
+
+    /// Remembers what the filters of `route` want to know of the head.
+    pub(super) fn note_origin(&mut self, head: &RequestHead<'_>, route: &Route) {
+        if route.chain.wants_origin() {
+            self.texts.note_origin(head.fields);
+        }
+    }
+
+    /// Answers for `route` if the request is a preflight. Such a one never carries credentials, so
+    /// nothing that could ask for them comes before.
+    pub(super) fn answer_preflight(
+        &mut self,
+        head: &RequestHead<'_>,
+        route: &Arc<Route>,
+        now: Instant,
+    ) -> Option<Action> {
+        let fields = route.chain.preflight(head)?;
+        self.texts.is_preflight = true;
+        self.enter(Arc::clone(route));
+        let fixed = FixedAnswer { status: NO_CONTENT, fields, body: Bytes::new() };
+        Some(self.answer_by(&fixed, now))
     }
 
     /// Ends the request: an answer of ours with this status is all that is still to come.
