@@ -249,7 +249,7 @@ async fn who_is_one_too_many_or_is_sent_to_https_is_told_carefully() {
 async fn answers_of_the_admin_api_and_of_the_probe_port_carry_them_too() {
     let lab = Lab::start(&[], "", "").await;
     let mut count = 0;
-    for operation in OPERATIONS {
+    for operation in OPERATIONS.iter() {
         let path = operation.path.replace("{pool}", "app").replace("{backend}", "127.0.0.1:1");
         let path = path.replace("{name}", "app");
         let own = operation.method.as_str();

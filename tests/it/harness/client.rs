@@ -85,7 +85,7 @@ impl Client {
     pub(crate) async fn connect_from(from: [u8; 4], address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((from, 0).into()).unwrap();
-        Self(Wire::new(socket.connect(address).await.unwrap()))
+        Self { wire: Wire::new(socket.connect(address).await.unwrap()), looks: true }
     }
 
     /// Asks for `target` with GET and reads the answer.
