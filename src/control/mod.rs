@@ -13,6 +13,7 @@ pub mod deep;
 pub mod discovery;
 pub mod drain;
 pub mod health;
+pub mod identity;
 pub mod kept;
 pub mod listeners;
 pub mod log_level;

@@ -10,6 +10,7 @@ use super::compile::{self, Means};
 use super::config_gauges::ConfigGauges;
 use super::discovery::Pushed;
 use super::health::Finding;
+use super::identity::Followed;
 use super::kept::Kept;
 use super::listeners::Listeners;
 use super::log_level::{LogControl, SetLevel};
@@ -62,6 +63,8 @@ pub struct Reloader {
     kept: Kept,
     /// The pools that are there.
     pub pools: Pools,
+    /// The issuers whose keys are fetched.
+    followed: Followed,
     /// The listeners that are there.
     pub listeners: Listeners,
     /// Where the access log goes.
@@ -123,6 +126,7 @@ impl Reloader {
             number: 0,
             kept: Kept::default(),
             pools: Pools::default(),
+            followed: Followed::default(),
             listeners: Listeners::default(),
             access_log: Log::default(),
             publisher: Publisher::new(Snapshot::default()),
@@ -263,6 +267,7 @@ impl Reloader {
         self.generations.add(&generation);
         self.pools.apply(compiled.pools, &mut means);
         self.kept.commit();
+        self.followed.apply(compiled.issuers);
         self.access_log.apply(log);
         self.publisher.publish(compiled.snapshot);
         let workers = self.workers.as_deref();
@@ -307,6 +312,7 @@ impl Reloader {
 
     /// Has sources and probes run from now on, on this runtime. Gives what they tell.
     pub fn run(&mut self) -> Told {
+        self.followed.run(&self.metrics);
         self.pools.run(fastrand::Rng::new(), &self.metrics)
     }
 

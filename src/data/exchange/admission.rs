@@ -53,7 +53,7 @@ impl Exchange {
             return self.refuse(Refusal::NoRoute, now);
         };
         let limited = self.ask_limits(head, &route, now);
-        match limited.and_then(|()| self.identify(head, &route, None)) {
+        match limited.and_then(|()| self.identify(head, &route, None, now)) {
             Ok(None) => self.on_known(head, other_target.as_deref(), route, now),
             Ok(Some(question)) => {
                 self.enter(route);
