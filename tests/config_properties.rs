@@ -644,6 +644,9 @@ fn identity() -> Identity {
     let jwt = Jwt {
         algorithms: vec![JwtAlgorithm::Rs256, JwtAlgorithm::EdDsa],
         jwks: Some("/keys.json".parse().unwrap()),
+        refresh: None,
+        max_age: None,
+        ca_file: None,
         secret_file: None,
         from: "cookie:session".parse().unwrap(),
         issuer: Some("https://idp.example".to_owned()),

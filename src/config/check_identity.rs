@@ -105,8 +105,28 @@ fn check_jwt(jwt: &Node, key: &str, problems: &mut Vec<Problem>) {
     check_loose(jwt, key, problems);
 }
 
+/// What goes with a URL alone, and a URL that anybody could answer for.
+fn check_url(jwt: &Node, key: &str, problems: &mut Vec<Problem>) {
+    let jwks = jwt.get("jwks");
+    let text = jwks.and_then(Node::text).unwrap_or_default();
+    let is_url = text.contains("://");
+    for name in ["refresh", "max_age", "ca_file"] {
+        if let (Some(node), false) = (jwt.get(name), is_url) {
+            let message = "keys of a file are not fetched";
+            let problem = Problem::new(&join(key, name), node.span.clone(), message);
+            problems.push(problem.accepts("this beside `jwks` with a URL"));
+        }
+    }
+    if let (Some(node), true) = (jwks, text.starts_with("http://")) {
+        let message = "whoever is on the way can put keys of their own in";
+        let problem = Problem::new(&join(key, "jwks"), node.span.clone(), message);
+        problems.push(problem.accepts("https://, unless the issuer is on this machine").warning());
+    }
+}
+
 /// What is allowed, and should be meant.
 fn check_loose(jwt: &Node, key: &str, problems: &mut Vec<Problem>) {
+    check_url(jwt, key, problems);
     let has = |name: &str| jwt.get(name).is_some();
     if !has("audiences") {
         let message = "tokens that the issuer made for others are taken too";

@@ -71,8 +71,8 @@ pub use expand::{Environment, ProcessEnvironment};
 pub use fallback::{FallbackCache, FallbackStep};
 pub use health::{HealthCheck, StatusSet};
 pub use identity::{
-    ApiKeys, Basic, Identity, IdentityMode, Jwt, JwtAlgorithm, RouteIdentity, Scope, TokenSource,
-    jwt::KeySource,
+    ApiKeys, Basic, Identity, IdentityMode, Jwt, JwtAlgorithm, KeySource, KeyUrl, RouteIdentity,
+    Scope, TokenSource,
 };
 pub use kubernetes::{Kubernetes, KubernetesService, ObjectName, ServicePort, ZoneRule};
 pub use listener::{

@@ -44,12 +44,14 @@ pub(super) fn resolve(config: &mut Config, folder: &Path) {
     }
     for identity in config.identity.values_mut() {
         let Identity { api_keys, basic, jwt } = identity;
-        let jwks = jwt.as_mut().map(|jwt| (jwt.jwks.as_mut(), jwt.secret_file.as_mut()));
-        let (jwks, secret) = jwks.unwrap_or_default();
+        let of_jwt = jwt.as_mut().map(|jwt| {
+            let jwks = jwt.jwks.as_mut().and_then(KeySource::file_mut);
+            [jwks, jwt.secret_file.as_mut(), jwt.ca_file.as_mut()]
+        });
         let keys = api_keys.as_mut().map(|keys| &mut keys.file);
         let users = basic.as_mut().map(|basic| &mut basic.file);
-        let files = [keys, users, jwks.and_then(KeySource::file_mut), secret];
-        for FilePath(path) in files.into_iter().flatten() {
+        let files = of_jwt.into_iter().flatten().chain([keys, users]);
+        for FilePath(path) in files.flatten() {
             *path = folder.join(&path);
         }
     }
@@ -89,7 +91,9 @@ fn keys(config: &Config) -> impl Iterator<Item = &FilePath> {
         let users = basic.as_ref().map(|basic| &basic.file);
         let jwks = jwt.as_ref().and_then(|jwt| jwt.jwks.as_ref());
         let secret = jwt.as_ref().and_then(|jwt| jwt.secret_file.as_ref());
-        [keys, users, jwks.and_then(KeySource::file), secret].into_iter().flatten()
+        let authorities = jwt.as_ref().and_then(|jwt| jwt.ca_file.as_ref());
+        let all = [keys, users, jwks.and_then(KeySource::file), secret, authorities];
+        all.into_iter().flatten()
     })
 }
 

@@ -2,8 +2,8 @@
 
 use super::compile::CompileError;
 use super::wire;
-use crate::config::PoolTls;
-use crate::types::ids::PoolId;
+use crate::config::{FilePath, PoolTls};
+use crate::types::ids::{IdentityId, PoolId};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -78,6 +78,35 @@ pub(super) fn compile(
         }
     };
     Ok((name, compiled))
+}
+
+/// TLS with the issuer of the identity `id`: whom to believe that it is who it is.
+///
+/// # Errors
+/// When the file of authorities cannot be used.
+pub(super) fn of_issuer(
+    id: &IdentityId,
+    authorities: Option<&FilePath>,
+) -> Result<Arc<ClientConfig>, CompileError> {
+    let at = |path: &Path, why: String| CompileError::File {
+        key: format!("identity.{id}.jwt.ca_file"),
+        path: path.display().to_string(),
+        why,
+    };
+    let roots = match authorities {
+        None => Arc::clone(&SYSTEM_ROOTS),
+        Some(FilePath(path)) => {
+            let list = wire::certificates(path).map_err(|why| at(path, why))?;
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(list);
+            Arc::new(roots)
+        }
+    };
+    let none = || at(Path::new("-"), "no TLS here".to_owned());
+    let provider = CryptoProvider::get_default().ok_or_else(none)?;
+    let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()?;
+    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
 /// Whom the system trusts; read once.

@@ -16,6 +16,7 @@ mod rate_limits;
 pub(super) mod routes;
 
 use super::certs::Keeper;
+use super::identity::Issuer;
 use super::kept::Kept;
 use super::pools;
 use crate::config::{self, Config, ListenerProtocol, TlsVersion};
@@ -104,6 +105,8 @@ pub struct Compiled {
     pub snapshot: Snapshot,
     /// What the members of its pools are compiled from.
     pub pools: Vec<pools::Plan>,
+    /// Whose keys are to be fetched.
+    pub issuers: Vec<Issuer>,
 }
 
 /// Compiles routes and pools into a snapshot, and what their members come from.
@@ -118,8 +121,8 @@ pub fn snapshot(
     kubernetes(config)?;
     means.kept.begin();
     let pools::Compiled { pools, plans } = pools::compile(config, means)?;
-    let snapshot = routes::compile(config, &pools, generation, means)?;
-    Ok(Compiled { snapshot, pools: plans })
+    let (snapshot, issuers) = routes::compile(config, &pools, generation, means)?;
+    Ok(Compiled { snapshot, pools: plans, issuers })
 }
 
 /// Looks whether there is a way to the API server of Kubernetes, if some pool needs one.

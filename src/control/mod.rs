@@ -14,6 +14,7 @@ pub mod deep;
 pub mod discovery;
 pub mod drain;
 pub mod health;
+pub mod identity;
 pub mod kept;
 mod limits_kept;
 pub mod listeners;

@@ -11,6 +11,7 @@ use super::compile::{self, Means};
 use super::config_gauges::ConfigGauges;
 use super::discovery::Pushed;
 use super::health::Finding;
+use super::identity::Followed;
 use super::kept::Kept;
 use super::listeners::Listeners;
 use super::log_level::{LogControl, SetLevel};
@@ -66,6 +67,8 @@ pub struct Reloader {
     pub blocks: Blocks,
     /// The pools that are there.
     pub pools: Pools,
+    /// The issuers whose keys are fetched.
+    followed: Followed,
     /// The listeners that are there.
     pub listeners: Listeners,
     /// Where the access log goes.
@@ -129,6 +132,7 @@ impl Reloader {
             kept: Kept::default().with_blocklist(blocks.shared()),
             blocks,
             pools: Pools::default(),
+            followed: Followed::default(),
             listeners: Listeners::default(),
             access_log: Log::default(),
             publisher: Publisher::new(Snapshot::default()),
@@ -278,6 +282,7 @@ impl Reloader {
         self.pools.apply(compiled.pools, &mut means);
         self.blocks.apply(blocks, &config.blocklist, &config.process);
         self.kept.commit();
+        self.followed.apply(compiled.issuers);
         self.access_log.apply(log);
         self.publisher.publish(compiled.snapshot);
         let workers = self.workers.as_deref();
@@ -322,6 +327,7 @@ impl Reloader {
 
     /// Has sources and probes run from now on, on this runtime. Gives what they tell.
     pub fn run(&mut self) -> Told {
+        self.followed.run(&self.metrics);
         self.pools.run(fastrand::Rng::new(), &self.metrics)
     }
 

@@ -38,6 +38,7 @@ mod health;
 mod http2;
 mod http2_floods;
 mod identity;
+mod jwks;
 mod kubernetes;
 mod leaves;
 mod limit_clients;

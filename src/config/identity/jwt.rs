@@ -1,5 +1,6 @@
 //! `[identity.NAME.jwt]`: signed tokens, and whose signature is believed.
 
+use super::key_source::KeySource;
 use crate::config::matching::{CookieName, FieldName};
 use crate::config::observe::FilePath;
 use crate::types::text::{TextValue, text_value};
@@ -19,10 +20,23 @@ pub struct Jwt {
     #[schemars(length(min = 1))]
     pub algorithms: Vec<JwtAlgorithm>,
     /// Where the keys of the issuer are (RFC 7517): a file with a JSON Web Key Set, read with the
-    /// config; a change in it is a change of the config. Keys are found by `kid`; one that is not
-    /// for signatures by one of `algorithms` is not used.
+    /// config, of which a change is a change of the config; or a URL that it is fetched from. Keys
+    /// are found by `kid`; one that is not for signatures by one of `algorithms` is not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks: Option<KeySource>,
+    /// With a URL: how often keys are fetched. The issuer's `Cache-Control: max-age` may make it more
+    /// often, down to 30 seconds. A token of an unknown key has them fetched at once, at most each
+    /// ten seconds, and waits for that for a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<Period>,
+    /// With a URL: how long keys are good that cannot be fetched anew. Then tokens are refused with
+    /// 503 `token_keys_unavailable`. Without it: a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Period>,
+    /// With a URL: a PEM file with the authorities that certify the issuer, instead of the
+    /// system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<FilePath>,
     /// A file with the secret that issuer and Vanne share, for `HS256`: its whole text but for
     /// white space around it, at least 32 bytes. It is read with the config.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,58 +165,6 @@ impl TextValue for TokenSource {
 }
 
 text_value!(TokenSource);
-
-/// Where keys are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeySource {
-    /// In a file.
-    File(FilePath),
-}
-
-impl KeySource {
-    /// The file, if it is one.
-    #[must_use]
-    pub fn file(&self) -> Option<&FilePath> {
-        let Self::File(file) = self;
-        Some(file)
-    }
-
-    /// The file, if it is one.
-    pub fn file_mut(&mut self) -> Option<&mut FilePath> {
-        let Self::File(file) = self;
-        Some(file)
-    }
-}
-
-/// Why a text says no place of keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no place of keys: expected {}", KeySource::ACCEPTED)]
-pub struct InvalidKeySource;
-
-impl FromStr for KeySource {
-    type Err = InvalidKeySource;
-
-    fn from_str(text: &str) -> Result<Self, InvalidKeySource> {
-        if text.is_empty() || text.contains("://") {
-            return Err(InvalidKeySource);
-        }
-        Ok(Self::File(FilePath(text.into())))
-    }
-}
-
-impl fmt::Display for KeySource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::File(file) = self;
-        file.fmt(f)
-    }
-}
-
-impl TextValue for KeySource {
-    const FORMAT: &'static str = "key-source";
-    const ACCEPTED: &'static str = "the path of a file with a JSON Web Key Set";
-}
-
-text_value!(KeySource);
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,12 @@
 //! `[identity.NAME]`: how it is known who sends a request; and what a route asks of that.
 
 pub mod jwt;
+pub mod key_source;
 mod route;
 mod shared;
 
 pub use jwt::{Jwt, JwtAlgorithm, TokenSource};
+pub use key_source::{KeySource, KeyUrl};
 pub use route::{IdentityMode, RouteIdentity, Scope};
 pub use shared::{ApiKeys, Basic};
 

@@ -3,13 +3,17 @@
 
 use super::{CompileError, Means, dangling};
 use crate::config::{self, Config, IdentityMode, JwtAlgorithm, KeySource, TokenSource};
+use crate::control::client_tls;
+use crate::control::identity::Issuer;
 use crate::data::identity::api_key::Ring;
 use crate::data::identity::cache::Cache;
 use crate::data::identity::key::{Algorithm, Key, KeySet};
+use crate::data::identity::live_keys::LiveKeys;
 use crate::data::identity::password::{Remembered, Users};
 use crate::data::identity::{Basic, Believed, Came, Gate, Identity, Jwt, Kind, Place, jwt};
 use crate::observe::metrics::IDENTITY;
 use crate::types::ids::IdentityId;
+use crate::types::units::Period;
 use arc_swap::ArcSwap;
 use http::HeaderName;
 use std::collections::BTreeMap;
@@ -17,7 +21,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+/// How often keys are fetched, and how long they are good, unless the config says so.
+const REFRESH: Duration = Duration::from_secs(300);
+const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Longest file of keys.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -33,6 +41,38 @@ pub(super) fn compile(config: &Config, means: &mut Means<'_>) -> Result<Identiti
         Ok((id.clone(), one(id, identity, means)?))
     };
     config.identity.iter().map(compile).collect()
+}
+
+/// The issuers of `config` whose keys are to be fetched.
+///
+/// # Errors
+/// When TLS with one of them cannot be set up.
+pub(super) fn issuers(
+    config: &Config,
+    identities: &Identities,
+) -> Result<Vec<Issuer>, CompileError> {
+    let mut issuers = Vec::new();
+    for (id, identity) in identities {
+        let jwt = config.identity.get(id).and_then(|config| config.jwt.as_ref());
+        let (Some(jwt), Kind::Jwt(of)) = (jwt, &identity.kind) else { continue };
+        let Some(KeySource::Url(url)) = &jwt.jwks else { continue };
+        let period =
+            |period: Option<Period>, default| period.map_or(default, |period| period.as_duration());
+        let tls = match url.is_https() {
+            true => Some(client_tls::of_issuer(id, jwt.ca_file.as_ref())?),
+            false => None,
+        };
+        issuers.push(Issuer {
+            id: id.clone(),
+            url: url.clone(),
+            tls,
+            algorithms: algorithms(jwt),
+            refresh: period(jwt.refresh, REFRESH),
+            max_age: period(jwt.max_age, MAX_AGE),
+            keys: Arc::clone(&of.keys),
+        });
+    }
+    Ok(issuers)
 }
 
 /// What `route` asks, if it wants to know who sends its requests.
@@ -92,12 +132,17 @@ fn one(
 type Parts = (Believed, Place, Kind);
 
 fn signed(id: &IdentityId, config: &config::Jwt) -> Result<Parts, CompileError> {
+    let is_followed = matches!(config.jwks, Some(KeySource::Url(_)));
     let kind = Kind::Jwt(Box::new(Jwt {
         rules: rules(id, config),
-        keys: ArcSwap::default(),
+        keys: Arc::new(LiveKeys::new(is_followed)),
         cache: Cache::new(usize::try_from(config.max_cached).unwrap_or(usize::MAX)),
     }));
-    Ok((Believed::Keys(keys(id, config)?), place(&config.from), kind))
+    let believed = match is_followed {
+        true => Believed::Nothing,
+        false => Believed::Keys(keys(id, config)?),
+    };
+    Ok((believed, place(&config.from), kind))
 }
 
 fn api_keys(id: &IdentityId, config: &config::ApiKeys) -> Result<Parts, CompileError> {

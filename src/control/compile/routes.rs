@@ -5,6 +5,7 @@ use super::{
     matching, overload, rate_limits,
 };
 use crate::config::{self, Config, Scheme, SplitBy};
+use crate::control::identity::Issuer;
 use crate::data::generation::Generation;
 use crate::data::mirror::{Mirror, Mirrored};
 use crate::data::pool::HashOn;
@@ -19,7 +20,7 @@ use crate::types::ids::PoolId;
 use http::{HeaderValue, header};
 use std::sync::Arc;
 
-/// Compiles the routes of `config`, whose pools are `pools`.
+/// Compiles the routes of `config`, whose pools are `pools`; and says whose keys they want.
 ///
 /// # Errors
 /// When a file that the config names cannot be used, or the config was not checked.
@@ -28,7 +29,7 @@ pub(super) fn compile(
     pools: &Pools,
     generation: &Arc<Generation>,
     means: &mut Means<'_>,
-) -> Result<Snapshot, CompileError> {
+) -> Result<(Snapshot, Vec<Issuer>), CompileError> {
     let default_chain = filters::chain(None, config)?;
     let log = Arc::new(log::compile(&config.access_log));
     let overload = config.process.overload.as_ref().map(|overload| {
@@ -37,6 +38,7 @@ pub(super) fn compile(
     let all_limits = rate_limits::compile(config, means)?;
     let known = identities::compile(config, means)?;
     let own_fields = identities::own_fields(config);
+    let issuers = identities::issuers(config, &known)?;
     let mut routes = RouteTable::default();
     for (index, route) in config.route.iter().enumerate() {
         let target = target(route, index, pools, means)?;
@@ -69,7 +71,7 @@ pub(super) fn compile(
         routes.add(matching::compile(&route.matches), Arc::new(compiled));
     }
     let (blocklist, generation) = (means.kept.blocklist(), Arc::clone(generation));
-    Ok(Snapshot { routes, default_chain, blocklist, log, generation })
+    Ok((Snapshot { routes, default_chain, blocklist, log, generation }, issuers))
 }
 
 /// Where the requests of `route`, which is at `index`, go.

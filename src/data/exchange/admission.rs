@@ -62,7 +62,7 @@ impl Exchange {
             return answer;
         }
         let limited = self.ask_limits(head, &route, now);
-        match limited.and_then(|()| self.identify(head, &route, None)) {
+        match limited.and_then(|()| self.identify(head, &route, None, now)) {
             Ok(None) => self.on_known(head, other_target.as_deref(), route, now),
             Ok(Some(question)) => {
                 self.enter(route);

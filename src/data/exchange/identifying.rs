@@ -38,10 +38,11 @@ impl Exchange {
         head: &RequestHead<'_>,
         route: &Route,
         answered: Option<&Question>,
+        now: Instant,
     ) -> Result<Option<Arc<Question>>, Refusal> {
         let Some(gate) = &route.gate else { return Ok(None) };
         let since = self.started_wall.duration_since(UNIX_EPOCH).unwrap_or_default();
-        match gate.ask(Shown { head, wall: since.as_secs(), answered }) {
+        match gate.ask(Shown { head, wall: since.as_secs(), now, answered }) {
             Ok(Asked::Nobody) => Ok(None),
             Ok(Asked::Known(proof)) => {
                 self.identified.proof = Some(proof);
@@ -74,7 +75,7 @@ impl Exchange {
         let Held { head, other_target, question } = *self.identified.held.take()?;
         let route = Arc::clone(self.route.as_ref()?);
         let (head, target) = (head.head(), other_target.as_deref());
-        Some(match self.identify(&head, &route, Some(&question)) {
+        Some(match self.identify(&head, &route, Some(&question), now) {
             Ok(None) => self.on_known(&head, target, route, now),
             // An answer leads to no further question.
             Ok(Some(_)) => self.refuse(Refusal::Internal, now),

@@ -10,6 +10,7 @@ pub mod denied;
 pub mod jwt;
 pub mod kept_head;
 pub mod key;
+pub mod live_keys;
 pub mod password;
 pub mod proof;
 pub mod question;
@@ -28,8 +29,10 @@ use arc_swap::ArcSwap;
 use cache::Cache;
 use http::HeaderName;
 use key::KeySet;
+use live_keys::LiveKeys;
 use password::{Remembered, Users};
 use std::sync::Arc;
+use std::time::Instant;
 use vanne_filters::RequestHead;
 
 /// A way to know who sends a request.
@@ -67,7 +70,7 @@ pub struct Jwt {
     /// What they must be.
     pub rules: jwt::Rules,
     /// The issuer's keys, as control knows them.
-    pub keys: ArcSwap<KeySet>,
+    pub keys: Arc<LiveKeys>,
     /// Those that were good.
     pub cache: Cache,
 }
@@ -78,6 +81,8 @@ pub enum Believed {
     ApiKeys(Ring),
     /// Keys of an issuer.
     Keys(KeySet),
+    /// Files say nothing.
+    Nothing,
     /// Names and hashes of passwords.
     Users(Users),
 }
@@ -147,6 +152,8 @@ pub struct Shown<'a> {
     pub head: &'a RequestHead<'a>,
     /// When it came, in seconds of Unix time.
     pub wall: u64,
+    /// What time it is.
+    pub now: Instant,
     /// What was found out about it since.
     pub answered: Option<&'a Question>,
 }
@@ -179,7 +186,7 @@ impl Identity {
         let found = self.place.shown(shown.head, |what| match &self.kind {
             Kind::ApiKeys(ring) => ring.load().find(what, shown.wall).map(verified),
             Kind::Basic(basic) => basic.ask(&self.id, what, shown),
-            Kind::Jwt(jwt) => jwt.ask(what, shown.wall),
+            Kind::Jwt(jwt) => jwt.ask(what, shown),
         });
         let found = found.and_then(Option::transpose);
         match &found {
@@ -202,10 +209,9 @@ impl Identity {
         match (&self.kind, believed) {
             (Kind::ApiKeys(ring), Believed::ApiKeys(keys)) => ring.store(Arc::new(keys)),
             (Kind::Basic(basic), Believed::Users(users)) => basic.users.store(Arc::new(users)),
-            (Kind::Jwt(jwt), Believed::Keys(keys)) => {
-                let before = jwt.keys.load_full();
-                jwt.keys.store(Arc::new(keys.after(&before)));
-            }
+            (Kind::Jwt(jwt), Believed::Keys(keys)) => jwt.keys.replace(keys),
+            // They are fetched.
+            (Kind::Jwt(_), Believed::Nothing) => {}
             _ => debug_assert!(false, "{} believes something else", self.id),
         }
     }
@@ -258,7 +264,8 @@ impl Basic {
 
 impl Jwt {
     /// Who shows `token`.
-    fn ask(&self, token: &[u8], wall: u64) -> Result<Found, Denied> {
+    fn ask(&self, token: &[u8], shown: Shown<'_>) -> Result<Found, Denied> {
+        let wall = shown.wall;
         if token.len() > self.rules.bytes_max {
             return Err(Denied::TooLong);
         }
@@ -266,7 +273,15 @@ impl Jwt {
         if let Some(proof) = self.cache.find(&print, wall) {
             return Ok(cached(proof));
         }
-        let token = jwt::verify(token, &self.rules, &self.keys.load(), wall)?;
-        Ok(verified(self.cache.keep(print, token)))
+        match jwt::verify(token, &self.rules, &self.keys.load(), wall) {
+            Ok(token) => Ok(verified(self.cache.keep(print, token))),
+            // The issuer may have a key that is not known yet.
+            Err(Denied::KeyUnknown | Denied::KeysUnknown)
+                if shown.answered.is_none() && self.keys.may_ask(shown.now) =>
+            {
+                Ok((Asked::Wait(Arc::new(Question::keys(&self.keys))), None))
+            }
+            Err(denied) => Err(denied),
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! work, and the machine reads the answer when it is resumed.
 
 use super::denied::Denied;
+use super::live_keys::LiveKeys;
 use super::password::Login;
 use super::proof::Proof;
 use std::fmt;
@@ -17,11 +18,19 @@ pub struct Question {
 
 /// What it is about.
 enum What {
+    /// Whether an issuer has newer keys. Whoever asked looks at them.
+    Keys(Arc<LiveKeys>),
     /// Whether a password is good.
     Login(Arc<Login>),
 }
 
 impl Question {
+    /// Whether there are newer keys than `keys` has.
+    #[must_use]
+    pub fn keys(keys: &Arc<LiveKeys>) -> Self {
+        Self { what: What::Keys(Arc::clone(keys)), answer: OnceLock::new() }
+    }
+
     /// Whether `login` is good.
     #[must_use]
     pub fn login(login: Login) -> Self {
@@ -31,6 +40,7 @@ impl Question {
     /// Finds it out.
     pub async fn find_out(&self) {
         let answer = match &self.what {
+            What::Keys(keys) => return keys.ask().await,
             What::Login(login) => Arc::clone(login).verify().await,
         };
         // Nobody else answers.
@@ -46,8 +56,10 @@ impl Question {
     /// The login that it is about, if it is about one.
     #[must_use]
     pub fn about(&self) -> Option<&Login> {
-        let What::Login(login) = &self.what;
-        Some(login)
+        match &self.what {
+            What::Keys(_) => None,
+            What::Login(login) => Some(login),
+        }
     }
 }
 

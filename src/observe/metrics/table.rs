@@ -85,6 +85,12 @@ table! {
         "Configs still alive, by what holds them: current, requests under way, open tunnels.";
     HTTP2_FLOODS: Counter = "vanne_http2_floods_total" ["listener", "reason"]
         "HTTP/2 connections ended for too many frames that bring nothing, too many resets, or what the library found.";
+    IDENTITY_KEYS: Gauge = "vanne_identity_keys" ["identity"]
+        "Keys of the issuer that are in use, where they are fetched.";
+    IDENTITY_KEYS_AGE: Gauge = "vanne_identity_keys_age_seconds" ["identity"]
+        "Seconds since the keys of the issuer were fetched; above `refresh` something is wrong.";
+    IDENTITY_KEYS_FETCHES: Counter = "vanne_identity_keys_fetches_total" ["identity", "result"]
+        "Times that the keys of the issuer were asked for: `fetched`, or `failed`.";
     IDENTITY: Counter = "vanne_identity_total" ["identity", "result"]
         "Requests that were asked who sends them: `verified`, `cached` (known from before), `missing`, `refused` or `unavailable`.";
     KUBERNETES_SYNC_AGE: Gauge = "vanne_kubernetes_sync_age_seconds" ["namespace"]
