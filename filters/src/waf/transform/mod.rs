@@ -1,0 +1,149 @@
+//! Transformations: what a rule's `t:` does to a value before its operator sees it.
+//!
+//! One variant for each transformation of ModSecurity 3 (reference manual, section
+//! "Transformation functions"). Most values of most requests are changed by none of them, so each
+//! begins with a test that finds this out at the speed of `memchr` and writes nothing.
+
+/// A transformation of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Transform {
+    /// `t:base64Decode`: base64 up to the first byte that is none.
+    Base64Decode,
+    /// `t:base64DecodeExt`: base64, with all bytes that are none left out.
+    Base64DecodeExt,
+    /// `t:base64Encode`
+    Base64Encode,
+    /// `t:cmdLine`: what shells ignore is left out.
+    CmdLine,
+    /// `t:compressWhitespace`: each run of white space becomes one space.
+    CompressWhitespace,
+    /// `t:cssDecode`: the escapes of CSS 2 are resolved.
+    CssDecode,
+    /// `t:escapeSeqDecode`: the escapes of ANSI C are resolved.
+    EscapeSeqDecode,
+    /// `t:hexDecode`
+    HexDecode,
+    /// `t:hexEncode`
+    HexEncode,
+    /// `t:htmlEntityDecode`: character references of HTML are resolved.
+    HtmlEntityDecode,
+    /// `t:jsDecode`: the escapes of JavaScript are resolved.
+    JsDecode,
+    /// `t:length`: the number of bytes, in decimal.
+    Length,
+    /// `t:lowercase`: ASCII letters only.
+    Lowercase,
+    /// `t:md5`: the raw digest, 16 bytes.
+    Md5,
+    /// `t:none`: nothing. In a rule it also removes all transformations before it; that is the
+    /// parser's part.
+    None,
+    /// `t:normalizePath`, `t:normalisePath`: `//`, `/./` and `/../` are resolved.
+    NormalizePath,
+    /// `t:normalizePathWin`, `t:normalisePathWin`: the same, after `\` became `/`.
+    NormalizePathWin,
+    /// `t:parityEven7bit`
+    ParityEven7bit,
+    /// `t:parityOdd7bit`
+    ParityOdd7bit,
+    /// `t:parityZero7bit`
+    ParityZero7bit,
+    /// `t:removeComments`: `/* … */`, `<!-- … -->`, `-- …` and `# …` are left out.
+    RemoveComments,
+    /// `t:removeCommentsChar`: the marks of comments are left out, their text stays.
+    RemoveCommentsChar,
+    /// `t:removeNulls`
+    RemoveNulls,
+    /// `t:removeWhitespace`
+    RemoveWhitespace,
+    /// `t:replaceComments`: each `/* … */` becomes one space.
+    ReplaceComments,
+    /// `t:replaceNulls`: each NUL becomes a space.
+    ReplaceNulls,
+    /// `t:sha1`: the raw digest, 20 bytes.
+    Sha1,
+    /// `t:sqlHexDecode`: `0x414243` becomes `ABC`.
+    SqlHexDecode,
+    /// `t:trim`
+    Trim,
+    /// `t:trimLeft`
+    TrimLeft,
+    /// `t:trimRight`
+    TrimRight,
+    /// `t:uppercase`: ASCII letters only.
+    Uppercase,
+    /// `t:urlDecode`: `%hh` and `+`.
+    UrlDecode,
+    /// `t:urlDecodeUni`: `%hh`, `%uhhhh` and `+`.
+    UrlDecodeUni,
+    /// `t:urlEncode`
+    UrlEncode,
+    /// `t:utf8toUnicode`: characters beyond ASCII become `%uhhhh`.
+    Utf8ToUnicode,
+}
+
+impl Transform {
+    /// Each transformation with its name; a second spelling has a second row.
+    pub const NAMES: &[(&str, Self)] = &[
+        ("base64Decode", Self::Base64Decode),
+        ("base64DecodeExt", Self::Base64DecodeExt),
+        ("base64Encode", Self::Base64Encode),
+        ("cmdLine", Self::CmdLine),
+        ("compressWhitespace", Self::CompressWhitespace),
+        ("cssDecode", Self::CssDecode),
+        ("escapeSeqDecode", Self::EscapeSeqDecode),
+        ("hexDecode", Self::HexDecode),
+        ("hexEncode", Self::HexEncode),
+        ("htmlEntityDecode", Self::HtmlEntityDecode),
+        ("jsDecode", Self::JsDecode),
+        ("length", Self::Length),
+        ("lowercase", Self::Lowercase),
+        ("md5", Self::Md5),
+        ("none", Self::None),
+        ("normalisePath", Self::NormalizePath),
+        ("normalisePathWin", Self::NormalizePathWin),
+        ("normalizePath", Self::NormalizePath),
+        ("normalizePathWin", Self::NormalizePathWin),
+        ("parityEven7bit", Self::ParityEven7bit),
+        ("parityOdd7bit", Self::ParityOdd7bit),
+        ("parityZero7bit", Self::ParityZero7bit),
+        ("removeComments", Self::RemoveComments),
+        ("removeCommentsChar", Self::RemoveCommentsChar),
+        ("removeNulls", Self::RemoveNulls),
+        ("removeWhitespace", Self::RemoveWhitespace),
+        ("replaceComments", Self::ReplaceComments),
+        ("replaceNulls", Self::ReplaceNulls),
+        ("sha1", Self::Sha1),
+        ("sqlHexDecode", Self::SqlHexDecode),
+        ("trim", Self::Trim),
+        ("trimLeft", Self::TrimLeft),
+        ("trimRight", Self::TrimRight),
+        ("uppercase", Self::Uppercase),
+        ("urlDecode", Self::UrlDecode),
+        ("urlDecodeUni", Self::UrlDecodeUni),
+        ("urlEncode", Self::UrlEncode),
+        ("utf8toUnicode", Self::Utf8ToUnicode),
+    ];
+
+    /// The transformation of this name, in any case, without `t:`.
+    #[must_use]
+    pub fn parse(name: &[u8]) -> Option<Self> {
+        let row = Self::NAMES.iter().find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name));
+        row.map(|(_, transform)| *transform)
+    }
+
+    /// Writes the transformed `input` to `out`, which is emptied first, and returns true; or
+    /// returns false, `out` then unspecified, when the result equals the input.
+    ///
+    /// Cost: O(n); allocates only when `out` is too small.
+    pub fn apply(self, input: &[u8], out: &mut Vec<u8>) -> bool {
+        out.clear();
+        match self {
+            Self::Lowercase => {
+                out.extend(input.iter().map(u8::to_ascii_lowercase));
+                out != input
+            }
+            _ => false,
+        }
+    }
+}
