@@ -6,4 +6,5 @@
 pub mod body;
 pub mod injection;
 pub mod operator;
+pub mod seclang;
 pub mod transform;
