@@ -6,5 +6,6 @@
 pub mod body;
 pub mod injection;
 pub mod operator;
+pub mod program;
 pub mod seclang;
 pub mod transform;
