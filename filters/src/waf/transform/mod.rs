@@ -21,6 +21,8 @@ mod javascript;
 mod parity;
 mod path;
 mod space;
+#[cfg(test)]
+mod tests;
 mod unicode;
 mod url;
 
