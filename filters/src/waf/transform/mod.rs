@@ -26,7 +26,7 @@ mod tests;
 mod unicode;
 mod url;
 
-pub(crate) use url::decode_into;
+pub(crate) use url::{decode_into, decode_percent};
 
 /// A transformation of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,6 +147,46 @@ impl Transform {
         ("urlDecodeUni", Self::UrlDecodeUni),
         ("urlEncode", Self::UrlEncode),
         ("utf8toUnicode", Self::Utf8ToUnicode),
+    ];
+
+    /// Each transformation once; its place is its number.
+    pub const ALL: &[Self] = &[
+        Self::Base64Decode,
+        Self::Base64DecodeExt,
+        Self::Base64Encode,
+        Self::CmdLine,
+        Self::CompressWhitespace,
+        Self::CssDecode,
+        Self::EscapeSeqDecode,
+        Self::HexDecode,
+        Self::HexEncode,
+        Self::HtmlEntityDecode,
+        Self::JsDecode,
+        Self::Length,
+        Self::Lowercase,
+        Self::Md5,
+        Self::None,
+        Self::NormalizePath,
+        Self::NormalizePathWin,
+        Self::ParityEven7bit,
+        Self::ParityOdd7bit,
+        Self::ParityZero7bit,
+        Self::RemoveComments,
+        Self::RemoveCommentsChar,
+        Self::RemoveNulls,
+        Self::RemoveWhitespace,
+        Self::ReplaceComments,
+        Self::ReplaceNulls,
+        Self::Sha1,
+        Self::SqlHexDecode,
+        Self::Trim,
+        Self::TrimLeft,
+        Self::TrimRight,
+        Self::Uppercase,
+        Self::UrlDecode,
+        Self::UrlDecodeUni,
+        Self::UrlEncode,
+        Self::Utf8ToUnicode,
     ];
 
     /// The transformation of this name, in any case, without `t:`.

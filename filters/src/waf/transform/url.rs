@@ -17,6 +17,26 @@ pub(crate) fn decode_into(input: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Appends `input` with its `%hh` decoded, and nothing else; whether each `%` was an escape.
+pub(crate) fn decode_percent(input: &[u8], out: &mut Vec<u8>) -> bool {
+    let mut is_whole = true;
+    let mut rest = input;
+    loop {
+        rest = match rest {
+            [] => return is_whole,
+            [b'%', high, low, tail @ ..] if pair(*high, *low).is_some() => {
+                out.extend(pair(*high, *low));
+                tail
+            }
+            [byte, tail @ ..] => {
+                is_whole &= *byte != b'%';
+                out.push(*byte);
+                tail
+            }
+        };
+    }
+}
+
 /// `%uhhhh` too, each a byte: what it looks like in ASCII, else its low byte.
 pub(super) fn decode_uni(input: &[u8], out: &mut Vec<u8>) -> bool {
     walk(input, out, |escape, out| {
