@@ -7,6 +7,8 @@
 
 mod json;
 mod multipart;
+#[cfg(test)]
+mod tests;
 mod urlencoded;
 mod xml;
 
@@ -23,6 +25,8 @@ pub trait Fields {
     fn argument(&mut self, name: &[u8], value: &[u8]);
     /// A file of a form: FILES_NAMES is `field`, FILES is `name`, FILES_SIZES is `size_bytes`.
     fn file(&mut self, _field: &[u8], _name: &[u8], _size_bytes: usize) {}
+    /// Another name that a server may read for the last file: FILES too, its size counted once.
+    fn file_alias(&mut self, _name: &[u8]) {}
     /// A line of a part's head, `Name: value`, without its end: MULTIPART_PART_HEADERS of `part`.
     fn part_header(&mut self, _part: &[u8], _line: &[u8]) {}
     /// The text of an element: XML:/*
