@@ -8,4 +8,5 @@ pub mod injection;
 pub mod operator;
 pub mod program;
 pub mod seclang;
+pub mod transaction;
 pub mod transform;

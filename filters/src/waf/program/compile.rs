@@ -30,10 +30,11 @@ pub(crate) fn compile(set: &RuleSet, serial: u64) -> Result<Program, Faults> {
     let mut phases: [Vec<u32>; PHASES] = Default::default();
     lay_out(set, &mut rules, &mut phases, &mut faults);
     let pattern_places = std::mem::take(&mut linker.pattern_rules);
-    let patterns = Patterns::build(std::mem::take(&mut linker.patterns)).map_err(|(index, error)| {
-        let rule = pattern_places.get(index).and_then(|rule| parsed.get(*rule));
-        Faults(rule.map(|rule| too_large(rule, &error)).into_iter().collect())
-    })?;
+    let patterns =
+        Patterns::build(std::mem::take(&mut linker.patterns)).map_err(|(index, error)| {
+            let rule = pattern_places.get(index).and_then(|rule| parsed.get(*rule));
+            Faults(rule.map(|rule| too_large(rule, &error)).into_iter().collect())
+        })?;
     faults.append(&mut linker.faults);
     if !faults.is_empty() {
         return Err(Faults(faults));

@@ -217,12 +217,7 @@ impl<'a> Linker<'a> {
         }
     }
 
-    fn phrases(
-        &mut self,
-        phrases: &[Vec<u8>],
-        operator: &ast::Operator,
-        rule: &ast::Rule,
-    ) -> Test {
+    fn phrases(&mut self, phrases: &[Vec<u8>], operator: &ast::Operator, rule: &ast::Rule) -> Test {
         if let Some(index) = self.phrase_index.get(phrases) {
             return Test::Question(*index);
         }

@@ -64,6 +64,12 @@ impl Program {
         self.is_used.get(variable as usize).copied().unwrap_or_default()
     }
 
+    /// Whether any rule asks for the time.
+    pub(crate) fn uses_time(&self) -> bool {
+        (Variable::Time as usize..=Variable::TimeYear as usize)
+            .any(|index| self.is_used.get(index).copied().unwrap_or_default())
+    }
+
     /// What the rules said that has no effect here.
     #[must_use]
     pub fn notes(&self) -> &[Note] {

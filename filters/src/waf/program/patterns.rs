@@ -178,9 +178,9 @@ impl Automaton {
             .collect();
         let first = members.first().map_or(0, |index| *index as usize);
         let nfa = thompson::Compiler::new()
-            .configure(thompson::Config::new().utf8(false).which_captures(
-                thompson::WhichCaptures::None,
-            ))
+            .configure(
+                thompson::Config::new().utf8(false).which_captures(thompson::WhichCaptures::None),
+            )
             .build_many_from_hir(&hirs)
             .map_err(|error| (first, error.to_string()))?;
         let config = dfa::Config::new()
@@ -210,4 +210,3 @@ pub(crate) fn check_size(hir: &Hir) -> Result<(), String> {
         .map(|_nfa| ())
         .map_err(|error| error.to_string())
 }
-

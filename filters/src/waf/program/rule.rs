@@ -138,7 +138,10 @@ pub(crate) enum Operand {
 /// What a match changes.
 #[derive(Debug)]
 pub(crate) enum Effect {
-    SetTx { name: Name, change: Change },
+    SetTx {
+        name: Name,
+        change: Change,
+    },
     Engine(EngineMode),
     Audit(AuditMode),
     RequestBodyAccess(bool),

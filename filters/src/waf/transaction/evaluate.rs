@@ -155,7 +155,8 @@ impl State {
                 let made = self.column(program, *column);
                 let Some(field) = self.columns.item(made.items + item) else { continue };
                 let Some(id) = self.columns.id(made.ids + item) else { continue };
-                if last.replace(id) == Some(id) || self.is_untargeted(program, at, variable, field.key)
+                if last.replace(id) == Some(id)
+                    || self.is_untargeted(program, at, variable, field.key)
                 {
                     continue;
                 }
@@ -178,7 +179,9 @@ impl State {
         is_kept: bool,
     ) -> bool {
         match &link.test {
-            Test::Pattern(pattern) if is_kept => self.pattern_matches(program, caches, id, *pattern),
+            Test::Pattern(pattern) if is_kept => {
+                self.pattern_matches(program, caches, id, *pattern)
+            }
             Test::Pattern(pattern) => {
                 let single = program.patterns.singles.get(*pattern as usize);
                 single.is_some_and(|single| single.is_match(self.strings.get(id)))
@@ -227,7 +230,8 @@ impl State {
         for (index, effect) in link.effects.iter().enumerate() {
             self.apply(program, (at.rule, at.link, index as u32), effect);
         }
-        let is_single = program.rules.get(at.rule as usize).is_some_and(|rule| rule.links.len() == 1);
+        let is_single =
+            program.rules.get(at.rule as usize).is_some_and(|rule| rule.links.len() == 1);
         if expanded.is_none() && (is_single || at.link > 0) && link.message.is_some() {
             *expanded = self.describe(program, at.rule, link);
         }

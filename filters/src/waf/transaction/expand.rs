@@ -161,8 +161,7 @@ impl State {
             }
             Some(Question::Sqli) => {
                 let mut fingerprint = [0; 8];
-                let length =
-                    crate::waf::injection::sqli(self.strings.get(value), &mut fingerprint);
+                let length = crate::waf::injection::sqli(self.strings.get(value), &mut fingerprint);
                 let found = length.and_then(|length| fingerprint.get(..length));
                 if let (Some(found), Some(part)) = (found, parts.first_mut()) {
                     *part = self.strings.intern(found);

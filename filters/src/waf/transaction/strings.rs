@@ -104,7 +104,8 @@ impl Strings {
         let mut cell = hash as usize & mask;
         while let Some(taken) = self.table.get(cell).copied().filter(|taken| *taken != 0) {
             let id = taken - 1;
-            let is_same_hash = self.entries.get(id as usize).is_some_and(|known| known.hash == hash);
+            let is_same_hash =
+                self.entries.get(id as usize).is_some_and(|known| known.hash == hash);
             if is_same_hash && self.get(id) == value {
                 return id;
             }
