@@ -68,7 +68,11 @@ impl Single {
         let mut slots: [Option<NonMaxUsize>; GROUPS * 2] = [None; GROUPS * 2];
         let mut found = [None; GROUPS];
         let Some(regex) = self.regex() else { return found };
-        regex.search_slots(&Input::new(value), &mut slots);
+        // The engines behind it take no more slots than the pattern has.
+        let wanted = (self.group_count() * 2).min(slots.len());
+        if let Some(slots) = slots.get_mut(..wanted) {
+            regex.search_slots(&Input::new(value), slots);
+        }
         for (group, pair) in found.iter_mut().zip(slots.chunks_exact(2)) {
             if let [Some(from), Some(to)] = pair {
                 *group = Some((from.get(), to.get()));
