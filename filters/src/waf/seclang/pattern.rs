@@ -262,11 +262,11 @@ impl<'a> Translator<'a> {
         if self.peek(0) == Some(b'^') {
             self.raw(b'^');
         }
-        if self.peek(0) == Some(b']') {
+        // Whether the last member can be the lower end of a range.
+        let mut is_lower_end = self.peek(0) == Some(b']');
+        if is_lower_end {
             self.literal(b']');
         }
-        // Whether the last member can be the lower end of a range.
-        let mut is_lower_end = true;
         while let Some(byte) = self.peek(0) {
             is_lower_end = match byte {
                 b']' => {
@@ -310,14 +310,13 @@ impl<'a> Translator<'a> {
 
     /// A dash: a range where it can be one, else itself. Returns whether it can begin a range.
     fn dash(&mut self, is_lower_end: bool) -> bool {
-        let is_first = self.out.ends_with('[') || self.out.ends_with("[^");
         let beside_class = match (self.peek(1), self.peek(2)) {
             (Some(b']') | None, _) => true,
             (Some(b'\\'), Some(b'd' | b'D' | b's' | b'S' | b'w' | b'W' | b'h' | b'v')) => true,
             (Some(b'['), Some(b':')) => true,
             _ => false,
         };
-        if is_first || !is_lower_end || beside_class {
+        if !is_lower_end || beside_class {
             self.literal(b'-');
             return true;
         }
@@ -359,6 +358,8 @@ mod tests {
             (r"[\b]", r"[\x08]"),
             (r"\h+?", r"[\t ]+?"),
             (r"[+--]", r"[+-\-]"),
+            (r"[a\[-\]]", r"[a\[-\]]"),
+            (r"[^-\[]", r"[^\-\[]"),
         ];
         for (source, expected) in cases {
             assert_eq!(translated(source), *expected, "{source}");
