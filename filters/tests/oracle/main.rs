@@ -3,7 +3,9 @@
 //! They run when `VANNE_WAF_PARTS` names the oracle's program (`tests/waf/oracle/parts`), and pass
 //! with a message without it. `VANNE_WAF_CASES` is the number of values (default 20,000), `SEED`
 //! begins another row of them. Each known difference is a named rule beside its test.
+#![cfg(test)]
 
 mod generate;
+mod injection;
 mod oracle;
 mod transforms;

@@ -95,12 +95,7 @@ impl<'a> Scan<'a> {
         loop {
             self.word(|byte| !is_space(*byte));
             match self.rest() {
-                [b'>', ..] => {
-                    self.at += 1;
-                    self.depth += 1;
-                    let is_too_deep = self.depth > self.limits.depth;
-                    return if is_too_deep { Err(Fault::Depth(self.limits.depth)) } else { Ok(()) };
-                }
+                [b'>', ..] => return self.open(),
                 [b'/', b'>', ..] => {
                     self.at += 2;
                     return Ok(());
@@ -111,6 +106,14 @@ impl<'a> Scan<'a> {
                 _ => self.attribute(out)?,
             }
         }
+    }
+
+    /// Passes the `>` of an element that has contents.
+    fn open(&mut self) -> Result<(), Fault> {
+        self.at += 1;
+        self.depth += 1;
+        let is_too_deep = self.depth > self.limits.depth;
+        if is_too_deep { Err(Fault::Depth(self.limits.depth)) } else { Ok(()) }
     }
 
     /// Passes `name="value"`, `name='value'`, `name=value` or `name`, whose value is itself.
@@ -160,28 +163,27 @@ impl<'a> Scan<'a> {
     /// Passes `<!DOCTYPE …>`, with the declarations, comments and instructions in it.
     fn declaration(&mut self) -> Result<(), Fault> {
         let cut = "a declaration has no end";
-        let mut open = 0_usize;
+        let mut open = 0;
         loop {
-            let marks = |byte: &u8| matches!(byte, b'<' | b'>' | b'"' | b'\'');
-            self.word(marks);
+            self.word(|byte| matches!(byte, b'<' | b'>' | b'"' | b'\''));
             match self.rest() {
                 [] => return Err(self.fault(cut)),
                 [b'<', b'!', b'-', b'-', ..] => self.skip(4, b"-->", cut)?,
                 [b'<', b'?', ..] => self.skip(2, b"?>", cut)?,
                 [quote @ (b'"' | b'\''), ..] => self.skip(1, &[*quote], cut)?,
-                [b'<', ..] => {
-                    open += 1;
-                    self.at += 1;
-                }
-                _ => {
-                    open = open.saturating_sub(1);
-                    self.at += 1;
-                    if open == 0 {
-                        return Ok(());
-                    }
-                }
+                [b'<', ..] => self.pass(&mut open, 1),
+                _ => self.pass(&mut open, -1),
+            }
+            if open == 0 {
+                return Ok(());
             }
         }
+    }
+
+    /// Passes a byte that opens or closes a declaration.
+    fn pass(&mut self, open: &mut isize, step: isize) {
+        self.at += 1;
+        *open += step;
     }
 
     fn skip(&mut self, open: usize, close: &[u8], what: &'static str) -> Result<(), Fault> {

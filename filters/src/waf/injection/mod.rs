@@ -1,14 +1,17 @@
 //! Detection of SQL injection and cross-site scripting, as libinjection does it.
+//!
+//! libinjection reads a value as a server's parser would: as SQL in three states of quoting, as
+//! HTML in five places of a page. It decides by what kinds of words come after each other (SQL)
+//! and by names of tags and attributes (HTML). This is its algorithm anew, without allocation and
+//! on any bytes; the lists of words are libinjection's (BSD-3-Clause, see `LICENSE.libinjection`).
+//!
+//! The reference is libinjection-go 0.3.5, whose corrections follow the C library; a differential
+//! test of a million values finds no difference but one: Go's upper case makes ASCII of `ſ` and
+//! `ı`, so that `ſelect` is a word to it. Tests in front pass over values that cannot match; each
+//! is proved against the detector without it.
 
-/// The fingerprint of `value` when libinjection calls it SQL injection: its length, 1..=8.
-///
-/// `fingerprint` is written only then; what is after its length is unspecified.
-pub fn sqli(_value: &[u8], _fingerprint: &mut [u8; 8]) -> Option<usize> {
-    None
-}
+mod sqli;
+mod xss;
 
-/// Whether libinjection calls `value` cross-site scripting, in any of its five contexts.
-#[must_use]
-pub fn xss(_value: &[u8]) -> bool {
-    false
-}
+pub use sqli::sqli;
+pub use xss::xss;

@@ -58,15 +58,7 @@ impl<'a> Part<'a> {
         faults: &mut Option<&'static str>,
     ) {
         let mut rest = bytes;
-        loop {
-            let Some(end) = memchr(b'\n', rest) else {
-                // The line end before the boundary may be the one that ended the head.
-                if !rest.is_empty() && rest != b"\r" {
-                    faults.get_or_insert("the head of a part has no end");
-                    self.head.push(Cow::Borrowed(rest));
-                }
-                return;
-            };
+        while let Some(end) = memchr(b'\n', rest) {
             let (line, tail) = rest.split_at(end);
             rest = tail.get(1..).unwrap_or_default();
             let crlf = line.strip_suffix(b"\r");
@@ -83,6 +75,11 @@ impl<'a> Part<'a> {
                 }
                 Some(_) => self.head.push(Cow::Borrowed(line)),
             }
+        }
+        // The line end before the boundary may be the one that ends the head.
+        if !rest.is_empty() && rest != b"\r" {
+            faults.get_or_insert("the head of a part has no end");
+            self.head.push(Cow::Borrowed(rest));
         }
     }
 
