@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::fold::{self, Fate};
 use super::links::Linker;
 use super::names::Names;
 use super::patterns::Patterns;
@@ -13,6 +14,8 @@ use crate::waf::seclang::{Fault, Faults};
 
 /// Compiles a rule set.
 pub(crate) fn compile(set: &RuleSet, serial: u64) -> Result<Program, Faults> {
+    let (set, dropped) = folded(&with_markers(set));
+    let set = &set;
     let parsed: Vec<&ast::Rule> = set
         .items
         .iter()
@@ -53,7 +56,50 @@ pub(crate) fn compile(set: &RuleSet, serial: u64) -> Result<Program, Faults> {
         is_used: linker.is_used,
         scores,
         notes: set.notes.clone(),
+        dropped,
     })
+}
+
+/// `skip:N` becomes `skipAfter` of a marker of its own, so that rules between may be left out.
+fn with_markers(set: &RuleSet) -> RuleSet {
+    let mut set = set.clone();
+    let mut at = 0;
+    while let Some(item) = set.items.get_mut(at) {
+        at += 1;
+        let Item::Rule(rule) = item else { continue };
+        let ast::Flow::Skip(count) = rule.flow else { continue };
+        let name = format!("after {count} rules from {}", rule.id);
+        rule.flow = ast::Flow::SkipAfter(name.clone());
+        let phase = rule.phase;
+        let following = set.items.iter().enumerate().skip(at);
+        let of_phase = following
+            .filter(|(_, item)| matches!(item, Item::Rule(rule) if rule.phase == phase))
+            .map(|(index, _)| index + 1);
+        let end = of_phase.take(count as usize).last().unwrap_or(at);
+        set.items.insert(end, Item::Marker(name));
+    }
+    set
+}
+
+/// The rules that some transaction can reach, and the ids of the others.
+fn folded(set: &RuleSet) -> (RuleSet, Vec<u64>) {
+    let mut dropped = Vec::new();
+    let mut items = Vec::with_capacity(set.items.len());
+    for (item, fate) in set.items.iter().zip(fold::fates(set)) {
+        match (item, fate) {
+            (Item::Rule(rule), Fate::Falls) => dropped.push(rule.id),
+            (Item::Rule(rule), Fate::Matches) => {
+                let mut rule = rule.clone();
+                for link in &mut rule.links {
+                    link.operator = None;
+                    link.targets.clear();
+                }
+                items.push(Item::Rule(rule));
+            }
+            (item, _) => items.push(item.clone()),
+        }
+    }
+    (RuleSet { items, ..set.clone() }, dropped)
 }
 
 /// `tx.inbound_anomaly_score_pl1` ..= `…_pl4`, as CRS counts.
@@ -144,8 +190,7 @@ fn lay_out(
     }
     for (index, at, parsed) in placed {
         let flow = match &parsed.flow {
-            ast::Flow::Next => Flow::Next,
-            ast::Flow::Skip(count) => Flow::Jump(at + 1 + count),
+            ast::Flow::Next | ast::Flow::Skip(_) => Flow::Next,
             ast::Flow::SkipAfter(name) => {
                 let phase = usize::from(parsed.phase);
                 let after = markers.get(name.as_str()).and_then(|places| {

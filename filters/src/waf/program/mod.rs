@@ -5,6 +5,8 @@
 //! immutable and shared by all threads; what a transaction needs is in [`super::transaction`].
 
 mod compile;
+mod fold;
+mod known;
 mod links;
 mod names;
 mod patterns;
@@ -46,6 +48,7 @@ pub struct Program {
     /// Slots of TX whose sum is the score of the request and of the answer.
     pub(crate) scores: [Vec<u16>; 2],
     notes: Vec<Note>,
+    dropped: Vec<u64>,
 }
 
 static SERIAL: AtomicU64 = AtomicU64::new(1);
@@ -82,7 +85,13 @@ impl Program {
         &self.settings
     }
 
-    /// All rules, in the order of the files.
+    /// Ids of the rules that no transaction can reach with these settings, or that match in none.
+    #[must_use]
+    pub fn dropped(&self) -> &[u64] {
+        &self.dropped
+    }
+
+    /// All other rules, in the order of the files.
     pub fn rules(&self) -> impl Iterator<Item = &About> {
         self.rules.iter().map(|rule| &rule.about)
     }

@@ -14,7 +14,7 @@ use regex_automata::{Input, MatchKind, PatternSet, meta, util::primitives::NonMa
 use regex_syntax::hir::Hir;
 
 /// Bytes of the lazy automaton's cache, per thread and group.
-const CACHE_BYTES: usize = 4 << 20;
+const CACHE_BYTES: usize = 512 << 20;
 
 /// Bytes of one compiled pattern.
 const PATTERN_BYTES_MAX: usize = 10 << 20;

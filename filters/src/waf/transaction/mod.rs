@@ -25,6 +25,7 @@ use super::program::{Program, ScanCaches};
 use super::seclang::settings::{AuditMode, EngineMode};
 
 pub use answer::AnswerHead;
+pub(crate) use evaluate::compares;
 pub use request::{Endpoint, Request};
 use state::State;
 pub use verdict::{Action, Found, Interruption, Match};
