@@ -6,7 +6,7 @@ use super::fold::{self, Fate};
 use super::links::Linker;
 use super::names::Names;
 use super::patterns::Patterns;
-use super::rule::{About, Choice, Disruption, Flow, Rule};
+use super::rule::{About, Choice, Disruption, Flow, Gate, Operation, Rule, Test};
 use super::text::Text;
 use super::{PHASES, Program};
 use crate::waf::seclang::ast::{self, Item, RuleSet};
@@ -42,11 +42,16 @@ pub(crate) fn compile(set: &RuleSet, serial: u64) -> Result<Program, Faults> {
     if !faults.is_empty() {
         return Err(Faults(faults));
     }
+    let operations = phases.map(|list| {
+        list.into_iter()
+            .map(|rule| Operation { rule, gate: gate(&rules, rule, &patterns) })
+            .collect::<Vec<_>>()
+    });
     choose_slots(&mut rules, &linker.names, &patterns);
     let scores = ["inbound", "outbound"].map(|side| score_slots(&linker.names, side));
     Ok(Program {
         serial,
-        phases,
+        phases: operations,
         rules,
         tables: linker.tables,
         patterns,
@@ -106,6 +111,26 @@ fn folded(set: &RuleSet) -> (RuleSet, Vec<u64>) {
 fn score_slots(names: &Names, side: &str) -> Vec<u16> {
     let slot = |level: u8| names.find(format!("{side}_anomaly_score_pl{level}").as_bytes());
     (1..=4).filter_map(slot).collect()
+}
+
+/// The cheap test of a rule's first link.
+fn gate(rules: &[Rule], index: u32, patterns: &Patterns) -> Gate {
+    let first = rules.get(index as usize).and_then(|rule| rule.links.first());
+    let Some(link) = first.filter(|link| !link.is_negated && link.fluid.is_empty()) else {
+        return Gate::Open;
+    };
+    match link.test {
+        Test::Question(question) => Gate::Question { view: link.view, question },
+        Test::Pattern(pattern) => {
+            let single = patterns.singles.get(pattern as usize);
+            let Some((side, bit)) = single.and_then(|one| Some((one.side, one.bit?))) else {
+                return Gate::Open;
+            };
+            let (cell, mask) = ((bit / 64) as u8, 1u64 << (bit % 64));
+            Gate::Pattern { view: link.view, pattern, side: side as u8, cell, mask }
+        }
+        _ => Gate::Open,
+    }
 }
 
 /// Names that rules write out are matched with the patterns of `TX:/…/` once, here.

@@ -24,7 +24,7 @@ pub use rule::About;
 
 pub(crate) use names::Names;
 pub(crate) use patterns::{GROUPS, Patterns, ScanCaches, Side};
-use rule::{Question, Rule};
+use rule::{Operation, Question, Rule};
 use tables::Tables;
 
 /// How many phases there are; phase 0 is never used.
@@ -35,8 +35,8 @@ pub(crate) const PHASES: usize = 6;
 pub struct Program {
     /// Tells programs apart: scratch memory of one does not fit another.
     pub(crate) serial: u64,
-    /// Indexes of rules, per phase, in order.
-    pub(crate) phases: [Vec<u32>; PHASES],
+    /// Rules of each phase, in order.
+    pub(crate) phases: [Vec<Operation>; PHASES],
     pub(crate) rules: Vec<Rule>,
     pub(crate) tables: Tables,
     pub(crate) patterns: Patterns,

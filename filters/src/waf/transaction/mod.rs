@@ -18,6 +18,7 @@ mod strings;
 mod tx;
 mod values;
 mod verdict;
+mod views;
 
 use std::sync::Arc;
 
