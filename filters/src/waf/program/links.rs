@@ -10,7 +10,7 @@ use crate::waf::operator::{Phrases, number};
 use crate::waf::seclang::Fault;
 use crate::waf::seclang::ast::{self, Control, RuleSelector};
 use crate::waf::seclang::pattern;
-use crate::waf::seclang::variables::{COUNT, Variable};
+use crate::waf::seclang::variables::{COUNT, Shape, Variable};
 use crate::waf::transform::Transform;
 use regex_syntax::hir::Hir;
 use std::collections::HashMap;
@@ -20,9 +20,15 @@ use std::collections::HashMap;
 pub(crate) struct Draft {
     pub hir: Hir,
     pub side: Side,
-    /// Whether it is worth scanning for with all others: it is wanted to match, on values that do
-    /// not change. Other patterns match often or on one value, and are tried alone.
+    /// Whether it is worth scanning for with all others: it is wanted on all values of a
+    /// collection. Other patterns match often, or are asked of one value, and are tried alone.
     pub is_joint: bool,
+}
+
+/// Whether a target may have many values.
+fn is_many(target: &ast::Target) -> bool {
+    let has_names = target.variable.shape() != Shape::Scalar;
+    has_names && !target.is_count && !matches!(target.selector, ast::Selector::Name(_))
 }
 
 /// What the links of a program share while it is compiled.
@@ -62,12 +68,14 @@ impl<'a> Linker<'a> {
         let pipelines = self.pipelines(link);
         let mut columns = Vec::new();
         let mut fluid = Vec::new();
+        let mut has_many = false;
         for target in &link.targets {
             self.mark(target.variable);
             if target.variable.is_fluid() {
                 fluid.push(self.fluid(target, side, rule));
                 continue;
             }
+            has_many |= is_many(target);
             let target = Target {
                 variable: target.variable,
                 selector: self.selector(&target.selector, side, rule),
@@ -84,7 +92,7 @@ impl<'a> Linker<'a> {
             Some(operator) => self.test(operator, side, rule),
         };
         let is_negated = link.operator.as_ref().is_some_and(|operator| operator.is_negated);
-        if let (Test::Pattern(pattern), false, false) = (&test, is_negated, columns.is_empty()) {
+        if let (Test::Pattern(pattern), false, true) = (&test, is_negated, has_many) {
             if let Some(draft) = self.patterns.get_mut(*pattern as usize) {
                 draft.is_joint = true;
             }

@@ -114,6 +114,7 @@ impl Patterns {
         let mut members: [Vec<u32>; 2] = [Vec::new(), Vec::new()];
         let mut singles = Vec::with_capacity(patterns.len());
         for (index, Draft { hir, side, is_joint }) in patterns.into_iter().enumerate() {
+            let is_joint = is_joint && hir.properties().minimum_len() != Some(0);
             let list = members.get_mut(side as usize).filter(|_| is_joint);
             let bit = list.map(|list| {
                 list.push(index as u32);

@@ -7,7 +7,7 @@
 use super::state::State;
 use super::strings::{EMPTY, Id};
 use super::values::Field;
-use super::views::ViewState;
+use super::views::{Contents, ViewState};
 use crate::waf::program::Program;
 use crate::waf::program::tables::{Selector, Target};
 use crate::waf::seclang::variables::Shape;
@@ -38,6 +38,7 @@ pub(crate) struct Columns {
     /// Strings of columns, beside the items of their targets.
     ids: Vec<Id>,
     pub views: Vec<ViewState>,
+    pub contents: Vec<Contents>,
     /// Strings of views, each once.
     pub distinct: Vec<Id>,
     /// Bits of the patterns that match any string of a view.
@@ -57,6 +58,7 @@ impl Columns {
             items: Vec::new(),
             ids: Vec::new(),
             views: vec![ViewState::default(); tables.views.all.len()],
+            contents: Vec::new(),
             distinct: Vec::new(),
             unions: Vec::new(),
             row: Vec::new(),
@@ -67,6 +69,7 @@ impl Columns {
     pub(crate) fn clear(&mut self) {
         self.items.clear();
         self.ids.clear();
+        self.contents.clear();
         self.distinct.clear();
         self.unions.clear();
         self.mark = 0;

@@ -124,12 +124,15 @@ impl State {
         expanded: &mut Option<(Id, Id)>,
     ) {
         let Some(first) = group.first() else { return };
-        let length = self.column(program, *first).length;
+        let first_made = self.column(program, *first);
+        if first_made.length == 0 {
+            return;
+        }
         let variable = variable_of(program, *first);
-        for item in 0..length {
+        for item in 0..first_made.length {
             let mut last = None;
-            for column in group {
-                let made = self.column(program, *column);
+            for (number, column) in group.iter().enumerate() {
+                let made = if number == 0 { first_made } else { self.column(program, *column) };
                 let Some(field) = self.columns.item(made.items + item) else { continue };
                 let Some(id) = self.columns.id(made.ids + item) else { continue };
                 if last.replace(id) == Some(id)

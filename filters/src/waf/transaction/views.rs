@@ -3,7 +3,6 @@
 //! A rule that no string of its view can match is passed by with one bit of the view's union. A
 //! view stays valid until anything but TX changes, which is between phases only.
 
-use super::columns::Made;
 use super::state::State;
 use super::strings::Id;
 use crate::waf::program::rule::{Gate, Question};
@@ -17,6 +16,15 @@ pub(crate) const LONG: usize = 2048;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ViewState {
     epoch: u64,
+    /// Index of its contents.
+    contents: u32,
+}
+
+/// The strings of one or more views. Most pipelines change nothing, so that many views are equal.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Contents {
+    /// Tells apart which columns' strings these are.
+    key: u64,
     start: u32,
     length: u32,
     /// Per side: 0 unknown, 1 nothing matches, else 2 + offset of the union.
@@ -35,10 +43,10 @@ impl State {
         match gate {
             Gate::Open => true,
             Gate::Pattern { view, pattern, side, cell, mask } => {
-                let state = self.view(program, view);
+                let (index, state) = self.view(program, view);
                 let side = if side == 0 { Side::Request } else { Side::Answer };
                 let union = match state.unions.get(side as usize).copied().unwrap_or(1) {
-                    0 => self.unite(program, caches, view, state, side),
+                    0 => self.unite(program, caches, index, state, side),
                     known => known,
                 };
                 let at = union.checked_sub(2).map(|offset| offset as usize + usize::from(cell));
@@ -47,7 +55,7 @@ impl State {
                     || (state.has_long && self.long_matches(program, state, pattern))
             }
             Gate::Question { view, question } => {
-                let state = self.view(program, view);
+                let (_, state) = self.view(program, view);
                 (state.start..state.start + state.length).any(|at| {
                     let id = self.columns.distinct.get(at as usize).copied().unwrap_or_default();
                     self.answer(program, id, question)
@@ -56,23 +64,45 @@ impl State {
         }
     }
 
-    /// View `index`, made when it is not.
-    fn view(&mut self, program: &Program, index: u32) -> ViewState {
+    /// Contents of view `index`, and their index; made when they are not.
+    fn view(&mut self, program: &Program, index: u32) -> (u32, Contents) {
         let known = self.columns.views.get(index as usize).copied().unwrap_or_default();
-        if known.epoch == self.values.epoch() {
-            return known;
+        let epoch = self.values.epoch();
+        let contents = match known.epoch == epoch {
+            true => known.contents,
+            false => {
+                let contents = self.make_view(program, index);
+                if let Some(place) = self.columns.views.get_mut(index as usize) {
+                    *place = ViewState { epoch, contents };
+                }
+                contents
+            }
+        };
+        let found = self.columns.contents.get(contents as usize).copied();
+        (contents, found.unwrap_or_default())
+    }
+
+    fn make_view(&mut self, program: &Program, index: u32) -> u32 {
+        let columns = program.tables.views.all.get(index as usize);
+        let columns = columns.map_or(&[][..], Vec::as_slice);
+        // Places of strings tell columns apart; 64 bits of them mixed tell views apart.
+        let mut key = 0x9e37_79b9_7f4a_7c15_u64;
+        for column in columns {
+            let made = self.column(program, *column);
+            if made.length > 0 {
+                key ^= u64::from(made.ids) << 32 | u64::from(made.length);
+                key = key.wrapping_mul(0xff51_afd7_ed55_8ccd).rotate_left(29);
+            }
+        }
+        let known = self.columns.contents.iter().position(|contents| contents.key == key);
+        if let Some(known) = known {
+            return known as u32;
         }
         let start = self.columns.distinct.len() as u32;
         self.columns.mark += 1;
-        let columns = program.tables.views.all.get(index as usize);
         let mut has_long = false;
-        let mut last = Made::default();
-        for column in columns.map_or(&[][..], Vec::as_slice) {
+        for column in columns {
             let made = self.column(program, *column);
-            if made.length == 0 || (made.ids == last.ids && made.length == last.length) {
-                continue;
-            }
-            last = made;
             for at in made.ids..made.ids + made.length {
                 let id = self.columns.id(at).unwrap_or_default();
                 if self.strings.meets(id, self.columns.mark) {
@@ -83,12 +113,8 @@ impl State {
         }
         let length = self.columns.distinct.len() as u32 - start;
         let unions = if length == 0 { [1; 2] } else { [0; 2] };
-        let epoch = self.values.epoch();
-        let made = ViewState { epoch, start, length, unions, has_long };
-        if let Some(place) = self.columns.views.get_mut(index as usize) {
-            *place = made;
-        }
-        made
+        self.columns.contents.push(Contents { key, start, length, unions, has_long });
+        self.columns.contents.len() as u32 - 1
     }
 
     /// Scans the strings of a view and joins what matches them.
@@ -97,7 +123,7 @@ impl State {
         program: &Program,
         caches: &mut ScanCaches,
         index: u32,
-        state: ViewState,
+        state: Contents,
         side: Side,
     ) -> u32 {
         let words = program.patterns.words(side);
@@ -122,7 +148,7 @@ impl State {
         } else {
             offset as u32 + 2
         };
-        let state = self.columns.views.get_mut(index as usize);
+        let state = self.columns.contents.get_mut(index as usize);
         if let Some(place) = state.and_then(|state| state.unions.get_mut(side as usize)) {
             *place = union;
         }
@@ -142,7 +168,7 @@ impl State {
         self.strings.set_row(id, side as usize, &self.columns.row);
     }
 
-    fn long_matches(&self, program: &Program, state: ViewState, pattern: u32) -> bool {
+    fn long_matches(&self, program: &Program, state: Contents, pattern: u32) -> bool {
         let from = state.start as usize;
         let ids = self.columns.distinct.get(from..from + state.length as usize);
         let single = program.patterns.singles.get(pattern as usize);
