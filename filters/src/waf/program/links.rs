@@ -68,6 +68,7 @@ impl<'a> Linker<'a> {
         let pipelines = self.pipelines(link);
         let mut columns = Vec::new();
         let mut fluid = Vec::new();
+        let mut set = Vec::new();
         let mut has_many = false;
         for target in &link.targets {
             self.mark(target.variable);
@@ -83,6 +84,7 @@ impl<'a> Linker<'a> {
                 exclusions: self.exclusions(&target.exclusions, side, rule),
             };
             let target = self.tables.targets.intern(target);
+            set.push(target);
             for pipeline in &pipelines {
                 columns.push(self.tables.column(target, *pipeline));
             }
@@ -92,16 +94,18 @@ impl<'a> Linker<'a> {
             Some(operator) => self.test(operator, side, rule),
         };
         let is_negated = link.operator.as_ref().is_some_and(|operator| operator.is_negated);
-        if let (Test::Pattern(pattern), false, true) = (&test, is_negated, has_many) {
-            if let Some(draft) = self.patterns.get_mut(*pattern as usize) {
-                draft.is_joint = true;
-            }
+        if let (Test::Pattern(pattern), false, true) = (&test, is_negated, has_many)
+            && let Some(draft) = self.patterns.get_mut(*pattern as usize)
+        {
+            draft.is_joint = true;
         }
+        let set = self.tables.sets.intern(set);
+        let views = pipelines.iter().map(|pipeline| self.tables.view(set, *pipeline)).collect();
         let effects = link.effects.iter().map(|effect| self.effect(effect, rule)).collect();
         Link {
             test,
             is_negated,
-            view: self.tables.views.intern(columns.clone()),
+            views,
             columns: columns.into(),
             fluid: fluid.into(),
             pipelines: pipelines.into(),
