@@ -83,8 +83,13 @@ impl<'a> Linker<'a> {
                 is_count: target.is_count,
                 exclusions: self.exclusions(&target.exclusions, side, rule),
             };
+            // A gate may say yes too often: without exclusions, more rules share its view.
+            let exclusions = match target.variable {
+                Variable::RequestCookies | Variable::Args | Variable::ArgsNames => Vec::new(),
+                _ => target.exclusions.clone(),
+            };
+            set.push(self.tables.targets.intern(Target { exclusions, ..target.clone() }));
             let target = self.tables.targets.intern(target);
-            set.push(target);
             for pipeline in &pipelines {
                 columns.push(self.tables.column(target, *pipeline));
             }
@@ -99,6 +104,8 @@ impl<'a> Linker<'a> {
         {
             draft.is_joint = true;
         }
+        set.sort_unstable();
+        set.dedup();
         let set = self.tables.sets.intern(set);
         let views = pipelines.iter().map(|pipeline| self.tables.view(set, *pipeline)).collect();
         let effects = link.effects.iter().map(|effect| self.effect(effect, rule)).collect();
