@@ -138,7 +138,7 @@ impl Reader {
         if !is_complete {
             let what = if start.is_some() { "the last boundary is missing" } else { "no boundary" };
             self.fault(fault(what, body.len()));
-            if let Some(start) = start {
+            if let Some(start) = start.filter(|start| *start < body.len()) {
                 self.part(body.get(start..).unwrap_or_default(), start, limits, out);
             }
         }

@@ -97,6 +97,8 @@ fn each_oddity_has_its_flag() {
 fn a_boundary_that_ends_too_soon_is_no_boundary() {
     let (flags, found) = read("--b\r\n\r\n");
     assert!(flags.broken && flags.invalid_part && found.fault.is_some());
+    let (flags, found) = read("--b\r\n");
+    assert!(flags.broken && found.arguments.is_empty());
     let (flags, found) = read("--b\r\nContent-Disposition: form-data; name=a\r\n\r\nx");
     assert!(flags.broken);
     assert_eq!(found.arguments, ["a=x"]);
