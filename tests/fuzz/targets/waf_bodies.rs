@@ -1,7 +1,7 @@
 //! Fuzz: any bytes as the body of a request, in each format that the WAF reads.
 //!
-//! None panics, no limit is passed, and what is wrong is said. JSON is what serde_json says it is. The first line is the
-//! Content-Type of a multipart body.
+//! None panics, no limit is passed, and what is wrong is said. JSON is what serde_json says it is.
+//! The first line is the Content-Type of a multipart body.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -60,7 +60,9 @@ fn json(bytes: &[u8]) {
     let is_json = serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
     match result {
         // Bytes that are no UTF-8, and halves of pairs, are let through: rules look at them.
-        Ok(()) => assert!(is_json || !bytes.is_ascii() || bytes.windows(2).any(|two| two == b"\\u")),
+        Ok(()) => {
+            assert!(is_json || !bytes.is_ascii() || bytes.windows(2).any(|two| two == b"\\u"))
+        }
         Err(Fault::Syntax { what, .. }) => assert!(!is_json || what.contains("too long"), "{what}"),
         Err(_) => {}
     }

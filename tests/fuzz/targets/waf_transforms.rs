@@ -1,7 +1,8 @@
 //! Fuzz: any bytes through each transformation of the WAF.
 //!
-//! None panics; "nothing to do" is said when, and only when, the result equals the value; what was in the buffer does not
-//! show; no result is longer than it can be; what is encoded is decoded; and what is done once is done.
+//! None panics; "nothing to do" is said when, and only when, the result equals the value; what was
+//! in the buffer does not show; no result is longer than it can be; what is encoded is decoded; and
+//! what is done once is done.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
