@@ -347,7 +347,7 @@ mod tests {
             ".5",
             "1e",
             "+1",
-            "tru",
+            "truth",
             "nul",
             "NaN",
             "[1]x",
@@ -366,7 +366,7 @@ mod tests {
 
     #[test]
     fn what_stood_before_an_error_is_given() {
-        let found = limited(r#"{"a":"x","b":tru}"#, Limits::default());
+        let found = limited(r#"{"a":"x","b":nul}"#, Limits::default());
         assert_eq!(found.arguments, ["json.a=x"]);
         let fault = found.fault.map(|fault| fault.to_string());
         assert_eq!(fault.as_deref(), Some("JSON is broken at byte 13: expected a value"));

@@ -120,6 +120,6 @@ mod tests {
         assert_eq!(INJECTIONS.len(), 8367);
         assert!(find(b"").is_none() && find(b"vanne").is_none() && find(&[b'A'; 40]).is_none());
         assert_eq!(find_phrase(b"union", b"all").map(|(kind, _)| kind), Some(b'U'));
-        assert!(is_injection(b"1UE") && !is_injection(b"n") && !is_injection(b""));
+        assert!(is_injection(b"X") && !is_injection(b"n") && !is_injection(b""));
     }
 }
