@@ -40,7 +40,8 @@ fn result(transform: Transform, value: &[u8]) -> Vec<u8> {
     let mut fresh = Vec::new();
     assert!(transform.apply(value, &mut fresh));
     assert_eq!(out, fresh, "{transform:?}");
-    // `%ufffd` for a byte is the most; a digest, a length and the end of base64 are longer than nothing.
+    // `%ufffd` for a byte is the most; a digest, a length and the end of base64 are longer than
+    // nothing.
     assert!(out.len() <= value.len() * 6 + 24, "{transform:?}");
     out
 }

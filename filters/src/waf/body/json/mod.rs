@@ -23,7 +23,7 @@ const GROWTH_FREE_BYTES: usize = 4096;
 
 /// Gives each scalar of `body` as an argument named by its way.
 ///
-/// Cost: O(n) and what the names come to, at most [`GROWTH_MAX`] times the body; memory for the
+/// Cost: O(n) and what the names come to, at most eight times the body; memory for the
 /// way and the longest string.
 ///
 /// # Errors
