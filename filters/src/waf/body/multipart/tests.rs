@@ -140,4 +140,9 @@ fn parts_are_bounded() {
     let (flags, found) = read_as(TYPE, &format!("{file}{file}--b--"), limits);
     assert_eq!((found.files.len(), found.fault), (1, Some(Fault::Files(1))));
     assert!(flags.file_limit_exceeded && !flags.broken && flags.strict_error());
+    assert_eq!(found.headers.len(), 1);
+    let long: String = (0..100).map(|index| format!("\r\nX-{index}: y")).collect();
+    let (flags, found) = read(&part(&format!("{FIELD}{long}")));
+    assert_eq!((found.headers.len(), found.arguments.len()), (32, 1));
+    assert!(flags.broken);
 }
