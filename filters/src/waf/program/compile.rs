@@ -131,7 +131,7 @@ fn gate(rules: &[Rule], index: u32, patterns: &Patterns, gate_views: &mut Vec<u3
                 return Gate::Open;
             };
             let (cell, mask) = ((bit / 64) as u8, 1u64 << (bit % 64));
-            Gate::Pattern { views, pattern, side: side as u8, cell, mask }
+            Gate::Pattern { views, pattern, side, cell, mask }
         }
         _ => Gate::Open,
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::patterns::Side;
 use super::tables::Selector;
 use super::text::Text;
 use crate::waf::operator::{Addresses, ByteRange, Phrases};
@@ -85,7 +86,7 @@ pub(crate) enum Gate {
     Pattern {
         views: Views,
         pattern: u32,
-        side: u8,
+        side: Side,
         cell: u8,
         mask: u64,
     },

@@ -136,7 +136,10 @@ impl State {
             }
             let mut last = None;
             for (number, column) in group.iter().enumerate() {
-                let made = if number > 0 { self.column(program, *column) } else { first_made };
+                let made = match number {
+                    0 => first_made,
+                    _ => self.column(program, *column),
+                };
                 let id = self.columns.id(made.ids + item).unwrap_or_default();
                 let is_new = last.replace(id) != Some(id);
                 let seen = Seen { variable, key: field.key, value: id };

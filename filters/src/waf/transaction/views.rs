@@ -38,13 +38,16 @@ impl State {
         caches: &mut ScanCaches,
         gate: Gate,
     ) -> bool {
-        match gate {
-            Gate::Open => true,
-            Gate::Pattern { views, pattern, side, cell, mask } => {
-                let side = if side == 0 { Side::Request } else { Side::Answer };
-                (views.from..views.from + views.count).any(|at| {
-                    let view = program.gate_views.get(at as usize).copied().unwrap_or_default();
-                    let (index, contents) = self.view(program, view);
+        let (Gate::Pattern { views, .. } | Gate::Question { views, .. }) = gate else {
+            return true;
+        };
+        (views.from..views.from + views.count).any(|at| {
+            let view = program.gate_views.get(at as usize).copied().unwrap_or_default();
+            let (index, contents) = self.view(program, view);
+            match gate {
+                Gate::Open => true,
+                Gate::Question { question, .. } => self.any_answer(program, contents, question),
+                Gate::Pattern { pattern, side, cell, mask, .. } => {
                     let union = match contents.unions.get(side as usize).copied().unwrap_or(1) {
                         0 => self.unite(program, caches, index, contents, side),
                         known => known,
@@ -53,19 +56,16 @@ impl State {
                     let word = at.and_then(|at| self.columns.unions.get(at));
                     word.is_some_and(|word| word & mask != 0)
                         || (contents.has_long && self.long_matches(program, contents, pattern))
-                })
+                }
             }
-            Gate::Question { views, question } => {
-                (views.from..views.from + views.count).any(|at| {
-                    let view = program.gate_views.get(at as usize).copied().unwrap_or_default();
-                    let (_, contents) = self.view(program, view);
-                    (contents.start..contents.start + contents.length).any(|at| {
-                        let id = self.columns.distinct.get(at as usize).copied();
-                        self.answer(program, id.unwrap_or_default(), question)
-                    })
-                })
-            }
-        }
+        })
+    }
+
+    fn any_answer(&mut self, program: &Program, contents: Contents, question: u32) -> bool {
+        (contents.start..contents.start + contents.length).any(|at| {
+            let id = self.columns.distinct.get(at as usize).copied().unwrap_or_default();
+            self.answer(program, id, question)
+        })
     }
 
     /// Contents of view `index`, and their index; made when they are not.
