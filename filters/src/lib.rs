@@ -16,6 +16,7 @@ pub mod head;
 pub mod lines;
 pub mod rate_limit;
 pub mod security_headers;
+pub mod waf;
 
 pub use edits::{Draft, Edit, HeadEdits, is_value};
 pub use head::{FieldList, FieldSlice, RequestHead, ResponseHead, Version};

@@ -1,0 +1,132 @@
+//! One part: its head, and what it carries.
+
+use super::MultipartFlags;
+use super::disposition;
+use memchr::memchr;
+use std::borrow::Cow;
+
+/// Lines of a head that are read; clients send two or three.
+pub(super) const HEAD_LINES_MAX: usize = 32;
+
+/// A part of a body.
+#[derive(Default)]
+pub(super) struct Part<'a> {
+    /// Its field's name; empty when it has none.
+    pub(super) name: Vec<u8>,
+    /// Its file's name, when it is a file.
+    pub(super) file: Option<Vec<u8>>,
+    /// Another name that a server may take for the file's.
+    pub(super) alias: Option<Vec<u8>>,
+    /// The lines of its head, continued ones put together with a space.
+    pub(super) head: Vec<Cow<'a, [u8]>>,
+    pub(super) contents: &'a [u8],
+    /// A line of its head ends in CRLF.
+    pub(super) has_crlf: bool,
+}
+
+impl<'a> Part<'a> {
+    /// Reads a part; `faults` gets the first thing that is wrong with it, if anything is.
+    pub(super) fn parse(
+        bytes: &'a [u8],
+        flags: &mut MultipartFlags,
+        faults: &mut Option<&'static str>,
+    ) -> Self {
+        let mut part = Self::default();
+        part.read_head(bytes, flags, faults);
+        part.check_names(flags, faults);
+        let value = part.head.iter().find_map(|line| {
+            let (name, value) = field(line)?;
+            name.eq_ignore_ascii_case(b"content-disposition").then(|| value.to_vec())
+        });
+        let Some(value) = value else {
+            flags.invalid_part = true;
+            faults.get_or_insert("a part has no Content-Disposition");
+            return part;
+        };
+        let names = disposition::parse(&value, flags, faults);
+        flags.invalid_part |= names.name.is_none();
+        part.name = names.name.unwrap_or_default();
+        let known = [names.extended, names.file].into_iter().flatten();
+        let mut known = known.filter(|name| !name.is_empty());
+        part.file = known.next();
+        part.alias = known.next().filter(|alias| Some(alias) != part.file.as_ref());
+        part
+    }
+
+    /// Reads the lines up to an empty one; what follows it are the contents.
+    fn read_head(
+        &mut self,
+        bytes: &'a [u8],
+        flags: &mut MultipartFlags,
+        faults: &mut Option<&'static str>,
+    ) {
+        let mut rest = bytes;
+        while let Some(end) = memchr(b'\n', rest) {
+            let (line, tail) = rest.split_at(end);
+            rest = tail.get(1..).unwrap_or_default();
+            let crlf = line.strip_suffix(b"\r");
+            flags.lf_line |= crlf.is_none();
+            self.has_crlf |= crlf.is_some();
+            let line = crlf.unwrap_or(line);
+            match line.first() {
+                None => {
+                    self.contents = rest;
+                    return;
+                }
+                Some(first) if first.is_ascii_whitespace() || *first == 0x0b => {
+                    self.fold(line, flags, faults);
+                }
+                Some(_) if self.head.len() >= HEAD_LINES_MAX => {
+                    faults.get_or_insert("the head of a part is too long");
+                }
+                Some(_) => self.head.push(Cow::Borrowed(line)),
+            }
+        }
+        // The line end before the boundary may be the one that ends the head.
+        if !rest.is_empty() && rest != b"\r" {
+            faults.get_or_insert("the head of a part has no end");
+            self.head.push(Cow::Borrowed(rest));
+        }
+    }
+
+    /// Adds a line that continues the one before it.
+    fn fold(
+        &mut self,
+        line: &'a [u8],
+        flags: &mut MultipartFlags,
+        faults: &mut Option<&'static str>,
+    ) {
+        flags.header_folding = true;
+        flags.invalid_header_folding |= !matches!(line.first(), Some(b' ' | b'\t'));
+        let Some(last) = self.head.last_mut() else {
+            faults.get_or_insert("a part begins with a continued line");
+            self.head.push(Cow::Borrowed(line));
+            return;
+        };
+        let last = last.to_mut();
+        last.push(b' ');
+        last.extend_from_slice(line.trim_ascii());
+    }
+
+    /// Each line has a name, and no name comes twice.
+    fn check_names(&self, flags: &mut MultipartFlags, faults: &mut Option<&'static str>) {
+        let mut names: Vec<_> = self
+            .head
+            .iter()
+            .filter_map(|line| field(line))
+            .map(|(name, _)| name.to_ascii_lowercase())
+            .collect();
+        if names.len() < self.head.len() || names.iter().any(Vec::is_empty) {
+            faults.get_or_insert("a line of a part's head has no name");
+        }
+        names.sort_unstable();
+        flags.duplicate_part_header |= names.windows(2).any(|pair| pair.first() == pair.last());
+    }
+}
+
+/// The name and value of a line, trimmed.
+fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr(b':', line)?;
+    let (name, value) = line.split_at(colon);
+    Some((name.trim_ascii(), value.get(1..)?.trim_ascii()))
+}

@@ -1,0 +1,323 @@
+//! Links compiled: targets become columns or fluid targets, operators become tests.
+
+use super::Side;
+use super::names::Names;
+use super::patterns;
+use super::rule::{Change, Choice, Effect, Fluid, Link, Name, Operand, Question, Test};
+use super::tables::{Selector, Tables, Target};
+use super::text::{Part, Text};
+use crate::waf::operator::{Phrases, number};
+use crate::waf::seclang::Fault;
+use crate::waf::seclang::ast::{self, Control, RuleSelector};
+use crate::waf::seclang::pattern;
+use crate::waf::seclang::variables::{COUNT, Shape, Variable};
+use crate::waf::transform::Transform;
+use regex_syntax::hir::Hir;
+use std::collections::HashMap;
+
+/// A pattern before it is compiled.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub hir: Hir,
+    pub side: Side,
+    /// Whether it is worth scanning for with all others: it is wanted on all values of a
+    /// collection. Other patterns match often, or are asked of one value, and are tried alone.
+    pub is_joint: bool,
+}
+
+/// Whether a target may have many values.
+fn is_many(target: &ast::Target) -> bool {
+    let has_names = target.variable.shape() != Shape::Scalar;
+    has_names && !target.is_count && !matches!(target.selector, ast::Selector::Name(_))
+}
+
+/// What the links of a program share while it is compiled.
+pub(crate) struct Linker<'a> {
+    pub tables: Tables,
+    pub names: Names,
+    pub patterns: Vec<Draft>,
+    /// The rule that brought each pattern.
+    pub pattern_rules: Vec<usize>,
+    pub questions: Vec<Question>,
+    pub is_used: [bool; COUNT],
+    pub faults: Vec<Fault>,
+    rules: &'a [&'a ast::Rule],
+    pattern_index: HashMap<(String, Side), u32>,
+    phrase_index: HashMap<Vec<Vec<u8>>, u32>,
+}
+
+impl<'a> Linker<'a> {
+    pub(crate) fn new(rules: &'a [&'a ast::Rule]) -> Self {
+        Self {
+            tables: Tables::new(),
+            names: Names::new(),
+            patterns: Vec::new(),
+            pattern_rules: Vec::new(),
+            questions: Vec::new(),
+            is_used: [false; COUNT],
+            faults: Vec::new(),
+            rules,
+            pattern_index: HashMap::new(),
+            phrase_index: HashMap::new(),
+        }
+    }
+
+    /// Compiles one link of `rule`.
+    pub(crate) fn link(&mut self, rule: &ast::Rule, link: &ast::Link) -> Link {
+        let side = if rule.phase <= 2 { Side::Request } else { Side::Answer };
+        let pipelines = self.pipelines(link);
+        let mut columns = Vec::new();
+        let mut fluid = Vec::new();
+        let mut set = Vec::new();
+        let mut has_many = false;
+        for target in &link.targets {
+            self.mark(target.variable);
+            if target.variable.is_fluid() {
+                fluid.push(self.fluid(target, side, rule));
+                continue;
+            }
+            has_many |= is_many(target);
+            let target = Target {
+                variable: target.variable,
+                selector: self.selector(&target.selector, side, rule),
+                is_count: target.is_count,
+                exclusions: self.exclusions(&target.exclusions, side, rule),
+            };
+            // A gate may say yes too often: without exclusions, more rules share its view.
+            let exclusions = match target.variable {
+                Variable::RequestCookies | Variable::Args | Variable::ArgsNames => Vec::new(),
+                _ => target.exclusions.clone(),
+            };
+            set.push(self.tables.targets.intern(Target { exclusions, ..target.clone() }));
+            let target = self.tables.targets.intern(target);
+            for pipeline in &pipelines {
+                columns.push(self.tables.column(target, *pipeline));
+            }
+        }
+        let test = match &link.operator {
+            None => Test::Action,
+            Some(operator) => self.test(operator, side, rule),
+        };
+        let is_negated = link.operator.as_ref().is_some_and(|operator| operator.is_negated);
+        if let (Test::Pattern(pattern), false, true) = (&test, is_negated, has_many)
+            && let Some(draft) = self.patterns.get_mut(*pattern as usize)
+        {
+            draft.is_joint = true;
+        }
+        set.sort_unstable();
+        set.dedup();
+        let set = self.tables.sets.intern(set);
+        let views = pipelines.iter().map(|pipeline| self.tables.view(set, *pipeline)).collect();
+        let effects = link.effects.iter().map(|effect| self.effect(effect, rule)).collect();
+        Link {
+            test,
+            is_negated,
+            views,
+            columns: columns.into(),
+            fluid: fluid.into(),
+            pipelines: pipelines.into(),
+            is_capturing: link.is_capturing,
+            effects,
+            message: link.message.as_ref().map(|text| self.text(text)),
+            log_data: link.log_data.as_ref().map(|text| self.text(text)),
+        }
+    }
+
+    /// The whole pipeline; for `multiMatch` each of its prefixes, the empty one first.
+    fn pipelines(&mut self, link: &ast::Link) -> Vec<u32> {
+        let steps: &[Transform] = &link.transforms;
+        let from = if link.is_multi_match { 0 } else { steps.len() };
+        (from..=steps.len())
+            .map(|length| self.tables.pipeline(steps.get(..length).unwrap_or_default()))
+            .collect()
+    }
+
+    fn mark(&mut self, variable: Variable) {
+        if let Some(used) = self.is_used.get_mut(variable as usize) {
+            *used = true;
+        }
+    }
+
+    fn text(&mut self, template: &crate::waf::seclang::template::Template) -> Text {
+        let text = Text::compile(template, &mut self.names);
+        for part in &text.parts {
+            if let Part::Value(variable, _) = part {
+                self.mark(*variable);
+            }
+        }
+        text
+    }
+
+    fn operand(&mut self, template: &crate::waf::seclang::template::Template) -> Operand {
+        let text = self.text(template);
+        match text.as_literal() {
+            Some(literal) => Operand::Number(number(literal)),
+            None => Operand::Text(text),
+        }
+    }
+
+    fn exclusions(
+        &mut self,
+        selectors: &[ast::Selector],
+        side: Side,
+        rule: &ast::Rule,
+    ) -> Vec<Selector> {
+        let mut all: Vec<Selector> =
+            selectors.iter().map(|selector| self.selector(selector, side, rule)).collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    fn selector(&mut self, selector: &ast::Selector, side: Side, rule: &ast::Rule) -> Selector {
+        match selector {
+            ast::Selector::All => Selector::All,
+            ast::Selector::Name(name) => Selector::Name(name.as_bytes().into()),
+            ast::Selector::Pattern(source) => {
+                // Names are matched in any case; the loader has parsed the pattern before.
+                match pattern::parse(&format!("(?i){source}")) {
+                    Ok(parsed) => Selector::Pattern(self.pattern(&parsed, side, rule)),
+                    Err(_) => Selector::All,
+                }
+            }
+        }
+    }
+
+    fn fluid(&mut self, target: &ast::Target, side: Side, rule: &ast::Rule) -> Fluid {
+        let choice = match self.selector(&target.selector, side, rule) {
+            Selector::All => Choice::All,
+            Selector::Name(name) if target.variable == Variable::Tx => {
+                Choice::Slot(self.names.slot(&name))
+            }
+            Selector::Name(name) => Choice::Name(name),
+            Selector::Pattern(pattern) => Choice::Pattern(pattern, Box::default()),
+        };
+        Fluid {
+            variable: target.variable,
+            is_count: target.is_count,
+            choice,
+            exclusions: self.exclusions(&target.exclusions, side, rule).into(),
+        }
+    }
+
+    fn pattern(&mut self, pattern: &pattern::Pattern, side: Side, rule: &ast::Rule) -> u32 {
+        let key = (pattern.source.clone(), side);
+        if let Some(index) = self.pattern_index.get(&key) {
+            return *index;
+        }
+        if let Err(error) = patterns::check_size(&pattern.hir) {
+            self.faults.push(Fault {
+                place: rule.place.clone(),
+                rule: Some(rule.id),
+                message: format!("the pattern does not compile: {error}"),
+                help: "smaller repetitions".into(),
+            });
+        }
+        let index = self.patterns.len() as u32;
+        self.patterns.push(Draft { hir: pattern.hir.clone(), side, is_joint: false });
+        self.pattern_rules.push(self.rules.iter().position(|r| r.id == rule.id).unwrap_or(0));
+        self.pattern_index.insert(key, index);
+        index
+    }
+
+    fn test(&mut self, operator: &ast::Operator, side: Side, rule: &ast::Rule) -> Test {
+        match &operator.test {
+            ast::Test::Pattern(pattern) => Test::Pattern(self.pattern(pattern, side, rule)),
+            ast::Test::Phrases(phrases) => self.phrases(phrases, operator, rule),
+            ast::Test::Compare(comparison, operand) => {
+                Test::Compare(*comparison, self.operand(operand))
+            }
+            ast::Test::Text(test, text) => Test::Text(*test, self.text(text)),
+            ast::Test::ByteRange(range) => self.question(Question::ByteRange(range.clone())),
+            ast::Test::Addresses(addresses) => Test::Addresses(addresses.clone()),
+            ast::Test::Sqli => self.once(Question::Sqli),
+            ast::Test::Xss => self.once(Question::Xss),
+            ast::Test::UrlEncoding => self.once(Question::UrlEncoding),
+            ast::Test::Utf8Encoding => self.once(Question::Utf8Encoding),
+            ast::Test::Always => Test::Always,
+            ast::Test::Never => Test::Never,
+        }
+    }
+
+    fn question(&mut self, question: Question) -> Test {
+        self.questions.push(question);
+        Test::Question(self.questions.len() as u32 - 1)
+    }
+
+    /// A question without parameters: asked by many rules, answered once.
+    fn once(&mut self, question: Question) -> Test {
+        let kind = std::mem::discriminant(&question);
+        match self.questions.iter().position(|known| std::mem::discriminant(known) == kind) {
+            Some(index) => Test::Question(index as u32),
+            None => self.question(question),
+        }
+    }
+
+    fn phrases(&mut self, phrases: &[Vec<u8>], operator: &ast::Operator, rule: &ast::Rule) -> Test {
+        if let Some(index) = self.phrase_index.get(phrases) {
+            return Test::Question(*index);
+        }
+        match Phrases::new(phrases) {
+            Ok(built) => {
+                self.questions.push(Question::Phrases(built));
+                let index = self.questions.len() as u32 - 1;
+                self.phrase_index.insert(phrases.to_vec(), index);
+                Test::Question(index)
+            }
+            Err(error) => {
+                self.faults.push(Fault {
+                    place: operator.place.clone(),
+                    rule: Some(rule.id),
+                    message: format!("the phrases do not compile: {error}"),
+                    help: "fewer phrases".into(),
+                });
+                Test::Never
+            }
+        }
+    }
+
+    fn effect(&mut self, effect: &ast::Effect, rule: &ast::Rule) -> Effect {
+        match effect {
+            ast::Effect::SetTx { name, change } => {
+                let name = match name.as_literal() {
+                    Some(literal) => Name::Slot(self.names.slot(literal.as_bytes())),
+                    None => Name::Text(self.text(name)),
+                };
+                let change = match change {
+                    ast::Change::Set(text) => Change::Set(self.text(text)),
+                    ast::Change::Add(text) => Change::Add(self.operand(text)),
+                    ast::Change::Subtract(text) => Change::Subtract(self.operand(text)),
+                    ast::Change::Remove => Change::Remove,
+                };
+                Effect::SetTx { name, change }
+            }
+            ast::Effect::Control(control) => self.control(control, rule),
+        }
+    }
+
+    fn control(&mut self, control: &Control, rule: &ast::Rule) -> Effect {
+        match control {
+            Control::Engine(mode) => Effect::Engine(*mode),
+            Control::Audit(mode) => Effect::Audit(*mode),
+            Control::RequestBodyAccess(on) => Effect::RequestBodyAccess(*on),
+            Control::RequestBodyProcessor(processor) => Effect::RequestBodyProcessor(*processor),
+            Control::ForceRequestBody(on) => Effect::ForceRequestBody(*on),
+            Control::ResponseBodyAccess(on) => Effect::ResponseBodyAccess(*on),
+            Control::Remove(rules) => Effect::Remove(self.bits(rules)),
+            Control::RemoveTarget(rules, variable, selector) => {
+                let selector = self.selector(selector, Side::Request, rule);
+                Effect::RemoveTarget(self.bits(rules), *variable, selector)
+            }
+        }
+    }
+
+    fn bits(&self, selector: &RuleSelector) -> Box<[u64]> {
+        let mut bits = vec![0u64; self.rules.len().div_ceil(64)];
+        for (index, rule) in self.rules.iter().enumerate() {
+            if let Some(word) = bits.get_mut(index / 64).filter(|_| selector.covers(rule)) {
+                *word |= 1 << (index % 64);
+            }
+        }
+        bits.into()
+    }
+}

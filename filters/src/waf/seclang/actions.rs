@@ -1,0 +1,312 @@
+//! Action lists: `id:1,phase:2,deny,t:none,msg:'a, b',setvar:'tx.x=+1',ctl:ruleEngine=Off`.
+
+use super::ast::{Disruption, Effect, Flow};
+use super::control;
+use super::problem::{Problem, nearest};
+use super::template::Template;
+use crate::waf::transform::Transform;
+
+/// One action, not yet understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Raw<'a> {
+    name: &'a str,
+    value: &'a str,
+    name_at: usize,
+    value_at: usize,
+}
+
+/// All that an action list says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Actions {
+    /// `id`
+    pub id: Option<u64>,
+    /// `phase`
+    pub phase: Option<u8>,
+    /// The last of `pass`, `deny` …
+    pub disruption: Option<Disruption>,
+    /// `status`
+    pub status: Option<u16>,
+    /// `log`, `nolog`
+    pub is_logged: Option<bool>,
+    /// `auditlog`, `noauditlog`
+    pub is_audited: Option<bool>,
+    /// `skip`, `skipAfter`
+    pub flow: Option<Flow>,
+    /// `chain`
+    pub is_chained: bool,
+    /// `capture`
+    pub is_capturing: bool,
+    /// `multiMatch`
+    pub is_multi_match: bool,
+    /// `t:` in order; `t:none` is kept, so that it can remove those of the default action.
+    pub transforms: Vec<Transform>,
+    /// `setvar`, `ctl`
+    pub effects: Vec<Effect>,
+    /// `msg`
+    pub message: Option<Template>,
+    /// `logdata`
+    pub log_data: Option<Template>,
+    /// `tag`
+    pub tags: Vec<String>,
+    /// `ver`
+    pub version: String,
+    /// `rev`
+    pub revision: String,
+    /// `severity`
+    pub severity: Option<u8>,
+    /// Actions that are accepted and do nothing here: name and offset.
+    pub ignored: Vec<(usize, String)>,
+}
+
+const SEVERITIES: &[&str] =
+    &["EMERGENCY", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG"];
+
+const NAMES: &[&str] = &[
+    "allow",
+    "auditlog",
+    "block",
+    "capture",
+    "chain",
+    "ctl",
+    "deny",
+    "drop",
+    "id",
+    "log",
+    "logdata",
+    "msg",
+    "multiMatch",
+    "noauditlog",
+    "nolog",
+    "pass",
+    "phase",
+    "redirect",
+    "rev",
+    "setvar",
+    "severity",
+    "skip",
+    "skipAfter",
+    "status",
+    "t",
+    "tag",
+    "ver",
+];
+
+/// Parses a list. All its problems are found, not only the first.
+pub(crate) fn parse(text: &str) -> (Actions, Vec<Problem>) {
+    let mut actions = Actions::default();
+    let mut problems = Vec::new();
+    for raw in cut(text) {
+        if let Err(problem) = take(&mut actions, &raw) {
+            problems.push(problem);
+        }
+    }
+    (actions, problems)
+}
+
+/// Cuts at commas outside of `'…'` and takes name and value apart.
+fn cut(text: &str) -> Vec<Raw<'_>> {
+    let bytes = text.as_bytes();
+    let mut found = Vec::new();
+    let mut begin = 0;
+    let mut colon = None;
+    let mut quoted = false;
+    let mut escaped = false;
+    for (index, byte) in bytes.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'\'' => quoted = !quoted,
+            b':' if !quoted && colon.is_none() => colon = Some(index),
+            b',' if !quoted => {
+                found.extend(raw(text, begin, colon, index));
+                begin = index + 1;
+                colon = None;
+            }
+            _ => {}
+        }
+    }
+    found.extend(raw(text, begin, colon, bytes.len()));
+    found
+}
+
+fn raw(text: &str, begin: usize, colon: Option<usize>, end: usize) -> Option<Raw<'_>> {
+    let name_end = colon.unwrap_or(end);
+    let name = text.get(begin..name_end)?;
+    let value = text.get(name_end..end)?;
+    let value = value.strip_prefix(':').unwrap_or(value);
+    let value_at = end - value.trim_start().len();
+    let trimmed = value.trim();
+    let unquoted = trimmed.strip_prefix('\'').and_then(|inner| inner.strip_suffix('\''));
+    if name.trim().is_empty() && trimmed.is_empty() {
+        return None;
+    }
+    Some(Raw {
+        name: name.trim(),
+        value: unquoted.unwrap_or(trimmed),
+        name_at: begin + name.len() - name.trim_start().len(),
+        value_at: value_at + usize::from(unquoted.is_some()),
+    })
+}
+
+fn take(actions: &mut Actions, raw: &Raw<'_>) -> Result<(), Problem> {
+    match raw.name.to_ascii_lowercase().as_str() {
+        "id" => actions.id = Some(number(raw, "a whole number above 0, unique")?),
+        "phase" => actions.phase = Some(phase(raw)?),
+        "status" => actions.status = Some(number(raw, "an HTTP status, 100..=599")?),
+        "chain" => actions.is_chained = true,
+        "capture" => actions.is_capturing = true,
+        "multimatch" => actions.is_multi_match = true,
+        "log" => (actions.is_logged, actions.is_audited) = (Some(true), Some(true)),
+        "nolog" => (actions.is_logged, actions.is_audited) = (Some(false), Some(false)),
+        "auditlog" => actions.is_audited = Some(true),
+        "noauditlog" => actions.is_audited = Some(false),
+        "t" => actions.transforms.push(transform(raw)?),
+        "msg" => actions.message = Some(template(raw)?),
+        "logdata" => actions.log_data = Some(template(raw)?),
+        "tag" => actions.tags.push(raw.value.to_owned()),
+        "ver" => raw.value.clone_into(&mut actions.version),
+        "rev" => raw.value.clone_into(&mut actions.revision),
+        "severity" => actions.severity = Some(severity(raw)?),
+        "skip" => actions.flow = Some(Flow::Skip(number(raw, "how many rules to skip")?)),
+        "skipafter" => actions.flow = Some(Flow::SkipAfter(raw.value.to_owned())),
+        "setvar" => actions.effects.push(control::set_variable(raw.value, raw.value_at)?),
+        "ctl" => actions.effects.extend(control::control(raw.value, raw.value_at)?),
+        "pass" | "block" | "deny" | "drop" | "redirect" | "allow" => {
+            actions.disruption = Some(disruption(raw)?);
+        }
+        "initcol"
+        | "expirevar"
+        | "setuid"
+        | "setsid"
+        | "setrsc"
+        | "maturity"
+        | "accuracy"
+        | "sanitisearg"
+        | "sanitisematched"
+        | "sanitisematchedbytes"
+        | "sanitiserequestheader"
+        | "sanitiseresponseheader" => actions.ignored.push((raw.name_at, raw.name.to_owned())),
+        _ => return Err(unknown(raw)),
+    }
+    Ok(())
+}
+
+fn unknown(raw: &Raw<'_>) -> Problem {
+    let help = match raw.name.to_ascii_lowercase().as_str() {
+        "exec" | "proxy" | "pause" | "setenv" | "append" | "prepend" | "xmlns" | "deprecatevar" => {
+            "no program is run, nothing is proxied, delayed or rewritten by a rule".to_owned()
+        }
+        _ => match nearest(raw.name, NAMES.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("one of {}", NAMES.join(", ")),
+        },
+    };
+    Problem::at(raw.name_at, format!("the action `{}` is not supported", raw.name), help)
+}
+
+fn number<T: std::str::FromStr>(raw: &Raw<'_>, expected: &str) -> Result<T, Problem> {
+    raw.value.trim().parse().map_err(|_error: T::Err| {
+        Problem::at(raw.value_at, format!("`{}:{}` is not valid", raw.name, raw.value), expected)
+    })
+}
+
+fn phase(raw: &Raw<'_>) -> Result<u8, Problem> {
+    match raw.value.trim().to_ascii_lowercase().as_str() {
+        "1" => Ok(1),
+        "2" | "request" => Ok(2),
+        "3" => Ok(3),
+        "4" | "response" => Ok(4),
+        "5" | "logging" => Ok(5),
+        other => Err(Problem::at(
+            raw.value_at,
+            format!("there is no phase `{other}`"),
+            "1 (request headers), 2 (request), 3 (response headers), 4 (response), 5 (logging)",
+        )),
+    }
+}
+
+fn transform(raw: &Raw<'_>) -> Result<Transform, Problem> {
+    Transform::parse(raw.value.as_bytes()).ok_or_else(|| {
+        let near = nearest(raw.value, Transform::NAMES.iter().map(|(name, _)| *name));
+        let help = match near {
+            Some(near) => format!("did you mean t:{near}?"),
+            None => {
+                "a transformation of the ModSecurity reference manual, such as t:lowercase".into()
+            }
+        };
+        Problem::at(raw.value_at, format!("the transformation `{}` is not known", raw.value), help)
+    })
+}
+
+fn severity(raw: &Raw<'_>) -> Result<u8, Problem> {
+    let value = raw.value.trim();
+    let by_name = SEVERITIES.iter().position(|name| name.eq_ignore_ascii_case(value));
+    let found = by_name.or_else(|| value.parse::<usize>().ok().filter(|number| *number <= 7));
+    found.map(|number| number as u8).ok_or_else(|| {
+        let help = format!("0..=7 or one of {}", SEVERITIES.join(", "));
+        Problem::at(raw.value_at, format!("there is no severity `{value}`"), help)
+    })
+}
+
+fn template(raw: &Raw<'_>) -> Result<Template, Problem> {
+    Template::parse(&raw.value.replace("\\'", "'")).map_err(|(offset, name)| {
+        Problem::at(
+            raw.value_at + offset,
+            format!("the macro %{{{name}}} is of no known variable"),
+            "a variable as in targets, such as %{tx.name} or %{MATCHED_VAR}",
+        )
+    })
+}
+
+fn disruption(raw: &Raw<'_>) -> Result<Disruption, Problem> {
+    let found = match (raw.name.to_ascii_lowercase().as_str(), raw.value.trim()) {
+        ("pass", "") => Disruption::Pass,
+        ("block", "") => Disruption::Block,
+        ("deny", "") => Disruption::Deny,
+        ("drop", "") => Disruption::Drop,
+        ("allow", "") => Disruption::Allow,
+        ("allow", "phase") => Disruption::AllowPhase,
+        ("allow", "request") => Disruption::AllowRequest,
+        ("redirect", url) if !url.is_empty() => Disruption::Redirect(template(raw)?),
+        (name, value) => {
+            return Err(Problem::at(
+                raw.name_at,
+                format!("`{name}:{value}` is not valid"),
+                "pass, block, deny, drop, redirect:URL, allow, allow:phase or allow:request",
+            ));
+        }
+    };
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::waf::seclang::ast::Change;
+    use crate::waf::seclang::variables::Variable;
+
+    #[test]
+    fn a_list_is_cut_outside_of_quotes() {
+        let text = "id:'7', phase:request,deny,t:none,t:lowercase,msg:'a, b: %{TX.0}',\
+                    setvar:'tx.a_%{MATCHED_VAR}=+%{tx.b}',skipAfter:END,nolog,severity:CRITICAL,capture";
+        let (actions, problems) = parse(text);
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!((actions.id, actions.phase, actions.severity), (Some(7), Some(2), Some(2)));
+        assert_eq!(actions.transforms, [Transform::None, Transform::Lowercase]);
+        assert_eq!(actions.message.unwrap().pieces.len(), 2);
+        assert_eq!(actions.flow, Some(Flow::SkipAfter("END".into())));
+        assert!(matches!(&actions.effects[0], Effect::SetTx { change: Change::Add(_), name }
+            if name.pieces.len() == 2));
+        assert_eq!(Template::parse("%{tx.b}").unwrap().pieces.len(), 1);
+        assert_eq!(Variable::parse("tx"), Some(Variable::Tx));
+    }
+
+    #[test]
+    fn each_problem_of_a_list_has_its_place() {
+        let (_, problems) = parse("id:x,phase:9,t:lowercas,exec:/bin/sh,densy,severity:9");
+        let places: Vec<usize> = problems.iter().map(|problem| problem.offset).collect();
+        assert_eq!(places, [3, 11, 15, 24, 37, 52]);
+        assert!(problems[2].help.contains("t:lowercase"));
+        assert!(problems[4].help.contains("`deny`"));
+    }
+}
