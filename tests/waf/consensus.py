@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Decisions over the Core Rule Set's own requests: what Coraza and libmodsecurity refuse, and whether Vanne's engine agrees.
 
-`--write` runs the two over all stages in blocking mode, at paranoia 1 and 4, and writes `consensus.txt`: a line for each
+`--write` runs the two over all stages in blocking mode, at paranoia 1, 2 and 4, and writes `consensus.txt`: a line for each
 file of tests and paranoia with a letter for each stage, in the order of the file:
 
   b  both refuse it            c  only Coraza refuses it
@@ -20,7 +20,7 @@ import crs
 import engines
 
 FILE = pathlib.Path(__file__).parent / "consensus.txt"
-LEVELS = (1, 4)
+LEVELS = (1, 2, 4)
 EQUAL_SHARE_MIN = 0.997
 LETTERS = {(True, True): "b", (False, False): "p", (True, False): "c", (False, True): "m"}
 
