@@ -36,9 +36,9 @@ CLASSES = {
 }
 
 
-def options():
+def options(mode="On"):
     """Options of an engine that load our rules."""
-    found = ["-directive", crs.body_directives()]
+    found = ["-directive", crs.body_directives(mode)]
     for path in sorted(RULES.glob("*.conf")):
         found += ["-rules", str(path)]
     return found
