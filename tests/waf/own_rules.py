@@ -4,8 +4,8 @@
 Half of each are those of `attacks/` and `benign/`. The other half comes from the Core Rule Set's tests: of the stages that
 expect only rules of paranoia 1 and that Coraza and libmodsecurity both refuse there, PER_CLASS for each class of attacks; of
 those that only forbid rules and that both let pass even at paranoia 2 (what they refuse there is an attack that paranoia 1
-misses), as many as ours. Those with the lowest SHA-256 of their name are taken:
-nobody chose them. Classes that have too few leave the rest to `protocol`.
+misses), as many as ours. Of each, those with the lowest SHA-256 of their name are taken. Classes that have too few leave the
+rest to `protocol`.
 
 Expected: REFUSED_SHARE_MIN of the attacks are refused, and at most BENIGN_REFUSED_MAX benign requests. Exit code 1 if not.
 `--all` shows beside it what becomes of all such stages, chosen or not.
