@@ -95,6 +95,8 @@ fn insert(node: &mut Node, path: &[&str], value: &Json, place: &Range<usize>) {
     }
     match entries.iter_mut().find(|entry| entry.key == *key) {
         Some(entry) => insert(&mut entry.node, rest, value, place),
+        // Of no name there is nothing to say.
+        None if rest.first() == Some(&"*") => {}
         None => {
             let mut node = match rest {
                 [] => node_of(value, place),

@@ -123,7 +123,7 @@ pub struct Route {
 pub struct AtOnce {
     /// What tells clients apart, as in `[rate_limit.NAME]`.
     pub key: LimitKey,
-    /// How many.
+    /// How many requests of one client there may be.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max: u32,
     /// How many leading bits of an IPv6 address are one client.

@@ -119,12 +119,12 @@ table! {
         "Requests that wait for a place in a backend now.";
     POOL_QUEUE_DURATION: Histogram = "vanne_pool_queue_seconds" ["pool"]
         "Time that requests waited for a place in a backend, whether they got one or not.";
-    RATE_LIMIT: Counter = "vanne_rate_limit_total" ["limit", "result"]
-        "Requests that a rate limit was asked about: `passed`, `delayed`, `refused`, or `shadowed`, which passed and would not have.";
     RATE_LIMIT_ADAPTED: Gauge = "vanne_rate_limit_adapted" ["limit"]
         "How much of an `adaptive` limit's rate is let in now: 1 is all of it.";
     RATE_LIMIT_SHARED: Counter = "vanne_rate_limit_shared_total" ["limit", "result"]
         "What Redis said of a shared limit's buckets: there was `enough`, they were `empty`; or asking `failed`.";
+    RATE_LIMIT: Counter = "vanne_rate_limit_total" ["limit", "result"]
+        "Requests that a rate limit was asked about: `passed`, `delayed`, `refused`, or `shadowed`, which passed and would not have.";
     RECEIVED_BYTES: Counter = "vanne_received_bytes_total" ["route"]
         "Bytes of requests from clients, with their heads unless these were refused; route `-`: of those without one.";
     REDIS_FAILURES: Counter = "vanne_redis_failures_total" ["reason"]

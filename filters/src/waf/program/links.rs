@@ -48,13 +48,18 @@ pub(crate) struct Linker<'a> {
 
 impl<'a> Linker<'a> {
     pub(crate) fn new(rules: &'a [&'a ast::Rule]) -> Self {
+        // The engine itself asks how a body is read.
+        let mut is_used = [false; COUNT];
+        if let Some(used) = is_used.get_mut(Variable::ReqbodyProcessor as usize) {
+            *used = true;
+        }
         Self {
             tables: Tables::new(),
             names: Names::new(),
             patterns: Vec::new(),
             pattern_rules: Vec::new(),
             questions: Vec::new(),
-            is_used: [false; COUNT],
+            is_used,
             faults: Vec::new(),
             rules,
             pattern_index: HashMap::new(),
