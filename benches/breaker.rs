@@ -2,15 +2,17 @@
 //! once.
 //!
 //! `cargo bench --bench breaker`. What is asked: at most 150 ns and no allocation, whatever the
-//! pool's size. Measured is a place taken in a backend and given back, with its call settled
-//! between, and without: what the circuit costs is the difference, in time that the threads had
-//! a core. One call of fifty fails, so that nothing opens. `one backend` has all threads at the same one.
+//! pool's size and however many threads are at it. `circuit` is a permit asked for and the call
+//! settled; `place` is a place in the backend's count taken and given back, with the permit but
+//! not settled, for comparison. Both in time that the threads had a core. One call of
+//! a thousand fails, one of fifty where it says `failing`: so nothing opens. `one backend` has
+//! all threads at the same one.
 #![allow(clippy::panic, clippy::print_stdout, reason = "a bench may panic, and prints its table")]
 
 #[path = "common/on_core.rs"]
 mod on_core;
 
-use on_core::timed;
+use on_core::nanoseconds;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::hint::black_box;
@@ -33,7 +35,6 @@ use vanne::types::moment::Moment;
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const CALLS: u64 = 400_000;
-const ROUNDS: usize = 7;
 const TIME: Duration = Duration::from_millis(3);
 
 /// No variable is set.
@@ -71,10 +72,18 @@ fn pool(size: usize, more: &str) -> Arc<Live> {
 /// What is measured.
 #[derive(Clone, Copy)]
 struct Case {
-    threads: u64,
     /// All go to one backend.
     is_one: bool,
-    settles: bool,
+    /// What each call does: its circuit alone, or its place alone.
+    part: Part,
+    /// One call of so many fails.
+    failing: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Part {
+    Circuit,
+    Place,
 }
 
 /// Makes so many calls.
@@ -83,53 +92,45 @@ fn calls(live: &Arc<Live>, members: &Members, case: Case, seed: u64, count: u64)
     for number in 0..count {
         let random = mix(seed ^ number);
         let at = if case.is_one { 0 } else { usize::try_from(random % size).unwrap_or_default() };
-        let place = members.all.get(at).and_then(|member| live.enter(black_box(member)));
-        let Some(mut place) = place else { panic!("there is room") };
-        if case.settles {
-            let outcome = match random >> 32 & 0xffff {
-                0..1311 => Outcome::Failure(Category::Status),
-                _ => Outcome::Success,
-            };
-            black_box(place.settle(outcome, TIME, Moment::from_micros(number)));
+        let Some(member) = members.all.get(at) else { panic!("there is one") };
+        match case.part {
+            Part::Place => drop(black_box(live.enter(black_box(member)))),
+            Part::Circuit => {
+                let outcome = match (random >> 32).is_multiple_of(case.failing) {
+                    true => Outcome::Failure(Category::Status),
+                    false => Outcome::Success,
+                };
+                let circuit = &black_box(member).backend.state.breaker;
+                let now = Moment::from_micros(number);
+                black_box(circuit.settle(circuit.call(), outcome, TIME, now));
+            }
         }
     }
 }
 
-/// Nanoseconds of a core that a call takes: the best of a few rounds.
-fn nanoseconds(live: &Arc<Live>, case: Case) -> f64 {
-    let members = live.members();
-    let count = CALLS / case.threads;
-    let mut best = f64::MAX;
-    for _ in 0..ROUNDS {
-        let times: Duration = std::thread::scope(|scope| {
-            let start = |thread| {
-                let members = &members;
-                scope.spawn(move || timed(|| calls(live, members, case, mix(thread), count)))
-            };
-            let threads: Vec<_> = (0..case.threads).map(start).collect();
-            threads.into_iter().filter_map(|thread| thread.join().ok()).sum()
-        });
-        #[allow(clippy::cast_precision_loss, reason = "a rough figure")]
-        let each = times.as_nanos() as f64 / (count * case.threads) as f64;
-        best = best.min(each);
-    }
-    best
-}
+/// A pool of so many backends, all threads at one of them or not, one call of so many that
+/// fails, and more of the config.
+type Row = (&'static str, usize, bool, u64, &'static str);
+
+const ROWS: [Row; 6] = [
+    ("spread", 3, false, 1000, ""),
+    ("spread", 100, false, 1000, ""),
+    ("spread", 5000, false, 1000, ""),
+    ("one backend", 3, true, 1000, ""),
+    ("one backend, failing", 3, true, 50, ""),
+    ("one backend, timed", 3, true, 1000, "breaker.window_time = \"60s\""),
+];
 
 fn main() {
     println!(
-        "{:<24}{:>9}{:>12}{:>12}{:>12}{:>13}",
-        "circuit alone, ns", "backends", "1 thread", "4 threads", "64 threads", "allocations"
+        "{:<10}{:<22}{:>9}{:>10}{:>11}{:>12}{:>13}",
+        "ns", "", "backends", "1 thread", "4 threads", "64 threads", "allocations"
     );
-    for (name, size, is_one, more) in [
-        ("spread", 3, false, ""),
-        ("spread", 100, false, ""),
-        ("spread", 5000, false, ""),
-        ("one backend", 3, true, ""),
-        ("one backend, timed", 3, true, "breaker.window_time = \"60s\""),
-    ] {
+    for ((name, size, is_one, failing, more), (label, part)) in ROWS.into_iter().flat_map(|row| {
+        [("circuit", Part::Circuit), ("place", Part::Place)].map(|part| (row, part))
+    }) {
         let live = pool(size, more);
-        let case = Case { threads: 1, is_one, settles: true };
+        let case = Case { is_one, part, failing };
         let members = live.members();
         calls(&live, &members, case, 0, 20_000);
         let region = Region::new(ALLOCATOR);
@@ -137,10 +138,13 @@ fn main() {
         let allocations = region.change().allocations;
         drop(members);
         let [one, four, many] = [1, 4, 64].map(|threads| {
-            let with = nanoseconds(&live, Case { threads, ..case });
-            with - nanoseconds(&live, Case { threads, settles: false, ..case })
+            nanoseconds(threads, CALLS, |thread, count| {
+                calls(&live, &live.members(), case, mix(thread), count);
+            })
         });
-        println!("{name:<24}{size:>9}{one:>12.0}{four:>12.0}{many:>12.0}{allocations:>13}");
+        println!(
+            "{label:<10}{name:<22}{size:>9}{one:>10.0}{four:>11.0}{many:>12.0}{allocations:>13}"
+        );
         assert_eq!(live.guard.out(), 0, "nothing has opened");
     }
 }

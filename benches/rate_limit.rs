@@ -8,7 +8,7 @@
 #[path = "common/on_core.rs"]
 mod on_core;
 
-use on_core::timed;
+use on_core::nanoseconds;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::hint::black_box;
@@ -20,7 +20,6 @@ use vanne_filters::rate_limit::{Level, Quota, Table, Take, Tick, take_all};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const CALLS: u64 = 2_000_000;
-const ROUNDS: usize = 5;
 
 /// A limit: its buckets, and what they are like.
 type Limit = (Table, Quota);
@@ -51,24 +50,6 @@ fn calls(one: &Limit, all: Option<&Limit>, (keys, seed, count): (u64, u64, u64))
     }
 }
 
-/// Nanoseconds of a core that a request takes: the best of a few rounds.
-fn nanoseconds(one: &Limit, all: Option<&Limit>, keys: u64, threads: u64) -> f64 {
-    let count = CALLS / threads;
-    let mut best = f64::MAX;
-    for _ in 0..ROUNDS {
-        let time: Duration = std::thread::scope(|scope| {
-            let start =
-                |thread| scope.spawn(move || timed(|| calls(one, all, (keys, mix(thread), count))));
-            let threads: Vec<_> = (0..threads).map(start).collect();
-            threads.into_iter().filter_map(|thread| thread.join().ok()).sum()
-        });
-        #[allow(clippy::cast_precision_loss, reason = "a rough figure")]
-        let each = time.as_nanos() as f64 / (count * threads) as f64;
-        best = best.min(each);
-    }
-    best
-}
-
 fn costs() {
     println!(
         "{:<26}{:>9}{:>12}{:>12}{:>12}{:>13}",
@@ -87,7 +68,11 @@ fn costs() {
         let region = Region::new(ALLOCATOR);
         calls(&one, all, (keys, 1, CALLS / 10));
         let allocations = region.change().allocations;
-        let [alone, four, many] = [1, 4, 64].map(|threads| nanoseconds(&one, all, keys, threads));
+        let [alone, four, many] = [1, 4, 64].map(|threads| {
+            nanoseconds(threads, CALLS, |thread, count| {
+                calls(&one, all, (keys, mix(thread), count));
+            })
+        });
         println!("{name:<26}{keys:>9}{alone:>12.0}{four:>12.0}{many:>12.0}{allocations:>13}");
     }
 }

@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 . scripts/lib.sh
 . scripts/tools.sh
 
+LANES=${LANES:-lean pingora}
 ALL="h2spec grpc_interop h2_fairness tls_scan"
 # shellcheck disable=SC2086 # a list of words
 [ $# -gt 0 ] || set -- $ALL
@@ -25,7 +26,9 @@ if [ -z "${VANNE:-}" ]; then
 fi
 failed=()
 for name in "$@"; do
-  say "$name"
-  python3 "tests/load/$name.py" --vanne "$VANNE" || failed+=("$name")
+  for lane in $LANES; do
+    say "$name, by the engine \`$lane\`"
+    python3 "tests/load/$name.py" --vanne "$VANNE" --lane "$lane" || failed+=("$name ($lane)")
+  done
 done
 [ ${#failed[@]} -eq 0 ] || die "not met: ${failed[*]}"

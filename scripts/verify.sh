@@ -33,29 +33,35 @@ SEEDS=$PLAYS cargo test --release --test wire -- both_engines
 cargo build --release
 need_packages openssl:openssl python3:python3
 need_openssl_headers
+# The scripts of tests/load/ with both engines, since no feature lives in one alone.
+under_load() {
+  local script lane
+  for script in "$@"; do
+    for lane in lean pingora; do
+      python3 "tests/load/$script.py" --vanne "$TARGET/release/vanne" --lane "$lane"
+    done
+  done
+}
+
 say "SIGTERM, reloads and certificates under load; delay of server-sent events"
-python3 tests/load/drain.py --vanne "$TARGET/release/vanne"
-python3 tests/load/certificates.py --vanne "$TARGET/release/vanne"
-python3 tests/load/reload.py --vanne "$TARGET/release/vanne"
-python3 tests/load/sse_delay.py --vanne "$TARGET/release/vanne"
+under_load drain certificates reload sse_delay
 say "counters beside the generator's; scrapes"
 need_packages h2load:nghttp2-client
-python3 tests/load/counters.py --vanne "$TARGET/release/vanne"
+under_load counters
 say "the access log into a slow pipe"
-python3 tests/load/slow_log.py --vanne "$TARGET/release/vanne"
+under_load slow_log
 say "pools: balance, queues, retries, stickiness, splits, circuits; faults beside HAProxy, nginx and Envoy"
 need_packages haproxy:haproxy nginx:nginx
 need_envoy
-for script in balance overload retry_storm sticky split faults breaker_peers trips; do
+under_load balance overload retry_storm sticky split trips
+for script in faults breaker_peers; do
   python3 "tests/load/$script.py" --vanne "$TARGET/release/vanne"
 done
 say "the wire corpus beside HAProxy and nginx"
-python3 tests/load/wire_peers.py --vanne "$TARGET/release/vanne"
+python3 tests/load/wire_peers.py --vanne "$TARGET/release/vanne" --lanes lean,pingora
 say "clients that misbehave: floods of frames, slow ones, pipelines; connections over workers"
 need_packages slowhttptest:slowhttptest
-for script in h2_floods slow_clients pipelining worker_balance; do
-  python3 "tests/load/$script.py" --vanne "$TARGET/release/vanne"
-done
+under_load h2_floods slow_clients pipelining worker_balance
 say "soak, ${SOAK_SECONDS:=1800} s"
 python3 tests/load/soak.py --vanne "$TARGET/release/vanne" --seconds "$SOAK_SECONDS"
 

@@ -8,7 +8,6 @@ is broken, which must change nothing. Then a client comes back 1,000 times by it
 Expected: no handshake fails, each new certificate is served within a second, 99 % are resumed. Exit code 1 if not.
 """
 
-import argparse
 import os
 import pathlib
 import socket
@@ -18,6 +17,8 @@ import sys
 import tempfile
 import threading
 import time
+
+import stage
 
 CONFIG = """
 [process]
@@ -152,8 +153,7 @@ def resumption(port, count):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vanne", default="target/release/vanne")
+    parser = stage.arguments(__doc__)
     parser.add_argument("--swaps", type=int, default=100)
     parser.add_argument("--reconnects", type=int, default=1000)
     given = parser.parse_args()
@@ -166,7 +166,7 @@ def main():
             (folder / "mount" / file).symlink_to(f"..data/{file}")
         https, probe = free_port(), free_port()
         (folder / "vanne.toml").write_text(CONFIG.format(https=https, probe=probe))
-        process = subprocess.Popen([os.path.abspath(given.vanne), "run", "-c", folder / "vanne.toml"])
+        process = subprocess.Popen([os.path.abspath(given.vanne), "run", "-c", folder / "vanne.toml", *stage.RUN_OPTIONS])
         try:
             time.sleep(1)
             load = [Load(https) for _ in range(4)]

@@ -8,7 +8,6 @@ until it is told to close. Everything long ends before the drain deadline. Exit 
 failed or the exit came later than one second after the last answer.
 """
 
-import argparse
 import asyncio
 import base64
 import os
@@ -18,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import stage
 
 CONFIG = """
 [process]
@@ -175,7 +176,7 @@ async def main(args):
     demo = subprocess.Popen(
         [args.vanne, "demo", "--backends-only", "--base-port", str(base)], stdout=subprocess.DEVNULL
     )
-    vanne = subprocess.Popen([args.vanne, "run", "--config", f"{folder}/vanne.toml"])
+    vanne = subprocess.Popen([args.vanne, "run", "--config", f"{folder}/vanne.toml", *stage.RUN_OPTIONS])
     await asyncio.sleep(1)
     load = Load(http, probe)
     interval = args.connections / args.rate
@@ -201,8 +202,7 @@ async def main(args):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vanne", default="target/release/vanne")
+    parser = stage.arguments(__doc__)
     parser.add_argument("--rate", type=int, default=1000, help="requests a second")
     parser.add_argument("--connections", type=int, default=50)
     parser.add_argument("--long", type=int, default=20, help="uploads, downloads and WebSockets, each")

@@ -8,11 +8,10 @@ client at once, to meet what only shows between streams.
 Expected: each of the 14 cases passes on each way. Exit code 1 if not.
 """
 
-import argparse
 import concurrent.futures
 import subprocess
 
-from stage import NAME, certificate, folder, free_ports, need, running, vanne, verdict
+from stage import NAME, arguments, certificate, folder, free_ports, need, running, vanne, verdict
 
 CONFIG = """
 [probe]
@@ -93,8 +92,7 @@ def through(binary, server, pool_tls, scratch, given):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vanne", default="target/release/vanne")
+    parser = arguments(__doc__)
     parser.add_argument("--concurrent", type=int, default=4, help="copies of the client at once")
     parser.add_argument("--direct", action="store_true", help="only the server itself: is the script sound?")
     given = parser.parse_args()

@@ -9,12 +9,11 @@ takes longer than SLOWEST_MS_MAX; the download arrives whole, in DOWNLOAD_SLOWER
 most. Exit code 1 if not. The limits leave room for a slow machine: what starves waits for the whole download.
 """
 
-import argparse
 import json
 import pathlib
 import subprocess
 
-from stage import NAME, StageError, backend, certificate, folder, free_ports, need, vanne, verdict
+from stage import NAME, StageError, arguments, backend, certificate, folder, free_ports, need, vanne, verdict
 
 CONFIG = """
 [probe]
@@ -94,8 +93,7 @@ def show(way, found):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vanne", default="target/release/vanne")
+    parser = arguments(__doc__)
     parser.add_argument("--streams", type=int, default=99)
     parser.add_argument("--rate", type=float, default=0, help="bytes a second that the client's line brings at most")
     parser.add_argument("--url", help="a server that runs already, with /bytes/N")

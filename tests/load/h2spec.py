@@ -7,11 +7,10 @@ Another server shows what the script is worth: `--h2c-port` and `--tls-port` tak
 `nghttpd --no-tls -d FOLDER PORT`, of which one case is known to fail.
 """
 
-import argparse
 import subprocess
 import xml.etree.ElementTree
 
-from stage import backend, certificate, folder, free_ports, need, vanne, verdict
+from stage import arguments, backend, certificate, folder, free_ports, need, vanne, verdict
 
 CONFIG = """
 [probe]
@@ -69,8 +68,7 @@ def judge(way, found, given):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vanne", default="target/release/vanne")
+    parser = arguments(__doc__)
     parser.add_argument("--path", default="/", help="what is asked for; its answer needs a body")
     parser.add_argument("--timeout", type=int, default=2, help="seconds that h2spec waits for each answer")
     parser.add_argument("--list", action="store_true", help="print the cases that passed, too")

@@ -10,7 +10,6 @@ load on both times. Exit code 1 if anything failed, a reload was not applied, an
 still alive in the end, or memory has grown by more than the limit.
 """
 
-import argparse
 import asyncio
 import json
 import os
@@ -91,7 +90,7 @@ class Process:
     def __init__(self, args, folder, ports, backends):
         self.args, self.folder, self.ports, self.backends = args, folder, ports, backends
         self.write(0)
-        self.child = subprocess.Popen([args.vanne, "run", "--config", f"{folder}/vanne.toml"])
+        self.child = subprocess.Popen([args.vanne, "run", "--config", f"{folder}/vanne.toml", *stage.RUN_OPTIONS])
 
     def write(self, number):
         http, probe, extra = self.ports
@@ -189,8 +188,7 @@ async def main(args):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vanne", default="target/release/vanne")
+    parser = stage.arguments(__doc__)
     parser.add_argument("--reloads", type=int, default=100)
     parser.add_argument("--pause", type=float, default=0.3, help="seconds between two reloads")
     parser.add_argument("--rate", type=int, default=2000, help="requests a second, one in ten on a new connection")

@@ -6,13 +6,13 @@ of streams is read directly and through a release `vanne`, one after the other; 
 the difference of the percentiles. Exit code 1 if p99 grows by more than 5 ms.
 """
 
-import argparse
 import asyncio
 import subprocess
 import sys
 import tempfile
 import time
 
+import stage
 from drain import free_port
 
 CONFIG = """
@@ -69,7 +69,7 @@ async def main(args):
     folder = tempfile.mkdtemp()
     with open(f"{folder}/vanne.toml", "w", encoding="utf-8") as file:
         file.write(CONFIG.format(**ports))
-    vanne = subprocess.Popen([args.vanne, "run", "--config", f"{folder}/vanne.toml"])
+    vanne = subprocess.Popen([args.vanne, "run", "--config", f"{folder}/vanne.toml", *stage.RUN_OPTIONS])
     await asyncio.start_server(origin, "127.0.0.1", ports["origin"])
     await asyncio.sleep(1)
     try:
@@ -88,8 +88,7 @@ async def main(args):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vanne", default="target/release/vanne")
+    parser = stage.arguments(__doc__)
     parser.add_argument("--streams", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--rounds", type=int, default=3)

@@ -217,15 +217,19 @@ def arguments(doc):
     """A parser that knows what every script is told: where Vanne is."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vanne", default="target/release/vanne", help="path of the binary")
-    parser.add_argument("--lane", help="the engine that it is told to use")
+    parser.add_argument("--lane", action=Lane, help="the engine that it is told to use")
     return parser
+
+
+class Lane(argparse.Action):
+    """The engine: told to each process that `vanne` starts from then on."""
+
+    def __call__(self, parser, namespace, lane, option_string=None):
+        RUN_OPTIONS.extend(["--lane", lane])
 
 
 def play(main, args):
     """Runs `main(args, scratch, findings)`; the exit code says whether all is met."""
-    if args.lane:
-        RUN_OPTIONS.extend(["--lane", args.lane])
-
     def whole():
         findings = Findings()
         with folder() as scratch:

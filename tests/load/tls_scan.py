@@ -9,11 +9,10 @@ Expected: no finding, but those in EXCUSED, each with its reason. Exit code 1 if
 Another server shows what the script is worth: `--port` takes one that runs already (`--ca` is then its authority).
 """
 
-import argparse
 import json
 import subprocess
 
-from stage import NAME, StageError, backend, certificate, folder, free_ports, need, vanne, verdict
+from stage import NAME, StageError, arguments, backend, certificate, folder, free_ports, need, vanne, verdict
 
 CONFIG = """
 [probe]
@@ -116,8 +115,7 @@ def scan(port, ca, oldest, scratch):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vanne", default="target/release/vanne")
+    parser = arguments(__doc__)
     parser.add_argument("--oldest", choices=list(RECOMMENDED), help="only with this oldest version")
     parser.add_argument("--port", type=int, help="a server that runs already on 127.0.0.1")
     parser.add_argument("--ca", default="/etc/ssl/certs/ca-certificates.crt", help="its authority")
