@@ -560,6 +560,7 @@ prop_compose! {
                     .filter(|_| !header_names.is_empty())
                     .map(|index| index.get(&header_names).parse().unwrap()),
                 timeouts: sketch.timeouts,
+                waf: None,
             })
             .collect();
         Config {

@@ -88,6 +88,7 @@ fn snapshot(config: &config::Config, means: &mut Means<'_>) -> Snapshot {
         ),
         target,
         rate_limits: Box::default(),
+        waf: None,
         chain: Chain::new(vec![Arc::new(Panics)]),
         edits: plain.edits.clone(),
         priority: plain.priority,
@@ -140,6 +141,7 @@ fn a_panic_costs_one_request() {
         publisher: Publisher::new(snapshot(&config, &mut means)),
         metrics: Arc::clone(&metrics),
         access_log: Arc::clone(&access_log),
+        waf_log: Arc::clone(&access_log),
     })
     .unwrap();
 

@@ -8,6 +8,7 @@ use super::check_fallback;
 use super::check_kubernetes;
 use super::check_limits;
 use super::check_routes;
+use super::check_waf;
 use super::diagnostics::Problem;
 use super::pool::BackendEntry;
 use super::tree::{Entry, Node};
@@ -47,6 +48,7 @@ pub fn check(root: &Node, problems: &mut Vec<Problem>) {
     check_pools(root, problems);
     check_routes::check(root, problems);
     check_limits::check(root, problems);
+    check_waf::check(root, problems);
     check_fallback::check(root, problems);
     check_kubernetes::check(root, problems);
     check_access_log::check(root, problems);

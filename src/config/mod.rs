@@ -18,6 +18,7 @@ mod check_fallback;
 mod check_kubernetes;
 mod check_limits;
 mod check_routes;
+mod check_waf;
 pub mod diagnostics;
 pub mod discovery;
 pub mod edits;
@@ -41,6 +42,7 @@ pub mod process;
 pub mod rate_limit;
 pub mod reference;
 pub mod route;
+pub mod rule_files;
 pub mod secret;
 mod shown;
 pub mod split;
@@ -48,6 +50,7 @@ pub mod tls;
 pub mod tree;
 pub mod validate;
 pub mod value_match;
+pub mod waf;
 
 pub use access_log::{AccessLog, AccessLogHeaders, AccessLogTarget, Redact, SampleRule};
 pub use admin::Admin;
@@ -87,8 +90,9 @@ pub use split::{Split, SplitBy};
 pub use tls::{ListenerTls, TlsVersion};
 pub use tree::Format;
 pub use value_match::{ValueMatch, ValueRule};
+pub use waf::{Waf, WafAbove, WafBody, WafExclusion, WafLog, WafMode, WafWhenOver};
 
-use crate::types::ids::{FilterId, LimitId, ListenerId, PageId, PoolId};
+use crate::types::ids::{FilterId, LimitId, ListenerId, PageId, PoolId, WafId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -138,6 +142,12 @@ pub struct Config {
     /// Rate limits, for routes to name.
     #[serde(default)]
     pub rate_limit: BTreeMap<LimitId, RateLimit>,
+    /// Web application firewalls, for routes to name.
+    #[serde(default)]
+    pub waf: BTreeMap<WafId, Waf>,
+    /// The log of the web application firewalls.
+    #[serde(default)]
+    pub waf_log: WafLog,
     /// Which requests go where.
     #[serde(default)]
     pub route: Vec<Route>,

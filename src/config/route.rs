@@ -7,7 +7,7 @@ use super::fallback::FallbackStep;
 use super::matching::RouteMatch;
 use super::overload::Priority;
 use super::split::Split;
-use crate::types::ids::{FilterId, LimitId, PoolId, RouteId};
+use crate::types::ids::{FilterId, LimitId, PoolId, RouteId, WafId};
 use crate::types::text::{TextValue, text_value};
 use crate::types::units::{Percent, Period};
 use schemars::JsonSchema;
@@ -94,6 +94,9 @@ pub struct Route {
     /// Time limits of a request as a whole.
     #[serde(default)]
     pub timeouts: RouteTimeouts,
+    /// The `[waf.NAME]` that its requests are held against, after its rate limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waf: Option<WafId>,
 }
 
 /// A pool that gets copies of requests.

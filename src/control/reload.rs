@@ -66,6 +66,8 @@ pub struct Reloader {
     pub listeners: Listeners,
     /// Where the access log goes.
     pub access_log: Log,
+    /// Where the firewalls' log goes.
+    pub waf_log: Log,
     publisher: Publisher,
     pub(super) metrics: Arc<Metrics>,
     gauges: ConfigGauges,
@@ -125,6 +127,7 @@ impl Reloader {
             pools: Pools::default(),
             listeners: Listeners::default(),
             access_log: Log::default(),
+            waf_log: Log::default(),
             publisher: Publisher::new(Snapshot::default()),
             metrics: Arc::clone(metrics),
             gauges: ConfigGauges::new(metrics),
@@ -256,6 +259,10 @@ impl Reloader {
             .access_log
             .prepare(&self.config.access_log.to, &config.access_log.to)
             .map_err(|error| anyhow::anyhow!("access_log.to: {}: {error}", config.access_log.to))?;
+        let waf_log = self
+            .waf_log
+            .prepare(&self.config.waf_log.to, &config.waf_log.to)
+            .map_err(|error| anyhow::anyhow!("waf_log.to: {}: {error}", config.waf_log.to))?;
         let prepared = self.listeners.prepare(&config, &mut means, wall)?;
         let rules = Rules::of(&config.admin)
             .map_err(|error| anyhow::anyhow!("admin.tokens_file: {error}"))?;
@@ -264,6 +271,7 @@ impl Reloader {
         self.pools.apply(compiled.pools, &mut means);
         self.kept.commit();
         self.access_log.apply(log);
+        self.waf_log.apply(waf_log);
         self.publisher.publish(compiled.snapshot);
         let workers = self.workers.as_deref();
         self.listeners.apply(prepared, &config, workers, &self.metrics);

@@ -6,6 +6,7 @@
 //! A new kind of wait is one variant and one arm.
 
 use super::pool::Ticket;
+use super::waf::aside::Aside;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ pub enum Effect {
     Pause(Duration),
     /// Others go first: its turn comes when a backend has a place for it.
     Turn(Arc<Ticket>),
+    /// A large body is inspected, on another thread.
+    Inspect(Arc<Aside>),
 }
 
 /// Waits until `effect` is done.
@@ -23,6 +26,7 @@ pub async fn run(effect: Effect) {
     match effect {
         Effect::Pause(time) => tokio::time::sleep(time).await,
         Effect::Turn(ticket) => ticket.called().await,
+        Effect::Inspect(aside) => aside.run().await,
     }
 }
 

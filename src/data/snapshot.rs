@@ -14,6 +14,7 @@ use super::overload::{Limit, Priority};
 use super::rate_limit::RateLimit;
 use super::route::{RouteMetrics, RouteTable};
 use super::target::Target;
+use super::waf::Waf;
 use crate::types::ids::RouteId;
 use crate::types::own::Own;
 use arc_swap::{ArcSwap, Cache};
@@ -41,6 +42,8 @@ pub struct Route {
     pub target: Target,
     /// What counts its requests, in the order in which they are asked.
     pub rate_limits: Box<[Arc<RateLimit>]>,
+    /// What its requests are held against.
+    pub waf: Option<Arc<Waf>>,
     /// Its filters.
     pub chain: Chain,
     /// What it changes on the way.
@@ -234,6 +237,7 @@ pub(crate) mod tests {
             id: name.parse().unwrap(),
             target: Target::Pool(Arc::new(pool)),
             rate_limits: Box::default(),
+            waf: None,
             chain: Chain::default(),
             edits: RouteEdits::default(),
             priority: Priority::default(),

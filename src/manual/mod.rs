@@ -1,8 +1,8 @@
 //! The manual: prose about Vanne, beside the code that it is about.
 //!
 //! Read [`life_of_a_request`] first. [`decisions`] says why things are as they are, and
-//! what was measured; [`admin`], [`circuits`], [`kubernetes`] and [`rate_limits`] are for
-//! operators.
+//! what was measured; [`admin`], [`circuits`], [`kubernetes`], [`rate_limits`] and [`waf`] are
+//! for operators.
 
 #[doc = include_str!("admin.md")]
 pub mod admin {}
@@ -30,3 +30,6 @@ pub mod rate_limits {}
 
 #[doc = include_str!("reload.md")]
 pub mod reload {}
+
+#[doc = include_str!("waf.md")]
+pub mod waf {}

@@ -73,6 +73,8 @@ names! {
     PoolId,
     /// Name of a route.
     RouteId,
+    /// Name of a web application firewall.
+    WafId,
 }
 
 #[cfg(test)]

@@ -59,5 +59,7 @@ mod targets;
 mod time_limits;
 mod tls;
 mod upstream_tls;
+mod waf;
+mod waf_bodies;
 mod websocket;
 mod why;

@@ -2,7 +2,7 @@
 
 use super::{
     CompileError, Means, Pools, dangling, edits, fallback, files, log, matching, overload,
-    rate_limits,
+    rate_limits, waf,
 };
 use crate::config::{self, Config, Scheme, SplitBy};
 use crate::data::chain::Chain;
@@ -37,6 +37,7 @@ pub(super) fn compile(
         Arc::new(overload::limit(overload, "-", means.kept.in_flight(), means.metrics))
     });
     let limits = rate_limits::compile(config, means)?;
+    let mut wafs = waf::Wafs::default();
     let mut routes = RouteTable::default();
     for (index, route) in config.route.iter().enumerate() {
         let target = target(route, index, pools, means)?;
@@ -47,13 +48,14 @@ pub(super) fn compile(
                 means.metrics,
                 route.name.as_str(),
                 (&target, &fallbacks),
-                !route.rate_limits.is_empty(),
+                !route.rate_limits.is_empty() || route.waf.is_some(),
             ),
             target,
             fallbacks,
             priority: overload::priority(route.priority),
             overload: overload.clone(),
             rate_limits: rate_limits::of_route(route, &limits)?,
+            waf: wafs.of_route(route, config, means)?,
             chain: match &route.security_headers {
                 None => default_chain.clone(),
                 named => chain(named.as_ref(), config)?,

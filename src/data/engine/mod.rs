@@ -14,4 +14,5 @@ pub mod pingora;
 mod record;
 pub mod serve;
 mod serve_http2;
+mod waiting;
 pub mod worker;

@@ -14,6 +14,7 @@ use crate::data::listener::Slot;
 use crate::data::listener::accept::ListeningSocket;
 use crate::data::listener::registry::{Entry, Registry, Woken};
 use crate::data::snapshot::{Publisher, Reader};
+use crate::data::waf;
 use crate::observe::access_log::{AccessLog, LogRing};
 use crate::observe::metrics::{
     Counter, Gauge, Metrics, PANICS, REQUESTS_IN_FLIGHT, TASKS, Watched, count_as_worker,
@@ -53,6 +54,8 @@ pub struct Worker {
     pub panics: Counter,
     /// The worker's end of the access log.
     pub log: Option<LogRing>,
+    /// The same of the firewalls' log.
+    pub waf_log: Option<LogRing>,
     /// Whether the lean engine is used where it can be.
     pub is_lean: bool,
     registry: Arc<Registry>,
@@ -71,6 +74,7 @@ impl Worker {
             in_flight: setup.metrics.handle(&REQUESTS_IN_FLIGHT, []),
             panics: setup.metrics.handle(&PANICS, []),
             log: setup.access_log.ring(index),
+            waf_log: setup.waf_log.ring(index),
             is_lean: setup.is_lean,
             registry: Arc::default(),
             rng: Own::new(fastrand::Rng::new()),
@@ -120,6 +124,8 @@ pub struct Setup {
     pub metrics: Arc<Metrics>,
     /// The access log, with a ring for each.
     pub access_log: Arc<AccessLog>,
+    /// The log of firewalls, the same way.
+    pub waf_log: Arc<AccessLog>,
 }
 
 /// The running workers.
@@ -327,6 +333,7 @@ fn receive(worker: &Arc<Worker>, engine: &Arc<Engine>, message: Message) {
         Message::Look => {
             // Who has nothing to do would else hold an old config.
             drop(worker.snapshots.load());
+            waf::memory::forget();
             worker.registry.wake_all();
         }
         // A worker that closes accepts nowhere.

@@ -54,6 +54,9 @@ impl Exchange {
 
     /// What it waited for has come.
     pub(super) fn on_resumed(&mut self, now: Instant) -> Action {
+        if let Some(action) = self.on_inspected(now) {
+            return action;
+        }
         match std::mem::take(&mut self.limits.is_held) {
             true => self.first_attempt(now),
             false => self.attempt(now),

@@ -6,6 +6,7 @@
 
 pub mod accept;
 pub mod admit;
+pub mod body_ahead;
 pub mod carrier;
 pub mod client;
 mod client_body;
