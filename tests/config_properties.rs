@@ -575,6 +575,8 @@ prop_compose! {
             page: pages.into_iter().map(|(name, page)| (name.parse().unwrap(), page)).collect(),
             fallback_cache: FallbackCache::default(),
             rate_limit: [("clients".parse().unwrap(), limit())].into(),
+            waf: std::collections::BTreeMap::new(),
+            waf_log: config::WafLog::default(),
             security_headers: headers
                 .into_iter()
                 .map(|(name, headers)| (name.parse().unwrap(), headers))

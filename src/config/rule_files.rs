@@ -4,6 +4,7 @@
 //! Files that rules only `Include` are read with them, but are not looked after.
 
 use super::{FilePath, Waf, WafMode};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Rule files in the order in which they are read; a name in the last part of a path may have
@@ -31,7 +32,21 @@ pub fn setup_of(folder: &Path) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Files whose change is a change of the rules: rule files, and lists that lie beside them.
+/// What is in the folder of `path`, in order, if its name has a glob in it; else nothing.
+#[must_use]
+pub fn named_by(path: &Path) -> Vec<OsString> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if !name.contains(['*', '?']) {
+        return Vec::new();
+    }
+    let entries = std::fs::read_dir(path.parent().unwrap_or(Path::new(".")));
+    let mut names: Vec<_> = entries.into_iter().flatten().flatten().map(|it| it.file_name()).collect();
+    names.sort();
+    names
+}
+
+/// Files whose change is a change of the rules: rule files, and lists that lie beside them. A path
+/// with a glob stands for what is in its folder.
 #[must_use]
 pub fn all(waf: &Waf) -> Vec<PathBuf> {
     if waf.mode == WafMode::Off {
@@ -42,9 +57,7 @@ pub fn all(waf: &Waf) -> Vec<PathBuf> {
         let name = pattern.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let folder = pattern.parent().unwrap_or(Path::new("."));
         let is_glob = name.contains(['*', '?']);
-        if !is_glob {
-            files.push(pattern.clone());
-        }
+        files.push(pattern.clone());
         let fits = |path: &PathBuf| {
             let extension = path.extension().unwrap_or_default();
             extension == "data" || (is_glob && extension == "conf")
@@ -73,7 +86,10 @@ mod tests {
         let crs = waf(&format!("{{\"crs\": {:?}}}", folder.path()));
         assert_eq!(patterns(&crs), [at("crs-setup.conf.example"), at("rules/*.conf")]);
         let files = all(&crs);
-        assert_eq!(files, ["crs-setup.conf.example", "rules/a.conf", "rules/b.data"].map(at));
+        let wanted = ["crs-setup.conf.example", "rules/*.conf", "rules/a.conf", "rules/b.data"];
+        assert_eq!(files, wanted.map(at));
+        assert_eq!(named_by(&at("rules/*.conf")), ["a.conf", "b.data", "c.txt"]);
+        assert!(named_by(&at("rules/a.conf")).is_empty());
         std::fs::write(at("crs-setup.conf"), "").unwrap();
         assert_eq!(patterns(&crs)[0], at("crs-setup.conf"));
         let off = waf("{\"mode\": \"off\", \"rules\": [\"a.conf\"]}");

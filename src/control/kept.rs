@@ -220,6 +220,12 @@ impl Kept {
         Arc::clone(self.tallies.entry(waf.clone()).or_default())
     }
 
+    /// The same, if anything is known.
+    #[must_use]
+    pub fn known_tally(&self, waf: &WafId) -> Option<&Arc<Tally>> {
+        self.tallies.get(waf)
+    }
+
     /// Forgets what nobody has used for a while. To be called now and then: what is used when
     /// this is called counts as used until then.
     pub fn forget(&mut self, now: Instant) {

@@ -25,5 +25,6 @@ pub mod starting;
 pub mod steer;
 mod task;
 pub mod telling;
+pub mod wafs;
 pub mod watch;
 mod wire;

@@ -17,7 +17,9 @@ use super::pools::{Pools, Told};
 use super::report::{Report, Verdict};
 use super::starting::Starting;
 use super::telling::InUse;
-use crate::config::{self, Config, Diagnostics, Loaded, ProcessEnvironment, Secret};
+use crate::config::{
+    self, Config, Diagnostics, Loaded, ProcessEnvironment, Secret, rule_files,
+};
 use crate::data::engine::worker::Workers;
 use crate::data::generation::{Generation, Generations};
 use crate::data::snapshot::{Publisher, Snapshot};
@@ -59,7 +61,7 @@ pub struct Reloader {
     /// Why the config read last was refused, if it was.
     refusal: Option<String>,
     number: u64,
-    kept: Kept,
+    pub(super) kept: Kept,
     /// The pools that are there.
     pub pools: Pools,
     /// The listeners that are there.
@@ -336,6 +338,12 @@ impl Reloader {
         self.pools.found(pushed, &mut means);
     }
 
+    /// Opens the files of logs anew.
+    pub fn reopen_logs(&self) {
+        self.access_log.reopen();
+        self.waf_log.reopen();
+    }
+
     /// Takes in what probes found.
     pub fn checked(&mut self, findings: impl Iterator<Item = Finding>) {
         let now = Moment::of(clock::now());
@@ -377,7 +385,10 @@ fn number_of<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> u64 {
     for file in files {
         match std::fs::read(file) {
             Ok(bytes) => bytes.hash(&mut hasher),
-            Err(error) => error.kind().hash(&mut hasher),
+            Err(error) => {
+                error.kind().hash(&mut hasher);
+                rule_files::named_by(file).hash(&mut hasher);
+            }
         }
     }
     hasher.finish()

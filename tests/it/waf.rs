@@ -36,7 +36,7 @@ pub(crate) fn rules_of(text: &str) -> (TempDir, PathBuf) {
 pub(crate) fn config(origin: &Origin, path: &Path, waf: &str, more: &str) -> String {
     format!(
         "admin.socket = \"@dir/admin.sock\"\nwaf_log.to = \"@dir/waf.log\"\n\
-         [listener.http]\naddress = \"@http\"\n[pool.app]\nbackends = {}\n\
+         [listener.http]\naddress = \"@http\"\nprotocols = [\"h2\", \"http/1.1\"]\n[pool.app]\nbackends = {}\n\
          [waf.main]\nrules = [{path:?}]\n{waf}\n\
          [[route]]\nname = \"all\"\npool = \"app\"\nwaf = \"main\"\n{more}\n",
         list(&[origin.address])
@@ -95,6 +95,14 @@ async fn what_rules_refuse_gets_403_with_the_requests_id_and_goes_nowhere() {
     verdicts(&vanne, "refused", 4.0).await;
     let labels = [("waf", "main"), ("family", "test")];
     vanne.metric_is("vanne_waf_matches_total", &labels, 4.0).await;
+    let mut command = Command::new(binary());
+    command.args(["waf", "--json", "--socket"]).arg(vanne.file("admin.sock"));
+    let output = command.output().unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&said[0]["waf"], &said[0]["mode"]), (&"main".into(), &"block".into()));
+    let first = &said[0]["rules"][0];
+    assert_eq!((&first["rule"], &first["matches"]), (&1002.into(), &3.into()), "{said}");
+    assert_eq!(first["message"], "attack in an argument");
     vanne.metric_is("vanne_waf_seconds_count", &[("waf", "main")], 5.0).await;
     let mut client = Client2::connect(vanne.http).await;
     assert_eq!(client.get("/?q=attack").await.status(), 403);
@@ -293,7 +301,9 @@ async fn the_whole_core_rule_set_lets_a_browser_pass_and_refuses_attacks() {
     };
     let origin = Origin::fixed("x").await;
     let more = format!("[waf.main]\ncrs = {folder:?}\nparanoia = 1\ninbound_threshold = 5");
-    let settings = Settings { route: "waf = \"main\"", more: &more, ..Settings::default() };
+    let listener = "protocols = [\"h2\", \"http/1.1\"]";
+    let route = "waf = \"main\"";
+    let settings = Settings { listener, route, more: &more, ..Settings::default() };
     let vanne = Vanne::with(&[origin.address], settings).await;
     let browser = |target: &str| {
         format!(

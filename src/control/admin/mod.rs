@@ -22,6 +22,7 @@ mod reload;
 mod routes;
 mod status;
 pub mod tokens;
+mod wafs;
 
 use super::steer::Wish;
 use crate::data::engine::worker::Workers;
