@@ -112,7 +112,6 @@ pub(crate) fn answer(case: &Case, transaction: &Transaction) -> Value {
             "outbound": score("blocking_outbound_anomaly_score"),
         },
         "interruption": interruption,
-        "found": transaction.matches().filter(|one| one.about.is_logged).map(|one| one.found().map(|found| format!("{} {}:{}={}", one.about.id, found.variable, String::from_utf8_lossy(found.name), String::from_utf8_lossy(found.value))).collect::<Vec<_>>()).collect::<Vec<_>>(),
         "error": "",
     })
 }

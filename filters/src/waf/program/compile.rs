@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use super::fold::{self, Fate};
 use super::links::Linker;
 use super::names::Names;
 use super::patterns::Patterns;
-use super::rule::{About, Choice, Disruption, Flow, Rule};
+use super::rule::{About, Choice, Disruption, Flow, Gate, Operation, Rule, Test};
 use super::text::Text;
 use super::{PHASES, Program};
 use crate::waf::seclang::ast::{self, Item, RuleSet};
@@ -13,6 +14,8 @@ use crate::waf::seclang::{Fault, Faults};
 
 /// Compiles a rule set.
 pub(crate) fn compile(set: &RuleSet, serial: u64) -> Result<Program, Faults> {
+    let (set, dropped) = folded(&with_markers(set));
+    let set = &set;
     let parsed: Vec<&ast::Rule> = set
         .items
         .iter()
@@ -39,11 +42,16 @@ pub(crate) fn compile(set: &RuleSet, serial: u64) -> Result<Program, Faults> {
     if !faults.is_empty() {
         return Err(Faults(faults));
     }
+    let operations = phases.map(|list| {
+        list.into_iter()
+            .map(|rule| Operation { rule, gate: gate(&rules, rule, &patterns) })
+            .collect::<Vec<_>>()
+    });
     choose_slots(&mut rules, &linker.names, &patterns);
     let scores = ["inbound", "outbound"].map(|side| score_slots(&linker.names, side));
     Ok(Program {
         serial,
-        phases,
+        phases: operations,
         rules,
         tables: linker.tables,
         patterns,
@@ -53,13 +61,76 @@ pub(crate) fn compile(set: &RuleSet, serial: u64) -> Result<Program, Faults> {
         is_used: linker.is_used,
         scores,
         notes: set.notes.clone(),
+        dropped,
     })
+}
+
+/// `skip:N` becomes `skipAfter` of a marker of its own, so that rules between may be left out.
+fn with_markers(set: &RuleSet) -> RuleSet {
+    let mut set = set.clone();
+    let mut at = 0;
+    while let Some(item) = set.items.get_mut(at) {
+        at += 1;
+        let Item::Rule(rule) = item else { continue };
+        let ast::Flow::Skip(count) = rule.flow else { continue };
+        let name = format!("after {count} rules from {}", rule.id);
+        rule.flow = ast::Flow::SkipAfter(name.clone());
+        let phase = rule.phase;
+        let following = set.items.iter().enumerate().skip(at);
+        let of_phase = following
+            .filter(|(_, item)| matches!(item, Item::Rule(rule) if rule.phase == phase))
+            .map(|(index, _)| index + 1);
+        let end = of_phase.take(count as usize).last().unwrap_or(at);
+        set.items.insert(end, Item::Marker(name));
+    }
+    set
+}
+
+/// The rules that some transaction can reach, and the ids of the others.
+fn folded(set: &RuleSet) -> (RuleSet, Vec<u64>) {
+    let mut dropped = Vec::new();
+    let mut items = Vec::with_capacity(set.items.len());
+    for (item, fate) in set.items.iter().zip(fold::fates(set)) {
+        match (item, fate) {
+            (Item::Rule(rule), Fate::Falls) => dropped.push(rule.id),
+            (Item::Rule(rule), Fate::Matches) => {
+                let mut rule = rule.clone();
+                for link in &mut rule.links {
+                    link.operator = None;
+                    link.targets.clear();
+                }
+                items.push(Item::Rule(rule));
+            }
+            (item, _) => items.push(item.clone()),
+        }
+    }
+    (RuleSet { items, ..set.clone() }, dropped)
 }
 
 /// `tx.inbound_anomaly_score_pl1` ..= `…_pl4`, as CRS counts.
 fn score_slots(names: &Names, side: &str) -> Vec<u16> {
     let slot = |level: u8| names.find(format!("{side}_anomaly_score_pl{level}").as_bytes());
     (1..=4).filter_map(slot).collect()
+}
+
+/// The cheap test of a rule's first link.
+fn gate(rules: &[Rule], index: u32, patterns: &Patterns) -> Gate {
+    let first = rules.get(index as usize).and_then(|rule| rule.links.first());
+    let Some(link) = first.filter(|link| !link.is_negated && link.fluid.is_empty()) else {
+        return Gate::Open;
+    };
+    match link.test {
+        Test::Question(question) => Gate::Question { view: link.view, question },
+        Test::Pattern(pattern) => {
+            let single = patterns.singles.get(pattern as usize);
+            let Some((side, bit)) = single.and_then(|one| Some((one.side, one.bit?))) else {
+                return Gate::Open;
+            };
+            let (cell, mask) = ((bit / 64) as u8, 1u64 << (bit % 64));
+            Gate::Pattern { view: link.view, pattern, side: side as u8, cell, mask }
+        }
+        _ => Gate::Open,
+    }
 }
 
 /// Names that rules write out are matched with the patterns of `TX:/…/` once, here.
@@ -144,8 +215,7 @@ fn lay_out(
     }
     for (index, at, parsed) in placed {
         let flow = match &parsed.flow {
-            ast::Flow::Next => Flow::Next,
-            ast::Flow::Skip(count) => Flow::Jump(at + 1 + count),
+            ast::Flow::Next | ast::Flow::Skip(_) => Flow::Next,
             ast::Flow::SkipAfter(name) => {
                 let phase = usize::from(parsed.phase);
                 let after = markers.get(name.as_str()).and_then(|places| {

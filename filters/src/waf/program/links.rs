@@ -4,22 +4,38 @@ use super::Side;
 use super::names::Names;
 use super::patterns;
 use super::rule::{Change, Choice, Effect, Fluid, Link, Name, Operand, Question, Test};
-use super::tables::{Column, Selector, Tables, Target};
+use super::tables::{Selector, Tables, Target};
 use super::text::{Part, Text};
 use crate::waf::operator::{Phrases, number};
 use crate::waf::seclang::Fault;
 use crate::waf::seclang::ast::{self, Control, RuleSelector};
 use crate::waf::seclang::pattern;
-use crate::waf::seclang::variables::{COUNT, Variable};
+use crate::waf::seclang::variables::{COUNT, Shape, Variable};
 use crate::waf::transform::Transform;
 use regex_syntax::hir::Hir;
 use std::collections::HashMap;
+
+/// A pattern before it is compiled.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub hir: Hir,
+    pub side: Side,
+    /// Whether it is worth scanning for with all others: it is wanted on all values of a
+    /// collection. Other patterns match often, or are asked of one value, and are tried alone.
+    pub is_joint: bool,
+}
+
+/// Whether a target may have many values.
+fn is_many(target: &ast::Target) -> bool {
+    let has_names = target.variable.shape() != Shape::Scalar;
+    has_names && !target.is_count && !matches!(target.selector, ast::Selector::Name(_))
+}
 
 /// What the links of a program share while it is compiled.
 pub(crate) struct Linker<'a> {
     pub tables: Tables,
     pub names: Names,
-    pub patterns: Vec<(Hir, Side)>,
+    pub patterns: Vec<Draft>,
     /// The rule that brought each pattern.
     pub pattern_rules: Vec<usize>,
     pub questions: Vec<Question>,
@@ -52,12 +68,14 @@ impl<'a> Linker<'a> {
         let pipelines = self.pipelines(link);
         let mut columns = Vec::new();
         let mut fluid = Vec::new();
+        let mut has_many = false;
         for target in &link.targets {
             self.mark(target.variable);
             if target.variable.is_fluid() {
                 fluid.push(self.fluid(target, side, rule));
                 continue;
             }
+            has_many |= is_many(target);
             let target = Target {
                 variable: target.variable,
                 selector: self.selector(&target.selector, side, rule),
@@ -66,17 +84,24 @@ impl<'a> Linker<'a> {
             };
             let target = self.tables.targets.intern(target);
             for pipeline in &pipelines {
-                columns.push(self.tables.columns.intern(Column { target, pipeline: *pipeline }));
+                columns.push(self.tables.column(target, *pipeline));
             }
         }
         let test = match &link.operator {
             None => Test::Action,
             Some(operator) => self.test(operator, side, rule),
         };
+        let is_negated = link.operator.as_ref().is_some_and(|operator| operator.is_negated);
+        if let (Test::Pattern(pattern), false, true) = (&test, is_negated, has_many) {
+            if let Some(draft) = self.patterns.get_mut(*pattern as usize) {
+                draft.is_joint = true;
+            }
+        }
         let effects = link.effects.iter().map(|effect| self.effect(effect, rule)).collect();
         Link {
             test,
-            is_negated: link.operator.as_ref().is_some_and(|operator| operator.is_negated),
+            is_negated,
+            view: self.tables.views.intern(columns.clone()),
             columns: columns.into(),
             fluid: fluid.into(),
             pipelines: pipelines.into(),
@@ -178,7 +203,7 @@ impl<'a> Linker<'a> {
             });
         }
         let index = self.patterns.len() as u32;
-        self.patterns.push((pattern.hir.clone(), side));
+        self.patterns.push(Draft { hir: pattern.hir.clone(), side, is_joint: false });
         self.pattern_rules.push(self.rules.iter().position(|r| r.id == rule.id).unwrap_or(0));
         self.pattern_index.insert(key, index);
         index

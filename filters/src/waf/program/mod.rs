@@ -5,6 +5,8 @@
 //! immutable and shared by all threads; what a transaction needs is in [`super::transaction`].
 
 mod compile;
+mod fold;
+mod known;
 mod links;
 mod names;
 mod patterns;
@@ -22,7 +24,7 @@ pub use rule::About;
 
 pub(crate) use names::Names;
 pub(crate) use patterns::{GROUPS, Patterns, ScanCaches, Side};
-use rule::{Question, Rule};
+use rule::{Operation, Question, Rule};
 use tables::Tables;
 
 /// How many phases there are; phase 0 is never used.
@@ -33,8 +35,8 @@ pub(crate) const PHASES: usize = 6;
 pub struct Program {
     /// Tells programs apart: scratch memory of one does not fit another.
     pub(crate) serial: u64,
-    /// Indexes of rules, per phase, in order.
-    pub(crate) phases: [Vec<u32>; PHASES],
+    /// Rules of each phase, in order.
+    pub(crate) phases: [Vec<Operation>; PHASES],
     pub(crate) rules: Vec<Rule>,
     pub(crate) tables: Tables,
     pub(crate) patterns: Patterns,
@@ -46,6 +48,7 @@ pub struct Program {
     /// Slots of TX whose sum is the score of the request and of the answer.
     pub(crate) scores: [Vec<u16>; 2],
     notes: Vec<Note>,
+    dropped: Vec<u64>,
 }
 
 static SERIAL: AtomicU64 = AtomicU64::new(1);
@@ -82,7 +85,13 @@ impl Program {
         &self.settings
     }
 
-    /// All rules, in the order of the files.
+    /// Ids of the rules that no transaction can reach with these settings, or that match in none.
+    #[must_use]
+    pub fn dropped(&self) -> &[u64] {
+        &self.dropped
+    }
+
+    /// All other rules, in the order of the files.
     pub fn rules(&self) -> impl Iterator<Item = &About> {
         self.rules.iter().map(|rule| &rule.about)
     }

@@ -8,13 +8,15 @@
 
 use std::sync::OnceLock;
 
-use regex_automata::hybrid::dfa;
+use regex_automata::hybrid::{LazyStateID, dfa};
 use regex_automata::nfa::thompson;
-use regex_automata::{Input, MatchKind, PatternSet, meta, util::primitives::NonMaxUsize};
+use regex_automata::{Input, MatchKind, meta, util::primitives::NonMaxUsize};
 use regex_syntax::hir::Hir;
 
+use super::links::Draft;
+
 /// Bytes of the lazy automaton's cache, per thread and group.
-const CACHE_BYTES: usize = 4 << 20;
+const CACHE_BYTES: usize = 8 << 20;
 
 /// Bytes of one compiled pattern.
 const PATTERN_BYTES_MAX: usize = 10 << 20;
@@ -34,9 +36,9 @@ pub(crate) enum Side {
 pub(crate) struct Single {
     hir: Hir,
     regex: OnceLock<Option<meta::Regex>>,
-    /// Its place in the automaton of its side.
     pub side: Side,
-    pub bit: u32,
+    /// Its place in the automaton of its side, when it is in it.
+    pub bit: Option<u32>,
 }
 
 impl Single {
@@ -100,7 +102,7 @@ pub(crate) struct Patterns {
 /// What a thread needs to scan: caches that grow with use, up to their bound.
 #[derive(Debug, Default)]
 pub(crate) struct ScanCaches {
-    sides: [Option<(dfa::Cache, PatternSet)>; 2],
+    sides: [Option<dfa::Cache>; 2],
 }
 
 impl Patterns {
@@ -108,13 +110,16 @@ impl Patterns {
     ///
     /// # Errors
     /// The index of a pattern that does not compile, and why.
-    pub(crate) fn build(patterns: Vec<(Hir, Side)>) -> Result<Self, (usize, String)> {
+    pub(crate) fn build(patterns: Vec<Draft>) -> Result<Self, (usize, String)> {
         let mut members: [Vec<u32>; 2] = [Vec::new(), Vec::new()];
         let mut singles = Vec::with_capacity(patterns.len());
-        for (index, (hir, side)) in patterns.into_iter().enumerate() {
-            let list = &mut members[side as usize & 1];
-            let bit = list.len() as u32;
-            list.push(index as u32);
+        for (index, Draft { hir, side, is_joint }) in patterns.into_iter().enumerate() {
+            let is_joint = is_joint && hir.properties().minimum_len() != Some(0);
+            let list = members.get_mut(side as usize).filter(|_| is_joint);
+            let bit = list.map(|list| {
+                list.push(index as u32);
+                list.len() as u32 - 1
+            });
             singles.push(Single { hir, regex: OnceLock::new(), side, bit });
         }
         let mut sides = [None, None];
@@ -138,43 +143,75 @@ impl Patterns {
 
     pub(crate) fn caches(&self) -> ScanCaches {
         ScanCaches {
-            sides: [Side::Request, Side::Answer].map(|side| {
-                let automaton = self.side(side)?;
-                let set = PatternSet::new(automaton.members.len());
-                Some((automaton.dfa.create_cache(), set))
-            }),
+            sides: [Side::Request, Side::Answer]
+                .map(|side| self.side(side).map(|automaton| automaton.dfa.create_cache())),
         }
     }
 
-    /// Calls `found` with the bit of each pattern of `side` that matches `value`.
+    /// Sets in `row` the bit of each pattern of `side` that matches `value`. Returns whether any
+    /// does.
     pub(crate) fn scan(
         &self,
         side: Side,
         caches: &mut ScanCaches,
         value: &[u8],
-        mut found: impl FnMut(u32),
-    ) {
-        let Some(automaton) = self.side(side) else { return };
-        if let Some((cache, set)) = caches.sides.get_mut(side as usize).and_then(Option::as_mut) {
-            set.clear();
-            let input = Input::new(value);
-            if automaton.dfa.try_which_overlapping_matches(cache, &input, set).is_ok() {
-                if !set.is_empty() {
-                    set.iter().for_each(|pattern| found(pattern.as_u32()));
-                }
-                return;
+        row: &mut [u64],
+    ) -> bool {
+        let Some(automaton) = self.side(side) else { return false };
+        if let Some(cache) = caches.sides.get_mut(side as usize).and_then(Option::as_mut) {
+            if automaton.scan(cache, value, row).is_some() {
+                return row.iter().any(|word| *word != 0);
             }
         }
+        let mut any = false;
         for (bit, member) in automaton.members.iter().enumerate() {
             let single = self.singles.get(*member as usize);
             if single.is_some_and(|single| single.is_match(value)) {
-                found(bit as u32);
+                set(row, bit);
+                any = true;
             }
         }
+        any
+    }
+}
+
+fn set(row: &mut [u64], bit: usize) {
+    if let Some(word) = row.get_mut(bit / 64) {
+        *word |= 1 << (bit % 64);
     }
 }
 
 impl Automaton {
+    /// Runs over `value` once. `None`: the cache is too small for what this value needs.
+    fn scan(&self, cache: &mut dfa::Cache, value: &[u8], row: &mut [u64]) -> Option<()> {
+        let dfa = &self.dfa;
+        let mut state = dfa.start_state_forward(cache, &Input::new(value)).ok()?;
+        // A state whose patterns are in the row already need not be asked again.
+        let mut last = None;
+        for byte in value {
+            state = dfa.next_state(cache, state, *byte).ok()?;
+            if state.is_tagged() {
+                if state.is_match() && last != Some(state) {
+                    self.record(cache, state, row);
+                    last = Some(state);
+                } else if state.is_dead() || state.is_quit() {
+                    return state.is_dead().then_some(());
+                }
+            }
+        }
+        state = dfa.next_eoi_state(cache, state).ok()?;
+        if state.is_match() {
+            self.record(cache, state, row);
+        }
+        Some(())
+    }
+
+    fn record(&self, cache: &dfa::Cache, state: LazyStateID, row: &mut [u64]) {
+        for index in 0..self.dfa.match_len(cache, state) {
+            set(row, self.dfa.match_pattern(cache, state, index).as_usize());
+        }
+    }
+
     fn build(members: Vec<u32>, singles: &[Single]) -> Result<Self, (usize, String)> {
         let hirs: Vec<&Hir> = members
             .iter()

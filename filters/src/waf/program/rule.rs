@@ -63,6 +63,32 @@ pub(crate) enum Flow {
     Jump(u32),
 }
 
+/// A rule in its phase, with the question that most often ends it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operation {
+    pub rule: u32,
+    pub gate: Gate,
+}
+
+/// A cheap test: when it fails, the first link of the rule matches nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Gate {
+    Open,
+    /// Any string of the view matches this pattern of its side's automaton.
+    Pattern {
+        view: u32,
+        pattern: u32,
+        side: u8,
+        cell: u8,
+        mask: u64,
+    },
+    /// The answer is yes for any string of the view.
+    Question {
+        view: u32,
+        question: u32,
+    },
+}
+
 /// One condition.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -71,6 +97,8 @@ pub(crate) struct Link {
     /// Columns of values that do not change while a phase runs; for `multiMatch` one for each
     /// prefix of the pipeline, target by target.
     pub columns: Box<[u32]>,
+    /// The same as one view.
+    pub view: u32,
     /// Targets whose values may change with every rule.
     pub fluid: Box<[Fluid]>,
     /// What happens to the values of fluid targets; for `multiMatch` each prefix in turn.

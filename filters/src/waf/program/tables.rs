@@ -33,6 +33,8 @@ pub(crate) enum Selector {
 pub(crate) struct Column {
     pub target: u32,
     pub pipeline: u32,
+    /// The column one step before, and the step; `None` for the values as they are.
+    pub from: Option<(u32, u8)>,
 }
 
 /// Values without duplicates, each known by its index.
@@ -68,6 +70,8 @@ pub(crate) struct Tables {
     /// Pipelines as indexes into `transforms`; pipeline 0 is empty.
     pub pipelines: Interner<Vec<u8>>,
     pub columns: Interner<Column>,
+    /// What one link looks at: columns.
+    pub views: Interner<Vec<u32>>,
     /// The transformations that any rule uses.
     pub transforms: Interner<Transform>,
 }
@@ -77,6 +81,16 @@ impl Tables {
         let mut tables = Self::default();
         tables.pipelines.intern(Vec::new());
         tables
+    }
+
+    /// The column of `target` after `pipeline`; those before it are made too.
+    pub(crate) fn column(&mut self, target: u32, pipeline: u32) -> u32 {
+        let steps = self.pipelines.all.get(pipeline as usize).cloned().unwrap_or_default();
+        let from = steps.split_last().map(|(step, before)| {
+            let before = self.pipelines.intern(before.to_vec());
+            (self.column(target, before), *step)
+        });
+        self.columns.intern(Column { target, pipeline, from })
     }
 
     /// The pipeline of these transformations.

@@ -1,7 +1,7 @@
 //! Runs the rules of a phase.
 //!
-//! Most rules do not match, so the first question is the cheap one ([`State::may_match`]): a bit of
-//! a union, or an answer that is remembered. Only then are values looked at one by one, in order,
+//! Most rules do not match, so the first question is the cheap one ([`State::passes`]): a bit of a
+//! union, or an answer that is remembered. Only then are values looked at one by one, in order,
 //! with captures and everything that a match does.
 
 use super::state::{Allowed, State};
@@ -31,14 +31,18 @@ impl State {
         if self.engine == EngineMode::Off || !self.is_allowed_to_run(number) {
             return;
         }
-        let rules = program.phases.get(usize::from(number)).map_or(&[][..], Vec::as_slice);
+        let operations = program.phases.get(usize::from(number)).map_or(&[][..], Vec::as_slice);
         let mut at = 0;
-        while let Some(index) = rules.get(at).copied() {
+        while let Some(operation) = operations.get(at) {
             at += 1;
-            let Some(rule) = program.rules.get(index as usize) else { continue };
+            let index = operation.rule;
             if !self.removed.is_empty() && bit(&self.removed, index) {
                 continue;
             }
+            if !self.passes(program, caches, operation.gate) {
+                continue;
+            }
+            let Some(rule) = program.rules.get(index as usize) else { continue };
             if !self.rule(program, caches, index, rule) {
                 continue;
             }
@@ -69,11 +73,6 @@ impl State {
         index: u32,
         rule: &Rule,
     ) -> bool {
-        if let Some(first) = rule.links.first() {
-            if !self.may_match(program, caches, first) {
-                return false;
-            }
-        }
         self.matched.clear();
         self.rule = index;
         let from = self.seen.len() as u32;
@@ -87,28 +86,6 @@ impl State {
         }
         self.complete(program, index, rule, from, expanded);
         true
-    }
-
-    /// A cheap test: `false` only when no value of the link can match.
-    fn may_match(&mut self, program: &Program, caches: &mut ScanCaches, link: &Link) -> bool {
-        if link.is_negated || !link.fluid.is_empty() {
-            return true;
-        }
-        match link.test {
-            Test::Pattern(pattern) => link
-                .columns
-                .iter()
-                .any(|column| self.column_matches(program, caches, *column, pattern)),
-            Test::Question(question) => link.columns.iter().any(|column| {
-                let made = self.column(program, *column);
-                (made.ids..made.ids + made.length).any(|at| {
-                    let id = self.columns.id(at).unwrap_or_default();
-                    self.answer(program, id, question)
-                })
-            }),
-            Test::Never => false,
-            _ => true,
-        }
     }
 
     /// Evaluates one link on all its values. Returns whether any matched.
@@ -147,12 +124,15 @@ impl State {
         expanded: &mut Option<(Id, Id)>,
     ) {
         let Some(first) = group.first() else { return };
-        let length = self.column(program, *first).length;
+        let first_made = self.column(program, *first);
+        if first_made.length == 0 {
+            return;
+        }
         let variable = variable_of(program, *first);
-        for item in 0..length {
+        for item in 0..first_made.length {
             let mut last = None;
-            for column in group {
-                let made = self.column(program, *column);
+            for (number, column) in group.iter().enumerate() {
+                let made = if number == 0 { first_made } else { self.column(program, *column) };
                 let Some(field) = self.columns.item(made.items + item) else { continue };
                 let Some(id) = self.columns.id(made.ids + item) else { continue };
                 if last.replace(id) == Some(id)

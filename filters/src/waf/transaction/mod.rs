@@ -18,6 +18,7 @@ mod strings;
 mod tx;
 mod values;
 mod verdict;
+mod views;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use super::program::{Program, ScanCaches};
 use super::seclang::settings::{AuditMode, EngineMode};
 
 pub use answer::AnswerHead;
+pub(crate) use evaluate::compares;
 pub use request::{Endpoint, Request};
 use state::State;
 pub use verdict::{Action, Found, Interruption, Match};

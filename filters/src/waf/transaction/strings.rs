@@ -28,6 +28,8 @@ struct Entry {
     scans: [u32; 2],
     /// One more than the index of the variable of TX with this name that no slot has.
     extra: u32,
+    /// The last view that was made and has it.
+    mark: u32,
 }
 
 /// All strings of a transaction.
@@ -199,28 +201,21 @@ impl Strings {
         }
     }
 
-    /// Records that `id` was scanned and matched nothing, until a bit is set.
-    pub(crate) fn set_scanned(&mut self, id: Id, side: usize) {
-        if let Some(scan) = self.entries.get_mut(id as usize).and_then(|e| e.scans.get_mut(side)) {
-            *scan = 1;
-        }
-    }
-
-    /// Records that the pattern `bit` matches `id`.
-    pub(crate) fn set_match(&mut self, id: Id, side: usize, words: usize, bit: u32) {
-        let rows = self.rows.len();
+    /// Keeps `row` as the bits of the patterns that match `id`; empty: none does.
+    pub(crate) fn set_row(&mut self, id: Id, side: usize, row: &[u64]) {
+        let offset = self.rows.len() as u32;
         let Some(scan) = self.entries.get_mut(id as usize).and_then(|e| e.scans.get_mut(side))
         else {
             return;
         };
-        if *scan < 2 {
-            *scan = rows as u32 + 2;
-            self.rows.resize(rows + words, 0);
-        }
-        let cell = *scan as usize - 2 + bit as usize / 64;
-        if let Some(word) = self.rows.get_mut(cell) {
-            *word |= 1 << (bit % 64);
-        }
+        *scan = if row.is_empty() { 1 } else { offset + 2 };
+        self.rows.extend_from_slice(row);
+    }
+
+    /// Whether `id` is met for the first time under `mark`; marks only grow.
+    pub(crate) fn meets(&mut self, id: Id, mark: u32) -> bool {
+        let entry = self.entries.get_mut(id as usize);
+        entry.is_some_and(|entry| std::mem::replace(&mut entry.mark, mark) != mark)
     }
 
     /// Index of the variable of TX called `id` that has no slot.
@@ -264,10 +259,11 @@ mod tests {
         strings.set_answer(a, 3, false);
         assert_eq!((strings.answer(a, 69), strings.answer(a, 3)), (Some(true), Some(false)));
         assert_eq!(strings.answer(a, 68), None);
-        strings.set_scanned(a, 0);
+        strings.set_row(a, 0, &[]);
         assert!(strings.is_scanned(a, 0) && !strings.is_scanned(a, 1));
-        strings.set_match(a, 0, 2, 65);
-        assert_eq!(strings.row(a, 0, 2), [0, 2]);
+        strings.set_row(a, 1, &[0, 2]);
+        assert_eq!(strings.row(a, 1, 2), [0, 2]);
+        assert!(strings.meets(a, 1) && !strings.meets(a, 1) && strings.meets(a, 2));
         strings.clear();
         assert_eq!(strings.intern(b"a"), 1);
         assert!(strings.memory_bytes() < 512 << 10);

@@ -17,17 +17,20 @@ pub(crate) struct Values {
     stamps: [u64; COUNT],
     /// Grows with each change, and over all transactions.
     clock: u64,
+    /// When any variable that is not fluid last changed.
+    epoch: u64,
 }
 
 impl Values {
     pub(crate) fn new() -> Self {
-        Self { fields: vec![Vec::new(); COUNT].into(), stamps: [1; COUNT], clock: 1 }
+        Self { fields: vec![Vec::new(); COUNT].into(), stamps: [1; COUNT], clock: 1, epoch: 1 }
     }
 
     /// Empties all variables.
     pub(crate) fn clear(&mut self) {
         self.clock = self.clock.wrapping_add(1);
         self.stamps.fill(self.clock);
+        self.epoch = self.clock;
         for fields in &mut self.fields {
             fields.clear();
             fields.shrink_to(256);
@@ -41,6 +44,11 @@ impl Values {
     /// When `variable` last changed.
     pub(crate) fn stamp(&self, variable: Variable) -> u64 {
         self.stamps.get(variable as usize).copied().unwrap_or_default()
+    }
+
+    /// When any variable that is not fluid last changed.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     pub(crate) fn push(&mut self, variable: Variable, key: Id, value: Id) {
@@ -68,6 +76,9 @@ impl Values {
         self.clock = self.clock.wrapping_add(1);
         if let Some(stamp) = self.stamps.get_mut(variable as usize) {
             *stamp = self.clock;
+        }
+        if !variable.is_fluid() {
+            self.epoch = self.clock;
         }
     }
 }
