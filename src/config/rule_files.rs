@@ -40,7 +40,8 @@ pub fn named_by(path: &Path) -> Vec<OsString> {
         return Vec::new();
     }
     let entries = std::fs::read_dir(path.parent().unwrap_or(Path::new(".")));
-    let mut names: Vec<_> = entries.into_iter().flatten().flatten().map(|it| it.file_name()).collect();
+    let mut names: Vec<_> =
+        entries.into_iter().flatten().flatten().map(|it| it.file_name()).collect();
     names.sort();
     names
 }

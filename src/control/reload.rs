@@ -17,9 +17,7 @@ use super::pools::{Pools, Told};
 use super::report::{Report, Verdict};
 use super::starting::Starting;
 use super::telling::InUse;
-use crate::config::{
-    self, Config, Diagnostics, Loaded, ProcessEnvironment, Secret, rule_files,
-};
+use crate::config::{self, Config, Diagnostics, Loaded, ProcessEnvironment, Secret, rule_files};
 use crate::data::engine::worker::Workers;
 use crate::data::generation::{Generation, Generations};
 use crate::data::snapshot::{Publisher, Snapshot};

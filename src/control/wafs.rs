@@ -38,7 +38,8 @@ impl Reloader {
     #[must_use]
     pub fn wafs(&self) -> Vec<WafStatus> {
         let status = |(id, waf): (&_, &crate::config::Waf)| {
-            let rows = self.kept.known_tally(id).map(|tally| tally.top(RULES_MAX)).unwrap_or_default();
+            let rows =
+                self.kept.known_tally(id).map(|tally| tally.top(RULES_MAX)).unwrap_or_default();
             let rules = rows.into_iter().map(|(rule, row)| RuleStatus {
                 rule,
                 matches: row.matches,

@@ -274,13 +274,28 @@ const LEAVES: &[(&str, &str)] = &[
         "security_headers.*.strict_transport_security",
         "strict_transport_security_is_only_sent_in_answer_to_https",
     ),
-    ("waf.*.body.above", "a_longer_body_than_is_looked_at_is_refused_or_its_first_part_is_looked_at"),
+    (
+        "waf.*.body.above",
+        "a_longer_body_than_is_looked_at_is_refused_or_its_first_part_is_looked_at",
+    ),
     ("waf.*.body.max", "a_longer_body_than_is_looked_at_is_refused_or_its_first_part_is_looked_at"),
     ("waf.*.crs", "the_core_rule_set_is_read_from_its_folder"),
-    ("waf.*.exclusions[].route", "rules_may_be_left_out_or_not_look_at_something_on_all_routes_or_one"),
-    ("waf.*.exclusions[].rule", "rules_may_be_left_out_or_not_look_at_something_on_all_routes_or_one"),
-    ("waf.*.exclusions[].tag", "rules_may_be_left_out_or_not_look_at_something_on_all_routes_or_one"),
-    ("waf.*.exclusions[].target", "rules_may_be_left_out_or_not_look_at_something_on_all_routes_or_one"),
+    (
+        "waf.*.exclusions[].route",
+        "rules_may_be_left_out_or_not_look_at_something_on_all_routes_or_one",
+    ),
+    (
+        "waf.*.exclusions[].rule",
+        "rules_may_be_left_out_or_not_look_at_something_on_all_routes_or_one",
+    ),
+    (
+        "waf.*.exclusions[].tag",
+        "rules_may_be_left_out_or_not_look_at_something_on_all_routes_or_one",
+    ),
+    (
+        "waf.*.exclusions[].target",
+        "rules_may_be_left_out_or_not_look_at_something_on_all_routes_or_one",
+    ),
     ("waf.*.inbound_threshold", "the_config_says_paranoia_and_threshold_to_the_rules"),
     ("waf.*.mode", "detecting_refuses_nobody_and_tells_all_the_same"),
     ("waf.*.paranoia", "the_config_says_paranoia_and_threshold_to_the_rules"),

@@ -49,7 +49,7 @@ pub(crate) async fn guarded(origin: &Origin, waf: &str) -> (Vanne, TempDir) {
 }
 
 pub(crate) fn is_refused(answer: &Answer) -> bool {
-    answer.refusal() == (403, "waf_refused".into())
+    answer.status() == 403 && answer.refusal().1 == "waf_refused"
 }
 
 async fn applied(vanne: &Vanne, config: &str) {

@@ -47,9 +47,8 @@ impl Wafs {
             return Ok(None);
         }
         let exclusions = exclusions_of(waf, &route.name);
-        let is_same = |(other, others, _): &&(WafId, Vec<usize>, _)| {
-            other == id && *others == exclusions
-        };
+        let is_same =
+            |(other, others, _): &&(WafId, Vec<usize>, _)| other == id && *others == exclusions;
         if let Some((_, _, made)) = self.0.iter().find(is_same) {
             return Ok(Some(Arc::clone(made)));
         }
@@ -80,9 +79,8 @@ pub(in crate::control) fn problems(config: &Config) -> Vec<CompileError> {
 
 /// The exclusions that count for `route`, by their places.
 fn exclusions_of(waf: &config::Waf, route: &RouteId) -> Vec<usize> {
-    let counts = |exclusion: &WafExclusion| {
-        exclusion.route.as_ref().is_none_or(|only| only == route)
-    };
+    let counts =
+        |exclusion: &WafExclusion| exclusion.route.as_ref().is_none_or(|only| only == route);
     let places = waf.exclusions.iter().enumerate();
     places.filter(|(_, exclusion)| counts(exclusion)).map(|(at, _)| at).collect()
 }
@@ -97,8 +95,8 @@ fn one(
     let (set, number) = read(id, waf, exclusions)?;
     let program = means.kept.program(number, || compile(id, &set))?;
     let mut group = means.metrics.group();
-    let counts = Verdict::ALL
-        .map(|verdict| group.handle(&WAF_REQUESTS, [id.as_str(), verdict.as_str()]));
+    let counts =
+        Verdict::ALL.map(|verdict| group.handle(&WAF_REQUESTS, [id.as_str(), verdict.as_str()]));
     let duration = group.handle(&WAF_DURATION, [id.as_str()]);
     let is_detecting = waf.mode == WafMode::Detect;
     Ok(Waf {
@@ -159,7 +157,10 @@ fn compile(id: &WafId, set: &RuleSet) -> Result<Program, CompileError> {
 }
 
 fn unusable(id: &WafId, faults: &impl std::fmt::Display) -> CompileError {
-    CompileError::Unusable { key: format!("waf.{id}"), why: format!("rules cannot be used\n{faults}") }
+    CompileError::Unusable {
+        key: format!("waf.{id}"),
+        why: format!("rules cannot be used\n{faults}"),
+    }
 }
 
 /// The setup file, if there is one, and all others: paths that may have a glob at their end.

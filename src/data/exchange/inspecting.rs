@@ -100,17 +100,19 @@ impl Exchange {
 
     /// The body is to be read ahead, unless it is said to be too long.
     fn read_body(&mut self, waf: &Waf, head: &RequestHead<'_>, now: Instant) -> Action {
-        let length = head.fields.first("content-length").and_then(|text| {
-            std::str::from_utf8(text).ok()?.trim().parse::<u64>().ok()
-        });
+        let length = head
+            .fields
+            .first("content-length")
+            .and_then(|text| std::str::from_utf8(text).ok()?.trim().parse::<u64>().ok());
         if !waf.takes_first_part && length.is_some_and(|length| length > waf.body_bytes_max as u64)
         {
             return self.not_inspected(Verdict::TooLarge, Refusal::WafBodyTooLarge, now);
         }
         let expects = head.version > Version::Http10
-            && head.fields.first("expect").is_some_and(|value| {
-                value.trim_ascii().eq_ignore_ascii_case(b"100-continue")
-            });
+            && head
+                .fields
+                .first("expect")
+                .is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"100-continue"));
         if expects {
             // It was told to go on: nobody else needs to.
             self.request_edits.remove(header::EXPECT);
@@ -203,12 +205,11 @@ impl Exchange {
         let Inspecting { rules, score, .. } = &mut self.inspecting;
         for (at, found) in waf::told(transaction).enumerate() {
             *score = (*score).max(u64::try_from(found.inbound_score).unwrap_or(0));
-            if at < RULES_TOLD_MAX {
-                if at > 0 {
-                    rules.push(' ');
-                }
-                rules.push_str(itoa::Buffer::new().format(found.about.id));
+            if at >= RULES_TOLD_MAX {
+                continue;
             }
+            rules.push_str(if at > 0 { " " } else { "" });
+            rules.push_str(itoa::Buffer::new().format(found.about.id));
         }
     }
 

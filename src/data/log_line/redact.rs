@@ -41,7 +41,8 @@ impl Redact {
     /// `json.password`.
     #[must_use]
     pub fn hides_argument(&self, name: &[u8]) -> bool {
-        let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'%');
+        let is_word =
+            |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'%');
         name.split(|byte| !is_word(byte)).any(|part| !part.is_empty() && self.is_secret(part))
     }
 

@@ -21,6 +21,9 @@ const FIELDS_FEW: usize = 64;
 /// Name and value of a header field.
 type Field<'a> = (&'a [u8], &'a [u8]);
 
+/// A transaction that is over, at its place.
+struct Left(Box<Transaction>);
+
 #[derive(Default)]
 struct Fields {
     text: Vec<u8>,
@@ -29,7 +32,7 @@ struct Fields {
 }
 
 thread_local! {
-    static SPARE: RefCell<Vec<Box<Transaction>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Vec<Left>> = const { RefCell::new(Vec::new()) };
     static CACHES: RefCell<Vec<(usize, Caches)>> = const { RefCell::new(Vec::new()) };
     static FIELDS: RefCell<Fields> = RefCell::default();
 }
@@ -38,11 +41,11 @@ thread_local! {
 #[must_use]
 pub fn take(program: &Arc<Program>) -> Box<Transaction> {
     let spare = SPARE.with_borrow_mut(|spare| {
-        let is_of_it = |one: &Box<Transaction>| Arc::ptr_eq(one.program(), program);
+        let is_of_it = |Left(one): &Left| Arc::ptr_eq(one.program(), program);
         spare.iter().rposition(is_of_it).map(|at| spare.swap_remove(at))
     });
     match spare {
-        Some(mut transaction) => {
+        Some(Left(mut transaction)) => {
             transaction.begin(program);
             transaction
         }
@@ -55,10 +58,10 @@ pub fn give(transaction: Box<Transaction>) {
     if transaction.memory_bytes() > BYTES_MAX {
         return;
     }
-    let keep = |spare: &RefCell<Vec<Box<Transaction>>>| {
+    let keep = |spare: &RefCell<Vec<Left>>| {
         let mut spare = spare.borrow_mut();
         if spare.len() < SPARE_MAX {
-            spare.push(transaction);
+            spare.push(Left(transaction));
         }
     };
     // A thread that ends keeps none.

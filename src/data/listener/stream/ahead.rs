@@ -53,7 +53,10 @@ impl Stream {
 
 impl StreamIo {
     /// Reads the next part, never an empty one.
-    pub(super) fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
+    pub(super) fn poll_part(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, h2::Error>>> {
         loop {
             let Poll::Ready(read) = self.receive.poll_data(cx) else {
                 self.is_read_parked = true;
