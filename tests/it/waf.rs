@@ -3,6 +3,7 @@
 use crate::harness::http2::Client2;
 use crate::harness::vanne::{binary, list};
 use crate::harness::{Answer, Client, Origin, Settings, Vanne, ask, eventually};
+use rustix::process::Signal;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -189,6 +190,14 @@ async fn the_firewalls_log_goes_where_it_is_told() {
     })
     .await;
     assert_eq!(lines(&vanne, 1).await.len(), 1);
+    // It may be moved away.
+    std::fs::rename(vanne.file("other.log"), vanne.file("moved.log")).unwrap();
+    vanne.signal(Signal::USR1);
+    eventually("the file anew", || vanne.file("other.log").exists().then_some(())).await;
+    // Where nothing can be written, lines are dropped and counted.
+    applied(&vanne, &first.replace("@dir/waf.log", "/dev/full")).await;
+    assert!(is_refused(&vanne.get("/?q=attack").await));
+    vanne.metric_is("vanne_waf_log_dropped_total", &[], 1.0).await;
 }
 
 #[tokio::test]

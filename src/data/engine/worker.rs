@@ -8,6 +8,7 @@ use super::accepting::{Accepting, start_accepting, stop_accepting};
 use super::lean;
 use super::open::take;
 use super::pingora::Engine;
+use super::tasks::watch_tasks;
 use crate::data::finish::RequestMetrics;
 use crate::data::lifecycle::{Lifecycle, Stage};
 use crate::data::listener::Slot;
@@ -17,7 +18,7 @@ use crate::data::snapshot::{Publisher, Reader};
 use crate::data::waf;
 use crate::observe::access_log::{AccessLog, LogRing};
 use crate::observe::metrics::{
-    Counter, Gauge, Metrics, PANICS, REQUESTS_IN_FLIGHT, TASKS, Watched, count_as_worker,
+    Counter, Gauge, Metrics, PANICS, REQUESTS_IN_FLIGHT, count_as_worker,
 };
 use crate::types::own::Own;
 use crate::types::request_id::RequestId;
@@ -31,7 +32,6 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::runtime::RuntimeMetrics;
 use tokio::sync::mpsc;
 
 /// Polls of tasks before sockets are looked at again, while there are tasks to poll. A request
@@ -242,12 +242,6 @@ impl Workers {
             }
         }
     }
-}
-
-/// Shows the tasks alive in a runtime.
-fn watch_tasks(metrics: &Metrics, name: &str, runtime: RuntimeMetrics) -> Option<Watched> {
-    let alive = move || u32::try_from(runtime.num_alive_tasks()).map(f64::from).ok();
-    metrics.watch(&TASKS, [name], alive)
 }
 
 async fn run(

@@ -18,7 +18,6 @@ use http::header;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use vanne_filters::waf::seclang::settings::EngineMode;
 use vanne_filters::waf::transaction::Transaction;
 use vanne_filters::{RequestHead, Version};
 
@@ -80,7 +79,7 @@ impl Exchange {
             waf.body(&mut transaction, b"");
         }
         self.inspecting.spent = clock::now().duration_since(began);
-        self.conclude(waf, transaction, now)
+        self.conclude(transaction, now)
     }
 
     fn begin_inspection(&self, waf: &Waf, head: &RequestHead<'_>) -> Box<Transaction> {
@@ -146,7 +145,7 @@ impl Exchange {
         let began = clock::now();
         waf.body(&mut transaction, &body);
         self.inspecting.spent += clock::now().duration_since(began);
-        self.conclude(&waf, transaction, now).unwrap_or_else(|| self.attempt_in_time(now))
+        self.conclude(transaction, now).unwrap_or_else(|| self.attempt_in_time(now))
     }
 
     /// What it waited for has come, if that was an inspection.
@@ -155,7 +154,7 @@ impl Exchange {
         let waf = self.waf()?;
         let Some(done) = aside.take() else { return Some(self.over(&waf, now)) };
         self.inspecting.spent += done.spent;
-        let refused = self.conclude(&waf, done.transaction, now);
+        let refused = self.conclude(done.transaction, now);
         Some(refused.unwrap_or_else(|| self.attempt_in_time(now)))
     }
 
@@ -179,25 +178,18 @@ impl Exchange {
     }
 
     /// The rules have said their word. `Some`: it is refused.
-    fn conclude(
-        &mut self,
-        waf: &Waf,
-        transaction: Box<Transaction>,
-        now: Instant,
-    ) -> Option<Action> {
+    fn conclude(&mut self, transaction: Box<Transaction>, now: Instant) -> Option<Action> {
         let verdict = match (is_refused(&transaction), transaction.would_interrupt()) {
             (true, _) => Verdict::Refused,
             (false, Some(_)) => Verdict::Detected,
             (false, None) => Verdict::Passed,
         };
-        debug_assert!(transaction.engine() != EngineMode::Off || verdict != Verdict::Refused);
         self.inspecting.verdict = Some(verdict);
         self.note_matches(&transaction);
         match self.inspecting.rules.is_empty() {
             true => memory::give(transaction),
             false => self.inspecting.transaction = Some(transaction),
         }
-        tracing::trace!(waf = %waf.id, verdict = verdict.as_str(), "inspected");
         (verdict == Verdict::Refused).then(|| self.refuse(Refusal::WafRefused, now))
     }
 

@@ -136,6 +136,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn secrets_are_known_by_the_names_of_arguments_and_fields_and_inside_values() {
+        let redact = Redact { headers: vec!["x-api-key".into()], ..redact() };
+        for (name, is_hidden) in
+            [("token", true), ("user[Token]", true), ("json.a.api_key", true), ("tokens", false)]
+        {
+            assert_eq!(redact.hides_argument(name.as_bytes()), is_hidden, "{name}");
+        }
+        for (name, is_hidden) in [("Cookie", true), ("X-API-Key", true), ("host", false)] {
+            assert_eq!(redact.hides_header(name.as_bytes()), is_hidden, "{name}");
+        }
+        for (text, is_hidden) in [("token=1&a=2", true), ("/a?b&token=1", true), ("a=token", false)]
+        {
+            assert_eq!(redact.finds_in(text.as_bytes()), is_hidden, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_breaks_it_and_no_secret_gets_through(
