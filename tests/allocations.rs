@@ -14,7 +14,7 @@ use vanne::config::{self, Config, Environment, Format, Source};
 use vanne::control::compile::{self, Means};
 use vanne::control::kept::Kept;
 use vanne::data::exchange::{Action, Event, Exchange, Waiting};
-use vanne::data::finish::{RequestMetrics, Traffic, finish};
+use vanne::data::finish::{Logs, RequestMetrics, Traffic, finish};
 use vanne::data::generation::Generation;
 use vanne::data::listener::carrier::Cell;
 use vanne::data::listener::{Client, Slot};
@@ -222,7 +222,7 @@ impl Lab {
         let now = self.cell.now();
         self.cell.end(|exchange| {
             assert!(exchange.response_edits().len() > 3 && exchange.request_edits().len() > 5);
-            finish(exchange, traffic, &self.metrics, Some(ring), now);
+            finish(exchange, traffic, &self.metrics, Logs { access: Some(ring), waf: None }, now);
         });
     }
 }

@@ -594,6 +594,7 @@ prop_compose! {
                     except: vec!["XSRF".parse().unwrap()],
                 }),
                 timeouts: sketch.timeouts,
+                waf: None,
             })
             .collect();
         Config {
@@ -613,6 +614,8 @@ prop_compose! {
             identity: [("staff".parse().unwrap(), identity())].into(),
             cors: [("pages".parse().unwrap(), cors())].into(),
             rate_limit: [("clients".parse().unwrap(), limit())].into(),
+            waf: std::collections::BTreeMap::new(),
+            waf_log: config::WafLog::default(),
             security_headers: headers
                 .clone()
                 .into_iter()

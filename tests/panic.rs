@@ -92,6 +92,7 @@ fn snapshot(config: &config::Config, means: &mut Means<'_>) -> Snapshot {
         gate: None,
         user_limits: RouteLimits::default(),
         own_fields: Arc::default(),
+        waf: None,
         chain: Chain::new(vec![Arc::new(Panics)]),
         edits: plain.edits.clone(),
         priority: plain.priority,
@@ -145,6 +146,7 @@ fn a_panic_costs_one_request() {
         publisher: Publisher::new(snapshot(&config, &mut means)),
         metrics: Arc::clone(&metrics),
         access_log: Arc::clone(&access_log),
+        waf_log: Arc::clone(&access_log),
     })
     .unwrap();
 

@@ -313,6 +313,7 @@ impl World {
                 running.state = State::Tunnel;
             }
             Action::Wait(_) => running.state = State::Waiting,
+            Action::Read(_) => unreachable!("no route has a firewall"),
             Action::Attempt(_) => running.state = State::Connecting,
             Action::Answer(_) => {
                 running.answers += 1;

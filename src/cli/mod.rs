@@ -18,6 +18,7 @@ mod show_config;
 mod status;
 mod table;
 mod token;
+mod waf;
 mod watch;
 
 use crate::config::Diagnostics;
@@ -43,6 +44,7 @@ enum Verb {
     Backends(backend::List),
     Routes(routes::Args),
     Certificates(certificates::Args),
+    Waf(waf::Args),
     Backend(backend::Args),
     Circuit(circuit::Args),
     Block(block::Args),
@@ -65,6 +67,7 @@ pub fn main() -> ExitCode {
         Verb::Backends(args) => backend::list(&args),
         Verb::Routes(args) => routes::run(&args),
         Verb::Certificates(args) => certificates::run(&args),
+        Verb::Waf(args) => waf::run(&args),
         Verb::Backend(args) => backend::run(&args),
         Verb::Circuit(args) => circuit::run(&args),
         Verb::Block(args) => block::run(&args),

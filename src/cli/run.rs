@@ -12,7 +12,7 @@ use crate::control::reload::Reloader;
 use crate::control::steer::{self, Wish, steer};
 use crate::data::engine::worker::{Setup, Workers};
 use crate::observe::access_log::AccessLog;
-use crate::observe::metrics::{ACCESS_LOG_DROPPED, Metrics};
+use crate::observe::metrics::{ACCESS_LOG_DROPPED, Counter, Metrics, WAF_LOG_DROPPED};
 use anyhow::Context;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -118,13 +118,15 @@ pub(crate) fn serve(start: Start, started: impl FnOnce()) -> anyhow::Result<()> 
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let metrics = Arc::new(Metrics::new(worker_count(&loaded.config))?);
-    let access_log = Arc::new(start_access_log(&loaded.config, &metrics)?);
+    let logs = Logs::start(&loaded.config, &metrics)?;
     let mut reloader = Reloader::start(loaded, path, &metrics, set_level)?;
-    reloader.access_log = Log::of(Arc::clone(&access_log));
-    let workers = Arc::new(start_workers(&reloader, is_lean, &metrics, &access_log)?);
+    reloader.access_log = Log::of(Arc::clone(&logs.access));
+    reloader.waf_log = Log::of(Arc::clone(&logs.waf));
+    let workers = Arc::new(start_workers(&reloader, is_lean, &metrics, &logs)?);
     reloader.work_with(&workers);
     runtime.block_on(control(reloader, workers, metrics, started))?;
-    access_log.stop();
+    logs.access.stop();
+    logs.waf.stop();
     Ok(())
 }
 
@@ -213,18 +215,33 @@ fn raise_open_files() {
     }
 }
 
-fn start_access_log(config: &Config, metrics: &Metrics) -> anyhow::Result<AccessLog> {
-    let to = &config.access_log.to;
-    let dropped = metrics.handle(&ACCESS_LOG_DROPPED, []);
-    AccessLog::start(&access_log::target(to), worker_count(config), &dropped)
-        .with_context(|| format!("access_log.to: cannot write to {to}"))
+/// The logs of requests.
+struct Logs {
+    access: Arc<AccessLog>,
+    waf: Arc<AccessLog>,
+}
+
+impl Logs {
+    fn start(config: &Config, metrics: &Metrics) -> anyhow::Result<Self> {
+        let start = |key, to, dropped: Counter| {
+            AccessLog::start(&access_log::target(to), worker_count(config), &dropped)
+                .with_context(|| format!("{key}.to: cannot write to {to}"))
+                .map(Arc::new)
+        };
+        let access = metrics.handle(&ACCESS_LOG_DROPPED, []);
+        let waf = metrics.handle(&WAF_LOG_DROPPED, []);
+        Ok(Self {
+            access: start("access_log", &config.access_log.to, access)?,
+            waf: start("waf_log", &config.waf_log.to, waf)?,
+        })
+    }
 }
 
 fn start_workers(
     reloader: &Reloader,
     is_lean: bool,
     metrics: &Arc<Metrics>,
-    access_log: &Arc<AccessLog>,
+    logs: &Logs,
 ) -> anyhow::Result<Workers> {
     let config = &reloader.config;
     let setup = Setup {
@@ -235,7 +252,8 @@ fn start_workers(
         publisher: reloader.publisher(),
         blocklist: reloader.blocks.shared(),
         metrics: Arc::clone(metrics),
-        access_log: Arc::clone(access_log),
+        access_log: Arc::clone(&logs.access),
+        waf_log: Arc::clone(&logs.waf),
     };
     Ok(Workers::start(setup)?)
 }

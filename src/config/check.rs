@@ -9,6 +9,7 @@ use super::check_identity;
 use super::check_kubernetes;
 use super::check_limits;
 use super::check_routes;
+use super::check_waf;
 use super::cookies;
 use super::cors;
 use super::diagnostics::Problem;
@@ -52,6 +53,7 @@ pub fn check(root: &Node, problems: &mut Vec<Problem>) {
     check_routes::check(root, problems);
     check_identity::check(root, problems);
     check_limits::check(root, problems);
+    check_waf::check(root, problems);
     check_fallback::check(root, problems);
     check_kubernetes::check(root, problems);
     check_access_log::check(root, problems);

@@ -20,6 +20,7 @@ mod check_identity;
 mod check_kubernetes;
 mod check_limits;
 mod check_routes;
+mod check_waf;
 pub mod cookies;
 pub mod cors;
 pub mod diagnostics;
@@ -48,6 +49,7 @@ pub mod rate_limit;
 pub mod redis;
 pub mod reference;
 pub mod route;
+pub mod rule_files;
 pub mod secret;
 pub mod security_headers;
 mod shown;
@@ -56,6 +58,7 @@ pub mod tls;
 pub mod tree;
 pub mod validate;
 pub mod value_match;
+pub mod waf;
 
 pub use access_log::{AccessLog, AccessLogHeaders, AccessLogTarget, Redact, SampleRule};
 pub use admin::Admin;
@@ -108,8 +111,9 @@ pub use split::{Split, SplitBy};
 pub use tls::{ListenerTls, TlsVersion};
 pub use tree::Format;
 pub use value_match::{ValueMatch, ValueRule};
+pub use waf::{Waf, WafAbove, WafBody, WafExclusion, WafLog, WafMode, WafWhenOver};
 
-use crate::types::ids::{FilterId, IdentityId, LimitId, ListenerId, PageId, PoolId};
+use crate::types::ids::{FilterId, IdentityId, LimitId, ListenerId, PageId, PoolId, WafId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -179,6 +183,12 @@ pub struct Config {
     /// Rate limits, for routes to name.
     #[serde(default)]
     pub rate_limit: BTreeMap<LimitId, RateLimit>,
+    /// Web application firewalls, for routes to name.
+    #[serde(default)]
+    pub waf: BTreeMap<WafId, Waf>,
+    /// The log of the web application firewalls.
+    #[serde(default)]
+    pub waf_log: WafLog,
     /// Which requests go where.
     #[serde(default)]
     pub route: Vec<Route>,

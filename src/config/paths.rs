@@ -1,5 +1,6 @@
 //! Paths in a config count from its file's folder, wherever the process was started.
 
+use super::rule_files;
 use super::{Config, ErrorPages, FallbackStep, FilePath, Identity, KeySource, PageSource};
 use std::path::{Path, PathBuf};
 
@@ -58,6 +59,11 @@ pub(super) fn resolve(config: &mut Config, folder: &Path) {
     for FilePath(path) in pages_mut(config) {
         *path = folder.join(&path);
     }
+    for waf in config.waf.values_mut() {
+        for FilePath(path) in waf.rules.iter_mut().chain(&mut waf.crs) {
+            *path = folder.join(&path);
+        }
+    }
     for answer in config.route.iter_mut().filter_map(|route| route.answer.as_mut()) {
         for FilePath(path) in answer.body_file.iter_mut() {
             *path = folder.join(&path);
@@ -81,6 +87,7 @@ pub(super) fn files(config: &Config) -> Vec<PathBuf> {
         .chain(keys(config))
         .chain(pages(config))
         .map(|FilePath(path)| path.clone())
+        .chain(config.waf.values().flat_map(rule_files::all))
         .collect()
 }
 

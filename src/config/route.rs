@@ -11,7 +11,7 @@ use super::overload::Priority;
 use super::rate_limit::{LimitKey, RouteLimit};
 use super::security_headers::RouteSecurityHeaders;
 use super::split::Split;
-use crate::types::ids::{FilterId, PoolId, RouteId};
+use crate::types::ids::{FilterId, PoolId, RouteId, WafId};
 use crate::types::text::{TextValue, text_value};
 use crate::types::units::{Percent, Period};
 use schemars::JsonSchema;
@@ -115,6 +115,9 @@ pub struct Route {
     /// Time limits of a request as a whole.
     #[serde(default)]
     pub timeouts: RouteTimeouts,
+    /// The `[waf.NAME]` that its requests are held against, after its rate limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waf: Option<WafId>,
 }
 
 /// How many requests one client may have under way at once.

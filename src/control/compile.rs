@@ -14,6 +14,7 @@ pub(super) mod overload;
 pub(super) mod pages;
 mod rate_limits;
 pub(super) mod routes;
+pub(super) mod waf;
 
 use super::certs::Keeper;
 use super::identity::Issuer;

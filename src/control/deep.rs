@@ -3,7 +3,7 @@
 use super::admin::tokens::TokensFile;
 use super::blocklist;
 use super::certs::Keeper;
-use super::compile::{self, pages, routes};
+use super::compile::{self, pages, routes, waf};
 use super::discovery;
 use super::wire;
 use crate::config::{Config, FilePath};
@@ -39,6 +39,9 @@ pub fn problems(config: &Config) -> Vec<(String, String)> {
     let of_pages = pages::problems(config)
         .into_iter()
         .map(|error| (error.key().unwrap_or("page").to_owned(), error.to_string()));
+    let of_wafs = waf::problems(config)
+        .into_iter()
+        .map(|error| (error.key().unwrap_or("waf").to_owned(), error.to_string()));
     let tokens = config.admin.tokens_file.as_ref();
     let of_tokens = tokens.and_then(|FilePath(path)| {
         Some(("admin.tokens_file".to_owned(), TokensFile::open(path).err()?))
@@ -52,5 +55,6 @@ pub fn problems(config: &Config) -> Vec<(String, String)> {
         .chain(of_kubernetes)
         .chain(of_answers)
         .chain(of_pages)
+        .chain(of_wafs)
         .collect()
 }

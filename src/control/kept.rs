@@ -17,8 +17,9 @@ use crate::data::overload::InFlight;
 use crate::data::pool::sticky::tag_of;
 use crate::data::pool::{Backend, BackendMetrics, BackendState, Live};
 use crate::data::split::{SplitLive, Weights};
+use crate::data::waf::tally::Tally;
 use crate::observe::metrics::{BACKEND_IN_FLIGHT, Metrics, Watched};
-use crate::types::ids::{IdentityId, ListenerId, PoolId, RouteId};
+use crate::types::ids::{IdentityId, ListenerId, PoolId, RouteId, WafId};
 use crate::types::moment::Moment;
 use aws_lc_rs::error::Unspecified;
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use vanne_filters::waf::program::Program;
 
 /// How long the record of a backend that has left is kept.
 const GRACE: Duration = Duration::from_secs(60);
@@ -47,6 +49,9 @@ pub struct Kept {
     pub limits: LimitsKept,
     /// The connection to Redis, if the config has one.
     pub redis: Redis,
+    /// Rules of firewalls by what they were made of, while somebody has them.
+    programs: HashMap<u64, Weak<Program>>,
+    tallies: HashMap<WafId, Arc<Tally>>,
     changed: Arc<Notify>,
     /// Requests that count for the process' limit, where it has one.
     in_flight: Arc<InFlight>,
@@ -226,6 +231,34 @@ impl Kept {
         identity
     }
 
+    /// The rules made of what `number` stands for, as they are or made by `make`.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn program<E>(
+        &mut self,
+        number: u64,
+        make: impl FnOnce() -> Result<Program, E>,
+    ) -> Result<Arc<Program>, E> {
+        if let Some(program) = self.programs.get(&number).and_then(Weak::upgrade) {
+            return Ok(program);
+        }
+        let program = Arc::new(make()?);
+        self.programs.insert(number, Arc::downgrade(&program));
+        Ok(program)
+    }
+
+    /// What is known of matches of a firewall, as it was or nothing yet.
+    pub fn tally(&mut self, waf: &WafId) -> Arc<Tally> {
+        Arc::clone(self.tallies.entry(waf.clone()).or_default())
+    }
+
+    /// The same, if anything is known.
+    #[must_use]
+    pub fn known_tally(&self, waf: &WafId) -> Option<&Arc<Tally>> {
+        self.tallies.get(waf)
+    }
+
     /// Forgets what nobody has used for a while. To be called now and then: what is used when
     /// this is called counts as used until then.
     pub fn forget(&mut self, now: Instant) {
@@ -241,6 +274,8 @@ impl Kept {
         self.lives.retain(|_, live| Arc::strong_count(live) > 1);
         self.splits.retain(|_, live| Arc::strong_count(live) > 1);
         self.fallback_store.take_if(|store| Arc::strong_count(store) == 1);
+        self.programs.retain(|_, program| program.strong_count() > 0);
+        self.tallies.retain(|_, tally| Arc::strong_count(tally) > 1);
         self.counts.retain(|_, counts| Arc::strong_count(counts) > 1);
         self.identities.retain(|_, (_, identity)| Arc::strong_count(identity) > 1);
         self.limits.forget();

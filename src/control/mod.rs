@@ -30,5 +30,6 @@ pub mod starting;
 pub mod steer;
 mod task;
 pub mod telling;
+pub mod wafs;
 pub mod watch;
 mod wire;

@@ -20,7 +20,7 @@ use super::redis::Redis;
 use super::report::{Report, Verdict};
 use super::starting::Starting;
 use super::telling::InUse;
-use crate::config::{self, Config, Diagnostics, Loaded, ProcessEnvironment, Secret};
+use crate::config::{self, Config, Diagnostics, Loaded, ProcessEnvironment, Secret, rule_files};
 use crate::data::engine::worker::Workers;
 use crate::data::generation::{Generation, Generations};
 use crate::data::snapshot::{Publisher, Snapshot};
@@ -62,7 +62,7 @@ pub struct Reloader {
     /// Why the config read last was refused, if it was.
     refusal: Option<String>,
     number: u64,
-    kept: Kept,
+    pub(super) kept: Kept,
     /// Who may not come in.
     pub blocks: Blocks,
     /// The pools that are there.
@@ -73,6 +73,8 @@ pub struct Reloader {
     pub listeners: Listeners,
     /// Where the access log goes.
     pub access_log: Log,
+    /// Where the firewalls' log goes.
+    pub waf_log: Log,
     publisher: Publisher,
     pub(super) metrics: Arc<Metrics>,
     gauges: ConfigGauges,
@@ -135,6 +137,7 @@ impl Reloader {
             followed: Followed::default(),
             listeners: Listeners::default(),
             access_log: Log::default(),
+            waf_log: Log::default(),
             publisher: Publisher::new(Snapshot::default()),
             metrics: Arc::clone(metrics),
             gauges: ConfigGauges::new(metrics),
@@ -269,6 +272,10 @@ impl Reloader {
             .access_log
             .prepare(&self.config.access_log.to, &config.access_log.to)
             .map_err(|error| anyhow::anyhow!("access_log.to: {}: {error}", config.access_log.to))?;
+        let waf_log = self
+            .waf_log
+            .prepare(&self.config.waf_log.to, &config.waf_log.to)
+            .map_err(|error| anyhow::anyhow!("waf_log.to: {}: {error}", config.waf_log.to))?;
         let prepared = self.listeners.prepare(&config, &mut means, wall)?;
         let blocks = self
             .blocks
@@ -284,6 +291,7 @@ impl Reloader {
         self.kept.commit();
         self.followed.apply(compiled.issuers);
         self.access_log.apply(log);
+        self.waf_log.apply(waf_log);
         self.publisher.publish(compiled.snapshot);
         let workers = self.workers.as_deref();
         self.listeners.apply(prepared, &config, workers, &self.metrics);
@@ -349,6 +357,12 @@ impl Reloader {
         self.pools.found(pushed, &mut means);
     }
 
+    /// Opens the files of logs anew.
+    pub fn reopen_logs(&self) {
+        self.access_log.reopen();
+        self.waf_log.reopen();
+    }
+
     /// Takes in what probes found.
     pub fn checked(&mut self, findings: impl Iterator<Item = Finding>) {
         let now = Moment::of(clock::now());
@@ -392,7 +406,10 @@ fn number_of<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> u64 {
     for file in files {
         match std::fs::read(file) {
             Ok(bytes) => bytes.hash(&mut hasher),
-            Err(error) => error.kind().hash(&mut hasher),
+            Err(error) => {
+                error.kind().hash(&mut hasher);
+                rule_files::named_by(file).hash(&mut hasher);
+            }
         }
     }
     hasher.finish()

@@ -81,7 +81,7 @@ pub async fn steer(
                 Some(wish) => fulfil(&mut reloader, wish),
             },
             _ = told_by.reload.recv() => drop(reloader.reload("SIGHUP")),
-            _ = told_by.reopen.recv() => reloader.access_log.reopen(),
+            _ = told_by.reopen.recv() => reloader.reopen_logs(),
             () = watch.changed(), if is_watching => drop(reloader.reload_if_changed()),
             () = pools_call(&changed, pools_due) => {}
             Some(pushed) = told.found.recv() => {

@@ -8,6 +8,7 @@
 use super::identity::Question;
 use super::pool::Ticket;
 use super::rate_limit::shared::Answer;
+use super::waf::aside::Aside;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub enum Effect {
     Pause(Duration),
     /// Others go first: its turn comes when a backend has a place for it.
     Turn(Arc<Ticket>),
+    /// A large body is inspected, on another thread.
+    Inspect(Arc<Aside>),
 }
 
 /// Waits until `effect` is done.
@@ -31,6 +34,7 @@ pub async fn run(effect: Effect) {
         Effect::Answer(answer) => answer.wait().await,
         Effect::Pause(time) => tokio::time::sleep(time).await,
         Effect::Turn(ticket) => ticket.called().await,
+        Effect::Inspect(aside) => aside.run().await,
     }
 }
 

@@ -7,6 +7,7 @@ use super::exchange::Exchange;
 use super::grpc;
 use super::log_line;
 use super::route::{Ended, RouteMetrics};
+use super::waf;
 use crate::observe::access_log::LogRing;
 use crate::observe::metrics::{Counters, Metrics, REFUSALS};
 use crate::types::moment::Moment;
@@ -66,20 +67,29 @@ impl RequestMetrics {
     }
 }
 
-/// Records the end of `exchange`: metrics, the log of faults, and the access log if
-/// there is one.
+/// Where lines about a request go: to these, if there are any.
+#[derive(Clone, Copy)]
+pub struct Logs<'a> {
+    /// The access log.
+    pub access: Option<&'a LogRing>,
+    /// The log of firewalls.
+    pub waf: Option<&'a LogRing>,
+}
+
+/// Records the end of `exchange`: metrics, the log of faults, and the logs of requests.
 pub fn finish(
     exchange: &Exchange,
     traffic: Traffic,
     metrics: &RequestMetrics,
-    log: Option<&LogRing>,
+    logs: Logs<'_>,
     now: Instant,
 ) {
     metrics.count(exchange, traffic, now);
     if let Some(refusal) = exchange.refusal() {
         report(exchange, refusal);
     }
-    if let Some(ring) = log {
+    waf::finish(exchange, logs.waf);
+    if let Some(ring) = logs.access {
         log_line::write(exchange, traffic, ring, now);
     }
 }

@@ -20,11 +20,12 @@ pub mod listener;
 // 2 which route, and where its requests go
 pub mod route;
 pub mod target;
-// 3 who sends it, the route's rate limits, filters and edits; 9 the same on the answer
+// 3 who sends it, the route's rate limits, firewall, filters and edits; 9 the same on the answer
 pub mod chain;
 pub mod edits;
 pub mod identity;
 pub mod rate_limit;
+pub mod waf;
 // 5 whether it is too much, and which pool
 pub mod overload;
 pub mod split;

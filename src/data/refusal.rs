@@ -122,6 +122,12 @@ pub enum Refusal {
     TotalTimeout,
     /// Nothing went through the tunnel for `tunnel_idle`.
     TunnelIdleTimeout,
+    /// The body is longer than its firewall looks at.
+    WafBodyTooLarge,
+    /// It could not be inspected in time, or in the room there is.
+    WafOverBudget,
+    /// Rules of its firewall refuse it.
+    WafRefused,
     /// Operators took all backends of the pool out.
     Withdrawn,
 }
@@ -210,6 +216,9 @@ impl Refusal {
             Self::TooManyConnections => row("too_many_connections", 503, Vanne, Level::WARN),
             Self::TotalTimeout => row("total_timeout", 504, Vanne, Level::WARN),
             Self::TunnelIdleTimeout => row("tunnel_idle_timeout", 504, Vanne, Level::DEBUG),
+            Self::WafBodyTooLarge => row("waf_body_too_large", 413, Client, Level::DEBUG),
+            Self::WafOverBudget => row("waf_over_budget", 503, Vanne, Level::WARN),
+            Self::WafRefused => row("waf_refused", 403, Client, Level::DEBUG),
             Self::Withdrawn => replaceable(row("withdrawn", 503, Vanne, Level::WARN)),
         }
     }
@@ -261,7 +270,7 @@ impl Refusal {
     }
 
     /// Every reason but those of filters and identities.
-    pub const ALL: [Self; 65] = [
+    pub const ALL: [Self; 68] = [
         Self::BackendClosed,
         Self::BackendCut,
         Self::BackendMalformed,
@@ -326,6 +335,9 @@ impl Refusal {
         Self::TooManyConnections,
         Self::TotalTimeout,
         Self::TunnelIdleTimeout,
+        Self::WafBodyTooLarge,
+        Self::WafOverBudget,
+        Self::WafRefused,
         Self::Withdrawn,
     ];
 

@@ -16,6 +16,7 @@ use super::overload::{Limit, Priority};
 use super::rate_limit::RouteLimits;
 use super::route::{RouteMetrics, RouteTable};
 use super::target::Target;
+use super::waf::Waf;
 use crate::types::ids::RouteId;
 use crate::types::own::Own;
 use arc_swap::{ArcSwap, Cache};
@@ -52,6 +53,8 @@ pub struct Route {
     pub user_limits: RouteLimits,
     /// Fields that tell backends who sends a request: never taken from clients.
     pub own_fields: Arc<[HeaderName]>,
+    /// What its requests are held against.
+    pub waf: Option<Arc<Waf>>,
     /// Its filters.
     pub chain: Chain,
     /// What it changes on the way.
@@ -248,6 +251,7 @@ pub(crate) mod tests {
             gate: None,
             user_limits: RouteLimits::default(),
             own_fields: Arc::default(),
+            waf: None,
             chain: Chain::default(),
             edits: RouteEdits::default(),
             priority: Priority::default(),

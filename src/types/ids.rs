@@ -75,6 +75,8 @@ names! {
     PoolId,
     /// Name of a route.
     RouteId,
+    /// Name of a web application firewall.
+    WafId,
 }
 
 #[cfg(test)]

@@ -49,6 +49,10 @@ pub enum LogField {
     RateLimit,
     /// Who sent it, by name.
     User,
+    /// The score that firewall rules gave it.
+    WafScore,
+    /// The firewall rules that matched.
+    WafRules,
     /// The filters of the route.
     Filters,
     /// Captured header fields.
@@ -147,6 +151,8 @@ pub const FIELDS: &[Row] = &[
     row(F::Fallback, ("fallback", "vanne.fallback"), LineIfKnown, "text", "the steps of a `fallback` that were taken, in order: `pool:lite, static:sorry`"),
     row(F::RateLimit, ("rate_limit", "vanne.rate_limit"), LineIfKnown, "text", "the rate limit that refused it or made it wait, or would have refused it (`action = \"shadow\"`)"),
     row(F::User, ("user", "user.name"), LineIfKnown, "text", "the name of who sent it, as the route's `identity` knows it"),
+    row(F::WafScore, ("waf_score", "vanne.waf.score"), LineIfKnown, "number", "the score that rules of the route's `waf` gave it, if any of them matched"),
+    row(F::WafRules, ("waf_rules", "vanne.waf.rules"), LineIfKnown, "text", "ids of the rules that matched; sixteen are named"),
     row(F::Filters, ("filters", "vanne.filters"), LineIfKnown, "text", "the filters of the route, in order"),
     row(F::Headers, ("headers", "vanne.headers"), LineIfKnown, "object", "captured fields: `request` and `response`, each by name"),
     row(F::End, ("end", "event.reason"), Line, "text", "`ok`, or why Vanne ended it: see below"),

@@ -268,14 +268,14 @@ const LEAVES: &[(&str, &str)] = &[
     ("route[].answer.content_type", "a_route_may_answer_itself"),
     ("route[].answer.headers.*", "a_route_may_answer_itself"),
     ("route[].answer.status", "a_route_may_answer_itself"),
+    ("route[].at_once.ipv6_prefix", "one_client_may_have_so_many_requests_under_way"),
+    ("route[].at_once.key", "one_client_may_have_so_many_requests_under_way"),
+    ("route[].at_once.max", "one_client_may_have_so_many_requests_under_way"),
     ("route[].cookies.except[]", "cookies_of_backends_get_the_attributes_that_they_lack"),
     ("route[].cookies.http_only", "cookies_of_backends_get_the_attributes_that_they_lack"),
     ("route[].cookies.same_site", "cookies_of_backends_get_the_attributes_that_they_lack"),
     ("route[].cookies.secure", "cookies_of_our_own_are_secure_where_those_of_backends_are_to_be"),
     ("route[].cors", "preflights_are_answered_before_anybody_else_is_asked"),
-    ("route[].at_once.ipv6_prefix", "one_client_may_have_so_many_requests_under_way"),
-    ("route[].at_once.key", "one_client_may_have_so_many_requests_under_way"),
-    ("route[].at_once.max", "one_client_may_have_so_many_requests_under_way"),
     ("route[].error_pages.*", "refusals_are_told_in_the_words_of_pages"),
     ("route[].fallback[]", "a_routes_chain_goes_before_its_pools"),
     ("route[].headers.request.add.*", "a_route_edits_the_heads_of_its_requests"),
@@ -339,6 +339,7 @@ const LEAVES: &[(&str, &str)] = &[
     ("route[].split.pools.*", "requests_are_shared_by_weight_and_weights_move_with_a_reload"),
     ("route[].timeouts.total", "a_request_longer_than_its_total_gives_504_before_the_head"),
     ("route[].timeouts.tunnel_idle", "a_silent_tunnel_is_closed_after_its_idle_limit"),
+    ("route[].waf", "what_rules_refuse_gets_403_with_the_requests_id_and_goes_nowhere"),
     ("security_headers.*.content_security_policy", "a_route_uses_the_security_headers_it_names"),
     ("security_headers.*.content_type_options", "a_route_uses_the_security_headers_it_names"),
     (
@@ -360,6 +361,36 @@ const LEAVES: &[(&str, &str)] = &[
         "security_headers.*.strict_transport_security",
         "strict_transport_security_is_only_sent_in_answer_to_https",
     ),
+    (
+        "waf.*.body.above",
+        "a_longer_body_than_is_looked_at_is_refused_or_its_first_part_is_looked_at",
+    ),
+    ("waf.*.body.max", "a_longer_body_than_is_looked_at_is_refused_or_its_first_part_is_looked_at"),
+    ("waf.*.crs", "the_core_rule_set_is_read_from_its_folder"),
+    (
+        "waf.*.exclusions[].route",
+        "rules_may_be_left_out_or_not_look_at_something_on_all_routes_or_one",
+    ),
+    (
+        "waf.*.exclusions[].rule",
+        "rules_may_be_left_out_or_not_look_at_something_on_all_routes_or_one",
+    ),
+    (
+        "waf.*.exclusions[].tag",
+        "rules_may_be_left_out_or_not_look_at_something_on_all_routes_or_one",
+    ),
+    (
+        "waf.*.exclusions[].target",
+        "rules_may_be_left_out_or_not_look_at_something_on_all_routes_or_one",
+    ),
+    ("waf.*.inbound_threshold", "the_config_says_paranoia_and_threshold_to_the_rules"),
+    ("waf.*.mode", "detecting_refuses_nobody_and_tells_all_the_same"),
+    ("waf.*.paranoia", "the_config_says_paranoia_and_threshold_to_the_rules"),
+    ("waf.*.rules[]", "what_rules_refuse_gets_403_with_the_requests_id_and_goes_nowhere"),
+    ("waf.*.sample", "detecting_refuses_nobody_and_tells_all_the_same"),
+    ("waf.*.time_budget", "who_is_over_its_budget_is_refused_or_passes"),
+    ("waf.*.when_over", "who_is_over_its_budget_is_refused_or_passes"),
+    ("waf_log.to", "the_firewalls_log_goes_where_it_is_told"),
 ];
 
 #[test]

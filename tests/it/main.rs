@@ -73,6 +73,8 @@ mod targets;
 mod time_limits;
 mod tls;
 mod upstream_tls;
+mod waf;
+mod waf_bodies;
 mod websocket;
 mod why;
 mod wrong_tokens;

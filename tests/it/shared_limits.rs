@@ -178,7 +178,7 @@ async fn three_replicas_lease_no_more_than_the_stated_bound() {
 #[tokio::test]
 async fn a_client_below_the_rate_is_served_by_whichever_replica() {
     let (server, origin) = (RedisServer::start().await, Origin::fixed("x").await);
-    let limit = "[rate_limit.each]\nkey = \"ip\"\nrate = \"1000/s\"\nburst = 200";
+    let limit = "[rate_limit.each]\nkey = \"ip\"\nrate = \"1000/s\"\nburst = 600";
     let redis = format!("address = \"{}\"\ntimeout = \"5s\"", server.address);
     let all = replicas(3, &config(&origin, &redis, "\"each\"", limit)).await;
     for vanne in &all {

@@ -23,6 +23,7 @@ mod reload;
 mod routes;
 mod status;
 pub mod tokens;
+mod wafs;
 
 use super::own_headers::careful;
 use super::steer::Wish;

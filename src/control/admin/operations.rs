@@ -12,13 +12,14 @@ use super::routes::RouteStatus;
 use super::status::Status;
 use super::tokens::Role;
 use super::{
-    blocklist, certificates, circuits, config, log, openapi, pools, reload, routes, status,
+    blocklist, certificates, circuits, config, log, openapi, pools, reload, routes, status, wafs,
 };
 use crate::control::certs::CertificateStatus;
 use crate::control::pools::{
     BackendStatus, Change, CircuitDetail, CircuitStatus, Order, PoolStatus, PoolSummary, Said,
 };
 use crate::control::report::Report;
+use crate::control::wafs::WafStatus;
 use axum::http::Method;
 use futures::future::BoxFuture;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -315,6 +316,17 @@ static OTHERS: &[Operation] = &[
         body: None,
         answer: schema::<Status>,
         run: |call| Box::pin(status::show(call)),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/v1/waf",
+        name: "waf",
+        needs: Role::Read,
+        summary: "The web application firewalls, and the rules that have matched most.",
+        query: None,
+        body: None,
+        answer: schema::<Vec<WafStatus>>,
+        run: |call| Box::pin(wafs::list(call)),
     },
 ];
 

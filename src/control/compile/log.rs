@@ -10,15 +10,7 @@ use std::collections::BTreeMap;
 
 /// Compiles `config`, which was checked.
 pub(super) fn compile(config: &AccessLog) -> LogPlan {
-    let redact = Redact {
-        headers: config.redact.headers.iter().map(|name| name.as_str().into()).collect(),
-        parameters: config
-            .redact
-            .parameters
-            .iter()
-            .map(|name| name.as_str().to_ascii_lowercase().into_bytes().into())
-            .collect(),
-    };
+    let redact = redact(config);
     let capture = Capture {
         request: captures(&config.headers.request, &redact),
         response: captures(&config.headers.response, &redact),
@@ -36,6 +28,15 @@ pub(super) fn compile(config: &AccessLog) -> LogPlan {
     };
     let sampling = Sampling(config.sample.iter().map(rule).collect());
     LogPlan { style: Some(style), capture, redact, sampling }
+}
+
+/// What is shown as `***`.
+pub(super) fn redact(config: &AccessLog) -> Redact {
+    let lower = |text: &str| text.to_ascii_lowercase().into_bytes().into();
+    Redact {
+        headers: config.redact.headers.iter().map(|name| name.as_str().into()).collect(),
+        parameters: config.redact.parameters.iter().map(|name| lower(name.as_str())).collect(),
+    }
 }
 
 fn captures(wanted: &BTreeMap<FieldName, ByteSize>, redact: &Redact) -> Vec<Captures> {

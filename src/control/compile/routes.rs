@@ -2,7 +2,7 @@
 
 use super::{
     CompileError, Means, Pools, dangling, edits, fallback, files, filters, identities, log,
-    matching, overload, rate_limits,
+    matching, overload, rate_limits, waf,
 };
 use crate::config::{self, Config, Scheme, SplitBy};
 use crate::control::identity::Issuer;
@@ -39,6 +39,7 @@ pub(super) fn compile(
     let known = identities::compile(config, means)?;
     let own_fields = identities::own_fields(config);
     let issuers = identities::issuers(config, &known)?;
+    let mut wafs = waf::Wafs::default();
     let mut routes = RouteTable::default();
     for (index, route) in config.route.iter().enumerate() {
         let target = target(route, index, pools, means)?;
@@ -50,7 +51,7 @@ pub(super) fn compile(
                 means.metrics,
                 route.name.as_str(),
                 (&target, &fallbacks),
-                !route.rate_limits.is_empty() || route.identity.is_some(),
+                !route.rate_limits.is_empty() || route.identity.is_some() || route.waf.is_some(),
             ),
             target,
             fallbacks,
@@ -61,6 +62,7 @@ pub(super) fn compile(
             gate: identities::gate(route, &known)?,
             own_fields: Arc::clone(&own_fields),
             chain: filters::chain(Some(route), config)?,
+            waf: wafs.of_route(route, config, means)?,
             edits: edits::compile(route),
             mirror: mirror(route, pools, means.metrics)?,
             total: route.timeouts.total.as_duration(),

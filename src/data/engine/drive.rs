@@ -191,5 +191,5 @@ pub(super) async fn after_others() {
 /// the present one has under way is of no use any more.
 #[must_use]
 pub fn begins_anew(action: &Action) -> bool {
-    matches!(action, Action::Attempt(_) | Action::Wait(_))
+    matches!(action, Action::Attempt(_) | Action::Read(_) | Action::Wait(_))
 }

@@ -14,4 +14,6 @@ pub mod pingora;
 mod record;
 pub mod serve;
 mod serve_http2;
+mod tasks;
+mod waiting;
 pub mod worker;

@@ -2,7 +2,7 @@
 
 use super::worker::Worker;
 use crate::data::exchange::Exchange;
-use crate::data::finish::finish;
+use crate::data::finish::{Logs, finish};
 use crate::data::listener::carrier::Carrier;
 use crate::types::clock;
 use std::sync::Arc;
@@ -26,7 +26,8 @@ pub(super) fn record(worker: &Worker, carrier: &dyn Carrier) {
     let (traffic, now) = (carrier.traffic(), carrier.cell().now());
     carrier.cell().end(|exchange| {
         worker.in_flight.dec();
-        finish(exchange, traffic, &worker.metrics, worker.log.as_ref(), now);
+        let logs = Logs { access: worker.log.as_ref(), waf: worker.waf_log.as_ref() };
+        finish(exchange, traffic, &worker.metrics, logs, now);
         worker.blocklist.note(exchange, now);
     });
 }

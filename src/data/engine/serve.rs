@@ -10,8 +10,8 @@ use super::own_answer::{self, Framing};
 use super::pingora::{Engine, Served};
 use super::record::{new_exchange, record};
 use super::serve_http2;
+use super::waiting::wait;
 use super::worker::Worker;
-use crate::data::effects::{self, Effect};
 use crate::data::exchange::{Action, Answer, Event, Exchange};
 use crate::data::lifecycle::Stage;
 use crate::data::listener::carrier::{Carrier, is_ending};
@@ -242,8 +242,8 @@ async fn carry_out(
             connection.rewind();
         }
         let driven = match action {
-            Action::Wait(effect) => {
-                let mut wait = Box::pin(wait(&**connection, effect));
+            Action::Wait(_) | Action::Read(_) => {
+                let mut wait = Box::pin(wait(&**connection, action));
                 action = drive_to_action(worker, &**connection, timer, wait.as_mut()).await;
                 continue;
             }
@@ -264,12 +264,6 @@ async fn carry_out(
             (None, is_reusable) => return ended(worker, connection, timer, is_reusable).await,
         }
     }
-}
-
-/// Runs `effect`, and resumes the machine.
-pub(super) async fn wait(carrier: &dyn Carrier, effect: Effect) -> Action {
-    effects::run(effect).await;
-    carrier.cell().step(Event::Resumed)
 }
 
 /// Whether the lean engine makes the attempt.

@@ -9,7 +9,8 @@ use super::lean::StreamLane;
 use super::pingora::Engine;
 use super::pingora::heads::{Fields, request_head};
 use super::record::{new_exchange, record};
-use super::serve::{drive_to_action, goes_lean, left_to_do, wait};
+use super::serve::{drive_to_action, goes_lean, left_to_do};
+use super::waiting::wait;
 use super::worker::Worker;
 use crate::data::exchange::{Action, Answer, Event};
 use crate::data::lifecycle::Stage;
@@ -315,8 +316,8 @@ async fn carry_out(
             stream.rewind();
         }
         let driven = match action {
-            Action::Wait(effect) => {
-                let mut wait = Box::pin(wait(&**stream, effect));
+            Action::Wait(_) | Action::Read(_) => {
+                let mut wait = Box::pin(wait(&**stream, action));
                 action = drive_to_action(worker, &**stream, timer, wait.as_mut()).await;
                 continue;
             }

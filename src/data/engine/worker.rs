@@ -8,6 +8,7 @@ use super::accepting::{Accepting, start_accepting, stop_accepting};
 use super::lean;
 use super::open::take;
 use super::pingora::Engine;
+use super::tasks::watch_tasks;
 use crate::data::finish::RequestMetrics;
 use crate::data::lifecycle::{Lifecycle, Stage};
 use crate::data::listener::Slot;
@@ -15,9 +16,10 @@ use crate::data::listener::accept::ListeningSocket;
 use crate::data::listener::blocklist::{Blocklist, Met};
 use crate::data::listener::registry::{Entry, Registry, Woken};
 use crate::data::snapshot::{Publisher, Reader};
+use crate::data::waf;
 use crate::observe::access_log::{AccessLog, LogRing};
 use crate::observe::metrics::{
-    Counter, Gauge, Metrics, PANICS, REQUESTS_IN_FLIGHT, TASKS, Watched, count_as_worker,
+    Counter, Gauge, Metrics, PANICS, REQUESTS_IN_FLIGHT, count_as_worker,
 };
 use crate::types::clock;
 use crate::types::moment::Moment;
@@ -33,7 +35,6 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::runtime::RuntimeMetrics;
 use tokio::sync::mpsc;
 
 /// Polls of tasks before sockets are looked at again, while there are tasks to poll. A request
@@ -56,6 +57,8 @@ pub struct Worker {
     pub panics: Counter,
     /// The worker's end of the access log.
     pub log: Option<LogRing>,
+    /// The same of the firewalls' log.
+    pub waf_log: Option<LogRing>,
     /// Whether the lean engine is used where it can be.
     pub is_lean: bool,
     /// Who may not come in.
@@ -76,6 +79,7 @@ impl Worker {
             in_flight: setup.metrics.handle(&REQUESTS_IN_FLIGHT, []),
             panics: setup.metrics.handle(&PANICS, []),
             log: setup.access_log.ring(index),
+            waf_log: setup.waf_log.ring(index),
             is_lean: setup.is_lean,
             blocklist: Arc::clone(&setup.blocklist),
             registry: Arc::default(),
@@ -130,6 +134,8 @@ pub struct Setup {
     pub metrics: Arc<Metrics>,
     /// The access log, with a ring for each.
     pub access_log: Arc<AccessLog>,
+    /// The log of firewalls, the same way.
+    pub waf_log: Arc<AccessLog>,
 }
 
 /// The running workers.
@@ -253,12 +259,6 @@ impl Workers {
     }
 }
 
-/// Shows the tasks alive in a runtime.
-fn watch_tasks(metrics: &Metrics, name: &str, runtime: RuntimeMetrics) -> Option<Watched> {
-    let alive = move || u32::try_from(runtime.num_alive_tasks()).map(f64::from).ok();
-    metrics.watch(&TASKS, [name], alive)
-}
-
 async fn run(
     worker: Arc<Worker>,
     mut inbox: mpsc::UnboundedReceiver<Message>,
@@ -342,6 +342,7 @@ pub(super) fn receive(worker: &Arc<Worker>, engine: &Arc<Engine>, message: Messa
         Message::Look => {
             // Who has nothing to do would else hold an old config.
             drop(worker.snapshots.load());
+            waf::memory::forget();
             worker.registry.wake_all();
         }
         Message::Bar => worker.bar(),

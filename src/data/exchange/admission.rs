@@ -103,6 +103,9 @@ impl Exchange {
             self.request_edits.set_target(target);
         }
         self.enter(Arc::clone(&route));
+        if let Some(action) = self.inspect(head, &route, now) {
+            return action;
+        }
         match (verdict, &route.target) {
             (Verdict::Reject(rejection), _) => self.refuse(Refusal::Filter(rejection), now),
             (Verdict::Continue, Target::Split(_)) if self.pool.is_none() => {

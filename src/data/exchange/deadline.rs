@@ -28,7 +28,7 @@ impl Exchange {
         match self.phase {
             Phase::Head | Phase::Tunnel | Phase::Ended => next,
             Phase::Suspended | Phase::Connecting => self.total_deadline(),
-            Phase::Streaming | Phase::Queued => next.min(self.total_deadline()),
+            Phase::Reading | Phase::Streaming | Phase::Queued => next.min(self.total_deadline()),
         }
     }
 

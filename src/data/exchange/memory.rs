@@ -107,6 +107,7 @@ impl Running {
 impl Exchange {
     /// Takes its memory: it is over.
     fn take_memory(&mut self) -> Memory {
+        self.leave_inspection();
         Memory {
             room: self.room.take(),
             attempts: std::mem::take(&mut self.attempts),

@@ -13,9 +13,11 @@ mod admission;
 mod answer;
 mod attempts;
 mod deadline;
+mod event;
 mod facts;
 mod falling_back;
 mod identifying;
+mod inspecting;
 mod limiting;
 mod memory;
 mod own;
@@ -26,10 +28,11 @@ mod why;
 
 pub use answer::Answer;
 pub use deadline::Waiting;
+pub use event::{Action, Event};
 pub use facts::{Call, Facts, Texts};
+pub use inspecting::Inspected;
 pub use memory::Running;
 
-use super::effects::Effect;
 use super::generation::Tunnel;
 use super::grpc;
 use super::listener::admit::is_about_websocket;
@@ -40,85 +43,29 @@ use super::pool::sticky::Seen;
 use super::pool::{Backend, Pool, Ticket};
 use super::refusal::Refusal;
 use super::snapshot::{LocalSnapshot, Route};
-use super::upstream::{Attempt, AttemptRecord, Fault, forward};
+use super::upstream::{AttemptRecord, Fault, forward};
 use crate::types::moment::Moment;
 use crate::types::request_id::RequestId;
 use attempts::is_endless;
 use falling_back::Fallen;
 use http::HeaderValue;
 use identifying::Identified;
+use inspecting::Inspecting;
 use limiting::Limits;
 use memory::{Memory, Room};
 use shedding::Seats;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime};
-use vanne_filters::{FieldList, HeadEdits, RequestHead, ResponseHead, Version};
-
-/// What an engine reports.
-pub enum Event<'a> {
-    /// The request's head is whole. `has_body`: more of the request follows.
-    Request {
-        /// The head, as received.
-        head: RequestHead<'a>,
-        /// Whether a body follows.
-        has_body: bool,
-    },
-    /// The effect the machine waited for is done.
-    Resumed,
-    /// There is a connection to the attempt's backend.
-    Connected {
-        /// Whether it was used before.
-        is_reused: bool,
-    },
-    /// Part of the request's body came from the client.
-    RequestBody {
-        /// Whether it was the last part.
-        is_last: bool,
-        /// Whether all that came so far is kept, so that it can be sent once more.
-        is_kept: bool,
-    },
-    /// The head of the backend's answer came: informational or final.
-    Response(ResponseHead<'a>),
-    /// Part of the answer's body came from the backend.
-    ResponseBody,
-    /// The trailers of the backend's answer came.
-    ResponseTrailers(&'a dyn FieldList),
-    /// Something failed.
-    Failed(Fault),
-    /// The engine waits, and this says for whom.
-    Parked(Waiting),
-    /// The time that [`Exchange::deadline`] gave may have come.
-    Deadline,
-    /// The engine cannot go on, or the process ends: for this reason.
-    Aborted(Refusal),
-    /// Both messages are through.
-    Ended,
-}
-
-/// What the engine is to do next.
-pub enum Action {
-    /// Go on.
-    Continue,
-    /// Run this, then report [`Event::Resumed`].
-    Wait(Effect),
-    /// Connect to this backend and send the request, edited by [`Exchange::request_edits`].
-    Attempt(Attempt),
-    /// Send this answer to the client; it is whole.
-    Answer(Answer),
-    /// Pass bytes both ways: the connection is no longer HTTP.
-    Tunnel,
-    /// Drop both connections: nothing more can be said.
-    Cut,
-    /// The exchange is over.
-    Done,
-}
+use vanne_filters::{HeadEdits, ResponseHead, Version};
 
 /// How far the request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Its head is being read.
     Head,
+    /// Its body is read ahead.
+    Reading,
     /// An effect runs.
     Suspended,
     /// It waits for a place in a backend.
@@ -172,6 +119,8 @@ pub struct Exchange {
     identified: Identified,
     /// What rate limits say of it.
     limits: Limits,
+    /// What its firewall says of it.
+    inspecting: Inspecting,
     /// What it counts for.
     seats: Seats,
     /// What it needs to fall back to something, and what became of that.
@@ -238,6 +187,7 @@ impl Exchange {
             left_out: None,
             identified: Identified::default(),
             limits: Limits::default(),
+            inspecting: Inspecting::default(),
             seats: Seats::default(),
             fallen: None,
             explains: false,
@@ -269,6 +219,7 @@ impl Exchange {
         match event {
             Event::Request { head, has_body } => self.on_request(&head, has_body, now),
             Event::Resumed => self.on_resumed(now),
+            Event::Body { body, end } => self.on_body(body, end, now),
             Event::Connected { is_reused } => self.on_connected(is_reused, now),
             Event::RequestBody { is_last, is_kept } => {
                 self.request_done |= is_last;

@@ -4,13 +4,14 @@ mod carried;
 
 use super::*;
 use crate::data::balance;
+use crate::data::effects::Effect;
 use crate::data::listener;
 use crate::data::pool::{Members, Out};
 use crate::data::route::{Match, RouteTable};
 use crate::data::snapshot::Snapshot;
 use crate::data::snapshot::tests::{pool_of, route_to};
 use std::time::Duration;
-use vanne_filters::FieldSlice;
+use vanne_filters::{FieldSlice, RequestHead};
 
 const S: Duration = Duration::from_secs(1);
 

@@ -4,6 +4,7 @@
 //! many at once, each on a [`Stream`](super::stream). Whoever drives a request or reports
 //! what happened to it sees only this.
 
+use super::body_ahead::{Ahead, BodyAhead, Wanted};
 use super::registry::Woken;
 use super::{Client, LocalListener, Slot};
 use crate::data::exchange::{Action, Event, Exchange, Running, Waiting};
@@ -63,6 +64,15 @@ pub trait Carrier: Woken {
 
     /// What is kept of the request is there to be read once more, by another engine.
     fn rewind(&self);
+
+    /// Reads some more of the request's body ahead, into `ahead`: after its head was taken, and
+    /// before an engine has had any of it. What is read is kept, for who reads it once more.
+    fn poll_body_ahead(
+        &self,
+        cx: &mut Context<'_>,
+        wanted: Wanted,
+        ahead: &mut BodyAhead,
+    ) -> Poll<Ahead>;
 
     /// `Ready` when the client has left, while nobody reads what it sends.
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()>;

@@ -51,6 +51,8 @@ pub(in crate::data) struct ClientIo {
     keeps: Option<usize>,
     /// The part of it that is of the body.
     kept: KeptBytes,
+    /// What of the body was read ahead to be looked at.
+    pub(super) held: KeptBytes,
     /// How long the request's head is.
     pub(super) head_bytes: usize,
     /// How much of what is unread the gate has let through.
@@ -77,6 +79,7 @@ impl ClientIo {
             taken: 0,
             keeps: None,
             kept: KeptBytes::default(),
+            held: KeptBytes::default(),
             head_bytes: 0,
             out: Vec::new(),
             gate: Gate::Limited(0),
@@ -110,6 +113,7 @@ impl ClientIo {
     /// it has taken it. `body` follows the head.
     pub(super) fn open_head(&mut self, length: usize, body: Body) {
         self.forget();
+        self.held.clear();
         self.head_bytes = length;
         self.keeps = Some(usize::MAX);
         self.body = body;
@@ -150,6 +154,7 @@ impl ClientIo {
         self.ahead.drain(..self.taken.min(self.ahead.len()));
         self.taken = 0;
         if self.ahead.is_empty() {
+            self.held.clear();
             // An idle connection holds no buffer.
             spare::give(std::mem::take(&mut self.ahead));
         }

@@ -8,6 +8,7 @@
 //!
 //! All of it is used by one task on one thread.
 
+use super::body_ahead::{Ahead, BodyAhead, Wanted};
 use super::carrier::{Carrier, Cell};
 use super::client::is_trusted;
 use super::client_io::ClientIo;
@@ -270,6 +271,15 @@ impl Carrier for Connection {
 
     fn rewind(&self) {
         self.io.get().rewind();
+    }
+
+    fn poll_body_ahead(
+        &self,
+        cx: &mut Context<'_>,
+        wanted: Wanted,
+        ahead: &mut BodyAhead,
+    ) -> Poll<Ahead> {
+        self.io.get().poll_body_ahead(cx, wanted, ahead)
     }
 
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {

@@ -8,6 +8,7 @@ pub mod accept;
 pub mod admit;
 pub mod automatic;
 pub mod blocklist;
+pub mod body_ahead;
 pub mod carrier;
 pub mod client;
 mod client_body;

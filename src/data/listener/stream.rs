@@ -4,6 +4,9 @@
 //! What the `h2` crate sees to is not repeated here: frames, flow control, the states of
 //! a stream, content-length against DATA, fields that HTTP/2 forbids (RFC 9113 §8.2.2).
 
+mod ahead;
+
+use super::body_ahead::{Ahead, BodyAhead, Wanted};
 use super::carrier::{Carrier, Cell};
 use super::connection::Connection;
 use super::kept_bytes::KeptBytes;
@@ -104,31 +107,11 @@ impl Stream {
             io.is_body_done = io.replayed == io.kept.len() && io.receive.is_end_stream();
             return Poll::Ready(Some(Ok(data)));
         }
-        loop {
-            let Poll::Ready(read) = io.receive.poll_data(cx) else {
-                io.is_read_parked = true;
-                return Poll::Pending;
-            };
-            let data = match read {
-                Some(Ok(data)) => data,
-                Some(Err(error)) => {
-                    // What the library ends, it ends because of what the client sent.
-                    io.is_body_malformed |= error.is_library();
-                    return Poll::Ready(Some(Err(error)));
-                }
-                None => {
-                    io.is_body_done = true;
-                    return Poll::Ready(None);
-                }
-            };
-            io.receive.flow_control().release_capacity(data.len())?;
-            io.traffic.bytes_in += data.len() as u64;
-            if !data.is_empty() {
-                io.keep_part(&data);
-                io.is_body_done = io.receive.is_end_stream();
-                return Poll::Ready(Some(Ok(data)));
-            }
+        let read = ready!(io.poll_part(cx));
+        if let Some(Ok(data)) = &read {
+            io.keep_part(data);
         }
+        Poll::Ready(read)
     }
 
     /// Leaves the head for an engine to take.
@@ -276,7 +259,9 @@ impl StreamIo {
         self.keeps = None;
         // What the present engine has not had yet is still to be read.
         self.kept.drain(..self.replayed.min(self.kept.len()));
-        self.kept_bytes.clear();
+        if self.kept.is_empty() {
+            self.kept_bytes.clear();
+        }
         self.replayed = 0;
     }
 }
@@ -379,6 +364,15 @@ impl Carrier for Stream {
         let io = &mut *self.io.get();
         io.replayed = 0;
         io.is_body_done = io.kept.is_empty() && io.receive.is_end_stream();
+    }
+
+    fn poll_body_ahead(
+        &self,
+        cx: &mut Context<'_>,
+        wanted: Wanted,
+        ahead: &mut BodyAhead,
+    ) -> Poll<Ahead> {
+        self.poll_ahead(cx, wanted, ahead)
     }
 
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {

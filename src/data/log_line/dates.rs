@@ -20,7 +20,7 @@ thread_local! {
 }
 
 /// RFC 3339, UTC, microseconds.
-pub(super) fn rfc3339(wall: SystemTime, out: &mut Vec<u8>) {
+pub(in crate::data) fn rfc3339(wall: SystemTime, out: &mut Vec<u8>) {
     let (dated, micros) = of(wall);
     out.extend_from_slice(&dated.iso);
     out.push(b'.');

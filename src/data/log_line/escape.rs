@@ -5,7 +5,7 @@
 
 /// Appends `text` as the inside of a JSON string. What is not UTF-8 becomes U+FFFD.
 /// Cost: a scan; plain text is copied in one go.
-pub(super) fn json(text: &[u8], out: &mut Vec<u8>) {
+pub(in crate::data) fn json(text: &[u8], out: &mut Vec<u8>) {
     let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
     if text.iter().all(is_plain) {
         return out.extend_from_slice(text);

@@ -61,12 +61,14 @@ pub(super) const fn code(refusal: Refusal) -> (char, Option<char>) {
         | R::Blocked
         | R::RateLimited
         | R::TooManyAtOnce
-        | R::TooManyConnections => ('P', Some('R')),
+        | R::TooManyConnections
+        | R::WafRefused => ('P', Some('R')),
         R::FirstByteTimeout => ('s', Some('H')),
         R::HeadTimeout => ('c', Some('R')),
         R::HttpsRedirect => ('L', Some('R')),
         R::Internal | R::Panic => ('I', None),
-        R::Chunks(_) | R::MalformedBody => ('P', Some('D')),
+        R::WafOverBudget => ('R', None),
+        R::Chunks(_) | R::MalformedBody | R::WafBodyTooLarge => ('P', Some('D')),
         R::QueueTimeout => ('s', Some('Q')),
         R::TunnelIdleTimeout => ('s', Some('D')),
     }

@@ -29,6 +29,32 @@ impl Redact {
         show(rest);
     }
 
+    /// Whether there is a secret in `text`, a target or what stands behind its `?`.
+    #[must_use]
+    pub fn finds_in(&self, text: &[u8]) -> bool {
+        let first = text.iter().position(|byte| *byte == b'=');
+        let name = first.and_then(|end| text.get(..end)).unwrap_or_default();
+        self.is_secret(name) || self.find(text).is_some()
+    }
+
+    /// Whether an argument called `name` is a secret: `password`, and also `user[password]` and
+    /// `json.password`.
+    #[must_use]
+    pub fn hides_argument(&self, name: &[u8]) -> bool {
+        let is_word =
+            |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'%');
+        name.split(|byte| !is_word(byte)).any(|part| !part.is_empty() && self.is_secret(part))
+    }
+
+    /// Whether the header field `name` carries a secret.
+    #[must_use]
+    pub fn hides_header(&self, name: &[u8]) -> bool {
+        let always: [&[u8]; 4] =
+            [b"authorization", b"cookie", b"proxy-authorization", b"set-cookie"];
+        let named = self.headers.iter().map(|name| name.as_bytes());
+        always.into_iter().chain(named).any(|secret| name.eq_ignore_ascii_case(secret))
+    }
+
     /// Whether `name`, as it stands in a target, is that of a secret.
     fn is_secret(&self, name: &[u8]) -> bool {
         self.parameters.iter().any(|secret| decoded(name).eq(secret.iter().copied()))
@@ -107,6 +133,23 @@ mod tests {
             ("/a?", "/a?"),
         ] {
             assert_eq!(shown(text.as_bytes()), want.as_bytes(), "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_known_by_the_names_of_arguments_and_fields_and_inside_values() {
+        let redact = Redact { headers: vec!["x-api-key".into()], ..redact() };
+        for (name, is_hidden) in
+            [("token", true), ("user[Token]", true), ("json.a.api_key", true), ("tokens", false)]
+        {
+            assert_eq!(redact.hides_argument(name.as_bytes()), is_hidden, "{name}");
+        }
+        for (name, is_hidden) in [("Cookie", true), ("X-API-Key", true), ("host", false)] {
+            assert_eq!(redact.hides_header(name.as_bytes()), is_hidden, "{name}");
+        }
+        for (text, is_hidden) in [("token=1&a=2", true), ("/a?b&token=1", true), ("a=token", false)]
+        {
+            assert_eq!(redact.finds_in(text.as_bytes()), is_hidden, "{text}");
         }
     }
 

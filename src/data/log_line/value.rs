@@ -1,7 +1,7 @@
 //! What each field is for a request: the one place that looks, for every format.
 
 use super::{LogPlan, dates, escape, sample, termination};
-use crate::data::exchange::{Exchange, Facts};
+use crate::data::exchange::{Exchange, Facts, Inspected};
 use crate::data::finish::Traffic;
 use crate::data::refusal::{Party, Refusal};
 use crate::data::upstream::AttemptRecord;
@@ -96,6 +96,8 @@ impl<'a> View<'a> {
             F::Fallback => word(exchange.fallback()),
             F::RateLimit => word(exchange.limited().map(|limited| limited.limit.id.as_str())),
             F::User => raw(exchange.user().map(str::as_bytes)),
+            F::WafScore => number(self.matched().map(|it| it.score)),
+            F::WafRules => word(self.matched().map(|it| it.rules)),
             F::Filters => word(exchange.route().and_then(|route| route.chain.names())),
             F::Headers if self.plan.capture.is_empty() => Value::None,
             F::Headers => Value::Headers,
@@ -116,6 +118,11 @@ impl<'a> View<'a> {
                 Value::Termination(how, when)
             }
         }
+    }
+
+    /// What its firewall came to, if rules matched.
+    fn matched(&self) -> Option<Inspected<'a>> {
+        self.exchange.inspected().filter(|inspected| !inspected.rules.is_empty())
     }
 
     /// Who sent it, if that is not the other end of the connection.

@@ -165,4 +165,12 @@ table! {
         "TLS handshakes with clients that came to nothing, by reason.";
     TLS_HANDSHAKES: Counter = "vanne_tls_handshakes_total" ["listener", "kind"]
         "TLS handshakes with clients: full, or resumed by a ticket.";
+    WAF_LOG_DROPPED: Counter = "vanne_waf_log_dropped_total" []
+        "Lines of the firewalls' log that were not written: their writer was behind, or writing failed.";
+    WAF_MATCHES: Counter = "vanne_waf_matches_total" ["waf", "family"]
+        "Matches of rules that log, by family: the first three digits of a rule of CRS, else the name of its file.";
+    WAF_REQUESTS: Counter = "vanne_waf_requests_total" ["waf", "verdict"]
+        "Requests that a firewall was asked about: passed, detected (would have been refused), refused, too_large; over_refused and over_passed: not inspected.";
+    WAF_DURATION: Histogram = "vanne_waf_seconds" ["waf"]
+        "Time that the inspection of a request took.";
 }

@@ -65,7 +65,9 @@ impl Program {
 
     /// Whether any rule looks at `variable`, or names it in a macro.
     pub(crate) fn uses(&self, variable: Variable) -> bool {
-        self.is_used.get(variable as usize).copied().unwrap_or_default()
+        // How a body is read hangs on the processor, whether a rule looks at it or not.
+        variable == Variable::ReqbodyProcessor
+            || self.is_used.get(variable as usize).copied().unwrap_or_default()
     }
 
     /// Whether any rule asks for the time.

@@ -92,6 +92,13 @@ impl Fields for Sink<'_> {
 }
 
 impl State {
+    /// Whether the body is read by a processor.
+    pub(crate) fn has_processor(&self) -> bool {
+        let processor = self.values.of(Variable::ReqbodyProcessor).first();
+        let named = processor.map_or(&[][..], |field| self.strings.get(field.value));
+        self.forces_request_body || !named.is_empty()
+    }
+
     /// Fills the variables of phase 2.
     pub(crate) fn load_body(&mut self, program: &Program, body: &[u8]) {
         if self.engine == EngineMode::Off || !self.reads_request_body || body.is_empty() {

@@ -102,6 +102,12 @@ impl Transaction {
         self.state.engine != EngineMode::Off && self.state.reads_request_body
     }
 
+    /// Whether phase 2 makes something of a body: whether something reads one of its type.
+    #[must_use]
+    pub fn reads_request_body(&self) -> bool {
+        self.wants_request_body() && self.state.has_processor()
+    }
+
     /// Phase 2: the body of the request, whole; empty when there is none or it is not wanted.
     pub fn request_body(&mut self, body: &[u8], caches: &mut Caches) -> Option<&Interruption> {
         self.state.load_body(&self.program, body);

@@ -1,0 +1,152 @@
+//! `[waf.NAME]`: rules in SecLang that requests are held against, and what becomes of matches.
+
+use super::access_log::AccessLogTarget;
+use super::observe::FilePath;
+use crate::types::ids::RouteId;
+use crate::types::units::{ByteSize, Percent, Period};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A web application firewall: rules in SecLang, the language of ModSecurity, as the OWASP Core
+/// Rule Set (CRS) is written. A route names it (`waf`); each of its requests is held against the
+/// rules before a backend hears of it. What rules refuse is answered 403 `waf_refused`, with the
+/// request's id and nothing more.
+///
+/// Rules are read and compiled when the config is; a change of a rule file is a change of the
+/// config, and a file that is wrong keeps the old rules in use.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Waf {
+    /// What becomes of a request that rules refuse.
+    #[serde(default)]
+    pub mode: WafMode,
+    /// A folder of the Core Rule Set: a checkout or a release of it, or `/usr/share/modsecurity-crs`
+    /// of Debian. Read from it, in this order: `crs-setup.conf`, or else `crs-setup.conf.example`,
+    /// if one is there (for Debian's package `/etc/modsecurity/crs/crs-setup.conf`); then
+    /// `rules/*.conf`. All of this before `rules`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crs: Option<FilePath>,
+    /// Rule files, read in this order. The name of the file may have `*` and `?` in it: then all
+    /// files that fit are read, in the order of their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<FilePath>,
+    /// The paranoia level, for rules that ask for it (`tx.blocking_paranoia_level`, as CRS does):
+    /// 1 has the fewest false alarms, 4 the most rules. Without it: what the rules say; CRS 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4))]
+    pub paranoia: Option<u8>,
+    /// From which score on rules refuse a request, where they add up scores
+    /// (`tx.inbound_anomaly_score_threshold`, as CRS does). Without it: what the rules say; CRS 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub inbound_threshold: Option<u32>,
+    /// Rules that do not count, and what they do not look at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclusions: Vec<WafExclusion>,
+    /// How much of a request's body is looked at.
+    #[serde(default)]
+    pub body: WafBody,
+    /// The longest that the inspection of a body over 16 KiB may take, and wait for its turn.
+    /// Such an inspection runs beside the traffic; smaller ones are over before they would be
+    /// timed.
+    #[serde(default = "budget")]
+    pub time_budget: Period,
+    /// What becomes of a request that could not be inspected: over `time_budget`, or too many
+    /// bodies are held at once (64 MiB in all).
+    #[serde(default)]
+    pub when_over: WafWhenOver,
+    /// With `mode = "detect"`: the share of the requests that are inspected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Percent>,
+}
+
+fn budget() -> Period {
+    Period::from_millis(100)
+}
+
+/// What becomes of a request that rules refuse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WafMode {
+    /// It is refused.
+    #[default]
+    Block,
+    /// It passes; logs and metrics say that it would have been refused.
+    Detect,
+    /// It is not inspected; the rules are not read.
+    Off,
+}
+
+/// What becomes of a request that could not be inspected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WafWhenOver {
+    /// It is refused: 503 `waf_over_budget`.
+    #[default]
+    Closed,
+    /// It passes.
+    Open,
+}
+
+/// How much of a request's body is looked at.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WafBody {
+    /// The most. The body is held back until it has been looked at. Never held back: gRPC calls,
+    /// tunnels, and what rules do not look at.
+    pub max: ByteSize,
+    /// What becomes of a request with a longer body.
+    pub above: WafAbove,
+}
+
+impl Default for WafBody {
+    fn default() -> Self {
+        Self { max: ByteSize::from_kib(128), above: WafAbove::default() }
+    }
+}
+
+/// What becomes of a request with a longer body than is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WafAbove {
+    /// It is refused: 413 `waf_body_too_large`.
+    #[default]
+    Reject,
+    /// The first part is looked at.
+    FirstPart,
+}
+
+/// Rules that do not count, or what they do not look at: by `rule` or by `tag`, one of them.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WafExclusion {
+    /// Only for requests of this route. Such a route has rules of its own in memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteId>,
+    /// The id of a rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 999_999_999))]
+    pub rule: Option<u32>,
+    /// A tag: all rules that have it, like `"attack-sqli"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// What these rules do not look at, as SecLang has it, like `"ARGS:comment"`. Without it they
+    /// are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+}
+
+/// The log of the web application firewalls: a line of JSON for each match of a rule that logs.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WafLog {
+    /// Where lines go: `"stdout"`, `"off"`, a file (a path with a `/` in it, or ending in
+    /// `.log`), or a syslog server, as `access_log.to` has it.
+    pub to: AccessLogTarget,
+}
+
+impl Default for WafLog {
+    fn default() -> Self {
+        Self { to: AccessLogTarget::Off }
+    }
+}

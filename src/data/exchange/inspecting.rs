@@ -1,0 +1,229 @@
+//! 3 · Inspecting: when the route's firewall looks at a request, and what its word means.
+//!
+//! The head is looked at when it is whole. Where rules read bodies of its type, the body is read
+//! ahead before any backend hears of the request; a large one is inspected beside the traffic.
+//! What backends get is what came.
+
+use super::{Action, Exchange, Phase};
+use crate::data::effects::Effect;
+use crate::data::listener::body_ahead::{Ahead, Wanted};
+use crate::data::refusal::Refusal;
+use crate::data::snapshot::Route;
+use crate::data::target::Target;
+use crate::data::upstream::Fault;
+use crate::data::waf::aside::{Aside, FROM_BYTES};
+use crate::data::waf::{self, Asker, Verdict, Waf, memory};
+use crate::types::clock;
+use http::header;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use vanne_filters::waf::transaction::Transaction;
+use vanne_filters::{RequestHead, Version};
+
+/// Rules that the access log names, of one request.
+const RULES_TOLD_MAX: usize = 16;
+
+/// What the firewall has to do with a request.
+#[derive(Default)]
+pub(super) struct Inspecting {
+    /// While it is inspected, and afterwards if there is something to tell.
+    transaction: Option<Box<Transaction>>,
+    /// What inspects its body.
+    aside: Option<Arc<Aside>>,
+    spent: Duration,
+    verdict: Option<Verdict>,
+    score: u64,
+    /// Rules that matched, for the access log.
+    rules: String,
+}
+
+/// What the firewall came to.
+#[derive(Clone, Copy)]
+pub struct Inspected<'a> {
+    /// Its word.
+    pub verdict: Verdict,
+    /// The time that it took.
+    pub spent: Duration,
+    /// The score of the request.
+    pub score: u64,
+    /// Ids of rules that matched, with blanks between them.
+    pub rules: &'a str,
+    /// With all that there is to tell of matches, if there were any.
+    pub transaction: Option<&'a Transaction>,
+}
+
+impl Exchange {
+    /// Holds the head against the rules of `route`. `Some`: it does not go on yet, or not at all.
+    pub(super) fn inspect(
+        &mut self,
+        head: &RequestHead<'_>,
+        route: &Route,
+        now: Instant,
+    ) -> Option<Action> {
+        let waf = route.waf.as_ref()?;
+        if self.id.as_random() % 10_000 >= u64::from(waf.share) {
+            return None;
+        }
+        let began = clock::now();
+        let mut transaction = self.begin_inspection(waf, head);
+        let passes_body = matches!(route.target, Target::Pool(_) | Target::Split(_));
+        let is_call = self.facts.as_ref().is_some_and(|facts| facts.call.is_some());
+        let has_body = !self.request_done && passes_body && !is_call && !self.is_websocket;
+        if has_body && !is_refused(&transaction) && transaction.reads_request_body() {
+            self.inspecting.spent = clock::now().duration_since(began);
+            self.inspecting.transaction = Some(transaction);
+            return Some(self.read_body(waf, head, now));
+        }
+        if !is_refused(&transaction) {
+            waf.body(&mut transaction, b"");
+        }
+        self.inspecting.spent = clock::now().duration_since(began);
+        self.conclude(transaction, now)
+    }
+
+    fn begin_inspection(&self, waf: &Waf, head: &RequestHead<'_>) -> Box<Transaction> {
+        let address = self.sender();
+        let known = self.client.address;
+        let port = if known.ip() == address { known.port() } else { 0 };
+        let since = self.started_wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let asker = Asker {
+            client: SocketAddr::new(address, port),
+            server: self.listener.address,
+            target: self.texts.target(),
+            id: &self.id.to_hex(),
+            epoch_seconds: since.as_secs(),
+        };
+        waf.begin(head, asker)
+    }
+
+    /// The body is to be read ahead, unless it is said to be too long.
+    fn read_body(&mut self, waf: &Waf, head: &RequestHead<'_>, now: Instant) -> Action {
+        let length = head
+            .fields
+            .first("content-length")
+            .and_then(|text| std::str::from_utf8(text).ok()?.trim().parse::<u64>().ok());
+        if !waf.takes_first_part && length.is_some_and(|length| length > waf.body_bytes_max as u64)
+        {
+            return self.not_inspected(Verdict::TooLarge, Refusal::WafBodyTooLarge, now);
+        }
+        let expects = head.version > Version::Http10
+            && head
+                .fields
+                .first("expect")
+                .is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"100-continue"));
+        if expects {
+            // It was told to go on: nobody else needs to.
+            self.request_edits.remove(header::EXPECT);
+        }
+        self.phase = Phase::Reading;
+        self.progress = now;
+        Action::Read(Wanted { bytes_max: waf.body_bytes_max, says_continue: expects })
+    }
+
+    /// The body was read ahead.
+    pub(super) fn on_body(&mut self, body: Vec<u8>, end: Ahead, now: Instant) -> Action {
+        let (Some(waf), Some(mut transaction)) = (self.waf(), self.inspecting.transaction.take())
+        else {
+            return self.refuse(Refusal::Internal, now);
+        };
+        match end {
+            Ahead::Fault(Fault::ClientGone) => return self.refuse(Refusal::ClientGone, now),
+            Ahead::Fault(fault) => return self.on_fault(fault, now),
+            Ahead::TooLong if !waf.takes_first_part => {
+                return self.not_inspected(Verdict::TooLarge, Refusal::WafBodyTooLarge, now);
+            }
+            Ahead::NoRoom => return self.over(&waf, now),
+            Ahead::More | Ahead::TooLong | Ahead::Whole => {}
+        }
+        if body.len() >= FROM_BYTES {
+            let aside = Arc::new(Aside::new(&waf, transaction, body));
+            self.inspecting.aside = Some(Arc::clone(&aside));
+            self.phase = Phase::Suspended;
+            return Action::Wait(Effect::Inspect(aside));
+        }
+        let began = clock::now();
+        waf.body(&mut transaction, &body);
+        self.inspecting.spent += clock::now().duration_since(began);
+        self.conclude(transaction, now).unwrap_or_else(|| self.attempt_in_time(now))
+    }
+
+    /// What it waited for has come, if that was an inspection.
+    pub(super) fn on_inspected(&mut self, now: Instant) -> Option<Action> {
+        let aside = self.inspecting.aside.take()?;
+        let waf = self.waf()?;
+        let Some(done) = aside.take() else { return Some(self.over(&waf, now)) };
+        self.inspecting.spent += done.spent;
+        let refused = self.conclude(done.transaction, now);
+        Some(refused.unwrap_or_else(|| self.attempt_in_time(now)))
+    }
+
+    fn waf(&self) -> Option<Arc<Waf>> {
+        self.route.as_ref()?.waf.clone()
+    }
+
+    /// It could not be inspected.
+    fn over(&mut self, waf: &Waf, now: Instant) -> Action {
+        if !waf.passes_when_over {
+            return self.not_inspected(Verdict::OverRefused, Refusal::WafOverBudget, now);
+        }
+        self.inspecting.verdict = Some(Verdict::OverPassed);
+        self.attempt_in_time(now)
+    }
+
+    fn not_inspected(&mut self, verdict: Verdict, refusal: Refusal, now: Instant) -> Action {
+        self.inspecting.transaction.take().into_iter().for_each(memory::give);
+        self.inspecting.verdict = Some(verdict);
+        self.refuse(refusal, now)
+    }
+
+    /// The rules have said their word. `Some`: it is refused.
+    fn conclude(&mut self, transaction: Box<Transaction>, now: Instant) -> Option<Action> {
+        let verdict = match (is_refused(&transaction), transaction.would_interrupt()) {
+            (true, _) => Verdict::Refused,
+            (false, Some(_)) => Verdict::Detected,
+            (false, None) => Verdict::Passed,
+        };
+        self.inspecting.verdict = Some(verdict);
+        self.note_matches(&transaction);
+        match self.inspecting.rules.is_empty() {
+            true => memory::give(transaction),
+            false => self.inspecting.transaction = Some(transaction),
+        }
+        (verdict == Verdict::Refused).then(|| self.refuse(Refusal::WafRefused, now))
+    }
+
+    fn note_matches(&mut self, transaction: &Transaction) {
+        let Inspecting { rules, score, .. } = &mut self.inspecting;
+        for (at, found) in waf::told(transaction).enumerate() {
+            *score = (*score).max(u64::try_from(found.inbound_score).unwrap_or(0));
+            if at >= RULES_TOLD_MAX {
+                continue;
+            }
+            rules.push_str(if at > 0 { " " } else { "" });
+            rules.push_str(itoa::Buffer::new().format(found.about.id));
+        }
+    }
+
+    /// What its route's firewall came to, if it was asked.
+    #[must_use]
+    pub fn inspected(&self) -> Option<Inspected<'_>> {
+        let Inspecting { transaction, aside: _, spent, verdict, score, rules } = &self.inspecting;
+        Some(Inspected {
+            verdict: (*verdict)?,
+            spent: *spent,
+            score: *score,
+            rules,
+            transaction: transaction.as_deref(),
+        })
+    }
+
+    /// It is over: what is left of its inspection is the next one's.
+    pub(super) fn leave_inspection(&mut self) {
+        self.inspecting.transaction.take().into_iter().for_each(memory::give);
+    }
+}
+
+fn is_refused(transaction: &Transaction) -> bool {
+    transaction.interruption().is_some()
+}

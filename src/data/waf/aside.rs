@@ -1,0 +1,88 @@
+//! Inspections beside the traffic: a large body would keep a worker from its other requests.
+//!
+//! As many run at once as there are processors, over all workers; others wait for their turn. Time
+//! runs from the beginning: who is not done within the budget is not inspected. The inspection
+//! itself cannot be stopped: it keeps its place until it is over.
+
+use super::Waf;
+use crate::types::clock;
+use parking_lot::Mutex;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use vanne_filters::waf::transaction::Transaction;
+
+/// A body from this size on is inspected beside the traffic.
+pub const FROM_BYTES: usize = 16 * 1024;
+
+/// Places for inspections.
+static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    Arc::new(Semaphore::new(processors))
+});
+
+/// An inspection of a body beside the traffic.
+pub struct Aside {
+    waf: Arc<Waf>,
+    job: Mutex<Option<Job>>,
+    done: Mutex<Option<Done>>,
+}
+
+struct Job {
+    transaction: Box<Transaction>,
+    body: Vec<u8>,
+}
+
+/// An inspection that is over.
+pub struct Done {
+    /// What was inspected.
+    pub transaction: Box<Transaction>,
+    /// The time it took.
+    pub spent: Duration,
+}
+
+impl fmt::Debug for Aside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Aside").field("waf", &self.waf.id).finish_non_exhaustive()
+    }
+}
+
+impl Aside {
+    /// The inspection of `body` by `waf`.
+    #[must_use]
+    pub fn new(waf: &Arc<Waf>, transaction: Box<Transaction>, body: Vec<u8>) -> Self {
+        let job = Mutex::new(Some(Job { transaction, body }));
+        Self { waf: Arc::clone(waf), job, done: Mutex::new(None) }
+    }
+
+    /// Waits until it is over, or for no longer than its budget.
+    pub async fn run(&self) {
+        let timed = tokio::time::timeout(self.waf.time_budget, self.inspect()).await;
+        if timed.is_err() {
+            tracing::debug!(waf = %self.waf.id, "inspection is over its budget");
+        }
+    }
+
+    async fn inspect(&self) {
+        let Ok(place) = Arc::clone(&PLACES).acquire_owned().await else { return };
+        let Some(mut job) = self.job.lock().take() else { return };
+        let waf = Arc::clone(&self.waf);
+        let work = move || {
+            let began = clock::now();
+            waf.body(&mut job.transaction, &job.body);
+            drop(place);
+            Done { transaction: job.transaction, spent: clock::now().duration_since(began) }
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(done) => *self.done.lock() = Some(done),
+            Err(error) => tracing::error!(%error, waf = %self.waf.id, "inspection ended badly"),
+        }
+    }
+
+    /// What came of it, if it was over in time.
+    #[must_use]
+    pub fn take(&self) -> Option<Done> {
+        self.done.lock().take()
+    }
+}

@@ -1,0 +1,209 @@
+//! 3 · The web application firewall: what rules say of a request.
+//!
+//! The rules and how they run are `vanne_filters::waf`; here is whose they are, where their memory
+//! is ([`memory`]), who inspects a large body ([`aside`]), and what is told of matches
+//! ([`mod@line`], [`tally`]). When a request is inspected is `exchange::inspecting`.
+//!
+//! What is inspected is the request: its head (phase 1) and its body (phase 2). Rules of phases 3
+//! to 5, about the answer and the end, are compiled and never run.
+
+pub mod aside;
+pub mod line;
+pub mod memory;
+pub mod tally;
+
+use super::exchange::Exchange;
+use super::log_line::Redact;
+use crate::observe::access_log::LogRing;
+use crate::observe::metrics::{Counter, Histogram};
+use crate::types::ids::WafId;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tally::Tally;
+use vanne_filters::waf::program::Program;
+use vanne_filters::waf::transaction::{Endpoint, Match, Request, Transaction};
+use vanne_filters::{RequestHead, Version};
+
+/// Lines that a request has in the log at most.
+const LINES_MAX: usize = 64;
+
+/// What came of an inspection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The rules let it pass.
+    Passed,
+    /// It passed, and would have been refused.
+    Detected,
+    /// Rules refused it.
+    Refused,
+    /// Its body is longer than is looked at, and it was refused.
+    TooLarge,
+    /// It could not be inspected, and was refused.
+    OverRefused,
+    /// It could not be inspected, and passed.
+    OverPassed,
+}
+
+impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Passed,
+        Self::Detected,
+        Self::Refused,
+        Self::TooLarge,
+        Self::OverRefused,
+        Self::OverPassed,
+    ];
+
+    /// The label in metrics and log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Detected => "detected",
+            Self::Refused => "refused",
+            Self::TooLarge => "too_large",
+            Self::OverRefused => "over_refused",
+            Self::OverPassed => "over_passed",
+        }
+    }
+}
+
+/// A firewall of the config, as it is for some of its routes.
+pub struct Waf {
+    /// Its name.
+    pub id: WafId,
+    /// Its rules. Shared with other configs while nothing in the files has changed.
+    pub program: Arc<Program>,
+    /// How much of a body is looked at.
+    pub body_bytes_max: usize,
+    /// Of a longer body the first part is looked at; else the request is refused.
+    pub takes_first_part: bool,
+    /// The longest an inspection beside the traffic may take.
+    pub time_budget: Duration,
+    /// A request that could not be inspected passes.
+    pub passes_when_over: bool,
+    /// The share of the requests that are inspected, in hundredths of a percent.
+    pub share: u16,
+    /// What is shown as `***` of what matched.
+    pub redact: Redact,
+    /// `vanne_waf_matches_total`, by family.
+    pub families: Families,
+    /// `vanne_waf_requests_total`, in the order of [`Verdict::ALL`].
+    pub counts: [Counter; Verdict::ALL.len()],
+    /// `vanne_waf_seconds`.
+    pub duration: Histogram,
+    /// Which rules have matched how often. Outlives reloads.
+    pub tally: Arc<Tally>,
+}
+
+/// What counts the matches of rules, a handful of counters for all of them.
+#[derive(Default)]
+pub struct Families {
+    /// A rule's id → its place in `counts`.
+    pub of_rule: HashMap<u64, usize>,
+    /// The counters.
+    pub counts: Vec<Counter>,
+}
+
+impl Families {
+    /// Counts a match of `rule`.
+    pub fn count(&self, rule: u64) {
+        let place = self.of_rule.get(&rule).and_then(|place| self.counts.get(*place));
+        if let Some(count) = place {
+            count.inc();
+        }
+    }
+}
+
+/// Matches that are told of: those of rules that log.
+pub fn told(transaction: &Transaction) -> impl Iterator<Item = Match<'_>> {
+    transaction.matches().filter(|found| found.about.is_logged)
+}
+
+/// Tells what came of the inspection of `exchange`, if there was one: metrics, and a line for
+/// each match in `log`.
+pub fn finish(exchange: &Exchange, log: Option<&LogRing>) {
+    let waf = exchange.route().and_then(|route| route.waf.as_ref());
+    let (Some(inspected), Some(waf)) = (exchange.inspected(), waf) else { return };
+    waf.count(inspected.verdict, inspected.spent);
+    let is_refused = matches!(inspected.verdict, Verdict::Refused | Verdict::Detected);
+    for (at, found) in inspected.transaction.into_iter().flat_map(told).enumerate() {
+        waf.families.count(found.about.id);
+        waf.tally.count(&found, is_refused);
+        if let Some(ring) = log.filter(|_| at < LINES_MAX) {
+            ring.write(|out| line::write(exchange, waf, inspected.verdict, &found, out));
+        }
+    }
+}
+
+/// Who asks, and where.
+#[derive(Clone, Copy)]
+pub struct Asker<'a> {
+    /// The client, as far as it is known; port 0: not known.
+    pub client: SocketAddr,
+    /// Where the request came in.
+    pub server: SocketAddr,
+    /// The target as the client sent it.
+    pub target: &'a [u8],
+    /// The request's id.
+    pub id: &'a [u8],
+    /// Seconds since 1970.
+    pub epoch_seconds: u64,
+}
+
+impl Waf {
+    /// Phase 1: begins a transaction with `head`.
+    /// Cost: no allocation for an ordinary request on a thread that is warm.
+    #[must_use]
+    pub fn begin(&self, head: &RequestHead<'_>, asker: Asker<'_>) -> Box<Transaction> {
+        let mut transaction = memory::take(&self.program);
+        memory::with_fields(head, |fields| {
+            let request = Request {
+                method: head.method.as_bytes(),
+                uri: asker.target,
+                protocol: protocol(head.version),
+                fields,
+                client: endpoint(asker.client),
+                server: endpoint(asker.server),
+                server_name: head.host().unwrap_or_default(),
+                unique_id: asker.id,
+                epoch_seconds: asker.epoch_seconds,
+            };
+            memory::with_caches(&self.program, |caches| {
+                // Whoever asks for the interruption finds it in the transaction.
+                transaction.request_head(&request, caches);
+            });
+        });
+        transaction
+    }
+
+    /// Phase 2: the body, whole or its first part.
+    pub fn body(&self, transaction: &mut Transaction, body: &[u8]) {
+        memory::with_caches(&self.program, |caches| {
+            transaction.request_body(body, caches);
+        });
+    }
+
+    /// Counts what came of an inspection that took `spent`.
+    pub fn count(&self, verdict: Verdict, spent: Duration) {
+        if let Some(count) = self.counts.get(verdict as usize) {
+            count.inc();
+        }
+        self.duration.observe(spent);
+    }
+}
+
+fn endpoint(address: SocketAddr) -> Endpoint {
+    Endpoint { address: address.ip().to_canonical(), port: address.port() }
+}
+
+fn protocol(version: Version) -> &'static [u8] {
+    match version {
+        Version::Http10 => b"HTTP/1.0",
+        Version::Http11 => b"HTTP/1.1",
+        Version::Http2 => b"HTTP/2.0",
+    }
+}
