@@ -1,4 +1,5 @@
 //! The OWASP Core Rule Set, its rules and its regression tests, in process.
+#![cfg(test)]
 
 mod files;
 mod request;

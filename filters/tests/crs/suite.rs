@@ -85,11 +85,8 @@ impl<'de> Deserialize<'de> for Fields {
             }
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Fields, M::Error> {
-                let mut fields = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    fields.push(pair);
-                }
-                Ok(Fields(fields))
+                let pairs = std::iter::from_fn(|| map.next_entry().transpose());
+                pairs.collect::<Result<_, _>>().map(Fields)
             }
         }
         deserializer.deserialize_map(InOrder)

@@ -13,11 +13,15 @@ use memchr::{memchr, memchr2};
 /// [`Fault::Arguments`].
 pub fn urlencoded(body: &[u8], limits: Limits, out: &mut impl Fields) -> Result<(), Fault> {
     let (mut name_buffer, mut value_buffer) = (Vec::new(), Vec::new());
-    let pairs = body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
-    for (index, pair) in pairs.enumerate() {
-        if index >= limits.arguments {
-            return Err(Fault::Arguments(limits.arguments));
+    let mut left = limits.arguments;
+    let mut rest = body;
+    while !rest.is_empty() {
+        let (pair, tail) = rest.split_at(memchr(b'&', rest).unwrap_or(rest.len()));
+        rest = tail.get(1..).unwrap_or_default();
+        if pair.is_empty() {
+            continue;
         }
+        left = left.checked_sub(1).ok_or(Fault::Arguments(limits.arguments))?;
         let (name, value) = match memchr(b'=', pair) {
             Some(at) => (pair.get(..at), pair.get(at + 1..)),
             None => (Some(pair), None),

@@ -6,9 +6,9 @@
 //! on any bytes; the lists of words are libinjection's (BSD-3-Clause, see `LICENSE.libinjection`).
 //!
 //! The reference is libinjection-go 0.3.5, whose corrections follow the C library; a differential
-//! test of a million values finds no difference but one: Go's upper case makes ASCII of `ſ` and
-//! `ı`, so that `ſelect` is a word to it. Tests in front pass over values that cannot match; each
-//! is proved against the detector without it.
+//! test of millions of values finds no difference. One is known and meant: Go's upper case makes
+//! ASCII of `ſ` and `ı`, so that `ſelect` is a word to it and none to the C library and to us.
+//! Tests in front pass over values that cannot match; properties hold them against the detector.
 
 mod sqli;
 mod xss;

@@ -6,7 +6,7 @@ use super::fold::{self, Fate};
 use super::links::Linker;
 use super::names::Names;
 use super::patterns::Patterns;
-use super::rule::{About, Choice, Disruption, Flow, Gate, Operation, Rule, Test};
+use super::rule::{About, Choice, Disruption, Flow, Gate, Operation, Rule, Test, Views};
 use super::text::Text;
 use super::{PHASES, Program};
 use crate::waf::seclang::ast::{self, Item, RuleSet};
@@ -42,9 +42,10 @@ pub(crate) fn compile(set: &RuleSet, serial: u64) -> Result<Program, Faults> {
     if !faults.is_empty() {
         return Err(Faults(faults));
     }
+    let mut gate_views = Vec::new();
     let operations = phases.map(|list| {
         list.into_iter()
-            .map(|rule| Operation { rule, gate: gate(&rules, rule, &patterns) })
+            .map(|rule| Operation { rule, gate: gate(&rules, rule, &patterns, &mut gate_views) })
             .collect::<Vec<_>>()
     });
     choose_slots(&mut rules, &linker.names, &patterns);
@@ -52,6 +53,7 @@ pub(crate) fn compile(set: &RuleSet, serial: u64) -> Result<Program, Faults> {
     Ok(Program {
         serial,
         phases: operations,
+        gate_views,
         rules,
         tables: linker.tables,
         patterns,
@@ -114,20 +116,22 @@ fn score_slots(names: &Names, side: &str) -> Vec<u16> {
 }
 
 /// The cheap test of a rule's first link.
-fn gate(rules: &[Rule], index: u32, patterns: &Patterns) -> Gate {
+fn gate(rules: &[Rule], index: u32, patterns: &Patterns, gate_views: &mut Vec<u32>) -> Gate {
     let first = rules.get(index as usize).and_then(|rule| rule.links.first());
     let Some(link) = first.filter(|link| !link.is_negated && link.fluid.is_empty()) else {
         return Gate::Open;
     };
+    let views = Views { from: gate_views.len() as u32, count: link.views.len() as u32 };
+    gate_views.extend_from_slice(&link.views);
     match link.test {
-        Test::Question(question) => Gate::Question { view: link.view, question },
+        Test::Question(question) => Gate::Question { views, question },
         Test::Pattern(pattern) => {
             let single = patterns.singles.get(pattern as usize);
             let Some((side, bit)) = single.and_then(|one| Some((one.side, one.bit?))) else {
                 return Gate::Open;
             };
             let (cell, mask) = ((bit / 64) as u8, 1u64 << (bit % 64));
-            Gate::Pattern { view: link.view, pattern, side: side as u8, cell, mask }
+            Gate::Pattern { views, pattern, side, cell, mask }
         }
         _ => Gate::Open,
     }

@@ -79,14 +79,9 @@ impl<'a> Folder<'a> {
         for (index, item) in self.items.iter().enumerate() {
             match item {
                 Item::Marker(name) => pass_marker(&mut position, name),
-                Item::Rule(rule) if rule.phase == phase => {
-                    if position.until.is_some() {
-                        self.decide(index, Fate::Falls);
-                    } else {
-                        self.rule(index, rule, &mut position);
-                    }
-                }
-                Item::Rule(_) => {}
+                Item::Rule(rule) if rule.phase != phase => {}
+                Item::Rule(_) if position.until.is_some() => self.decide(index, Fate::Falls),
+                Item::Rule(rule) => self.rule(index, rule, &mut position),
             }
         }
     }

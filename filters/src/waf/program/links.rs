@@ -48,13 +48,18 @@ pub(crate) struct Linker<'a> {
 
 impl<'a> Linker<'a> {
     pub(crate) fn new(rules: &'a [&'a ast::Rule]) -> Self {
+        // The engine itself asks how a body is read.
+        let mut is_used = [false; COUNT];
+        if let Some(used) = is_used.get_mut(Variable::ReqbodyProcessor as usize) {
+            *used = true;
+        }
         Self {
             tables: Tables::new(),
             names: Names::new(),
             patterns: Vec::new(),
             pattern_rules: Vec::new(),
             questions: Vec::new(),
-            is_used: [false; COUNT],
+            is_used,
             faults: Vec::new(),
             rules,
             pattern_index: HashMap::new(),
@@ -68,6 +73,7 @@ impl<'a> Linker<'a> {
         let pipelines = self.pipelines(link);
         let mut columns = Vec::new();
         let mut fluid = Vec::new();
+        let mut set = Vec::new();
         let mut has_many = false;
         for target in &link.targets {
             self.mark(target.variable);
@@ -82,6 +88,12 @@ impl<'a> Linker<'a> {
                 is_count: target.is_count,
                 exclusions: self.exclusions(&target.exclusions, side, rule),
             };
+            // A gate may say yes too often: without exclusions, more rules share its view.
+            let exclusions = match target.variable {
+                Variable::RequestCookies | Variable::Args | Variable::ArgsNames => Vec::new(),
+                _ => target.exclusions.clone(),
+            };
+            set.push(self.tables.targets.intern(Target { exclusions, ..target.clone() }));
             let target = self.tables.targets.intern(target);
             for pipeline in &pipelines {
                 columns.push(self.tables.column(target, *pipeline));
@@ -92,16 +104,20 @@ impl<'a> Linker<'a> {
             Some(operator) => self.test(operator, side, rule),
         };
         let is_negated = link.operator.as_ref().is_some_and(|operator| operator.is_negated);
-        if let (Test::Pattern(pattern), false, true) = (&test, is_negated, has_many) {
-            if let Some(draft) = self.patterns.get_mut(*pattern as usize) {
-                draft.is_joint = true;
-            }
+        if let (Test::Pattern(pattern), false, true) = (&test, is_negated, has_many)
+            && let Some(draft) = self.patterns.get_mut(*pattern as usize)
+        {
+            draft.is_joint = true;
         }
+        set.sort_unstable();
+        set.dedup();
+        let set = self.tables.sets.intern(set);
+        let views = pipelines.iter().map(|pipeline| self.tables.view(set, *pipeline)).collect();
         let effects = link.effects.iter().map(|effect| self.effect(effect, rule)).collect();
         Link {
             test,
             is_negated,
-            view: self.tables.views.intern(columns.clone()),
+            views,
             columns: columns.into(),
             fluid: fluid.into(),
             pipelines: pipelines.into(),

@@ -37,6 +37,7 @@ pub struct Program {
     pub(crate) serial: u64,
     /// Rules of each phase, in order.
     pub(crate) phases: [Vec<Operation>; PHASES],
+    pub(crate) gate_views: Vec<u32>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) tables: Tables,
     pub(crate) patterns: Patterns,

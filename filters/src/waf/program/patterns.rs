@@ -158,10 +158,10 @@ impl Patterns {
         row: &mut [u64],
     ) -> bool {
         let Some(automaton) = self.side(side) else { return false };
-        if let Some(cache) = caches.sides.get_mut(side as usize).and_then(Option::as_mut) {
-            if automaton.scan(cache, value, row).is_some() {
-                return row.iter().any(|word| *word != 0);
-            }
+        if let Some(cache) = caches.sides.get_mut(side as usize).and_then(Option::as_mut)
+            && automaton.scan(cache, value, row).is_some()
+        {
+            return row.iter().any(|word| *word != 0);
         }
         let mut any = false;
         for (bit, member) in automaton.members.iter().enumerate() {
@@ -190,13 +190,15 @@ impl Automaton {
         let mut last = None;
         for byte in value {
             state = dfa.next_state(cache, state, *byte).ok()?;
-            if state.is_tagged() {
-                if state.is_match() && last != Some(state) {
-                    self.record(cache, state, row);
-                    last = Some(state);
-                } else if state.is_dead() || state.is_quit() {
-                    return state.is_dead().then_some(());
-                }
+            if !state.is_tagged() || last == Some(state) {
+                continue;
+            }
+            if state.is_dead() || state.is_quit() {
+                return state.is_dead().then_some(());
+            }
+            if state.is_match() {
+                self.record(cache, state, row);
+                last = Some(state);
             }
         }
         state = dfa.next_eoi_state(cache, state).ok()?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::patterns::Side;
 use super::tables::Selector;
 use super::text::Text;
 use crate::waf::operator::{Addresses, ByteRange, Phrases};
@@ -70,21 +71,28 @@ pub(crate) struct Operation {
     pub gate: Gate,
 }
 
+/// Part of `Program::gate_views`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Views {
+    pub from: u32,
+    pub count: u32,
+}
+
 /// A cheap test: when it fails, the first link of the rule matches nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Gate {
     Open,
-    /// Any string of the view matches this pattern of its side's automaton.
+    /// Any string of the views matches this pattern of its side's automaton.
     Pattern {
-        view: u32,
+        views: Views,
         pattern: u32,
-        side: u8,
+        side: Side,
         cell: u8,
         mask: u64,
     },
-    /// The answer is yes for any string of the view.
+    /// The answer is yes for any string of the views.
     Question {
-        view: u32,
+        views: Views,
         question: u32,
     },
 }
@@ -97,8 +105,8 @@ pub(crate) struct Link {
     /// Columns of values that do not change while a phase runs; for `multiMatch` one for each
     /// prefix of the pipeline, target by target.
     pub columns: Box<[u32]>,
-    /// The same as one view.
-    pub view: u32,
+    /// The same as views, one for each pipeline.
+    pub views: Box<[u32]>,
     /// Targets whose values may change with every rule.
     pub fluid: Box<[Fluid]>,
     /// What happens to the values of fluid targets; for `multiMatch` each prefix in turn.

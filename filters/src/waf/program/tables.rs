@@ -37,6 +37,16 @@ pub(crate) struct Column {
     pub from: Option<(u32, u8)>,
 }
 
+/// All strings of a list of targets after a pipeline, in no order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct View {
+    /// Index of the list.
+    pub set: u32,
+    pub pipeline: u32,
+    /// The view one step before, and the step.
+    pub from: Option<(u32, u8)>,
+}
+
 /// Values without duplicates, each known by its index.
 #[derive(Clone, Debug)]
 pub(crate) struct Interner<T> {
@@ -70,8 +80,9 @@ pub(crate) struct Tables {
     /// Pipelines as indexes into `transforms`; pipeline 0 is empty.
     pub pipelines: Interner<Vec<u8>>,
     pub columns: Interner<Column>,
-    /// What one link looks at: columns.
-    pub views: Interner<Vec<u32>>,
+    /// Lists of targets.
+    pub sets: Interner<Vec<u32>>,
+    pub views: Interner<View>,
     /// The transformations that any rule uses.
     pub transforms: Interner<Transform>,
 }
@@ -91,6 +102,16 @@ impl Tables {
             (self.column(target, before), *step)
         });
         self.columns.intern(Column { target, pipeline, from })
+    }
+
+    /// The view of the targets `set` after `pipeline`; those before it are made too.
+    pub(crate) fn view(&mut self, set: u32, pipeline: u32) -> u32 {
+        let steps = self.pipelines.all.get(pipeline as usize).cloned().unwrap_or_default();
+        let from = steps.split_last().map(|(step, before)| {
+            let before = self.pipelines.intern(before.to_vec());
+            (self.view(set, before), *step)
+        });
+        self.views.intern(View { set, pipeline, from })
     }
 
     /// The pipeline of these transformations.

@@ -205,7 +205,7 @@ fn unknown(raw: &Raw<'_>) -> Problem {
 }
 
 fn number<T: std::str::FromStr>(raw: &Raw<'_>, expected: &str) -> Result<T, Problem> {
-    raw.value.trim().parse().map_err(|_: T::Err| {
+    raw.value.trim().parse().map_err(|_error: T::Err| {
         Problem::at(raw.value_at, format!("`{}:{}` is not valid", raw.name, raw.value), expected)
     })
 }

@@ -73,18 +73,15 @@ impl<'a> Loader<'a> {
             message,
             help: "a file of rules, or a glob of such files".into(),
         };
-        match expand(pattern, self.library) {
-            Ok(paths) => {
-                for path in paths {
-                    match self.library.read(&path) {
-                        Ok(bytes) => self.text(&path, &bytes, 0),
-                        Err(error) => {
-                            self.faults.push(fault(format!("cannot read {path}: {error}")))
-                        }
-                    }
-                }
+        let paths = expand(pattern, self.library).unwrap_or_else(|error| {
+            self.faults.push(fault(format!("cannot expand: {error}")));
+            Vec::new()
+        });
+        for path in paths {
+            match self.library.read(&path) {
+                Ok(bytes) => self.text(&path, &bytes, 0),
+                Err(error) => self.faults.push(fault(format!("cannot read {path}: {error}"))),
             }
-            Err(error) => self.faults.push(fault(format!("cannot expand: {error}"))),
         }
     }
 

@@ -278,7 +278,7 @@ impl<'a> Translator<'a> {
                     self.posix();
                     false
                 }
-                b'-' => self.dash(is_lower_end),
+                b'-' => self.dash(is_lower_end)?,
                 b'[' | b'&' | b'~' => {
                     self.literal(byte);
                     true
@@ -309,28 +309,28 @@ impl<'a> Translator<'a> {
     }
 
     /// A dash: a range where it can be one, else itself. Returns whether it can begin a range.
-    fn dash(&mut self, is_lower_end: bool) -> bool {
-        let beside_class = match (self.peek(1), self.peek(2)) {
-            (Some(b']') | None, _) => true,
-            (Some(b'\\'), Some(b'd' | b'D' | b's' | b'S' | b'w' | b'W' | b'h' | b'v')) => true,
-            (Some(b'['), Some(b':')) => true,
-            _ => false,
-        };
+    fn dash(&mut self, is_lower_end: bool) -> Result<bool, Problem> {
+        let beside_class = matches!(
+            (self.peek(1), self.peek(2)),
+            (Some(b']') | None, _)
+                | (Some(b'\\'), Some(b'd' | b'D' | b's' | b'S' | b'w' | b'W' | b'h' | b'v'))
+                | (Some(b'['), Some(b':'))
+        );
         if !is_lower_end || beside_class {
             self.literal(b'-');
-            return true;
+            return Ok(true);
         }
         self.raw(b'-');
         // The upper end is consumed here, so that it does not begin another range.
         match self.peek(0) {
             Some(b'\\') => {
-                let _ = self.escape(true).is_ok();
+                self.escape(true)?;
             }
             Some(byte @ (b'[' | b'&' | b'~' | b'-')) => self.literal(byte),
             Some(byte) => self.raw(byte),
             None => {}
         }
-        false
+        Ok(false)
     }
 }
 

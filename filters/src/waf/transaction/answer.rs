@@ -62,23 +62,23 @@ impl State {
             return;
         }
         let settings = &program.settings;
-        let mut body = body;
-        if let Some(part) = body.get(..settings.response_body_bytes_max) {
-            if part.len() < body.len() {
-                self.set(program, Variable::OutboundDataError, b"1");
-                body = part;
-                if settings.response_body_limit == LimitAction::Reject {
-                    let action = Action::Deny;
-                    let refusal = Interruption { rule: 0, status: TOO_LARGE, action };
-                    if self.engine == EngineMode::On {
-                        self.interruption = self.interruption.take().or(Some(refusal));
-                        return;
-                    }
-                    self.would_interrupt = self.would_interrupt.take().or(Some(refusal));
-                }
+        let part = body.get(..settings.response_body_bytes_max).unwrap_or(body);
+        if part.len() < body.len() {
+            self.set(program, Variable::OutboundDataError, b"1");
+            if settings.response_body_limit == LimitAction::Reject {
+                return self.refuse_answer();
             }
         }
+        let body = part;
         self.set(program, Variable::ResponseBody, body);
         self.set_number(program, Variable::ResponseContentLength, body.len() as i64);
+    }
+
+    fn refuse_answer(&mut self) {
+        let refusal = Interruption { rule: 0, status: TOO_LARGE, action: Action::Deny };
+        match self.engine {
+            EngineMode::On => self.interruption = self.interruption.take().or(Some(refusal)),
+            _ => self.would_interrupt = self.would_interrupt.take().or(Some(refusal)),
+        }
     }
 }

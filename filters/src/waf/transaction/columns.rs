@@ -118,6 +118,12 @@ impl State {
         made
     }
 
+    /// The values of target `index`: where its items begin, and how many there are.
+    pub(crate) fn values_of(&mut self, program: &Program, index: u32) -> (u32, u32) {
+        let made = self.target(program, index);
+        (made.start, made.length)
+    }
+
     /// Appends the values of `target` to the items.
     fn resolve(&mut self, program: &Program, target: &Target) {
         let start = self.columns.items.len();
@@ -194,7 +200,7 @@ impl State {
         before.ids
     }
 
-    fn stepped(&mut self, program: &Program, id: Id, step: u8) -> Id {
+    pub(crate) fn stepped(&mut self, program: &Program, id: Id, step: u8) -> Id {
         match self.strings.result(id, step) {
             Some(known) => known,
             None => self.transform(program, id, step),

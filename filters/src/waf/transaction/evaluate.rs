@@ -130,21 +130,36 @@ impl State {
         }
         let variable = variable_of(program, *first);
         for item in 0..first_made.length {
+            let Some(field) = self.columns.item(first_made.items + item) else { continue };
+            if self.is_untargeted(program, at, variable, field.key) {
+                continue;
+            }
             let mut last = None;
             for (number, column) in group.iter().enumerate() {
-                let made = if number == 0 { first_made } else { self.column(program, *column) };
-                let Some(field) = self.columns.item(made.items + item) else { continue };
-                let Some(id) = self.columns.id(made.ids + item) else { continue };
-                if last.replace(id) == Some(id)
-                    || self.is_untargeted(program, at, variable, field.key)
-                {
-                    continue;
-                }
-                if self.tests(program, caches, link, id, true) != link.is_negated {
-                    let seen = Seen { variable, key: field.key, value: id };
-                    self.hit(program, at, link, seen, expanded);
-                }
+                let made = match number {
+                    0 => first_made,
+                    _ => self.column(program, *column),
+                };
+                let id = self.columns.id(made.ids + item).unwrap_or_default();
+                let is_new = last.replace(id) != Some(id);
+                let seen = Seen { variable, key: field.key, value: id };
+                self.value(program, caches, (at, link), seen, (is_new, true), expanded);
             }
+        }
+    }
+
+    /// One value of a link: what follows when the operator says so.
+    pub(crate) fn value(
+        &mut self,
+        program: &Program,
+        caches: &mut ScanCaches,
+        (at, link): (At, &Link),
+        seen: Seen,
+        (is_new, is_kept): (bool, bool),
+        expanded: &mut Option<(Id, Id)>,
+    ) {
+        if is_new && self.tests(program, caches, link, seen.value, is_kept) != link.is_negated {
+            self.hit(program, at, link, seen, expanded);
         }
     }
 

@@ -26,16 +26,15 @@ impl State {
         pending.clear();
         self.collect(program, fluid, &mut pending);
         for seen in &pending {
+            if self.is_untargeted(program, at, seen.variable, seen.key) {
+                continue;
+            }
             let mut last = None;
             for pipeline in &link.pipelines {
                 let value = self.transformed(program, seen.value, *pipeline);
-                let is_done = last.replace(value) == Some(value);
-                if is_done || self.is_untargeted(program, at, seen.variable, seen.key) {
-                    continue;
-                }
-                if self.tests(program, caches, link, value, false) != link.is_negated {
-                    self.hit(program, at, link, Seen { value, ..*seen }, expanded);
-                }
+                let is_new = last.replace(value) != Some(value);
+                let seen = Seen { value, ..*seen };
+                self.value(program, caches, (at, link), seen, (is_new, false), expanded);
             }
         }
         self.pending = pending;

@@ -64,11 +64,9 @@ impl State {
         if program.uses(Variable::RequestLine) {
             let mut line = std::mem::take(&mut self.text);
             line.clear();
-            for (index, part) in [request.method, request.uri, request.protocol].iter().enumerate()
-            {
-                if index > 0 {
-                    line.push(b' ');
-                }
+            line.extend_from_slice(request.method);
+            for part in [request.uri, request.protocol] {
+                line.push(b' ');
                 line.extend_from_slice(part);
             }
             self.set(program, Variable::RequestLine, &line);

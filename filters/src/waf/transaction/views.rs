@@ -20,11 +20,9 @@ pub(crate) struct ViewState {
     contents: u32,
 }
 
-/// The strings of one or more views. Most pipelines change nothing, so that many views are equal.
+/// The strings of one or more views: most transformations change nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Contents {
-    /// Tells apart which columns' strings these are.
-    key: u64,
     start: u32,
     length: u32,
     /// Per side: 0 unknown, 1 nothing matches, else 2 + offset of the union.
@@ -40,28 +38,34 @@ impl State {
         caches: &mut ScanCaches,
         gate: Gate,
     ) -> bool {
-        match gate {
-            Gate::Open => true,
-            Gate::Pattern { view, pattern, side, cell, mask } => {
-                let (index, state) = self.view(program, view);
-                let side = if side == 0 { Side::Request } else { Side::Answer };
-                let union = match state.unions.get(side as usize).copied().unwrap_or(1) {
-                    0 => self.unite(program, caches, index, state, side),
-                    known => known,
-                };
-                let at = union.checked_sub(2).map(|offset| offset as usize + usize::from(cell));
-                let word = at.and_then(|at| self.columns.unions.get(at));
-                word.is_some_and(|word| word & mask != 0)
-                    || (state.has_long && self.long_matches(program, state, pattern))
+        let (Gate::Pattern { views, .. } | Gate::Question { views, .. }) = gate else {
+            return true;
+        };
+        (views.from..views.from + views.count).any(|at| {
+            let view = program.gate_views.get(at as usize).copied().unwrap_or_default();
+            let (index, contents) = self.view(program, view);
+            match gate {
+                Gate::Open => true,
+                Gate::Question { question, .. } => self.any_answer(program, contents, question),
+                Gate::Pattern { pattern, side, cell, mask, .. } => {
+                    let union = match contents.unions.get(side as usize).copied().unwrap_or(1) {
+                        0 => self.unite(program, caches, index, contents, side),
+                        known => known,
+                    };
+                    let at = union.checked_sub(2).map(|offset| offset as usize + usize::from(cell));
+                    let word = at.and_then(|at| self.columns.unions.get(at));
+                    word.is_some_and(|word| word & mask != 0)
+                        || (contents.has_long && self.long_matches(program, contents, pattern))
+                }
             }
-            Gate::Question { view, question } => {
-                let (_, state) = self.view(program, view);
-                (state.start..state.start + state.length).any(|at| {
-                    let id = self.columns.distinct.get(at as usize).copied().unwrap_or_default();
-                    self.answer(program, id, question)
-                })
-            }
-        }
+        })
+    }
+
+    fn any_answer(&mut self, program: &Program, contents: Contents, question: u32) -> bool {
+        (contents.start..contents.start + contents.length).any(|at| {
+            let id = self.columns.distinct.get(at as usize).copied().unwrap_or_default();
+            self.answer(program, id, question)
+        })
     }
 
     /// Contents of view `index`, and their index; made when they are not.
@@ -82,39 +86,59 @@ impl State {
         (contents, found.unwrap_or_default())
     }
 
+    /// Makes view `index`: where its contents are. A step that changes nothing makes none.
     fn make_view(&mut self, program: &Program, index: u32) -> u32 {
-        let columns = program.tables.views.all.get(index as usize);
-        let columns = columns.map_or(&[][..], Vec::as_slice);
-        // Places of strings tell columns apart; 64 bits of them mixed tell views apart.
-        let mut key = 0x9e37_79b9_7f4a_7c15_u64;
-        for column in columns {
-            let made = self.column(program, *column);
-            if made.length > 0 {
-                key ^= u64::from(made.ids) << 32 | u64::from(made.length);
-                key = key.wrapping_mul(0xff51_afd7_ed55_8ccd).rotate_left(29);
-            }
-        }
-        let known = self.columns.contents.iter().position(|contents| contents.key == key);
-        if let Some(known) = known {
-            return known as u32;
-        }
+        let Some(view) = program.tables.views.all.get(index as usize) else { return 0 };
+        let before = view.from.map(|(from, step)| (self.view(program, from), step));
         let start = self.columns.distinct.len() as u32;
         self.columns.mark += 1;
         let mut has_long = false;
-        for column in columns {
-            let made = self.column(program, *column);
-            for at in made.ids..made.ids + made.length {
-                let id = self.columns.id(at).unwrap_or_default();
-                if self.strings.meets(id, self.columns.mark) {
-                    has_long |= self.strings.get(id).len() > LONG;
-                    self.columns.distinct.push(id);
+        match before {
+            None => {
+                let targets = program.tables.sets.all.get(view.set as usize);
+                for target in targets.map_or(&[][..], Vec::as_slice) {
+                    has_long |= self.gather(program, *target);
+                }
+            }
+            Some(((known, contents), step)) => {
+                let mut is_changed = false;
+                for at in contents.start..contents.start + contents.length {
+                    let id = self.columns.distinct.get(at as usize).copied().unwrap_or_default();
+                    let result = self.stepped(program, id, step);
+                    is_changed |= result != id;
+                    has_long |= self.note(result);
+                }
+                if !is_changed {
+                    self.columns.distinct.truncate(start as usize);
+                    return known;
                 }
             }
         }
         let length = self.columns.distinct.len() as u32 - start;
         let unions = if length == 0 { [1; 2] } else { [0; 2] };
-        self.columns.contents.push(Contents { key, start, length, unions, has_long });
+        self.columns.contents.push(Contents { start, length, unions, has_long });
         self.columns.contents.len() as u32 - 1
+    }
+
+    /// Adds the values of a target to the view that is made. Returns whether any is long.
+    fn gather(&mut self, program: &Program, target: u32) -> bool {
+        let (start, length) = self.values_of(program, target);
+        let mut has_long = false;
+        for at in start..start + length {
+            if let Some(field) = self.columns.item(at) {
+                has_long |= self.note(field.value);
+            }
+        }
+        has_long
+    }
+
+    /// Adds a string to the view that is made, once. Returns whether it is long.
+    fn note(&mut self, id: Id) -> bool {
+        if !self.strings.meets(id, self.columns.mark) {
+            return false;
+        }
+        self.columns.distinct.push(id);
+        self.strings.get(id).len() > LONG
     }
 
     /// Scans the strings of a view and joins what matches them.

@@ -14,19 +14,25 @@ pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) -> bool {
     if !may_have_space(input) {
         return false;
     }
-    let is_space = |character| matches!(character, ' ' | '\t'..='\r' | '\u{85}' | '\u{a0}');
     let mut after_space = false;
-    for piece in pieces(input) {
-        let is_space = match piece {
-            Piece::Character(character) => is_space(character),
-            Piece::Byte(byte) => byte == NO_BREAK,
-        };
+    let mut push = |is_space: bool, bytes: &[u8]| {
         match is_space {
             true if after_space => {}
             true => out.push(b' '),
-            false => piece.write(out),
+            false => out.extend_from_slice(bytes),
         }
         after_space = is_space;
+    };
+    if input.is_ascii() {
+        input.iter().for_each(|byte| push(is_trimmed(*byte), &[*byte]));
+        return true;
+    }
+    let is_space = |character: char| matches!(character, ' ' | '\t'..='\r' | '\u{85}' | '\u{a0}');
+    for chunk in input.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            push(is_space(character), character.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        chunk.invalid().iter().for_each(|byte| push(*byte == NO_BREAK, &[*byte]));
     }
     true
 }
@@ -35,11 +41,15 @@ pub(super) fn remove(input: &[u8], out: &mut Vec<u8>) -> bool {
     if !may_have_space(input) {
         return false;
     }
-    let is_kept = |piece: &Piece| match piece {
-        Piece::Character(character) => !character.is_whitespace(),
-        Piece::Byte(byte) => *byte != NO_BREAK,
-    };
-    pieces(input).filter(is_kept).for_each(|piece| piece.write(out));
+    if input.is_ascii() {
+        out.extend(input.iter().filter(|byte| !is_trimmed(**byte)));
+        return true;
+    }
+    for chunk in input.utf8_chunks() {
+        let words = chunk.valid().split(char::is_whitespace);
+        words.for_each(|word| out.extend_from_slice(word.as_bytes()));
+        out.extend(chunk.invalid().iter().filter(|byte| **byte != NO_BREAK));
+    }
     true
 }
 
@@ -47,31 +57,6 @@ pub(super) fn remove(input: &[u8], out: &mut Vec<u8>) -> bool {
 fn may_have_space(input: &[u8]) -> bool {
     let may_be = |byte: &u8| (*byte == b' ') | (byte.wrapping_sub(b'\t') < 5) | (*byte >= 0x80);
     input.chunks(64).any(|block| block.iter().fold(false, |found, byte| found | may_be(byte)))
-}
-
-/// A character, or a byte that is part of none.
-enum Piece {
-    Character(char),
-    Byte(u8),
-}
-
-impl Piece {
-    fn write(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Character(character) if character.is_ascii() => out.push(*character as u8),
-            Self::Character(character) => {
-                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-            }
-            Self::Byte(byte) => out.push(*byte),
-        }
-    }
-}
-
-fn pieces(input: &[u8]) -> impl Iterator<Item = Piece> {
-    input.utf8_chunks().flat_map(|chunk| {
-        let broken = chunk.invalid().iter().copied().map(Piece::Byte);
-        chunk.valid().chars().map(Piece::Character).chain(broken)
-    })
 }
 
 pub(super) fn remove_nulls(input: &[u8], out: &mut Vec<u8>) -> bool {

@@ -64,7 +64,7 @@ fn commands_lose_what_shells_ignore() {
     check(
         "cmdLine",
         &[
-            ("C^OMMAND /C DIR", "command/c dir"),
+            ("CO^MMAND /C DIR", "command/c dir"),
             ("\"command\" /c  DiR", "command/c dir"),
             ("cmd,;\t dir (x", "cmd dir(x"),
             ("w\\h'o'a\"m\"i", "whoami"),

@@ -23,7 +23,7 @@ const GROWTH_FREE_BYTES: usize = 4096;
 
 /// Gives each scalar of `body` as an argument named by its way.
 ///
-/// Cost: O(n) and what the names come to, at most [`GROWTH_MAX`] times the body; memory for the
+/// Cost: O(n) and what the names come to, at most eight times the body; memory for the
 /// way and the longest string.
 ///
 /// # Errors
@@ -347,7 +347,7 @@ mod tests {
             ".5",
             "1e",
             "+1",
-            "tru",
+            "truth",
             "nul",
             "NaN",
             "[1]x",
@@ -366,7 +366,7 @@ mod tests {
 
     #[test]
     fn what_stood_before_an_error_is_given() {
-        let found = limited(r#"{"a":"x","b":tru}"#, Limits::default());
+        let found = limited(r#"{"a":"x","b":nul}"#, Limits::default());
         assert_eq!(found.arguments, ["json.a=x"]);
         let fault = found.fault.map(|fault| fault.to_string());
         assert_eq!(fault.as_deref(), Some("JSON is broken at byte 13: expected a value"));

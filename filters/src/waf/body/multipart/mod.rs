@@ -138,7 +138,7 @@ impl Reader {
         if !is_complete {
             let what = if start.is_some() { "the last boundary is missing" } else { "no boundary" };
             self.fault(fault(what, body.len()));
-            if let Some(start) = start {
+            if let Some(start) = start.filter(|start| *start < body.len()) {
                 self.part(body.get(start..).unwrap_or_default(), start, limits, out);
             }
         }
@@ -152,25 +152,23 @@ impl Reader {
         if let Some(what) = faults {
             self.fault(fault(what, at));
         }
+        let (count, most, over) = match part.file {
+            Some(_) => (&mut self.files, limits.files, Fault::Files(limits.files)),
+            None => (&mut self.arguments, limits.arguments, Fault::Arguments(limits.arguments)),
+        };
+        if *count >= most {
+            self.flags.file_limit_exceeded |= part.file.is_some();
+            self.fault(over);
+            return part.has_crlf;
+        }
+        *count += 1;
         for line in &part.head {
             out.part_header(&part.name, line);
         }
-        let Some(file) = &part.file else {
-            if self.arguments >= limits.arguments {
-                self.fault(Fault::Arguments(limits.arguments));
-            } else {
-                self.arguments += 1;
-                out.argument(&part.name, part.contents);
-            }
-            return part.has_crlf;
-        };
-        if self.files >= limits.files {
-            self.flags.file_limit_exceeded = true;
-            self.fault(Fault::Files(limits.files));
-            return part.has_crlf;
+        match &part.file {
+            Some(file) => out.file(&part.name, file, part.contents.len()),
+            None => out.argument(&part.name, part.contents),
         }
-        self.files += 1;
-        out.file(&part.name, file, part.contents.len());
         if let Some(alias) = &part.alias {
             out.file_alias(alias);
         }

@@ -5,6 +5,9 @@ use super::disposition;
 use memchr::memchr;
 use std::borrow::Cow;
 
+/// Lines of a head that are read; clients send two or three.
+pub(super) const HEAD_LINES_MAX: usize = 32;
+
 /// A part of a body.
 #[derive(Default)]
 pub(super) struct Part<'a> {
@@ -72,6 +75,9 @@ impl<'a> Part<'a> {
                 }
                 Some(first) if first.is_ascii_whitespace() || *first == 0x0b => {
                     self.fold(line, flags, faults);
+                }
+                Some(_) if self.head.len() >= HEAD_LINES_MAX => {
+                    faults.get_or_insert("the head of a part is too long");
                 }
                 Some(_) => self.head.push(Cow::Borrowed(line)),
             }

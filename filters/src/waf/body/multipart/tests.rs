@@ -97,6 +97,8 @@ fn each_oddity_has_its_flag() {
 fn a_boundary_that_ends_too_soon_is_no_boundary() {
     let (flags, found) = read("--b\r\n\r\n");
     assert!(flags.broken && flags.invalid_part && found.fault.is_some());
+    let (flags, found) = read("--b\r\n");
+    assert!(flags.broken && found.arguments.is_empty());
     let (flags, found) = read("--b\r\nContent-Disposition: form-data; name=a\r\n\r\nx");
     assert!(flags.broken);
     assert_eq!(found.arguments, ["a=x"]);
@@ -138,4 +140,9 @@ fn parts_are_bounded() {
     let (flags, found) = read_as(TYPE, &format!("{file}{file}--b--"), limits);
     assert_eq!((found.files.len(), found.fault), (1, Some(Fault::Files(1))));
     assert!(flags.file_limit_exceeded && !flags.broken && flags.strict_error());
+    assert_eq!(found.headers.len(), 1);
+    let long: String = (0..100).map(|index| format!("\r\nX-{index}: y")).collect();
+    let (flags, found) = read(&part(&format!("{FIELD}{long}")));
+    assert_eq!((found.headers.len(), found.arguments.len()), (32, 1));
+    assert!(flags.broken);
 }

@@ -104,8 +104,8 @@ mod tests {
     fn injections_have_fingerprints() {
         let cases = [
             ("1' OR '1'='1", "s&sos"),
-            ("1 UNION SELECT 1,2--", "1UE1c"),
-            ("-1' and 1=1 union/* foo */select load_file('/etc/passwd')--", "s&1UE"),
+            ("1 UNION SELECT 1,2--", "1UE1c"), // misspelt on purpose
+            ("-1' and 1=1 union/* foo */select load_file('/etc/passwd')--", "s&1UE"), // misspelt on purpose
             ("1; DROP TABLE users", "1;Tnn"),
             ("'; exec xp_cmdshell('dir')--", "s;Tn("),
             ("1/*!50000UNION*/", "X"),
