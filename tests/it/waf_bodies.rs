@@ -254,6 +254,13 @@ async fn calls_and_tunnels_are_not_held_back() {
     let handshake = crate::harness::frames::HANDSHAKE;
     client.send(handshake.replacen("\r\n", "\r\nx-probe: attack\r\n", 1)).await;
     assert_eq!(client.answer("GET").await.refusal(), (403, "waf_refused".into()));
+    // A body stays one, whatever the head says of tunnels.
+    let (_other, path) = rules_of("SecRule ARGS \"@contains attack\" \"id:1,phase:2,deny\"\n");
+    let more = format!("[waf.main]\nrules = [{path:?}]");
+    let vanne = Vanne::with(&[echo.address], Settings { more: &more, ..base }).await;
+    let claims = "host: a\r\nconnection: upgrade\r\nupgrade: websocket";
+    let answer = ask(vanne.http, &post(FORM, "a=attack").replace("host: a", claims)).await;
+    assert!(is_refused(&answer), "{answer:?}");
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ pub enum Event<'a> {
     Failed(Fault),
     /// The engine waits, and this says for whom.
     Parked(Waiting),
-    /// The time that [`Exchange::deadline`] gave may have come.
+    /// The time that [`Exchange::deadline`](super::Exchange::deadline) gave may have come.
     Deadline,
     /// The engine cannot go on, or the process ends: for this reason.
     Aborted(Refusal),

@@ -69,7 +69,8 @@ impl Exchange {
         let mut transaction = self.begin_inspection(waf, head);
         let passes_body = matches!(route.target, Target::Pool(_) | Target::Split(_));
         let is_call = self.facts.as_ref().is_some_and(|facts| facts.call.is_some());
-        let has_body = !self.request_done && passes_body && !is_call && !self.is_websocket;
+        // A handshake for a tunnel has no body; what says so and has one is no handshake.
+        let has_body = !self.request_done && passes_body && !is_call;
         if has_body && !is_refused(&transaction) && transaction.reads_request_body() {
             self.inspecting.spent = clock::now().duration_since(began);
             self.inspecting.transaction = Some(transaction);
