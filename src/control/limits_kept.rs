@@ -3,9 +3,9 @@
 //! Something stays while what it is of does: its name, and what tells its clients apart.
 
 use super::redis::Redis;
-use crate::data::rate_limit::Part;
 use crate::data::rate_limit::adapting::Adapting;
 use crate::data::rate_limit::at_once::AtOnce;
+use crate::data::rate_limit::part::Part;
 use crate::data::rate_limit::shared::{Bridge, Shared};
 use crate::observe::metrics::{Metrics, RATE_LIMIT_ADAPTED, Watched};
 use crate::types::ids::{LimitId, ListenerId, RouteId};

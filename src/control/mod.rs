@@ -10,6 +10,7 @@ pub mod certs;
 mod client_tls;
 pub mod compile;
 pub mod config_gauges;
+mod content;
 pub mod deep;
 pub mod discovery;
 pub mod drain;

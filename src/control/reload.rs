@@ -9,6 +9,7 @@ use super::admin::access::{Access, Rules};
 use super::blocklist::Blocks;
 use super::compile::{self, Means};
 use super::config_gauges::ConfigGauges;
+use super::content::Content;
 use super::discovery::Pushed;
 use super::health::Finding;
 use super::identity::Followed;
@@ -20,7 +21,7 @@ use super::redis::Redis;
 use super::report::{Report, Verdict};
 use super::starting::Starting;
 use super::telling::InUse;
-use crate::config::{self, Config, Diagnostics, Loaded, ProcessEnvironment, Secret, rule_files};
+use crate::config::{self, Config, Diagnostics, Loaded, ProcessEnvironment, Secret};
 use crate::data::engine::worker::Workers;
 use crate::data::generation::{Generation, Generations};
 use crate::data::snapshot::{Publisher, Snapshot};
@@ -28,8 +29,6 @@ use crate::observe::metrics::Metrics;
 use crate::types::clock;
 use crate::types::moment::Moment;
 use arc_swap::ArcSwapOption;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -87,15 +86,6 @@ pub struct Reloader {
     pub log: LogControl,
 }
 
-/// What was in the files of a config, as numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Content {
-    /// Of the config file itself.
-    own: u64,
-    /// Of those that it names.
-    named: u64,
-}
-
 /// What an attempt at a new config came to.
 struct Outcome {
     result: Verdict,
@@ -118,7 +108,7 @@ impl Reloader {
         let in_use = InUse::of(&loaded, clock::wall());
         let config = loaded.config;
         let named = config.files();
-        let content = content_of(path.as_ref(), &named);
+        let content = Content::of(path.as_ref(), &named);
         let blocks = Blocks::new(metrics);
         let mut reloader = Self {
             in_use: in_use.clone(),
@@ -196,7 +186,7 @@ impl Reloader {
 
     /// Reloads if the files are not as they were when they were read last.
     pub fn reload_if_changed(&mut self) -> Option<Report> {
-        let is_changed = content_of(self.path.as_ref(), &self.named) != self.content;
+        let is_changed = Content::of(self.path.as_ref(), &self.named) != self.content;
         is_changed.then(|| self.reload("its files have changed"))
     }
 
@@ -246,7 +236,7 @@ impl Reloader {
     fn read(&mut self, path: &PathBuf) -> Result<Loaded, Box<Diagnostics>> {
         let mut reads = 1;
         loop {
-            self.content = content_of(Some(path), &self.named);
+            self.content = Content::of(Some(path), &self.named);
             let loaded = config::load(path, &ProcessEnvironment)?;
             let named = loaded.config.files();
             let is_noted = named == self.named;
@@ -394,25 +384,6 @@ fn restart_needed(started: &Config, new: &Config) -> Vec<&'static str> {
         ("process.workers", started.process.workers == new.process.workers),
     ];
     rows.into_iter().filter(|(_, is_same)| !is_same).map(|(key, _)| key).collect()
-}
-
-/// What is in these files, or that they cannot be read.
-fn content_of(own: Option<&PathBuf>, named: &[PathBuf]) -> Content {
-    Content { own: number_of(own.as_slice().iter().copied()), named: number_of(named) }
-}
-
-fn number_of<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for file in files {
-        match std::fs::read(file) {
-            Ok(bytes) => bytes.hash(&mut hasher),
-            Err(error) => {
-                error.kind().hash(&mut hasher);
-                rule_files::named_by(file).hash(&mut hasher);
-            }
-        }
-    }
-    hasher.finish()
 }
 
 #[cfg(test)]

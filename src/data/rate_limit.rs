@@ -5,45 +5,27 @@
 
 pub mod adapting;
 pub mod at_once;
+pub mod part;
 mod paying;
 pub mod shared;
 
-use super::identity::Proof;
 use super::outcome::Outcome;
-use super::pool::hash_key::cookie;
 use crate::observe::metrics::Counter;
-use crate::types::ids::{LimitId, RouteId};
+use crate::types::ids::LimitId;
 use adapting::Adapting;
 use arrayvec::ArrayVec;
 use at_once::AtOnceLimit;
 use http::HeaderValue;
+use part::{Asker, Part};
 use shared::{Answer, Shared, Sharing, tick};
-use std::hash::Hasher;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use vanne_filters::RequestHead;
 use vanne_filters::rate_limit::{
     Ask, Buckets, Key, Level, Quota, Refused, Table, Take, Tick, take_all,
 };
 
 /// Limits that a route may have.
 pub const LIMITS_MAX: usize = 8;
-
-/// One thing that tells clients apart. Names are in lower case.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The client's address; of IPv6 so many leading bits.
-    Address(u8),
-    /// The route.
-    Route,
-    /// Who sends it; as long as that is not known the address, of IPv6 so many leading bits.
-    User(u8),
-    /// The value of a cookie; without it the address, of IPv6 so many leading bits.
-    Cookie(Box<str>, u8),
-    /// The value of a header field; without it the address, of IPv6 so many leading bits.
-    Header(Box<str>, u8),
-}
 
 /// What becomes of a request that finds too little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,19 +156,6 @@ pub struct Pending {
     levels: Vec<(Arc<RateLimit>, Key, u32)>,
 }
 
-/// Who asks.
-#[derive(Clone, Copy)]
-pub struct Asker<'a> {
-    /// What it asks for.
-    pub head: &'a RequestHead<'a>,
-    /// Its address.
-    pub address: IpAddr,
-    /// Its route.
-    pub route: &'a RouteId,
-    /// Who sends it, if that is known.
-    pub proof: Option<&'a Proof>,
-}
-
 /// What limits say to a request, if not just that it passes.
 pub struct Limited {
     /// The limit that says so: the first that refuses, or else the one with the least left.
@@ -292,57 +261,6 @@ impl RateLimit {
         let no = said.err()?;
         let limit = Arc::clone(self);
         Some(Limited { limit, said: Said::Shadowed, left: no.left, wait: no.retry_after })
-    }
-}
-
-impl Part {
-    fn write(&self, asker: Asker<'_>, hasher: &mut dyn Hasher) {
-        let Asker { head, address, route, proof } = asker;
-        // Each piece begins with a kind and ends with its length: no two lists of pieces are
-        // the same bytes.
-        let mut put = |kind: u8, piece: &[u8]| {
-            hasher.write_u8(kind);
-            hasher.write(piece);
-            hasher.write_usize(piece.len());
-        };
-        match self {
-            Self::Address(prefix) => put_address(address, *prefix, put),
-            Self::Route => put(2, route.as_str().as_bytes()),
-            Self::User(prefix) => {
-                match proof.and_then(|proof| Some((&proof.by, proof.user.as_deref()?))) {
-                    // Two ways to know may have the same name for different people.
-                    Some((by, user)) => {
-                        put(5, by.as_str().as_bytes());
-                        put(6, user.as_bytes());
-                    }
-                    None => put_address(address, *prefix, put),
-                }
-            }
-            Self::Header(name, prefix) => match head.fields.first(name) {
-                Some(value) => put(3, value),
-                None => put_address(address, *prefix, put),
-            },
-            Self::Cookie(name, prefix) => {
-                let mut is_there = false;
-                cookie(head, name, |value| {
-                    is_there = true;
-                    put(4, value);
-                });
-                if !is_there {
-                    put_address(address, *prefix, put);
-                }
-            }
-        }
-    }
-}
-
-pub(super) fn put_address(address: IpAddr, prefix: u8, mut put: impl FnMut(u8, &[u8])) {
-    match address.to_canonical() {
-        IpAddr::V4(address) => put(0, &address.octets()),
-        IpAddr::V6(address) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or_default();
-            put(1, &(address.to_bits() & mask).to_be_bytes());
-        }
     }
 }
 

@@ -3,7 +3,8 @@
 use super::{Action, Exchange, Phase};
 use crate::data::effects::Effect;
 use crate::data::rate_limit::at_once::Turn;
-use crate::data::rate_limit::{self, Asked, Asker, Limited, RouteLimits, Said, Tell};
+use crate::data::rate_limit::part::Asker;
+use crate::data::rate_limit::{self, Asked, Limited, RouteLimits, Said, Tell};
 use crate::data::refusal::Refusal;
 use crate::data::snapshot::Route;
 use crate::data::target::Target;

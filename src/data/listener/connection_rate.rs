@@ -1,7 +1,7 @@
 //! How often one address may connect.
 
 use super::{Listener, client};
-use crate::data::rate_limit::put_address;
+use crate::data::rate_limit::part::put_address;
 use crate::data::rate_limit::shared::tick;
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 //! counts it is given back when its [`Turn`] is dropped. Only keys with requests under way are
 //! remembered, so there are never more than requests; the memory of a burst is given back.
 
-use super::{Asker, Part};
+use super::part::{Asker, Part};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use std::hash::{BuildHasher, RandomState};
