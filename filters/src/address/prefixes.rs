@@ -142,7 +142,6 @@ impl Covered {
 }
 
 /// The upper half.
-#[expect(clippy::cast_possible_truncation, reason = "it has 64 bits")]
 fn high(address: u128) -> u64 {
     (address >> 64) as u64
 }
@@ -230,6 +229,21 @@ mod tests {
         })
     }
 
+    /// The first and the last address of a network, and those before and after.
+    fn ends(of: &IpNet) -> Vec<IpAddr> {
+        let (first, last) = (of.network(), of.broadcast());
+        let beside = |address: IpAddr, by: u128| match address {
+            IpAddr::V4(at) => Ipv4Addr::from_bits(at.to_bits().wrapping_add(by as u32)).into(),
+            IpAddr::V6(at) => Ipv6Addr::from_bits(at.to_bits().wrapping_add(by)).into(),
+        };
+        vec![first, last, beside(first, u128::MAX), beside(last, 1)]
+    }
+
+    /// The addresses with all bits zero and with all bits one.
+    fn edges() -> Vec<IpAddr> {
+        ["0.0.0.0/0", "::/0"].iter().flat_map(|all| ends(&net(all))).collect()
+    }
+
     proptest! {
         #[test]
         fn it_finds_what_looking_at_all_of_them_finds(
@@ -238,11 +252,11 @@ mod tests {
         ) {
             let entries: Vec<_> = networks.iter().copied().zip(0..).collect();
             let set = Prefixes::new(entries.clone());
-            let of_networks = networks.iter().flat_map(|one| [one.network(), one.broadcast()]);
+            let of_networks = networks.iter().flat_map(ends);
             let of_others = asked.iter().map(|(one, is_last)| {
                 if *is_last { one.broadcast() } else { one.addr() }
             });
-            for address in of_networks.chain(of_others) {
+            for address in of_networks.chain(of_others).chain(edges()) {
                 let address = address.to_canonical();
                 let mut want: Vec<IpNet> =
                     networks.iter().map(IpNet::trunc).filter(|one| one.contains(&address)).collect();
@@ -259,14 +273,41 @@ mod tests {
         }
     }
 
+    /// Addresses that hardly fall together: an odd factor spreads their numbers.
+    fn spread(number: u32) -> [IpAddr; 2] {
+        let v4 = number.wrapping_mul(2_654_435_761);
+        [Ipv4Addr::from_bits(v4).into(), Ipv6Addr::from_bits(u128::from(v4) << 76).into()]
+    }
+
     #[test]
     fn many_networks_are_found_each() {
-        let of = |number: u32| IpAddr::V4(Ipv4Addr::from_bits(number.wrapping_mul(2_654_435_761)));
-        let entries = (0..100_000).map(|number| (IpNet::from(of(number)), number)).collect();
-        let set: Prefixes<u32> = Prefixes::new(entries);
-        for number in 0..100_000 {
-            assert_eq!(set.find(of(number)).map(|(_, value)| *value), Some(number));
-            assert_eq!(set.find(of(number + 100_000)), None);
+        for (family, bits) in [(0, 32), (1, 52), (1, 64), (1, 65), (1, 128)] {
+            let of = |number| spread(number)[family];
+            let entry = |number| (IpNet::new(of(number), bits).unwrap(), number);
+            let set: Prefixes<u32> = Prefixes::new((0..100_000).map(entry).collect());
+            for number in 0..100_000 {
+                assert_eq!(set.find(of(number)), Some((entry(number).0, &number)));
+                assert_eq!(set.find(of(number + 100_000)), None);
+                assert!(!set.contains(of(number + 100_000)));
+            }
+        }
+    }
+
+    #[test]
+    fn many_networks_within_each_other_are_found_each() {
+        // Lengths on both sides of those that the sieve rounds down to, and of the upper half.
+        let lengths = [(0, 9_u8), (0, 23), (0, 24), (0, 25), (1, 47), (1, 49), (1, 63), (1, 66)];
+        let network = |number: u32| {
+            let (family, bits) = lengths[number as usize % lengths.len()];
+            IpNet::new(spread(number)[family], bits).unwrap().trunc()
+        };
+        let networks: Vec<_> = (0..50_000).map(network).collect();
+        let set = Prefixes::new(networks.iter().map(|one| (*one, ())).collect());
+        for one in &networks {
+            let ends = [one.network(), one.broadcast()];
+            assert!(ends.iter().all(|end| set.contains(*end)), "{one}");
+            assert!(ends.iter().all(|end| set.around(*end).any(|(found, ())| found == *one)));
+            assert_eq!(set.get(one), Some(&()));
         }
     }
 }

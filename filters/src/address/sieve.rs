@@ -9,9 +9,9 @@ use super::number::Number;
 
 /// Bits between the lengths that are hashed.
 const STEP: u8 = 4;
-/// Bits of the map for each network: one of a hundred others passes, for each length.
-const BITS_EACH: usize = 16;
-/// Words of the map, at most: 2 MiB, which stays near.
+/// Bits of the map for each network: about one of 20 others passes for each length.
+const BITS_EACH: usize = 8;
+/// Words of the map, at most: 2 MiB, so that it stays near.
 const WORDS_MAX: usize = 1 << 18;
 
 /// What has been noted of some networks.
@@ -61,7 +61,6 @@ impl Sieve {
 fn place<K: Number>(address: K, length: u8, words: usize) -> (usize, u64) {
     let hash = address.begin(length).hash();
     let bit = |from: u32| 1 << (hash >> from & 63);
-    #[expect(clippy::cast_possible_truncation, reason = "cut to the words there are")]
     let word = (hash >> 18) as usize & (words - 1);
     (word, bit(0) | bit(6) | bit(12))
 }
