@@ -1,6 +1,7 @@
 //! Prefixes: networks of both families, each with something that is said of it.
 
-use super::ranges::{Number, Ranges};
+use super::cover::Cover;
+use super::family::Family;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,16 +11,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// written so. At most four thousand million of a family.
 #[derive(Clone, Debug)]
 pub struct Prefixes<V> {
+    covered: Covered,
     v4: Family<u32, V>,
     v6: Family<u128, V>,
 }
 
+/// All addresses that are in some network. So many networks lie together as a cache line holds,
+/// or two.
 #[derive(Clone, Debug)]
-struct Family<K, V> {
-    ranges: Ranges<K>,
-    /// First address and leading bits, in order; what is said of each beside it.
-    networks: Vec<(K, u8)>,
-    values: Vec<V>,
+struct Covered {
+    v4: Cover<u32, 12>,
+    /// Of 64 leading bits at most, as most are: half as much to read.
+    v6: Cover<u64, 7>,
+    v6_long: Cover<u128, 7>,
 }
 
 impl<V> Default for Prefixes<V> {
@@ -47,31 +51,31 @@ impl<V> Prefixes<V> {
                 }
             }
         }
-        Self { v4: Family::new(v4), v6: Family::new(v6) }
+        let (v4, v6) = (Family::new(v4), Family::new(v6));
+        Self { covered: Covered::new(&v4, &v6), v4, v6 }
     }
 
     /// The longest network that `address` is in, and what is said of it.
-    /// Cost: some cache lines; no allocation.
+    /// Cost: as of [`contains`](Self::contains); where there is one, a search by halves too.
     #[must_use]
     pub fn find(&self, address: IpAddr) -> Option<(IpNet, &V)> {
         self.around(address).next()
     }
 
     /// Whether `address` is in one of them.
-    /// Cost: as of [`find`](Self::find), without a look at what is said.
+    /// Cost: some cache lines; no allocation.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        match address.to_canonical() {
-            IpAddr::V4(address) => self.v4.ranges.find(address.to_bits()).is_some(),
-            IpAddr::V6(address) => self.v6.ranges.find(address.to_bits()).is_some(),
-        }
+        self.covered.contains(address.to_canonical())
     }
 
     /// All networks that `address` is in, the longest first.
     pub fn around(&self, address: IpAddr) -> impl Iterator<Item = (IpNet, &V)> {
-        let (v4, v6) = match address.to_canonical() {
-            IpAddr::V4(address) => (Some(self.v4.around(address.to_bits())), None),
-            IpAddr::V6(address) => (None, Some(self.v6.around(address.to_bits()))),
+        let address = address.to_canonical();
+        let (v4, v6) = match Some(address).filter(|address| self.covered.contains(*address)) {
+            Some(IpAddr::V4(address)) => (Some(self.v4.around(address.to_bits())), None),
+            Some(IpAddr::V6(address)) => (None, Some(self.v6.around(address.to_bits()))),
+            None => (None, None),
         };
         let v4 = v4.into_iter().flatten().filter_map(|(at, value)| Some((net4(at)?, value)));
         let v6 = v6.into_iter().flatten().filter_map(|(at, value)| Some((net6(at)?, value)));
@@ -98,7 +102,7 @@ impl<V> Prefixes<V> {
     /// How many networks there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.v4.networks.len() + self.v6.networks.len()
+        self.v4.len() + self.v6.len()
     }
 
     /// Whether there are none.
@@ -110,46 +114,36 @@ impl<V> Prefixes<V> {
     /// What it occupies, in bytes; not what its values point to.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.v4.bytes() + self.v6.bytes()
+        self.v4.bytes() + self.v6.bytes() + self.covered.bytes()
     }
 }
 
-impl<K: Number, V> Family<K, V> {
-    fn new(mut entries: Vec<(K, u8, V)>) -> Self {
-        // Stable: of equals the last said is the last.
-        entries.sort_by_key(|(first, bits, _)| (*first, *bits));
-        let mut networks: Vec<(K, u8)> = Vec::with_capacity(entries.len());
-        let mut values = Vec::with_capacity(entries.len());
-        for (first, bits, value) in entries {
-            if networks.last() == Some(&(first, bits)) {
-                values.pop();
-            } else {
-                networks.push((first, bits));
+impl Covered {
+    fn new<V>(v4: &Family<u32, V>, v6: &Family<u128, V>) -> Self {
+        let v4: Vec<_> = v4.outermost().collect();
+        let (short, long): (Vec<_>, Vec<_>) = v6.outermost().partition(|(_, bits)| *bits <= 64);
+        let short: Vec<_> = short.iter().map(|(first, bits)| (high(*first), *bits)).collect();
+        Self { v4: Cover::new(&v4), v6: Cover::new(&short), v6_long: Cover::new(&long) }
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => self.v4.contains(address.to_bits()),
+            IpAddr::V6(address) => {
+                let address = address.to_bits();
+                self.v6.contains(high(address)) || self.v6_long.contains(address)
             }
-            values.push(value);
         }
-        Self { ranges: Ranges::new(&networks), networks, values }
-    }
-
-    /// The networks that `address` is in, the longest first.
-    fn around(&self, address: K) -> impl Iterator<Item = ((K, u8), &V)> {
-        let first = self.ranges.find(address);
-        std::iter::successors(first, |at| self.ranges.around(*at))
-            .filter_map(|at| Some((*self.networks.get(at)?, self.values.get(at)?)))
-    }
-
-    fn get(&self, network: (K, u8)) -> Option<&V> {
-        self.values.get(self.networks.binary_search(&network).ok()?)
-    }
-
-    fn iter(&self) -> impl Iterator<Item = ((K, u8), &V)> {
-        self.networks.iter().copied().zip(&self.values)
     }
 
     fn bytes(&self) -> usize {
-        let (network, value) = (size_of::<(K, u8)>(), size_of::<V>());
-        self.ranges.bytes() + self.networks.capacity() * network + self.values.capacity() * value
+        self.v4.bytes() + self.v6.bytes() + self.v6_long.bytes()
     }
+}
+
+/// The upper half.
+fn high(address: u128) -> u64 {
+    (address >> 64) as u64
 }
 
 fn net4((first, bits): (u32, u8)) -> Option<IpNet> {
@@ -235,6 +229,21 @@ mod tests {
         })
     }
 
+    /// The first and the last address of a network, and those before and after.
+    fn ends(of: &IpNet) -> Vec<IpAddr> {
+        let (first, last) = (of.network(), of.broadcast());
+        let beside = |address: IpAddr, by: u128| match address {
+            IpAddr::V4(at) => Ipv4Addr::from_bits(at.to_bits().wrapping_add(by as u32)).into(),
+            IpAddr::V6(at) => Ipv6Addr::from_bits(at.to_bits().wrapping_add(by)).into(),
+        };
+        vec![first, last, beside(first, u128::MAX), beside(last, 1)]
+    }
+
+    /// The addresses with all bits zero and with all bits one.
+    fn edges() -> Vec<IpAddr> {
+        ["0.0.0.0/0", "::/0"].iter().flat_map(|all| ends(&net(all))).collect()
+    }
+
     proptest! {
         #[test]
         fn it_finds_what_looking_at_all_of_them_finds(
@@ -243,11 +252,11 @@ mod tests {
         ) {
             let entries: Vec<_> = networks.iter().copied().zip(0..).collect();
             let set = Prefixes::new(entries.clone());
-            let of_networks = networks.iter().flat_map(|one| [one.network(), one.broadcast()]);
+            let of_networks = networks.iter().flat_map(ends);
             let of_others = asked.iter().map(|(one, is_last)| {
                 if *is_last { one.broadcast() } else { one.addr() }
             });
-            for address in of_networks.chain(of_others) {
+            for address in of_networks.chain(of_others).chain(edges()) {
                 let address = address.to_canonical();
                 let mut want: Vec<IpNet> =
                     networks.iter().map(IpNet::trunc).filter(|one| one.contains(&address)).collect();
@@ -264,14 +273,41 @@ mod tests {
         }
     }
 
+    /// Addresses that hardly fall together: an odd factor spreads their numbers.
+    fn spread(number: u32) -> [IpAddr; 2] {
+        let v4 = number.wrapping_mul(2_654_435_761);
+        [Ipv4Addr::from_bits(v4).into(), Ipv6Addr::from_bits(u128::from(v4) << 76).into()]
+    }
+
     #[test]
     fn many_networks_are_found_each() {
-        let of = |number: u32| IpAddr::V4(Ipv4Addr::from_bits(number.wrapping_mul(2_654_435_761)));
-        let entries = (0..100_000).map(|number| (IpNet::from(of(number)), number)).collect();
-        let set: Prefixes<u32> = Prefixes::new(entries);
-        for number in 0..100_000 {
-            assert_eq!(set.find(of(number)).map(|(_, value)| *value), Some(number));
-            assert_eq!(set.find(of(number + 100_000)), None);
+        for (family, bits) in [(0, 32), (1, 52), (1, 64), (1, 65), (1, 128)] {
+            let of = |number| spread(number)[family];
+            let entry = |number| (IpNet::new(of(number), bits).unwrap(), number);
+            let set: Prefixes<u32> = Prefixes::new((0..100_000).map(entry).collect());
+            for number in 0..100_000 {
+                assert_eq!(set.find(of(number)), Some((entry(number).0, &number)));
+                assert_eq!(set.find(of(number + 100_000)), None);
+                assert!(!set.contains(of(number + 100_000)));
+            }
+        }
+    }
+
+    #[test]
+    fn many_networks_within_each_other_are_found_each() {
+        // Lengths on both sides of those that the sieve rounds down to, and of the upper half.
+        let lengths = [(0, 9_u8), (0, 23), (0, 24), (0, 25), (1, 47), (1, 49), (1, 63), (1, 66)];
+        let network = |number: u32| {
+            let (family, bits) = lengths[number as usize % lengths.len()];
+            IpNet::new(spread(number)[family], bits).unwrap().trunc()
+        };
+        let networks: Vec<_> = (0..50_000).map(network).collect();
+        let set = Prefixes::new(networks.iter().map(|one| (*one, ())).collect());
+        for one in &networks {
+            let ends = [one.network(), one.broadcast()];
+            assert!(ends.iter().all(|end| set.contains(*end)), "{one}");
+            assert!(ends.iter().all(|end| set.around(*end).any(|(found, ())| found == *one)));
+            assert_eq!(set.get(one), Some(&()));
         }
     }
 }
