@@ -18,6 +18,7 @@ mod show_config;
 mod status;
 mod table;
 mod token;
+mod waf;
 mod watch;
 
 use crate::config::Diagnostics;
@@ -52,6 +53,7 @@ enum Verb {
     ShowConfig(show_config::Args),
     Schema(schema::Args),
     Token(token::Args),
+    Waf(waf::Args),
     ApiKey(api_key::Args),
     Demo(demo::Args),
 }
@@ -74,6 +76,7 @@ pub fn main() -> ExitCode {
         Verb::ShowConfig(args) => show_config::run(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Token(args) => token::run(&args),
+        Verb::Waf(args) => waf::run(&args),
         Verb::ApiKey(args) => api_key::run(&args),
         Verb::Demo(args) => demo::run(&args),
     }
