@@ -2,7 +2,7 @@
 //!
 //! Read [`life_of_a_request`] first. [`decisions`] says why things are as they are, and
 //! what was measured; [`admin`], [`blocklist`], [`circuits`], [`cors`], [`identity`],
-//! [`kubernetes`], [`rate_limits`] and [`security_headers`] are for operators.
+//! [`kubernetes`], [`rate_limits`], [`security_headers`] and [`waf_rules`] are for operators.
 
 #[doc = include_str!("admin.md")]
 pub mod admin {}
@@ -42,3 +42,6 @@ pub mod reload {}
 
 #[doc = include_str!("security_headers.md")]
 pub mod security_headers {}
+
+#[doc = include_str!("waf_rules.md")]
+pub mod waf_rules {}

@@ -73,6 +73,7 @@ mod targets;
 mod time_limits;
 mod tls;
 mod upstream_tls;
+mod waf_verb;
 mod websocket;
 mod why;
 mod wrong_tokens;

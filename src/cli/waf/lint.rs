@@ -80,6 +80,9 @@ fn findings(parts: &Parts) -> Vec<Finding> {
         Err(faults) => return faults.0.iter().map(error).collect(),
     };
     let mut findings = removed(parts, &set);
+    if rules(&set).next().is_none() {
+        findings.push(warning("no rules found".to_owned(), Vec::new(), None));
+    }
     match Program::compile(&set) {
         Err(faults) => findings.extend(faults.0.iter().map(error)),
         Ok(program) => {

@@ -1,12 +1,12 @@
 //! Rules as the command line names them, read and compiled.
 
-use anyhow::anyhow;
+use anyhow::{anyhow, ensure};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use vanne_filters::waf::program::Program;
-use vanne_filters::waf::seclang::{Library, RuleSet, Source, load};
+use vanne_filters::waf::program::{About, Program};
+use vanne_filters::waf::seclang::{Faults, Library, RuleSet, Source, load};
 
 /// The longest rule file or list.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -62,12 +62,18 @@ impl Rules {
     /// is asked for.
     ///
     /// # Errors
-    /// When rules cannot be used: all faults.
+    /// When there are none, or they cannot be used: all faults.
     pub(super) fn program(&self, mode: Mode, setup: &str) -> anyhow::Result<Arc<Program>> {
         let parts = self.crs.parts(&self.rules, Some(mode), setup)?;
         let unusable = |faults| anyhow!("the rules cannot be used\n{faults}");
         let set = parts.load(&Disk).map_err(unusable)?;
-        Ok(Arc::new(Program::compile(&set).map_err(unusable)?))
+        let program = Program::compile(&set).map_err(unusable)?;
+        let is_own = |about: &About| about.id >= OWN_RULES;
+        ensure!(
+            !program.rules().all(is_own),
+            "no rules found: files of rules, or globs that match some"
+        );
+        Ok(Arc::new(program))
     }
 }
 
@@ -127,10 +133,7 @@ impl Parts {
     ///
     /// # Errors
     /// All faults.
-    pub(super) fn load(
-        &self,
-        library: &dyn Library,
-    ) -> Result<RuleSet, vanne_filters::waf::seclang::Faults> {
+    pub(super) fn load(&self, library: &dyn Library) -> Result<RuleSet, Faults> {
         let sources: Vec<Source<'_>> = self
             .0
             .iter()
