@@ -69,7 +69,7 @@ fn run() -> Result<(), String> {
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|error| error.to_string())?;
-        let case = Case::parse(&line)?;
+        let case = wire::parse(&line)?;
         let answer = match options.bench {
             None => {
                 transaction.begin(&program);

@@ -1,51 +1,44 @@
-//! `vanne waf`: the web application firewalls of a running proxy, and rules that match most.
+//! `vanne waf`: rules of the web application firewall, tried without a proxy; what they match.
 
-use super::ask::{self, Failure, Output, Where};
-use super::table::{Side, Table, Tone, text};
-use serde_json::Value;
-use std::io::IsTerminal;
+mod explain;
+mod lint;
+mod rules;
+mod test;
+mod top;
+
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Show which rules of the web application firewalls have matched most since the start.
-///
-/// Exit code 0: shown. 1: the proxy refused. 2: it was not reached.
-///
-/// Example: vanne waf -c conf/vanne.toml
+/// Try rules of the web application firewall: run their tests, explain a request, find mistakes.
+/// Show which match most.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    at: Where,
-    #[command(flatten)]
-    output: Output,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Verb {
+    Test(test::Args),
+    Explain(explain::Args),
+    Lint(lint::Args),
+    Top(top::Args),
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    ask::exit_code(show(args))
-}
-
-fn show(args: &Args) -> Result<(), Failure> {
-    let wafs: Vec<Value> = args.at.get("/v1/waf")?;
-    if args.output.json {
-        return Ok(super::print_json(&wafs)?);
-    }
-    let mut table = Table::new(&[
-        ("WAF", Side::Left),
-        ("MODE", Side::Left),
-        ("RULE", Side::Right),
-        ("MATCHES", Side::Right),
-        ("REFUSED", Side::Right),
-        ("MESSAGE", Side::Left),
-    ]);
-    for waf in &wafs {
-        let of = |key: &str| waf[key].as_str().unwrap_or_default().to_owned();
-        for rule in waf["rules"].as_array().into_iter().flatten() {
-            let message = rule["message"].as_str().unwrap_or_default().to_owned();
-            let numbers = ["rule", "matches", "refused"].map(|key| rule[key].to_string());
-            let [id, matches, refused] = numbers;
-            let cells = vec![of("waf"), of("mode"), id, matches, refused, message];
-            table.row(Tone::Plain, cells);
+    let done = match &args.verb {
+        Verb::Test(args) => test::run(args),
+        Verb::Explain(args) => explain::run(args),
+        Verb::Lint(args) => lint::run(args),
+        Verb::Top(args) => return top::run(args),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            // Nowhere is left to say that standard error is gone.
+            drop(writeln!(io::stderr().lock(), "vanne: {error:#}"));
+            ExitCode::from(super::UNREADABLE)
         }
     }
-    let colour = super::wants_colour(std::io::stdout().is_terminal());
-    Ok(super::print(&text(&table.lines(), colour))?)
 }

@@ -2,7 +2,8 @@
 //!
 //! Read [`life_of_a_request`] first. [`decisions`] says why things are as they are, and
 //! what was measured; [`admin`], [`blocklist`], [`circuits`], [`cors`], [`identity`],
-//! [`kubernetes`], [`rate_limits`], [`security_headers`] and [`waf`] are for operators.
+//! [`kubernetes`], [`rate_limits`], [`security_headers`], [`waf`] and [`waf_rules`] are for
+//! operators.
 
 #[doc = include_str!("admin.md")]
 pub mod admin {}
@@ -44,3 +45,6 @@ pub mod reload {}
 pub mod security_headers {}
 #[doc = include_str!("waf.md")]
 pub mod waf {}
+
+#[doc = include_str!("waf_rules.md")]
+pub mod waf_rules {}

@@ -75,6 +75,7 @@ mod tls;
 mod upstream_tls;
 mod waf;
 mod waf_bodies;
+mod waf_verb;
 mod websocket;
 mod why;
 mod wrong_tokens;

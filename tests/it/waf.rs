@@ -97,7 +97,7 @@ async fn what_rules_refuse_gets_403_with_the_requests_id_and_goes_nowhere() {
     let labels = [("waf", "main"), ("family", "test")];
     vanne.metric_is("vanne_waf_matches_total", &labels, 4.0).await;
     let mut command = Command::new(binary());
-    command.args(["waf", "--json", "--socket"]).arg(vanne.file("admin.sock"));
+    command.args(["waf", "top", "--json", "--socket"]).arg(vanne.file("admin.sock"));
     let output = command.output().unwrap();
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&said[0]["waf"], &said[0]["mode"]), (&"main".into(), &"block".into()));

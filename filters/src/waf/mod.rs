@@ -7,6 +7,7 @@ pub mod body;
 pub mod injection;
 pub mod operator;
 pub mod program;
+pub mod regression;
 pub mod seclang;
 pub mod transaction;
 pub mod transform;

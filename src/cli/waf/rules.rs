@@ -1,0 +1,183 @@
+//! Rules as the command line names them, read and compiled.
+
+use anyhow::{anyhow, ensure};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use vanne_filters::waf::program::{About, Program};
+use vanne_filters::waf::seclang::{Faults, Library, RuleSet, Source, load};
+
+/// The longest rule file or list.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Where Debian has the Core Rule Set, and its setup.
+const DEBIAN: (&str, &str) = ("/usr/share/modsecurity-crs", "/etc/modsecurity/crs/crs-setup.conf");
+/// Ids of the rules that are made here; those of rule sets end below.
+const OWN_RULES: u64 = 4_000_000_000;
+
+/// Whether rules refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Mode {
+    /// Nothing is refused; all rules are looked at.
+    Detect,
+    /// The first rule that refuses ends the request.
+    Block,
+}
+
+/// Which rules.
+#[derive(clap::Args, Debug)]
+pub(super) struct Rules {
+    /// A file of rules, or a glob such as 'waf/*.conf'. May be given more than once; read in order.
+    #[arg(long, value_name = "FILE", required_unless_present = "crs")]
+    rules: Vec<String>,
+    #[command(flatten)]
+    crs: Crs,
+}
+
+/// The Core Rule Set, and how strict it is.
+#[derive(clap::Args, Debug)]
+pub(super) struct Crs {
+    /// The folder of the Core Rule Set: a checkout, or Debian's /usr/share/modsecurity-crs. Read
+    /// before other rules.
+    #[arg(long, value_name = "DIR")]
+    pub(super) crs: Option<PathBuf>,
+    /// The paranoia level of the Core Rule Set, 1 to 4.
+    #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(1..=4))]
+    pub(super) paranoia: Option<u8>,
+}
+
+/// What is read, in order.
+#[derive(Clone, Debug)]
+enum Part {
+    File(String),
+    Text(String),
+}
+
+/// All rules, as sources.
+#[derive(Debug)]
+pub(super) struct Parts(Vec<Part>);
+
+impl Rules {
+    /// Reads and compiles the rules; `setup` is read after the setup of the Core Rule Set, if that
+    /// is asked for.
+    ///
+    /// # Errors
+    /// When there are none, or they cannot be used: all faults.
+    pub(super) fn program(&self, mode: Mode, setup: &str) -> anyhow::Result<Arc<Program>> {
+        let parts = self.crs.parts(&self.rules, Some(mode), setup)?;
+        let unusable = |faults| anyhow!("the rules cannot be used\n{faults}");
+        let set = parts.load(&Disk).map_err(unusable)?;
+        let program = Program::compile(&set).map_err(unusable)?;
+        let is_own = |about: &About| about.id >= OWN_RULES;
+        ensure!(
+            !program.rules().all(is_own),
+            "no rules found: files of rules, or globs that match some"
+        );
+        Ok(Arc::new(program))
+    }
+}
+
+impl Crs {
+    /// What is to be read: the Core Rule Set, then `files`.
+    ///
+    /// # Errors
+    /// When there is no Core Rule Set.
+    pub(super) fn parts(
+        &self,
+        files: &[String],
+        mode: Option<Mode>,
+        setup: &str,
+    ) -> anyhow::Result<Parts> {
+        let mut parts = Vec::new();
+        if let Some(folder) = &self.crs {
+            parts.push(Part::File(text(&setup_of(folder)?)));
+        }
+        parts.push(Part::Text(self.directives(setup)));
+        parts.extend(self.crs.iter().map(|folder| Part::File(text(&folder.join("rules/*.conf")))));
+        parts.extend(files.iter().map(|file| Part::File(file.clone())));
+        parts.extend(mode.map(|mode| match mode {
+            Mode::Block => Part::Text("SecRuleEngine On".to_owned()),
+            Mode::Detect => Part::Text("SecRuleEngine DetectionOnly".to_owned()),
+        }));
+        Ok(Parts(parts))
+    }
+
+    /// What the command line says to the rules, in their own words.
+    fn directives(&self, setup: &str) -> String {
+        let mut lines = String::new();
+        if let Some(level) = self.paranoia {
+            lines += &format!(
+                "SecAction \"id:{OWN_RULES},phase:1,pass,nolog,t:none,\
+                 setvar:tx.blocking_paranoia_level={level}\"\n"
+            );
+        }
+        if self.crs.is_some() {
+            // The Core Rule Set leaves it to the engine's own config to choose these.
+            let (xml, json) = (OWN_RULES + 1, OWN_RULES + 2);
+            lines += &format!(
+                "SecResponseBodyAccess On\n\
+                 SecResponseBodyMimeType text/plain text/html text/xml application/json\n\
+                 SecRule REQUEST_HEADERS:Content-Type \"^(?:application(?:/soap\\+|/)|text/)xml\" \
+                 \"id:{xml},phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=XML\"\n\
+                 SecRule REQUEST_HEADERS:Content-Type \"^application/(?:[a-z0-9.-]+[+])?json\" \
+                 \"id:{json},phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=JSON\"\n"
+            );
+            lines += setup;
+        }
+        lines
+    }
+}
+
+impl Parts {
+    /// Reads all by `library`.
+    ///
+    /// # Errors
+    /// All faults.
+    pub(super) fn load(&self, library: &dyn Library) -> Result<RuleSet, Faults> {
+        let sources: Vec<Source<'_>> = self
+            .0
+            .iter()
+            .map(|part| match part {
+                Part::File(path) => Source::File(path),
+                Part::Text(text) => Source::Text("command line", text),
+            })
+            .collect();
+        load(&sources, library)
+    }
+}
+
+/// The setup file of a Core Rule Set: its own, its example's, or Debian's.
+fn setup_of(folder: &Path) -> anyhow::Result<PathBuf> {
+    let own = ["crs-setup.conf", "crs-setup.conf.example"].map(|name| folder.join(name));
+    let debian = (folder == Path::new(DEBIAN.0)).then(|| PathBuf::from(DEBIAN.1));
+    own.into_iter().chain(debian).find(|path| path.is_file()).ok_or_else(|| {
+        let folder = folder.display();
+        anyhow!("{folder}: no Core Rule Set: crs-setup.conf or crs-setup.conf.example is missing")
+    })
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// Reads from the file system.
+#[derive(Debug)]
+pub(super) struct Disk;
+
+impl Library for Disk {
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        let file = File::open(path).map_err(|error| error.to_string())?;
+        let mut bytes = Vec::new();
+        let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
+        match read.map_err(|error| error.to_string())? as u64 {
+            0..=FILE_BYTES_MAX => Ok(bytes),
+            _ => Err("is longer than 16 MiB".to_owned()),
+        }
+    }
+
+    fn list(&self, directory: &str) -> Result<Vec<String>, String> {
+        let entries = std::fs::read_dir(directory).map_err(|error| error.to_string())?;
+        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        Ok(names.collect())
+    }
+}
