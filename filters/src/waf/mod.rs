@@ -11,3 +11,16 @@ pub mod regression;
 pub mod seclang;
 pub mod transaction;
 pub mod transform;
+
+/// Rules that choose what reads bodies of XML and JSON, which rule sets leave to the config of the
+/// engine (the recommended one of ModSecurity has the like). Their ids are `id` and the next.
+#[must_use]
+pub fn body_processors(id: u64) -> String {
+    let next = id + 1;
+    format!(
+        "SecRule REQUEST_HEADERS:Content-Type \"^(?:application(?:/soap\\+|/)|text/)xml\" \
+         \"id:{id},phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=XML\"\n\
+         SecRule REQUEST_HEADERS:Content-Type \"^application/(?:[a-z0-9.-]+[+])?json\" \
+         \"id:{next},phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=JSON\"\n"
+    )
+}

@@ -112,16 +112,9 @@ impl Crs {
             );
         }
         if self.crs.is_some() {
-            // The Core Rule Set leaves it to the engine's own config to choose these.
-            let (xml, json) = (OWN_RULES + 1, OWN_RULES + 2);
-            lines += &format!(
-                "SecResponseBodyAccess On\n\
-                 SecResponseBodyMimeType text/plain text/html text/xml application/json\n\
-                 SecRule REQUEST_HEADERS:Content-Type \"^(?:application(?:/soap\\+|/)|text/)xml\" \
-                 \"id:{xml},phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=XML\"\n\
-                 SecRule REQUEST_HEADERS:Content-Type \"^application/(?:[a-z0-9.-]+[+])?json\" \
-                 \"id:{json},phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=JSON\"\n"
-            );
+            lines += "SecResponseBodyAccess On\n\
+                      SecResponseBodyMimeType text/plain text/html text/xml application/json\n";
+            lines += &vanne_filters::waf::body_processors(OWN_RULES + 1);
             lines += setup;
         }
         lines

@@ -181,10 +181,11 @@ fn before(waf: &config::Waf) -> String {
     if let Some(score) = waf.inbound_threshold {
         sets += &format!(",setvar:tx.inbound_anomaly_score_threshold={score}");
     }
-    match sets.is_empty() {
+    let own = match sets.is_empty() {
         true => String::new(),
         false => format!("SecAction \"id:{OWN_RULE},phase:1,pass,nolog,t:none{sets}\"\n"),
-    }
+    };
+    own + &vanne_filters::waf::body_processors(OWN_RULE + 1)
 }
 
 fn after(waf: &config::Waf) -> String {
