@@ -13,7 +13,7 @@ use std::time::UNIX_EPOCH;
 use vanne::config::{self, Config, Environment, Format, Source};
 use vanne::control::compile::{self, Means};
 use vanne::control::kept::Kept;
-use vanne::data::exchange::{Action, Event, Exchange, Waiting};
+use vanne::data::exchange::{Action, Event, Running, Waiting};
 use vanne::data::finish::{Logs, RequestMetrics, Traffic, finish};
 use vanne::data::generation::Generation;
 use vanne::data::listener::carrier::Cell;
@@ -79,7 +79,7 @@ fn compiled(text: &str, look: impl FnOnce(&Config, &mut Means<'_>)) -> Snapshot 
 }
 
 /// A request that is over, as the access log of this config sees it.
-fn ended(access_log: &str) -> Exchange {
+fn ended(access_log: &str) -> Running {
     let mut listener = None;
     let snapshot = compiled(&format!("{ROUTES}{access_log}"), |config, means| {
         let (id, own) = config.listener.first_key_value().unwrap();
@@ -87,7 +87,7 @@ fn ended(access_log: &str) -> Exchange {
         listener = Some(Arc::new(rules));
     });
     let now = clock::now();
-    let mut exchange = Exchange::begin(
+    let mut running = Running::begin(
         Arc::new(Arc::new(snapshot)),
         Arc::new(listener.unwrap()),
         Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80, false)),
@@ -97,13 +97,14 @@ fn ended(access_log: &str) -> Exchange {
     );
     let fields = FieldSlice(&[("host", "a.test"), ("user-agent", "curl/8.0 \"x\"")]);
     let head = RequestHead::new("GET", b"/x?a=1&token=S&%74oken=S", Version::Http11, &fields);
+    let exchange = running.exchange_mut().unwrap();
     drop(exchange.step(Event::Request { head, has_body: false }, now));
     drop(exchange.step(Event::Connected { is_reused: true }, now));
     let fields = FieldSlice(&[("server", "s")]);
     drop(exchange.step(Event::Response(ResponseHead { status: 200, fields: &fields }), now));
     drop(exchange.step(Event::Ended, now));
     assert_eq!(exchange.status(), Some(200));
-    exchange
+    running
 }
 
 /// Fails unless `work` allocates nothing. The allocator counts for all threads, and those of the
@@ -152,9 +153,10 @@ fn writing_a_line_of_the_log_allocates_nothing() {
     for format in ["format = \"json\"", "format = \"ecs\"", "format = \"httplog\"", text] {
         let keys = "sample = [{ share = \"100%\" }]\n\
                     headers = { request = { user-agent = \"99B\" }, response = { server = \"9B\" } }";
-        let exchange = ended(&format!("[access_log]\n{format}\n{keys}\n"));
+        let running = ended(&format!("[access_log]\n{format}\n{keys}\n"));
         let traffic = Traffic { bytes_in: 100, bytes_out: 1000 };
-        let write = || log_line::write(&exchange, traffic, &ring, clock::now());
+        let exchange = running.exchange().unwrap();
+        let write = || log_line::write(exchange, traffic, &ring, clock::now());
         // The first time the buffer grows.
         write();
         allocates_nothing(format, || (0..100).for_each(|_| write()));
@@ -198,7 +200,7 @@ impl Lab {
     /// Serves one request as an engine does.
     fn serve(&mut self, ring: &LogRing) {
         self.cell.wake_up();
-        let exchange = Exchange::begin(
+        let running = Running::begin(
             self.reader.load(),
             self.slot.rules(),
             Arc::clone(&self.client),
@@ -206,7 +208,7 @@ impl Lab {
             self.cell.now(),
             UNIX_EPOCH,
         );
-        self.cell.begin(exchange);
+        self.cell.begin(running);
         let fields = FieldSlice(&REQUEST);
         let head = RequestHead::new("GET", b"/api/items?page=2", Version::Http11, &fields);
         let action = self.cell.step(Event::Request { head, has_body: false });

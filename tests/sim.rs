@@ -60,10 +60,20 @@ fn invariants_hold_for_every_seed() {
 
 /// One request under way, and what an engine would remember of it.
 struct Running {
-    exchange: Exchange,
+    machine: exchange::Running,
     state: State,
     answers: u32,
     is_head_sent: bool,
+}
+
+impl Running {
+    fn exchange(&self) -> &Exchange {
+        self.machine.exchange().unwrap()
+    }
+
+    fn exchange_mut(&mut self) -> &mut Exchange {
+        self.machine.exchange_mut().unwrap()
+    }
 }
 
 /// What the engine does for a request.
@@ -178,15 +188,15 @@ impl World {
         let index = self.rng.usize(0..self.running.len());
         self.advance(index);
         let is_over =
-            |running: &mut Running| running.state == State::Over && running.exchange.is_ended();
+            |running: &mut Running| running.state == State::Over && running.exchange().is_ended();
         for over in self.running.extract_if(.., is_over) {
             // Its memory is for those to come.
-            exchange::Running::new(over.exchange).end();
+            over.machine.end();
         }
     }
 
     fn begin(&mut self) {
-        let exchange = Exchange::begin(
+        let machine = exchange::Running::begin(
             self.reader.load(),
             Arc::clone(&self.listener),
             Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80, false)),
@@ -195,7 +205,7 @@ impl World {
             SystemTime::UNIX_EPOCH,
         );
         self.running.push(Running {
-            exchange,
+            machine,
             state: State::ReadingHead,
             answers: 0,
             is_head_sent: false,
@@ -205,10 +215,10 @@ impl World {
     fn fire_deadlines(&mut self) {
         for index in 0..self.running.len() {
             let running = &self.running[index];
-            if running.state != State::Over && running.exchange.deadline() <= self.now {
-                let attempts = running.exchange.attempts.iter().filter(|a| is_open(a)).count();
+            if running.state != State::Over && running.exchange().deadline() <= self.now {
+                let attempts = running.exchange().attempts.iter().filter(|a| is_open(a)).count();
                 self.report(index, Event::Deadline);
-                let exchange = &self.running[index].exchange;
+                let exchange = self.running[index].exchange();
                 assert!(
                     exchange.is_ended() || attempts == 1,
                     "a deadline that was reached ends the request, or its attempt: {:?}",
@@ -290,15 +300,15 @@ impl World {
     fn report(&mut self, index: usize, event: Event<'_>) {
         let is_final_head = matches!(&event, Event::Response(head) if head.status >= 200);
         let before = (
-            self.running[index].exchange.is_ended(),
-            self.running[index].exchange.status(),
-            self.running[index].exchange.refusal(),
+            self.running[index].exchange().is_ended(),
+            self.running[index].exchange().status(),
+            self.running[index].exchange().refusal(),
         );
-        let action = self.running[index].exchange.step(event, self.now);
+        let action = self.running[index].exchange_mut().step(event, self.now);
         let running = &mut self.running[index];
-        let ended = running.exchange.is_ended();
+        let ended = running.exchange().is_ended();
         if before.0 {
-            let after = (true, running.exchange.status(), running.exchange.refusal());
+            let after = (true, running.exchange().status(), running.exchange().refusal());
             assert_eq!(before, after, "5: an ended request stays as it ended");
         }
         match action {
@@ -330,7 +340,7 @@ impl World {
     }
 
     fn count_turns(&mut self, index: usize) {
-        let attempts = &self.running[index].exchange.attempts;
+        let attempts = &self.running[index].exchange().attempts;
         self.repeated |= attempts.len() > 1;
         for attempt in attempts {
             *self.turns.entry(attempt.backend().name.to_string()).or_default() += 1;
@@ -340,7 +350,7 @@ impl World {
     fn check(&self) {
         let mut open: HashMap<&str, u32> = HashMap::new();
         for running in &self.running {
-            let exchange = &running.exchange;
+            let exchange = running.exchange();
             assert!(running.answers <= 1, "3: one answer at most");
             // First, retries, replays.
             assert!(exchange.attempts.len() <= 1 + self.retries + 3, "4: bounded attempts");

@@ -123,7 +123,7 @@ impl Filter for Cookies {
 /// Calls `visit` with each field that sets a cookie.
 fn each_cookie(head: &ResponseHead<'_>, visit: &mut dyn FnMut(&[u8])) {
     head.fields.each(&mut |name, value| {
-        if name.eq_ignore_ascii_case(header::SET_COOKIE.as_str()) {
+        if name.eq_ignore_ascii_case(header::SET_COOKIE.as_str().as_bytes()) {
             visit(value);
         }
     });

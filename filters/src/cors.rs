@@ -17,7 +17,7 @@ const REQUEST_PRIVATE_NETWORK: &str = "access-control-request-private-network";
 const ALLOW_PRIVATE_NETWORK: HeaderName =
     HeaderName::from_static("access-control-allow-private-network");
 /// How all fields of CORS begin.
-const PREFIX: &str = "access-control-";
+const PREFIX: &[u8] = b"access-control-";
 /// Those of answers.
 static OF_ANSWERS: [HeaderName; 7] = [
     header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
@@ -223,13 +223,13 @@ impl Filter for Cors {
         }
         let mut varies = false;
         head.fields.each(&mut |name, value| {
-            varies |= name.eq_ignore_ascii_case("vary") && names_origin(value);
+            varies |= name.eq_ignore_ascii_case(b"vary") && names_origin(value);
             let begin = name.get(..PREFIX.len()).unwrap_or_default();
             // What is said of a preflight is ours.
             if asked.is_preflight || !begin.eq_ignore_ascii_case(PREFIX) {
                 return;
             }
-            let is_it = |own: &&HeaderName| name.eq_ignore_ascii_case(own.as_str());
+            let is_it = |own: &&HeaderName| name.eq_ignore_ascii_case(own.as_str().as_bytes());
             if let Some(name) = OF_ANSWERS.iter().find(is_it) {
                 edits.remove(name.clone());
             }

@@ -162,12 +162,12 @@ impl HeadEdits {
     /// Cost: O(fields), no allocation where none of them was sent.
     pub fn add_lines(&mut self, lines: &Arc<Lines>, came: &dyn FieldList) {
         let (mut on, mut gone) = (lines.all(), 0);
-        came.each(&mut |name, _| match lines.meet(name.as_bytes()) {
+        came.each(&mut |name, _| match lines.meet(name) {
             // What an edit has taken away already is not there.
             Some(Meeting::Kept(line)) if !self.removes(name) => on &= !(1 << line),
             Some(Meeting::Gone(name) | Meeting::Replaced(name)) => {
                 let bit = mark(name.as_str().as_bytes());
-                if gone & bit == 0 || !self.removes(name.as_str()) {
+                if gone & bit == 0 || !self.removes(name.as_str().as_bytes()) {
                     self.remove(name.clone());
                 }
                 gone |= bit;
@@ -206,12 +206,12 @@ impl HeadEdits {
     }
 
     /// Whether an edit takes away fields called `name`, in whatever case.
-    fn removes(&self, name: &str) -> bool {
+    fn removes(&self, name: &[u8]) -> bool {
         let is = |entry: &Entry| {
             matches!(entry.kind, Kind::Remove | Kind::Set)
-                && name.eq_ignore_ascii_case(entry.name.as_str())
+                && name.eq_ignore_ascii_case(entry.name.as_str().as_bytes())
         };
-        self.may_remove(name.as_bytes()) && self.edits.iter().any(is)
+        self.may_remove(name) && self.edits.iter().any(is)
     }
 
     /// The text of lines that were added, as HTTP/1 writes them, if all of them were and nothing

@@ -6,8 +6,8 @@
 
 /// The header fields of a head: in order, duplicates kept, values as bytes.
 pub trait FieldList {
-    /// Calls `visit` with each field's name (any case) and value.
-    fn each(&self, visit: &mut dyn FnMut(&str, &[u8]));
+    /// Calls `visit` with each field's name (a token in any case) and value.
+    fn each(&self, visit: &mut dyn FnMut(&[u8], &[u8]));
 
     /// The value of the first field called `name` (lower case).
     fn first(&self, name: &str) -> Option<&[u8]>;
@@ -15,7 +15,7 @@ pub trait FieldList {
     /// How many fields are called `name` (lower case).
     fn count(&self, name: &str) -> usize {
         let mut count = 0;
-        self.each(&mut |field, _| count += usize::from(field.eq_ignore_ascii_case(name)));
+        self.each(&mut |field, _| count += usize::from(field.eq_ignore_ascii_case(name.as_bytes())));
         count
     }
 }
@@ -114,7 +114,7 @@ pub struct ResponseHead<'a> {
 pub struct NoFields;
 
 impl FieldList for NoFields {
-    fn each(&self, _visit: &mut dyn FnMut(&str, &[u8])) {}
+    fn each(&self, _visit: &mut dyn FnMut(&[u8], &[u8])) {}
     fn first(&self, _name: &str) -> Option<&[u8]> {
         None
     }
@@ -124,9 +124,9 @@ impl FieldList for NoFields {
 pub struct FieldSlice<'a>(pub &'a [(&'a str, &'a str)]);
 
 impl FieldList for FieldSlice<'_> {
-    fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+    fn each(&self, visit: &mut dyn FnMut(&[u8], &[u8])) {
         for (name, value) in self.0 {
-            visit(name, value.as_bytes());
+            visit(name.as_bytes(), value.as_bytes());
         }
     }
     fn first(&self, name: &str) -> Option<&[u8]> {

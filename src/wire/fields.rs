@@ -113,10 +113,9 @@ impl<'a> Fields<'a> {
 }
 
 impl FieldList for Fields<'_> {
-    fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+    fn each(&self, visit: &mut dyn FnMut(&[u8], &[u8])) {
         for (name, value) in self.iter() {
-            // A token is ASCII.
-            visit(std::str::from_utf8(name).unwrap_or_default(), value);
+            visit(name, value);
         }
     }
 
@@ -153,7 +152,7 @@ mod tests {
         assert_eq!((fields.first("a"), fields.count("a")), (Some(&b"1"[..]), 2));
         assert_eq!((fields.first("c"), fields.count("c")), (None, 0));
         let mut seen = Vec::new();
-        fields.each(&mut |name, value| seen.push((name.to_owned(), value.to_vec())));
-        assert_eq!(seen[1], ("b".to_owned(), b"2".to_vec()));
+        fields.each(&mut |name, value| seen.push((name.to_vec(), value.to_vec())));
+        assert_eq!(seen[1], (b"b".to_vec(), b"2".to_vec()));
     }
 }

@@ -36,17 +36,19 @@ impl HeadScan {
     /// Looks at `bytes`, which begin where the head does and only grow between calls.
     /// Cost: O(new bytes).
     pub fn scan(&mut self, bytes: &[u8]) -> Scan {
-        while let Some(offset) = bytes.get(self.seen..).and_then(|rest| memchr::memchr(b'\n', rest))
-        {
-            let end = self.seen + offset;
-            let line = bytes.get(self.line..end).unwrap_or_default();
-            let Some(line) = line.strip_suffix(b"\r") else { return Scan::Malformed };
-            if memchr::memchr(b'\r', line).is_some() {
-                return Scan::Malformed;
+        while let Some(end) = line_end(bytes, self.seen) {
+            match bytes.get(end..end + 2) {
+                Some(b"\r\n") => {}
+                None if bytes.last() == Some(&b'\r') => {
+                    self.seen = end;
+                    return self.unless_too_large(Scan::Partial);
+                }
+                _ => return Scan::Malformed,
             }
-            self.seen = end + 1;
+            let is_empty = end == self.line;
+            self.seen = end + 2;
             self.line = self.seen;
-            if !line.is_empty() {
+            if !is_empty {
                 self.has_begun = true;
             } else if self.has_begun {
                 return self.unless_too_large(Scan::Complete(self.seen));
@@ -59,6 +61,11 @@ impl HeadScan {
     fn unless_too_large(self, scan: Scan) -> Scan {
         if self.seen > HEAD_BYTES_MAX { Scan::TooLarge } else { scan }
     }
+}
+
+/// Where the first CR or LF is from here on.
+fn line_end(bytes: &[u8], from: usize) -> Option<usize> {
+    memchr::memchr2(b'\r', b'\n', bytes.get(from..)?).map(|offset| from + offset)
 }
 
 #[cfg(test)]
@@ -83,6 +90,9 @@ mod tests {
         {
             assert_eq!(HeadScan::default().scan(bytes), Scan::Malformed);
         }
+        let mut scan = HeadScan::default();
+        assert_eq!(scan.scan(b"GET / HTTP/1.1\r"), Scan::Partial);
+        assert_eq!(scan.scan(b"GET / HTTP/1.1\rH"), Scan::Malformed);
     }
 
     #[test]

@@ -174,7 +174,7 @@ pub fn check_framing(
 ) -> Result<(), Malformed> {
     let (mut seen, mut noted) = (Seen::default(), Ok(()));
     fields.each(&mut |name, value| {
-        let more = seen.note(name.as_bytes(), value.trim_ascii());
+        let more = seen.note(name, value.trim_ascii());
         noted = noted.and(more);
     });
     noted.and_then(|()| seen.check(status, is_http_11))

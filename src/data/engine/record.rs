@@ -1,7 +1,7 @@
 //! The two ends of every request, whatever carries it: its machine begins, and is recorded.
 
 use super::worker::Worker;
-use crate::data::exchange::Exchange;
+use crate::data::exchange::Running;
 use crate::data::finish::{Logs, finish};
 use crate::data::listener::carrier::Carrier;
 use crate::types::clock;
@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 /// The machine of a request whose first byte is here. It counts as in flight until it is
 /// recorded.
-pub(super) fn new_exchange(worker: &Worker, carrier: &dyn Carrier) -> Exchange {
+pub(super) fn new_exchange(worker: &Worker, carrier: &dyn Carrier) -> Running {
     worker.in_flight.inc();
-    Exchange::begin(
+    Running::begin(
         worker.snapshots.load(),
         carrier.rules(),
         Arc::clone(carrier.client()),

@@ -69,7 +69,7 @@ impl Texts {
             return self.bytes.extend_from_slice(first);
         }
         fields.each(&mut |name, value| {
-            if name.eq_ignore_ascii_case(ACCEPT) {
+            if name.eq_ignore_ascii_case(ACCEPT.as_bytes()) {
                 [value, b","].iter().for_each(|part| self.bytes.extend_from_slice(part));
             }
         });

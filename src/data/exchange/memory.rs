@@ -6,10 +6,14 @@
 //! holds none of it. Bounded: [`SPARE_MAX`] on each thread, each of [`BYTES_MAX`] at most.
 
 use super::{Exchange, Texts};
+use crate::data::listener::{Client, LocalListener};
 use crate::data::pool::Backend;
+use crate::data::snapshot::LocalSnapshot;
 use crate::data::upstream::AttemptRecord;
+use crate::types::request_id::RequestId;
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 use vanne_filters::HeadEdits;
 
 /// Requests whose memory is kept on a thread. More of them at once find none.
@@ -18,16 +22,15 @@ const SPARE_MAX: usize = 256;
 const BYTES_MAX: usize = 16 * 1024;
 
 thread_local! {
-    static SPARE: RefCell<Vec<Memory>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Vec<(Room, Memory)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A place for a machine.
-pub(super) type Room = Box<Option<Exchange>>;
+type Room = Box<Option<Exchange>>;
 
-/// What a request leaves to the next one: all of it empty.
+/// What a request leaves to the next one beside its place: all of it empty.
 #[derive(Default)]
 pub(super) struct Memory {
-    pub(super) room: Option<Room>,
     pub(super) attempts: Vec<AttemptRecord>,
     pub(super) tried: Vec<Arc<Backend>>,
     pub(super) texts: Texts,
@@ -36,16 +39,16 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// What some request of this thread left, or none yet.
-    pub(super) fn take() -> Self {
+    /// What some request of this thread left, and its place; or none yet.
+    pub(super) fn take() -> (Room, Self) {
         // A thread that ends has none to give.
         SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten().unwrap_or_default()
     }
 
-    /// Empties it, and keeps it for the next request unless there is enough.
-    fn leave(mut self) {
-        let Self { room, attempts, tried, texts, request_edits, response_edits } = &mut self;
-        debug_assert!(room.as_ref().is_none_or(|room| room.is_none()), "a machine is in it");
+    /// Empties it, and keeps it with the place for the next request unless there is enough.
+    fn leave(mut self, room: Room) {
+        debug_assert!(room.is_none(), "a machine is in it");
+        let Self { attempts, tried, texts, request_edits, response_edits } = &mut self;
         attempts.clear();
         tried.clear();
         texts.clear();
@@ -59,10 +62,10 @@ impl Memory {
         if bytes > BYTES_MAX {
             return;
         }
-        let keep = |spare: &RefCell<Vec<Self>>| {
+        let keep = |spare: &RefCell<Vec<(Room, Self)>>| {
             let mut spare = spare.borrow_mut();
             if spare.len() < SPARE_MAX {
-                spare.push(self);
+                spare.push((room, self));
             }
         };
         // A thread that ends keeps none.
@@ -70,16 +73,37 @@ impl Memory {
     }
 }
 
-/// A machine at its place. It is moved there once.
+/// A machine at its place, which it never leaves.
 pub struct Running(Room);
 
 impl Running {
-    /// Moves `exchange` to its place.
+    /// The machine of a request whose first byte came at `now`. `snapshot` holds until its route
+    /// is found.
+    /// Cost: no allocation where one on this thread has ended before.
     #[must_use]
-    pub fn new(mut exchange: Exchange) -> Self {
-        let mut room = exchange.room.take().unwrap_or_default();
-        *room = Some(exchange);
+    pub fn begin(
+        snapshot: LocalSnapshot,
+        listener: LocalListener,
+        client: Arc<Client>,
+        id: RequestId,
+        now: Instant,
+        wall: SystemTime,
+    ) -> Self {
+        let (mut room, memory) = Memory::take();
+        *room = Some(Exchange::new(memory, snapshot, listener, client, id, now, wall));
         Self(room)
+    }
+
+    /// `exchange`, moved to a place.
+    #[cfg(test)]
+    pub fn of(exchange: Exchange) -> Self {
+        Self(Box::new(Some(exchange)))
+    }
+
+    /// When the request's first byte came.
+    #[must_use]
+    pub fn started(&self) -> Option<Instant> {
+        self.exchange().map(|exchange| exchange.started)
     }
 
     /// The machine.
@@ -97,10 +121,9 @@ impl Running {
     pub fn end(self) {
         let Self(mut room) = self;
         let Some(exchange) = (*room).as_mut() else { return };
-        let mut memory = exchange.take_memory();
+        let memory = exchange.take_memory();
         *room = None;
-        memory.room = Some(room);
-        memory.leave();
+        memory.leave(room);
     }
 }
 
@@ -109,7 +132,6 @@ impl Exchange {
     fn take_memory(&mut self) -> Memory {
         self.leave_inspection();
         Memory {
-            room: self.room.take(),
             attempts: std::mem::take(&mut self.attempts),
             tried: std::mem::take(&mut self.tried),
             texts: std::mem::take(&mut self.texts),

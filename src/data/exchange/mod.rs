@@ -52,7 +52,7 @@ use http::HeaderValue;
 use identifying::Identified;
 use inspecting::Inspecting;
 use limiting::Limits;
-use memory::{Memory, Room};
+use memory::Memory;
 use shedding::Seats;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -145,18 +145,15 @@ pub struct Exchange {
     progress: Instant,
     request_edits: HeadEdits,
     response_edits: HeadEdits,
-    /// The place that it gets.
-    room: Option<Room>,
 }
 
 /// Times one request may be sent again because a kept connection turned out closed.
 const REPLAYS_MAX: u8 = 3;
 
 impl Exchange {
-    /// A request whose first byte came at `now`. `snapshot` holds until its route is found.
-    /// Cost: no allocation where one on this thread has ended before.
-    #[must_use]
-    pub fn begin(
+    /// A request by itself, for tests.
+    #[cfg(test)]
+    pub(crate) fn begin(
         snapshot: LocalSnapshot,
         listener: LocalListener,
         client: Arc<Client>,
@@ -164,7 +161,20 @@ impl Exchange {
         now: Instant,
         wall: SystemTime,
     ) -> Self {
-        let Memory { room, attempts, tried, texts, request_edits, response_edits } = Memory::take();
+        Self::new(Memory::default(), snapshot, listener, client, id, now, wall)
+    }
+
+    /// A request whose first byte came at `now`, with the memory of another.
+    fn new(
+        memory: Memory,
+        snapshot: LocalSnapshot,
+        listener: LocalListener,
+        client: Arc<Client>,
+        id: RequestId,
+        now: Instant,
+        wall: SystemTime,
+    ) -> Self {
+        let Memory { attempts, tried, texts, request_edits, response_edits } = memory;
         Self {
             id,
             started: now,
@@ -206,7 +216,6 @@ impl Exchange {
             progress: now,
             request_edits,
             response_edits,
-            room,
         }
     }
 

@@ -127,9 +127,9 @@ impl Exchange {
 struct OwnFields<'a>(&'a [(HeaderName, HeaderValue)]);
 
 impl FieldList for OwnFields<'_> {
-    fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+    fn each(&self, visit: &mut dyn FnMut(&[u8], &[u8])) {
         for (name, value) in self.0 {
-            visit(name.as_str(), value.as_bytes());
+            visit(name.as_str().as_bytes(), value.as_bytes());
         }
     }
 

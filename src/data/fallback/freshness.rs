@@ -78,7 +78,7 @@ pub fn selected_by(fields: &dyn FieldList) -> Option<Vec<usize>> {
     };
     of_encoding.into_iter().for_each(&mut note);
     fields.each(&mut |name, value| {
-        if name.eq_ignore_ascii_case("vary") {
+        if name.eq_ignore_ascii_case(b"vary") {
             let names = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
             names.filter(|name| !name.is_empty()).for_each(&mut note);
         }
@@ -113,7 +113,7 @@ impl Directives {
 /// Calls `visit` with each directive of `Cache-Control`: its name in lower case, and its value.
 fn each_directive(fields: &dyn FieldList, visit: &mut dyn FnMut(&[u8], &[u8])) {
     fields.each(&mut |name, value| {
-        if !name.eq_ignore_ascii_case("cache-control") {
+        if !name.eq_ignore_ascii_case(b"cache-control") {
             return;
         }
         for directive in value.split(|byte| *byte == b',') {

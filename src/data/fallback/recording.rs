@@ -135,7 +135,7 @@ fn length_of(text: &[u8]) -> Option<usize> {
 fn fields_of(all: &dyn FieldList) -> Option<Vec<(HeaderName, HeaderValue)>> {
     let mut of_connection = Vec::new();
     all.each(&mut |name, value| {
-        if name.eq_ignore_ascii_case("connection") {
+        if name.eq_ignore_ascii_case(b"connection") {
             let names = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
             of_connection.extend(names.map(<[u8]>::to_ascii_lowercase));
         }
@@ -143,11 +143,11 @@ fn fields_of(all: &dyn FieldList) -> Option<Vec<(HeaderName, HeaderValue)>> {
     let (mut kept, mut is_whole) = (Vec::new(), true);
     all.each(&mut |name, value| {
         let name = name.to_ascii_lowercase();
-        let is_named = of_connection.iter().any(|other| *other == name.as_bytes());
-        if is_named || NOT_KEPT.contains(&name.as_str()) {
+        let is_named = of_connection.contains(&name);
+        if is_named || NOT_KEPT.iter().any(|not| not.as_bytes() == name) {
             return;
         }
-        let name = HeaderName::from_bytes(name.as_bytes()).ok();
+        let name = HeaderName::from_bytes(&name).ok();
         match name.zip(HeaderValue::from_bytes(value).ok()) {
             Some(field) => kept.push(field),
             None => is_whole = false,

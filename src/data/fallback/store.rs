@@ -109,7 +109,7 @@ impl Asked {
 fn values(head: &RequestHead<'_>, name: &str) -> Box<[u8]> {
     let mut all = Vec::new();
     head.fields.each(&mut |field, value| {
-        if field.eq_ignore_ascii_case(name) {
+        if field.eq_ignore_ascii_case(name.as_bytes()) {
             if !all.is_empty() {
                 all.push(b',');
             }

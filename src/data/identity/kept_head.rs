@@ -12,16 +12,16 @@ pub struct KeptHead {
     fields: Fields,
 }
 
-struct Fields(Vec<(Box<str>, Box<[u8]>)>);
+struct Fields(Vec<(Box<[u8]>, Box<[u8]>)>);
 
 impl FieldList for Fields {
-    fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+    fn each(&self, visit: &mut dyn FnMut(&[u8], &[u8])) {
         self.0.iter().for_each(|(name, value)| visit(name, value));
     }
 
     fn first(&self, name: &str) -> Option<&[u8]> {
         let mut fields = self.0.iter();
-        fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
+        fields.find(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| &**value)
     }
 }
 

@@ -97,23 +97,23 @@ pub fn take_out(head: &RequestHead<'_>, ours: &[HeaderName], edits: &mut HeadEdi
         return;
     }
     head.fields.each(&mut |name, _| {
-        let Some(field) = ours.iter().find(|field| reads_as(name, field.as_str())) else { return };
-        if name.eq_ignore_ascii_case(field.as_str()) {
+        let Some(field) = ours.iter().find(|field| reads_as(name, field.as_str().as_bytes())) else { return };
+        if name.eq_ignore_ascii_case(field.as_str().as_bytes()) {
             edits.remove(field.clone());
-        } else if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+        } else if let Ok(name) = HeaderName::from_bytes(name) {
             edits.remove(name);
         }
     });
 }
 
 /// Whether some program could take a field called `name` for `field`.
-fn reads_as(name: &str, field: &str) -> bool {
-    let fold = |byte: u8| match byte {
+fn reads_as(name: &[u8], field: &[u8]) -> bool {
+    let fold = |byte: &u8| match *byte {
         b'A'..=b'Z' => byte.to_ascii_lowercase(),
-        b'a'..=b'z' | b'0'..=b'9' => byte,
+        b'a'..=b'z' | b'0'..=b'9' => *byte,
         _ => b'-',
     };
-    name.len() == field.len() && name.bytes().map(fold).eq(field.bytes().map(fold))
+    name.len() == field.len() && name.iter().map(fold).eq(field.iter().map(fold))
 }
 
 #[cfg(test)]

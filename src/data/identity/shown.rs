@@ -65,7 +65,7 @@ fn times(head: &RequestHead<'_>, name: &str) -> usize {
     };
     let mut times = 0;
     head.fields.each(&mut |field, value| {
-        if field.eq_ignore_ascii_case("cookie") {
+        if field.eq_ignore_ascii_case(b"cookie") {
             times += value.split(|&b| b == b';').filter(is_it).count();
         }
     });

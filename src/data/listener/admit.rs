@@ -57,7 +57,7 @@ pub fn is_about_websocket(fields: &dyn FieldList) -> bool {
 fn names(fields: &dyn FieldList, name: &str, token: &[u8]) -> bool {
     let mut is_there = false;
     fields.each(&mut |field, value| {
-        is_there |= field.eq_ignore_ascii_case(name)
+        is_there |= field.eq_ignore_ascii_case(name.as_bytes())
             && tokens(value).any(|one| one.eq_ignore_ascii_case(token));
     });
     is_there

@@ -117,10 +117,11 @@ impl Default for Cell {
 
 impl Cell {
     /// Begins a request.
-    pub fn begin(&self, exchange: Exchange) {
-        let now = exchange.started;
-        let running = Some(Running::new(exchange));
-        *self.0.get() = Inner { running, now, settled: None, pending: None, is_barred: false };
+    pub fn begin(&self, running: Running) {
+        let mut inner = self.0.get();
+        let now = running.started().unwrap_or(inner.now);
+        let running = Some(running);
+        *inner = Inner { running, now, settled: None, pending: None, is_barred: false };
     }
 
     /// Ends the request after a last look at it.

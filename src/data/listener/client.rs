@@ -85,8 +85,8 @@ pub fn claim(peer: IpAddr, fields: &dyn FieldList, networks: &[IpNet]) -> Claim 
     let mut forwarded = Vec::new();
     fields.each(&mut |name, value| {
         let list = match name {
-            _ if name.eq_ignore_ascii_case("x-forwarded-for") => &mut chain,
-            _ if name.eq_ignore_ascii_case("forwarded") => &mut forwarded,
+            _ if name.eq_ignore_ascii_case(b"x-forwarded-for") => &mut chain,
+            _ if name.eq_ignore_ascii_case(b"forwarded") => &mut forwarded,
             _ => return,
         };
         if !list.is_empty() {

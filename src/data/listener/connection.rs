@@ -15,7 +15,7 @@ use super::client_io::ClientIo;
 use super::registry::{Bell, Woken};
 use super::transport::Transport;
 use super::{Client, LocalListener, Place, Slot};
-use crate::data::exchange::{Exchange, Waiting};
+use crate::data::exchange::{Running, Waiting};
 use crate::data::finish::Traffic;
 use crate::data::upstream::Fault;
 use crate::types::own::Own;
@@ -92,9 +92,9 @@ impl Connection {
     }
 
     /// The number of bytes for the next request starts anew.
-    pub fn begin(&self, exchange: Exchange) {
+    pub fn begin(&self, running: Running) {
         self.io.get().traffic = Traffic::default();
-        self.cell.begin(exchange);
+        self.cell.begin(running);
     }
 
     // -- the socket --

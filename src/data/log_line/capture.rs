@@ -60,7 +60,7 @@ impl Captured {
         let start = self.bytes.len();
         let mut is_there = false;
         fields.each(&mut |name, value| {
-            if !name.eq_ignore_ascii_case(&one.name) || (is_there && one.is_hidden) {
+            if !name.eq_ignore_ascii_case(one.name.as_bytes()) || (is_there && one.is_hidden) {
                 return;
             }
             if is_there {

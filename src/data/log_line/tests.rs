@@ -23,8 +23,8 @@ const MS: Duration = Duration::from_millis(1);
 struct Fields(Vec<(&'static str, Vec<u8>)>);
 
 impl FieldList for Fields {
-    fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {
-        self.0.iter().for_each(|(name, value)| visit(name, value));
+    fn each(&self, visit: &mut dyn FnMut(&[u8], &[u8])) {
+        self.0.iter().for_each(|(name, value)| visit(name.as_bytes(), value));
     }
     fn first(&self, name: &str) -> Option<&[u8]> {
         self.0.iter().find(|(field, _)| *field == name).map(|(_, value)| &**value)

@@ -53,7 +53,7 @@ fn of_address(client: IpAddr) -> u64 {
 pub fn cookie(head: &RequestHead<'_>, name: &str, found: impl FnOnce(&[u8])) {
     let mut found = Some(found);
     head.fields.each(&mut |field, value| {
-        if found.is_none() || !field.eq_ignore_ascii_case("cookie") {
+        if found.is_none() || !field.eq_ignore_ascii_case(b"cookie") {
             return;
         }
         for pair in value.split(|&b| b == b';') {

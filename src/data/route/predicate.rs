@@ -91,7 +91,7 @@ fn fields(head: &RequestHead<'_>, name: &str, see: &mut dyn FnMut(&[u8])) {
         0 => {}
         1 => head.fields.first(name).into_iter().for_each(see),
         _ => head.fields.each(&mut |field, value| {
-            if field.eq_ignore_ascii_case(name) {
+            if field.eq_ignore_ascii_case(name.as_bytes()) {
                 see(value);
             }
         }),

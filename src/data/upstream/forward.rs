@@ -152,8 +152,8 @@ pub fn response_edits(
     edits.set(REQUEST_ID, id.to_hex());
 }
 
-fn remove_hop_by_hop(name: &str, value: &[u8], edits: &mut HeadEdits) {
-    let Some(known) = hop_by_hop(name.as_bytes()) else { return };
+fn remove_hop_by_hop(name: &[u8], value: &[u8], edits: &mut HeadEdits) {
+    let Some(known) = hop_by_hop(name) else { return };
     let is_connection = known == header::CONNECTION;
     edits.remove(known);
     if is_connection {
@@ -195,19 +195,19 @@ fn remove_named(connection: &[u8], edits: &mut HeadEdits) {
 }
 
 /// Removes what the client claims about its own way here.
-fn remove_claim(name: &str, edits: &mut HeadEdits) {
-    if !matches!(name.as_bytes().first(), Some(b'f' | b'F' | b'x' | b'X')) {
+fn remove_claim(name: &[u8], edits: &mut HeadEdits) {
+    if !matches!(name.first(), Some(b'f' | b'F' | b'x' | b'X')) {
         return;
     }
-    let is = |known: &HeaderName| name.eq_ignore_ascii_case(known.as_str());
+    let is = |known: &HeaderName| name.eq_ignore_ascii_case(known.as_str().as_bytes());
     if let Some(known) = CLAIMS.iter().find(|known| is(known)) {
         return edits.remove(known.clone());
     }
-    let is_claim = name.get(..12).is_some_and(|p| p.eq_ignore_ascii_case("x-forwarded-"));
+    let is_claim = name.get(..12).is_some_and(|p| p.eq_ignore_ascii_case(b"x-forwarded-"));
     if !is_claim || ALWAYS_SET.iter().any(is) {
         return;
     }
-    if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+    if let Ok(name) = HeaderName::from_bytes(name) {
         edits.remove(name);
     }
 }

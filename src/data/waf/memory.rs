@@ -101,14 +101,14 @@ pub fn with_fields<T>(head: &RequestHead<'_>, work: impl FnOnce(&[Field<'_>]) ->
     FIELDS.with_borrow_mut(|Fields { text, ends }| {
         text.clear();
         ends.clear();
-        let mut add = |name: &str, value: &[u8]| {
-            text.extend_from_slice(name.as_bytes());
+        let mut add = |name: &[u8], value: &[u8]| {
+            text.extend_from_slice(name);
             let name_end = text.len();
             text.extend_from_slice(value);
             ends.push((name_end, text.len()));
         };
         if let (0, Some(authority)) = (head.fields.count("host"), head.authority) {
-            add("host", authority);
+            add(b"host", authority);
         }
         head.fields.each(&mut add);
         let mut from = 0;

@@ -52,11 +52,11 @@ impl Fields {
 }
 
 impl FieldList for Fields {
-    fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+    fn each(&self, visit: &mut dyn FnMut(&[u8], &[u8])) {
         for (index, (name, value)) in self.0.iter().enumerate() {
             // Engines keep a name as it was written, in any case.
             let written = name.as_str().to_ascii_uppercase();
-            visit(if index % 2 == 0 { name.as_str() } else { &written }, value);
+            visit(if index % 2 == 0 { name.as_str() } else { &written }.as_bytes(), value);
         }
     }
 
