@@ -85,6 +85,8 @@ pub struct Waf {
     pub time_budget: Duration,
     /// A request that could not be inspected passes.
     pub passes_when_over: bool,
+    /// Matches of all requests are logged; else of those that are refused, or would be.
+    pub tells_of_all: bool,
     /// The share of the requests that are inspected, in hundredths of a percent.
     pub share: u16,
     /// What is shown as `***` of what matched.
@@ -130,6 +132,7 @@ pub fn finish(exchange: &Exchange, log: Option<&LogRing>) {
     let (Some(inspected), Some(waf)) = (exchange.inspected(), waf) else { return };
     waf.count(inspected.verdict, inspected.spent);
     let is_refused = matches!(inspected.verdict, Verdict::Refused | Verdict::Detected);
+    let log = log.filter(|_| is_refused || waf.tells_of_all);
     for (at, found) in inspected.transaction.into_iter().flat_map(told).enumerate() {
         waf.families.count(found.about.id);
         waf.tally.count(&found, is_refused);
