@@ -112,7 +112,7 @@ pub use tls::{ListenerTls, TlsVersion};
 pub use tree::Format;
 pub use value_match::{ValueMatch, ValueRule};
 pub use waf::{
-    Waf, WafAbove, WafBody, WafExclusion, WafLog, WafLogged, WafMode, WafWhenOver,
+    Waf, WafAbove, WafBody, WafExclusion, WafLog, WafLogFormat, WafLogged, WafMode, WafWhenOver,
 };
 
 use crate::types::ids::{FilterId, IdentityId, LimitId, ListenerId, PageId, PoolId, WafId};

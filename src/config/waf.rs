@@ -179,17 +179,31 @@ pub struct WafExclusion {
     pub target: Option<String>,
 }
 
-/// The log of the web application firewalls: a line of JSON for each match of a rule that logs.
+/// The log of the web application firewalls, in lines of JSON.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WafLog {
     /// Where lines go: `"stdout"`, `"off"`, a file (a path with a `/` in it, or ending in
     /// `.log`), or a syslog server, as `access_log.to` has it.
     pub to: AccessLogTarget,
+    /// What lines are about, and how they look.
+    pub format: WafLogFormat,
 }
 
 impl Default for WafLog {
     fn default() -> Self {
-        Self { to: AccessLogTarget::Off }
+        Self { to: AccessLogTarget::Off, format: WafLogFormat::default() }
     }
+}
+
+/// What lines of the firewalls' log are about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WafLogFormat {
+    /// One for each match of a rule that logs.
+    #[default]
+    Lines,
+    /// One for each request that rules audit (`SecAuditEngine`, `auditlog`), as ModSecurity 3
+    /// writes its audit log in JSON, with the parts A, B, F, H and Z.
+    Modsecurity,
 }

@@ -6,10 +6,11 @@
 use super::{CompileError, Means, dangling, log};
 use crate::config::rule_files::{self, ADDED_RULES, Disk};
 use crate::config::{
-    self, Config, WafAbove, WafExclusion, WafLogged, WafMode, WafWhenOver,
+    self, Config, WafAbove, WafExclusion, WafLogFormat, WafLogged, WafMode, WafWhenOver,
 };
 use crate::data::waf::{Families, Verdict, Waf};
 use crate::observe::metrics::{WAF_DURATION, WAF_MATCHES, WAF_REQUESTS};
+use crate::types::hash::stable;
 use crate::types::ids::{RouteId, WafId};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -99,6 +100,7 @@ fn one(
         takes_first_part: is_detecting || waf.body.above == WafAbove::FirstPart,
         time_budget: waf.time_budget.as_duration(),
         passes_when_over: is_detecting || waf.when_over == WafWhenOver::Open,
+        audit: (config.waf_log.format == WafLogFormat::Modsecurity).then(server),
         tells_of_all: waf.log == WafLogged::All,
         share: waf.sample.map_or(10_000, |share| share.as_basis_points()),
         redact: log::redact(&config.access_log),
@@ -201,6 +203,13 @@ fn directive(exclusion: &WafExclusion) -> String {
         None => format!("SecRuleRemoveBy{by} {which}\n"),
         Some(target) => format!("SecRuleUpdateTargetBy{by} {which} \"!{target}\"\n"),
     }
+}
+
+/// A name for this machine in audit logs, in hexadecimal digits.
+fn server() -> Box<str> {
+    let system = rustix::system::uname();
+    let name = system.nodename().to_bytes();
+    format!("{:016x}", stable(name)).into()
 }
 
 /// Counters for the families of rules that log.
