@@ -1,6 +1,7 @@
 //! `vanne waf lint`: mistakes in rules that loading them does not show, and those that it does.
 
 use super::rules::{Crs, Parts};
+use crate::config::rule_files::Disk;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -23,7 +24,7 @@ use vanne_filters::waf::seclang::{Fault, Library, Note, Place};
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// Files of rules, or globs; read in order.
-    #[arg(value_name = "FILE", required_unless_present = "crs")]
+    #[arg(value_name = "FILE", required_unless_present_any = ["crs", "own_rules"])]
     files: Vec<String>,
     #[command(flatten)]
     crs: Crs,

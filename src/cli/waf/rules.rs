@@ -4,8 +4,12 @@ use crate::config::rule_files::{self, ADDED_RULES, Disk, text};
 use anyhow::{anyhow, ensure};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use vanne_filters::waf::own::OWN_RULES;
 use vanne_filters::waf::program::{About, Program};
 use vanne_filters::waf::seclang::{Faults, Library, RuleSet, Source, load};
+
+/// Where rules stand that the command line asks for.
+const SAID: &str = "command line";
 
 /// Whether rules refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -20,19 +24,22 @@ pub(super) enum Mode {
 #[derive(clap::Args, Debug)]
 pub(super) struct Rules {
     /// A file of rules, or a glob such as 'waf/*.conf'. May be given more than once; read in order.
-    #[arg(long, value_name = "FILE", required_unless_present = "crs")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["crs", "own_rules"])]
     rules: Vec<String>,
     #[command(flatten)]
     crs: Crs,
 }
 
-/// The Core Rule Set, and how strict it is.
+/// Rule sets that are known: the Core Rule Set, and how strict it is, and our own.
 #[derive(clap::Args, Debug)]
 pub(super) struct Crs {
     /// The folder of the Core Rule Set: a checkout, or Debian's /usr/share/modsecurity-crs. Read
     /// before other rules.
     #[arg(long, value_name = "DIR")]
     pub(super) crs: Option<PathBuf>,
+    /// The rules that are built in. Read before all others.
+    #[arg(long)]
+    own_rules: bool,
     /// The paranoia level of the Core Rule Set, 1 to 4.
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(1..=4))]
     pub(super) paranoia: Option<u8>,
@@ -42,7 +49,8 @@ pub(super) struct Crs {
 #[derive(Clone, Debug)]
 enum Part {
     File(String),
-    Text(String),
+    /// A name and a text.
+    Text(&'static str, String),
 }
 
 /// All rules, as sources.
@@ -84,12 +92,14 @@ impl Crs {
         if let Some(folder) = &self.crs {
             parts.push(Part::File(text(&setup_of(folder)?)));
         }
-        parts.push(Part::Text(self.directives(setup)));
+        parts.push(Part::Text(SAID, self.directives(setup)));
+        let own = OWN_RULES.iter().filter(|_| self.own_rules);
+        parts.extend(own.map(|(name, text)| Part::Text(name, (*text).to_owned())));
         parts.extend(self.crs.iter().map(|folder| Part::File(text(&folder.join("rules/*.conf")))));
         parts.extend(files.iter().map(|file| Part::File(file.clone())));
         parts.extend(mode.map(|mode| match mode {
-            Mode::Block => Part::Text("SecRuleEngine On".to_owned()),
-            Mode::Detect => Part::Text("SecRuleEngine DetectionOnly".to_owned()),
+            Mode::Block => Part::Text(SAID, "SecRuleEngine On".to_owned()),
+            Mode::Detect => Part::Text(SAID, "SecRuleEngine DetectionOnly".to_owned()),
         }));
         Ok(Parts(parts))
     }
@@ -124,7 +134,7 @@ impl Parts {
             .iter()
             .map(|part| match part {
                 Part::File(path) => Source::File(path),
-                Part::Text(text) => Source::Text("command line", text),
+                Part::Text(name, text) => Source::Text(name, text),
             })
             .collect();
         load(&sources, library)
