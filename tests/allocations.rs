@@ -279,9 +279,33 @@ fn serving_a_request_allocates_nothing() {
     lab.log.stop();
 }
 
+fn serving_a_guarded_request_allocates_nothing() {
+    let mut lab = Lab::new(
+        r#"
+        [listener.http]
+        address = "127.0.0.1:8080"
+        [pool.a]
+        backends = ["127.0.0.1:9000"]
+        [waf.default]
+        own_rules = true
+        [[route]]
+        name = "all"
+        pool = "a"
+        headers.request = { set = { x-a = "1" } }
+        headers.response = { set = { x-b = "1" } }
+        "#,
+    );
+    let ring = lab.log.ring(0).unwrap();
+    // The first ones make the thread's caches, and what a transaction leaves to the next.
+    (0..10).for_each(|_| lab.serve(&ring));
+    allocates_nothing("a guarded request", || (0..1000).for_each(|_| lab.serve(&ring)));
+    lab.log.stop();
+}
+
 #[test]
 fn what_every_request_does_without_allocating_stays_so() {
     finding_a_route_allocates_nothing();
     writing_a_line_of_the_log_allocates_nothing();
     serving_a_request_allocates_nothing();
+    serving_a_guarded_request_allocates_nothing();
 }

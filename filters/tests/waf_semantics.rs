@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use vanne_filters::waf::program::Program;
 use vanne_filters::waf::seclang::{NoFiles, Source, load};
@@ -194,4 +195,103 @@ fn faults_are_all_shown_with_their_places() {
     let jump = "SecAction \"id:1,phase:1,pass,skipAfter:NOWHERE\"";
     let set = load(&[Source::Text("f.conf", jump)], &NoFiles).unwrap();
     assert!(Program::compile(&set).unwrap_err().to_string().contains("no SecMarker `NOWHERE`"));
+}
+
+#[test]
+fn the_separator_of_arguments_is_what_the_directive_says() {
+    let rules = "SecArgumentSeparator ;\nSecRule ARGS:b \"@streq 2&c=3\" \"id:1,phase:2,pass\"\n";
+    assert_eq!(ids(&run(rules, "/?a=1;b=2&c=3", "")), [1]);
+    assert_eq!(ids(&run(rules, "/", "a=1;b=2&c=3")), [1]);
+    assert!(ids(&run(rules, "/?a=1&b=2&c=3", "")).is_empty());
+}
+
+#[test]
+fn a_body_without_files_has_a_limit_of_its_own() {
+    let rules = |limit: &str| {
+        format!(
+            "{limit}\nSecRule REQBODY_ERROR \"@eq 1\" \"id:1,phase:2,pass,chain\"\n\
+             SecRule REQBODY_ERROR_MSG \"@contains excluding files\" \"\"\n\
+             SecRule INBOUND_DATA_ERROR \"@eq 1\" \"id:2,phase:2,pass\"\n\
+             SecRule ARGS_POST \"@rx .\" \"id:3,phase:2,pass\"\n\
+             SecRule REQUEST_BODY \"@streq a=12\" \"id:4,phase:2,pass\"\n"
+        )
+    };
+    assert_eq!(ids(&run(&rules("SecRequestBodyNoFilesLimit 3"), "/", "a=12")), [1, 2, 4]);
+    assert_eq!(ids(&run(&rules("SecRequestBodyNoFilesLimit 4"), "/", "a=12")), [3, 4]);
+    assert_eq!(ids(&run(&rules(""), "/", "a=12")), [3, 4]);
+}
+
+#[test]
+fn a_body_that_is_forced_is_there_whatever_reads_it() {
+    let rules = |forced: &str| {
+        format!(
+            "SecAction \"id:1,phase:1,nolog,pass,ctl:requestBodyProcessor=XML{forced}\"\n\
+             SecRule REQUEST_BODY \"@streq <a>b</a>\" \"id:2,phase:2,pass\"\n\
+             SecRule XML:/* \"@streq b\" \"id:3,phase:2,pass\"\n"
+        )
+    };
+    let forced = rules(",ctl:forceRequestBodyVariable=On");
+    assert_eq!(ids(&run(&forced, "/", "<a>b</a>")), [1, 2, 3]);
+    assert_eq!(ids(&run(&rules(""), "/", "<a>b</a>")), [1, 3]);
+}
+
+#[test]
+fn how_long_it_has_taken_is_what_the_caller_says() {
+    let rules = "SecRule DURATION \"@eq 0\" \"id:1,phase:1,pass\"\n\
+                 SecRule DURATION \"@ge 250\" \"id:2,phase:2,pass\"\n";
+    let mut done = run(rules, "/", "");
+    assert_eq!(ids(&done), [1]);
+    done.has_taken(Duration::from_millis(250));
+    let mut caches = Caches::new(done.program());
+    done.request_body(b"", &mut caches);
+    assert_eq!(ids(&done), [1, 2]);
+}
+
+#[test]
+fn what_is_not_done_is_refused_or_noted_where_it_stands() {
+    for line in [
+        "SecCookieFormat 1",
+        "SecUnicodeMapFile unicode.mapping 1252",
+        "SecXmlExternalEntity On",
+        "SecRuleScript a.lua",
+        "SecDefaultAction \"phase:2,deny,setvar:tx.a=1\"",
+        "SecDefaultAction \"phase:2,deny,capture\"",
+    ] {
+        let faults = load(&[Source::Text("f.conf", line)], &NoFiles).unwrap_err();
+        assert_eq!(faults.0.len(), 1, "{line}");
+        assert!(faults.to_string().contains("--> f.conf:1:"), "{line}: {faults}");
+    }
+    for (text, line) in [
+        ("SecCookieFormat 0", 1),
+        ("SecUnicodeMapFile unicode.mapping 20127", 1),
+        ("SecXmlExternalEntity Off", 1),
+        ("SecAction \"id:1,phase:1,pass,ctl:auditLogParts=+E\"", 1),
+        ("SecAction \"id:1,phase:1,pass\"\nSecRuleUpdateActionById 1 \"setuid:x\"", 2),
+        ("SecRule ARGS a \"id:1,phase:1,chain\"\nSecRule ARGS b \"tag:'x'\"", 2),
+    ] {
+        let set = load(&[Source::Text("f.conf", text)], &NoFiles).unwrap_or_else(|e| panic!("{e}"));
+        let lines: Vec<u32> = set.notes.iter().map(|note| note.place.line).collect();
+        assert_eq!(lines, [line], "{text}");
+    }
+}
+
+#[test]
+fn a_rule_knows_what_logs_say_of_it() {
+    let long = "x".repeat(210);
+    let rules = format!(
+        "SecRule ARGS \"!@streq {long}\" \"id:1,phase:1,pass,ver:'v',rev:'r',maturity:7,accuracy:8\"\n\
+         SecRule ARGS \"a|b\" \"id:2,phase:1,pass,chain\"\nSecRule ARGS \"@detectSQLi\" \"\"\n\
+         SecAction \"id:3,phase:1,pass\"\n\
+         SecRuleUpdateActionById 3 \"ver:'w',rev:'s',maturity:1,accuracy:2\"\n"
+    );
+    let done = run(&rules, "/?q=a", "");
+    let about: Vec<_> = done.program().rules().collect();
+    let said = |at: usize| (&*about[at].operator, &*about[at].parameter);
+    let cut = format!("{} (10 characters omitted)", "x".repeat(200));
+    assert_eq!([said(0), said(1), said(2)], [("StrEq", &*cut), ("DetectSQLi", ""), ("", "")]);
+    let told = |at: usize| {
+        let about = about[at];
+        (&*about.version, &*about.revision, about.maturity, about.accuracy)
+    };
+    assert_eq!([told(0), told(2)], [("v", "r", 7, 8), ("w", "s", 1, 2)]);
 }

@@ -57,7 +57,7 @@ fn mark(path: &[&str], loaded: &Loaded) -> Option<String> {
     if is_in(&loaded.written, path) {
         return None;
     }
-    let profile = loaded.config.profile;
+    let profile = loaded.config.profile.unwrap_or_default();
     if profile.says(path) && is_in(&loaded.filled, path) {
         return Some(format!("profile {}", profile.as_str()));
     }

@@ -2,8 +2,9 @@
 
 use super::check_routes::check_defined;
 use super::diagnostics::Problem;
-use super::tree::Node;
+use super::tree::{Entry, Node, Value};
 use super::validate::join;
+use super::waf::{DEFAULT, NONE};
 use crate::types::units::ByteSize;
 
 /// The longest body that may be looked at.
@@ -15,6 +16,11 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
     for waf in wafs {
         let key = format!("waf.{}", waf.key);
         check_rules(&waf.node, &key, problems);
+        if waf.key == NONE {
+            let message = format!("`{NONE}` is what a route says that has none");
+            let problem = Problem::new(&key, waf.key_span.clone(), message);
+            problems.push(problem.accepts("another name"));
+        }
         check_sample(&waf.node, &key, problems);
         check_body(&waf.node, &key, problems);
         let exclusions = waf.node.get("exclusions").map(Node::items).unwrap_or_default();
@@ -26,11 +32,14 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
     let named = |route: &Node| Some(route.get("waf")?.text()?.to_owned());
     for (index, route) in routes.iter().enumerate() {
         if let (Some(node), Some(name)) = (route.get("waf"), named(route)) {
-            check_defined(root, ("waf", &name), node, &format!("route[{index}].waf"), problems);
+            if name != NONE {
+                check_defined(root, ("waf", &name), node, &format!("route[{index}].waf"), problems);
+            }
         }
     }
     let used: Vec<String> = routes.iter().filter_map(named).collect();
-    for waf in wafs.iter().filter(|waf| !used.contains(&waf.key)) {
+    let is_unused = |waf: &&Entry| waf.key != DEFAULT && !used.contains(&waf.key);
+    for waf in wafs.iter().filter(is_unused) {
         let message = format!("no route uses waf `{}`", waf.key);
         let key = format!("waf.{}", waf.key);
         problems.push(Problem::new(&key, waf.key_span.clone(), message).warning());
@@ -40,10 +49,11 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
 fn check_rules(waf: &Node, key: &str, problems: &mut Vec<Problem>) {
     let is_off = waf.get("mode").and_then(Node::text) == Some("off");
     let has_rules = waf.get("rules").is_some_and(|rules| !rules.items().is_empty());
-    if !is_off && !has_rules && waf.get("crs").is_none() {
+    let has_own = waf.get("own_rules").is_some_and(|own| matches!(own.value, Value::Bool(true)));
+    if !is_off && !has_rules && !has_own && waf.get("crs").is_none() {
         problems.push(
             Problem::new(key, waf.span.clone(), "it has no rules")
-                .accepts("`crs = \"/usr/share/modsecurity-crs\"` or `rules = [\"waf/*.conf\"]`"),
+                .accepts("`own_rules = true`, `crs = \"DIR\"` or `rules = [\"waf/*.conf\"]`"),
         );
     }
 }

@@ -111,7 +111,9 @@ pub use split::{Split, SplitBy};
 pub use tls::{ListenerTls, TlsVersion};
 pub use tree::Format;
 pub use value_match::{ValueMatch, ValueRule};
-pub use waf::{Waf, WafAbove, WafBody, WafExclusion, WafLog, WafMode, WafWhenOver};
+pub use waf::{
+    Waf, WafAbove, WafBody, WafExclusion, WafLog, WafLogFormat, WafLogged, WafMode, WafWhenOver,
+};
 
 use crate::types::ids::{FilterId, IdentityId, LimitId, ListenerId, PageId, PoolId, WafId};
 use schemars::JsonSchema;
@@ -129,11 +131,13 @@ use vanne_filters::SecurityHeaders;
 pub struct Config {
     /// Where the process runs, by which keys that the file leaves out are what is sensible there;
     /// a key that stands in the file is never changed. `vanne show-config --defaults` shows what
-    /// that is, and the manual has a table. `"production"`: safe defaults. `"staging"`: the
-    /// same, but it tells more and leaves nothing in browsers. `"development"`: no security
-    /// headers unless asked for, time to stand at a breakpoint, a fast exit.
-    #[serde(default)]
-    pub profile: Profile,
+    /// that is, and the manual has a table. `"production"`: safe defaults, and the built-in rules
+    /// of the firewall for all routes that name no other. `"staging"`: the same, but firewalls
+    /// only watch, and it tells more and leaves nothing in browsers. `"development"`: as
+    /// `"staging"`, with no security headers unless asked for, time to stand at a breakpoint, a
+    /// fast exit. Without it: as `"production"`, and no firewall but those that the file has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
     /// The process as a whole.
     #[serde(default)]
     pub process: Process,
@@ -183,7 +187,8 @@ pub struct Config {
     /// Rate limits, for routes to name.
     #[serde(default)]
     pub rate_limit: BTreeMap<LimitId, RateLimit>,
-    /// Web application firewalls, for routes to name.
+    /// Web application firewalls, for routes to name. The one called `default` is for routes that
+    /// name none; without it the profile says whether they have one.
     #[serde(default)]
     pub waf: BTreeMap<WafId, Waf>,
     /// The log of the web application firewalls.

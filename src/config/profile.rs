@@ -17,7 +17,8 @@ pub enum Profile {
     /// Before users.
     #[default]
     Production,
-    /// As production, for trying things out: tells more, and leaves nothing in browsers.
+    /// As production, for trying things out: tells more, refuses nobody for what rules of
+    /// firewalls say, and leaves nothing in browsers.
     Staging,
     /// On one's own machine: waits for who stands at a breakpoint, and ends at once.
     Development,
@@ -63,6 +64,22 @@ impl Profile {
         }
     }
 
+    /// The same that only counts where the file says its profile: firewalls. Who has not said
+    /// where the process runs is not refused anything by rules that the file does not name.
+    #[must_use]
+    pub fn firewalls(self) -> Vec<(&'static str, Json)> {
+        let own_rules = ("waf.default", json!({ "own_rules": true }));
+        let watching = ("waf.*.mode", json!("detect"));
+        let log = ("waf_log.to", json!("stdout"));
+        match self {
+            Self::Production => vec![own_rules],
+            Self::Staging => vec![own_rules, watching, log],
+            Self::Development => {
+                vec![own_rules, ("waf.*.log", json!("refused")), watching, log]
+            }
+        }
+    }
+
     /// Whether it says the value of the key at `path`, or of a table that this is in.
     #[must_use]
     pub fn says(self, path: &[&str]) -> bool {
@@ -71,7 +88,7 @@ impl Profile {
             parts.len() <= path.len()
                 && parts.iter().zip(path).all(|(part, own)| *part == "*" || part == own)
         };
-        self.settings().iter().any(|(key, _)| is_of(key))
+        self.settings().iter().chain(&self.firewalls()).any(|(key, _)| is_of(key))
     }
 }
 
@@ -82,7 +99,8 @@ pub(super) fn fill(root: &mut Node) {
     let word = node.and_then(Node::text).unwrap_or_default();
     // Another word is a problem that was told already.
     let profile = Profile::ALL.into_iter().find(|one| one.as_str() == word).unwrap_or_default();
-    for (key, value) in profile.settings() {
+    let firewalls = node.map(|_| profile.firewalls());
+    for (key, value) in profile.settings().into_iter().chain(firewalls.into_iter().flatten()) {
         let path: Vec<&str> = key.split('.').collect();
         insert(root, &path, &value, &place);
     }
@@ -160,6 +178,26 @@ mod tests {
         for (file, preset) in [("", "basic"), ("profile = \"nonsense\"", "basic")] {
             assert_eq!(filled(file)["security_headers"]["default"]["preset"], preset);
         }
+    }
+
+    #[test]
+    fn firewalls_are_as_a_profile_says_that_stands_in_the_file() {
+        assert_eq!(filled("").get("waf"), None);
+        let of = |profile: &str, file: &str| {
+            let mut config = filled(&format!("profile = \"{profile}\"\n{file}"));
+            (config["waf"].take(), config["waf_log"].take())
+        };
+        let production = json!({ "default": { "own_rules": true } });
+        assert_eq!(of("production", ""), (production, Json::Null));
+        let stdout = json!({ "to": "stdout" });
+        let staging = json!({ "default": { "own_rules": true, "mode": "detect" } });
+        assert_eq!(of("staging", ""), (staging, stdout.clone()));
+        let file = "[waf.default]\nrules = []\n[waf.a]\nmode = \"block\"\n";
+        let development = json!({
+            "a": { "log": "refused", "mode": "block" },
+            "default": { "log": "refused", "mode": "detect", "rules": [] },
+        });
+        assert_eq!(of("development", file), (development, stdout));
     }
 
     #[test]

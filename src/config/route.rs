@@ -115,7 +115,8 @@ pub struct Route {
     /// Time limits of a request as a whole.
     #[serde(default)]
     pub timeouts: RouteTimeouts,
-    /// The `[waf.NAME]` that its requests are held against, after its rate limits.
+    /// The `[waf.NAME]` that its requests are held against, after its rate limits; `"off"`: none.
+    /// Without it: `[waf.default]`, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waf: Option<WafId>,
 }

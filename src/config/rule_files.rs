@@ -1,11 +1,60 @@
-//! Which files a `[waf.NAME]` is made of.
+//! Which files a `[waf.NAME]` is made of, and how files of rules are read.
 //!
 //! Folders are looked into here, since a file that is added to one is a change of the config.
-//! Files that rules only `Include` are read with them, but are not looked after.
 
 use super::{FilePath, Waf, WafMode};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::collections::hash_map::DefaultHasher;
 use std::ffi::OsString;
+use std::fs::File;
+use std::hash::{Hash, Hasher};
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use vanne_filters::waf::seclang::{DEPTH_MAX, Library, beside, expand, includes};
+
+/// Ids of the rules that Vanne itself adds to those of files, which end below.
+pub const ADDED_RULES: u64 = 4_000_000_000;
+/// The longest rule file or list.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Reads from the file system, and notes what was there.
+#[derive(Debug, Default)]
+pub struct Disk {
+    seen: RefCell<DefaultHasher>,
+}
+
+impl Disk {
+    /// Notes a text that is loaded with what is read.
+    pub fn note(&self, text: &str) {
+        text.hash(&mut *self.seen.borrow_mut());
+    }
+
+    /// A number of all that was read and noted: the same for the same.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.seen.borrow().finish()
+    }
+}
+
+impl Library for Disk {
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        let file = File::open(path).map_err(|error| error.to_string())?;
+        let mut bytes = Vec::new();
+        let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
+        if read.map_err(|error| error.to_string())? as u64 > FILE_BYTES_MAX {
+            return Err("is longer than 16 MiB".to_owned());
+        }
+        (path, &bytes).hash(&mut *self.seen.borrow_mut());
+        Ok(bytes)
+    }
+
+    fn list(&self, directory: &str) -> Result<Vec<String>, String> {
+        let entries = std::fs::read_dir(directory).map_err(|error| error.to_string())?;
+        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        Ok(names.collect())
+    }
+}
 
 /// Rule files in the order in which they are read; a name in the last part of a path may have
 /// `*` and `?` in it, and nothing was looked at yet.
@@ -46,29 +95,46 @@ pub fn named_by(path: &Path) -> Vec<OsString> {
     names
 }
 
-/// Files whose change is a change of the rules: rule files, and lists that lie beside them. A path
-/// with a glob stands for what is in its folder.
+/// Files whose change is a change of the rules: rule files, those that they include, and lists that
+/// lie beside them. A path with a glob stands for what is in its folder.
 #[must_use]
 pub fn all(waf: &Waf) -> Vec<PathBuf> {
-    if waf.mode == WafMode::Off {
-        return Vec::new();
+    let mut files = BTreeSet::new();
+    if waf.mode != WafMode::Off {
+        for pattern in patterns(waf) {
+            look_after(&text(&pattern), 0, &mut files);
+        }
     }
-    let mut files = Vec::new();
-    for pattern in patterns(waf) {
-        let name = pattern.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let folder = pattern.parent().unwrap_or(Path::new("."));
-        let is_glob = name.contains(['*', '?']);
-        files.push(pattern.clone());
-        let fits = |path: &PathBuf| {
-            let extension = path.extension().unwrap_or_default();
-            extension == "data" || (is_glob && extension == "conf")
-        };
-        let Ok(entries) = std::fs::read_dir(folder) else { continue };
-        files.extend(entries.flatten().map(|entry| entry.path()).filter(fits));
+    files.into_iter().collect()
+}
+
+/// Adds what `pattern` means and what lies beside it, and what these files include.
+fn look_after(pattern: &str, depth: usize, files: &mut BTreeSet<PathBuf>) {
+    let path = PathBuf::from(pattern);
+    let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
+    if depth > DEPTH_MAX || !files.insert(path) {
+        return;
     }
-    files.sort();
-    files.dedup();
-    files
+    let lists = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_list = |path: &PathBuf| path.extension().is_some_and(|end| end == "data");
+    files.extend(lists.map(|entry| entry.path()).filter(is_list));
+    let disk = Disk::default();
+    for file in expand(pattern, &disk).unwrap_or_default() {
+        // What cannot be read is looked after all the same.
+        let included = disk.read(&file).map(|bytes| includes(&bytes)).unwrap_or_default();
+        if file != pattern {
+            files.insert(PathBuf::from(&file));
+        }
+        for pattern in included {
+            look_after(&beside(&file, &pattern), depth + 1, files);
+        }
+    }
+}
+
+/// `path`, as rule files name it.
+#[must_use]
+pub fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -96,5 +162,36 @@ mod tests {
         let off = waf("{\"mode\": \"off\", \"rules\": [\"a.conf\"]}");
         assert_eq!(all(&off), Vec::<PathBuf>::new());
         assert_eq!(all(&waf("{\"rules\": [\"/none/a.conf\"]}")), [PathBuf::from("/none/a.conf")]);
+    }
+
+    #[test]
+    fn what_files_include_is_part_of_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (name, text) in [
+            ("main.conf", "include more/*.rules\n# Include no.conf\nInclude \"gone.conf\"\n"),
+            ("more/a.rules", "Include ../main.conf\nInclude \\\n  lists/b.conf\n"),
+            ("more/a.txt", "Include no.conf\n"),
+            ("more/lists/b.conf", "SecRule ARGS \"@pmFromFile b.data\" \"id:1\"\n"),
+            ("more/lists/b.data", "x\n"),
+        ] {
+            std::fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+            std::fs::write(at(name), text).unwrap();
+        }
+        let waf = format!("{{\"rules\": [{:?}]}}", at("main.conf"));
+        let files = all(&serde_json::from_str::<Waf>(&waf).unwrap());
+        let wanted = [
+            "gone.conf",
+            "main.conf",
+            "more/*.rules",
+            "more/../main.conf",
+            "more/a.rules",
+            "more/lists/b.conf",
+            "more/lists/b.data",
+        ];
+        for wanted in wanted.map(at) {
+            assert!(files.contains(&wanted), "{wanted:?} in {files:?}");
+        }
+        assert!(!files.iter().any(|file| file.ends_with("no.conf") || file.ends_with("a.txt")));
     }
 }

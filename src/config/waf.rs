@@ -2,14 +2,38 @@
 
 use super::access_log::AccessLogTarget;
 use super::observe::FilePath;
-use crate::types::ids::RouteId;
+use super::{Config, Route};
+use crate::types::ids::{RouteId, WafId};
 use crate::types::units::{ByteSize, Percent, Period};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The name of the firewall of routes that name none.
+pub const DEFAULT: &str = "default";
+/// What a route says that has none.
+pub const NONE: &str = "off";
+
+impl Config {
+    /// The firewall of `route` with its name; `Ok(None)`: it has none.
+    ///
+    /// # Errors
+    /// Its name, when there is none that is called so.
+    pub fn waf_of<'a>(
+        &'a self,
+        route: &'a Route,
+    ) -> Result<Option<(&'a WafId, &'a Waf)>, &'a WafId> {
+        let found = |name: &str| self.waf.iter().find(|(id, _)| id.as_str() == name);
+        match &route.waf {
+            Some(id) if id.as_str() == NONE => Ok(None),
+            Some(id) => found(id.as_str()).map(Some).ok_or(id),
+            None => Ok(found(DEFAULT)),
+        }
+    }
+}
+
 /// A web application firewall: rules in SecLang, the language of ModSecurity, as the OWASP Core
-/// Rule Set (CRS) is written. A route names it (`waf`); each of its requests is held against the
-/// rules before a backend hears of it. What rules refuse is answered 403 `waf_refused`, with the
+/// Rule Set (CRS) is written. A route names it (`waf`), or it is called `default` and is for routes
+/// that name none; each of their requests is held against the rules before a backend hears of it. What rules refuse is answered 403 `waf_refused`, with the
 /// request's id and nothing more.
 ///
 /// Rules are read and compiled when the config is; a change of a rule file is a change of the
@@ -26,6 +50,10 @@ pub struct Waf {
     /// `rules/*.conf`. All of this before `rules`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crs: Option<FilePath>,
+    /// The rules that are built in: what attacks on applications have in common, written so that
+    /// they refuse little wrongly. Read before `crs` and `rules`.
+    #[serde(default)]
+    pub own_rules: bool,
     /// Rule files, read in this order. The name of the file may have `*` and `?` in it: then all
     /// files that fit are read, in the order of their names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -55,6 +83,9 @@ pub struct Waf {
     /// bodies are held at once (64 MiB in all).
     #[serde(default)]
     pub when_over: WafWhenOver,
+    /// Of which requests matches are logged.
+    #[serde(default)]
+    pub log: WafLogged,
     /// With `mode = "detect"`: the share of the requests that are inspected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample: Option<Percent>,
@@ -86,6 +117,18 @@ pub enum WafWhenOver {
     Closed,
     /// It passes.
     Open,
+}
+
+/// Of which requests matches are logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WafLogged {
+    /// Of all.
+    #[default]
+    All,
+    /// Of those that are refused, or would be if rules refused: in rule sets that add up scores,
+    /// those that score high.
+    Refused,
 }
 
 /// How much of a request's body is looked at.
@@ -136,17 +179,31 @@ pub struct WafExclusion {
     pub target: Option<String>,
 }
 
-/// The log of the web application firewalls: a line of JSON for each match of a rule that logs.
+/// The log of the web application firewalls, in lines of JSON.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WafLog {
     /// Where lines go: `"stdout"`, `"off"`, a file (a path with a `/` in it, or ending in
     /// `.log`), or a syslog server, as `access_log.to` has it.
     pub to: AccessLogTarget,
+    /// What lines are about, and how they look.
+    pub format: WafLogFormat,
 }
 
 impl Default for WafLog {
     fn default() -> Self {
-        Self { to: AccessLogTarget::Off }
+        Self { to: AccessLogTarget::Off, format: WafLogFormat::default() }
     }
+}
+
+/// What lines of the firewalls' log are about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WafLogFormat {
+    /// One for each match of a rule that logs.
+    #[default]
+    Lines,
+    /// One for each request that rules audit (`SecAuditEngine`, `auditlog`), as ModSecurity 3
+    /// writes its audit log in JSON, with the parts A, B, F, H and Z.
+    Modsecurity,
 }

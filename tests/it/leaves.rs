@@ -384,12 +384,15 @@ const LEAVES: &[(&str, &str)] = &[
         "rules_may_be_left_out_or_not_look_at_something_on_all_routes_or_one",
     ),
     ("waf.*.inbound_threshold", "the_config_says_paranoia_and_threshold_to_the_rules"),
+    ("waf.*.log", "lines_may_be_only_of_requests_that_are_refused"),
     ("waf.*.mode", "detecting_refuses_nobody_and_tells_all_the_same"),
+    ("waf.*.own_rules", "the_built_in_rules_guard_routes_as_the_profile_says"),
     ("waf.*.paranoia", "the_config_says_paranoia_and_threshold_to_the_rules"),
     ("waf.*.rules[]", "what_rules_refuse_gets_403_with_the_requests_id_and_goes_nowhere"),
     ("waf.*.sample", "detecting_refuses_nobody_and_tells_all_the_same"),
     ("waf.*.time_budget", "who_is_over_its_budget_is_refused_or_passes"),
     ("waf.*.when_over", "who_is_over_its_budget_is_refused_or_passes"),
+    ("waf_log.format", "requests_are_audited_as_modsecurity_does"),
     ("waf_log.to", "the_firewalls_log_goes_where_it_is_told"),
 ];
 

@@ -2,6 +2,7 @@
 
 use crate::harness::vanne::binary;
 use crate::harness::{Client, Origin, Vanne};
+use crate::waf::rules_of;
 use std::process::Command;
 
 /// What `vanne show-config` prints about this config.
@@ -29,6 +30,8 @@ fn show_config_says_what_a_value_is_from() {
         "strict_transport_security = \"\"  # profile staging\n",
         "frame_options = \"DENY\"  # preset basic\n",
         "drain_delay = \"5s\"  # built-in\n",
+        "own_rules = true  # profile staging\n",
+        "mode = \"detect\"  # profile staging\n",
     ] {
         assert!(all.contains(&format!("\n{line}")) || all.starts_with(line), "{line} in {all}");
     }
@@ -42,6 +45,7 @@ fn show_config_says_what_a_value_is_from() {
         said.contains("[security_headers.default]\npreset = \"basic\"  # profile production\n")
     );
     assert!(!said.contains("built-in") && !said.contains("drain_delay"), "{said}");
+    assert!(!said.contains("profile =") && !said.contains("waf"), "{said}");
 }
 
 #[test]
@@ -73,5 +77,58 @@ async fn a_profile_says_what_the_file_leaves_out() {
         let has = |name: &str| answer.head.field(name).is_some();
         assert_eq!(has("x-content-type-options"), has_headers, "{profile}");
         assert_eq!(has("vanne-why"), !has_headers, "{profile}");
+    }
+}
+
+#[tokio::test]
+async fn the_built_in_rules_guard_routes_as_the_profile_says() {
+    let origin = Origin::fixed("ok").await;
+    let rest = format!(
+        "[pool.app]\nbackends = [\"{}\"]\n[[route]]\nname = \"all\"\npool = \"app\"\n\
+         [[route]]\nname = \"free\"\nmatch.path = \"/free\"\npool = \"app\"\nwaf = \"off\"\n",
+        origin.address
+    );
+    let attack = "?q=%3Cscript%3Ealert(1)%3C/script%3E";
+    for (profile, status, verdict) in [
+        ("profile = \"production\"\n", 403, Some("refused")),
+        ("profile = \"staging\"\n", 200, Some("detected")),
+        ("profile = \"development\"\n", 200, Some("detected")),
+        ("", 200, None),
+    ] {
+        let vanne = Vanne::start(&format!("{profile}{rest}")).await;
+        assert_eq!(vanne.get("/?q=shoes&page=2").await.status(), 200, "{profile}");
+        assert_eq!(vanne.get(&format!("/{attack}")).await.status(), status, "{profile}");
+        assert_eq!(vanne.get(&format!("/free{attack}")).await.status(), 200, "{profile}");
+        let Some(verdict) = verdict else { continue };
+        for verdict in ["passed", verdict] {
+            let labels = [("waf", "default"), ("verdict", verdict)];
+            vanne.metric_is("vanne_waf_requests_total", &labels, 1.0).await;
+        }
+        let labels = [("waf", "default"), ("family", "02-xss")];
+        vanne.metric_is("vanne_waf_matches_total", &labels, 1.0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_firewall_called_default_is_for_routes_that_name_none() {
+    let origin = Origin::fixed("ok").await;
+    let (_folder, path) = rules_of("SecRule ARGS:q \"@streq worm\" \"id:1,phase:1,deny,log\"\n");
+    let config = format!(
+        "profile = \"production\"\n[pool.app]\nbackends = [\"{}\"]\n\
+         [waf.default]\nrules = [{path:?}]\n[waf.own]\nown_rules = true\n\
+         [[route]]\nname = \"all\"\npool = \"app\"\n\
+         [[route]]\nname = \"own\"\nmatch.path = \"/own\"\npool = \"app\"\nwaf = \"own\"\n",
+        origin.address
+    );
+    let vanne = Vanne::start(&config).await;
+    let attack = "?q=%3Cscript%3Ealert(1)%3C/script%3E";
+    for (target, is_refused) in [
+        ("/?q=worm".to_owned(), true),
+        (format!("/{attack}"), false),
+        ("/own?q=worm".to_owned(), false),
+        (format!("/own{attack}"), true),
+    ] {
+        let answer = vanne.get(&target).await;
+        assert_eq!(crate::waf::is_refused(&answer), is_refused, "{target}");
     }
 }

@@ -57,7 +57,7 @@ async fn applied(vanne: &Vanne, config: &str) {
 }
 
 /// Lines of the firewall's log, once there are so many.
-async fn lines(vanne: &Vanne, count: usize) -> Vec<Value> {
+pub(crate) async fn lines(vanne: &Vanne, count: usize) -> Vec<Value> {
     eventually("lines of the firewall", || {
         let text = std::fs::read_to_string(vanne.file("waf.log")).ok()?;
         let lines: Vec<Value> =
@@ -199,6 +199,18 @@ async fn the_firewalls_log_goes_where_it_is_told() {
 }
 
 #[tokio::test]
+async fn lines_may_be_only_of_requests_that_are_refused() {
+    let origin = Origin::fixed("x").await;
+    let (vanne, _rules) = guarded(&origin, "log = \"refused\"").await;
+    assert_eq!(vanne.get("/odd?q=fine").await.status(), 200);
+    assert!(is_refused(&vanne.get("/odd?q=attack").await));
+    let lines = lines(&vanne, 2).await;
+    let of = |line: &Value| (line["rule"].as_u64().unwrap(), line["verdict"].clone());
+    let expected = [(1003, "refused".into()), (1002, "refused".into())];
+    assert_eq!(lines.iter().map(of).collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
 async fn the_config_says_paranoia_and_threshold_to_the_rules() {
     let origin = Origin::fixed("x").await;
     let (_folder, path) = rules_of(RULES);
@@ -243,7 +255,18 @@ async fn rule_files_are_watched_and_a_bad_one_keeps_the_old_rules() {
     std::fs::write(&more, "SecRule ARGS \"@contains worm\" \"id:2,phase:2,deny,log\"\n").unwrap();
     vanne.metric_is("vanne_config_generation", &[], 2.0).await;
     assert!(is_refused(&vanne.get("/?q=worm").await));
-    std::fs::write(&more, "\nSecRule ARGS \"@rx (?=x)\" \"id:7,phase:2,deny\"\n").unwrap();
+    // So are files that they include.
+    let included = folder.path().join("more.inc");
+    std::fs::write(&included, "").unwrap();
+    std::fs::write(&more, "Include more.inc\n").unwrap();
+    vanne.metric_is("vanne_config_generation", &[], 3.0).await;
+    assert_eq!(vanne.get("/?q=worm").await.status(), 200);
+    let rule = "SecRule ARGS \"@contains worm\" \"id:3,phase:2,deny,log\"\n";
+    std::fs::write(&included, rule).unwrap();
+    vanne.metric_is("vanne_config_generation", &[], 4.0).await;
+    assert!(is_refused(&vanne.get("/?q=worm").await));
+    std::fs::write(&more, "Include more.inc\nSecRule ARGS \"@rx (?=x)\" \"id:7,phase:2,deny\"\n")
+        .unwrap();
     vanne.metric_is("vanne_config_reload_success", &[], 0.0).await;
     assert!(is_refused(&vanne.get("/?q=worm").await));
     let said = vanne.reload(&config(&origin, &glob, "", "")).await;

@@ -49,6 +49,19 @@ fn json(output: &Output, code: i32) -> Value {
 }
 
 #[test]
+fn the_built_in_rules_are_tried_too() {
+    let request = "GET /?q=%3Cscript%3Ealert(1)%3C/script%3E HTTP/1.1\r\nHost: a\r\n\r\n";
+    let folder = folder(&[("request", request), ("a.conf", RULES)]);
+    let said = json(&waf(folder.path(), &["explain", "request", "--own-rules", "--json"]), 0);
+    assert_eq!(said["verdict"], "refused");
+    assert_eq!(said["matches"][0]["file"], "vanne/02-xss.conf");
+    let both = ["explain", "request", "--own-rules", "--rules", "a.conf", "--json"];
+    assert_eq!(json(&waf(folder.path(), &both), 0)["verdict"], "refused");
+    let said = json(&waf(folder.path(), &["lint", "--own-rules", "--json"]), 0);
+    assert_eq!(said, Value::Array(Vec::new()), "nothing is wrong with them");
+}
+
+#[test]
 fn tests_pass_or_fail_by_family() {
     let folder = folder(&[("a.conf", RULES), ("mine/1.yaml", TESTS)]);
     let test = |args: &[&str]| {

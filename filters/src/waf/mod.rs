@@ -6,6 +6,7 @@
 pub mod body;
 pub mod injection;
 pub mod operator;
+pub mod own;
 pub mod program;
 pub mod regression;
 pub mod seclang;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use vanne_filters::waf::regression::{File, Stage};
+use vanne_filters::waf::regression::{File, Stage, is_file_of_tests};
 
 /// All stages below `folder`, in the order of paths.
 pub(crate) fn stages(folder: &Path) -> Vec<Stage> {
@@ -17,7 +17,7 @@ fn find(folder: &Path, paths: &mut Vec<PathBuf>) {
         let path = entry.path();
         if path.is_dir() {
             find(&path, paths);
-        } else if path.extension().is_some_and(|extension| extension == "yaml") {
+        } else if is_file_of_tests(&path) {
             paths.push(path);
         }
     }

@@ -24,7 +24,7 @@ const SHOWN_MAX: usize = 8;
 ///
 /// Exit code 0: explained, whatever would happen. 2: rules or request could not be read.
 ///
-/// Example: printf 'GET /?q=<script> HTTP/1.1\r\nHost: a\r\n\r\n' | vanne waf explain - --rules 'filters/rules/*.conf'
+/// Example: printf 'GET /?q=<script> HTTP/1.1\r\nHost: a\r\n\r\n' | vanne waf explain - --own-rules
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// A file that holds the request, or - for standard input.

@@ -1,6 +1,7 @@
 //! `vanne waf lint`: mistakes in rules that loading them does not show, and those that it does.
 
-use super::rules::{Crs, Disk, Parts};
+use super::rules::{Crs, Parts};
+use crate::config::rule_files::Disk;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -23,7 +24,7 @@ use vanne_filters::waf::seclang::{Fault, Library, Note, Place};
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// Files of rules, or globs; read in order.
-    #[arg(value_name = "FILE", required_unless_present = "crs")]
+    #[arg(value_name = "FILE", required_unless_present_any = ["crs", "own_rules"])]
     files: Vec<String>,
     #[command(flatten)]
     crs: Crs,
@@ -75,7 +76,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<bool> {
 }
 
 fn findings(parts: &Parts) -> Vec<Finding> {
-    let set = match parts.load(&Disk) {
+    let set = match parts.load(&Disk::default()) {
         Ok(set) => set,
         Err(faults) => return faults.0.iter().map(error).collect(),
     };
@@ -98,7 +99,7 @@ fn findings(parts: &Parts) -> Vec<Finding> {
 /// Rules that another directive takes away.
 fn removed(parts: &Parts, set: &RuleSet) -> Vec<Finding> {
     let kept: BTreeSet<u64> = rules(set).map(|rule| rule.id).collect();
-    let Ok(whole) = parts.load(&WithoutRemovals) else { return Vec::new() };
+    let Ok(whole) = parts.load(&WithoutRemovals::default()) else { return Vec::new() };
     let gone = rules(&whole).filter(|rule| !kept.contains(&rule.id));
     gone.map(|rule| {
         let message = format!("rule {} never matches: it is removed", rule.id);
@@ -234,11 +235,12 @@ fn warning(message: String, rules: Vec<u64>, place: Option<&Place>) -> Finding {
 }
 
 /// Reads from the file system, with directives that remove rules made comments.
-struct WithoutRemovals;
+#[derive(Default)]
+struct WithoutRemovals(Disk);
 
 impl Library for WithoutRemovals {
     fn read(&self, path: &str) -> Result<Vec<u8>, String> {
-        let bytes = Disk.read(path)?;
+        let bytes = self.0.read(path)?;
         let mut out = Vec::with_capacity(bytes.len());
         let mut is_removal = false;
         let mut goes_on = false;
@@ -255,6 +257,6 @@ impl Library for WithoutRemovals {
     }
 
     fn list(&self, directory: &str) -> Result<Vec<String>, String> {
-        Disk.list(directory)
+        self.0.list(directory)
     }
 }

@@ -1,19 +1,15 @@
 //! Rules as the command line names them, read and compiled.
 
+use crate::config::rule_files::{self, ADDED_RULES, Disk, text};
 use anyhow::{anyhow, ensure};
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use vanne_filters::waf::own::OWN_RULES;
 use vanne_filters::waf::program::{About, Program};
 use vanne_filters::waf::seclang::{Faults, Library, RuleSet, Source, load};
 
-/// The longest rule file or list.
-const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// Where Debian has the Core Rule Set, and its setup.
-const DEBIAN: (&str, &str) = ("/usr/share/modsecurity-crs", "/etc/modsecurity/crs/crs-setup.conf");
-/// Ids of the rules that are made here; those of rule sets end below.
-const OWN_RULES: u64 = 4_000_000_000;
+/// Where rules stand that the command line asks for.
+const SAID: &str = "command line";
 
 /// Whether rules refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -28,19 +24,22 @@ pub(super) enum Mode {
 #[derive(clap::Args, Debug)]
 pub(super) struct Rules {
     /// A file of rules, or a glob such as 'waf/*.conf'. May be given more than once; read in order.
-    #[arg(long, value_name = "FILE", required_unless_present = "crs")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["crs", "own_rules"])]
     rules: Vec<String>,
     #[command(flatten)]
     crs: Crs,
 }
 
-/// The Core Rule Set, and how strict it is.
+/// Rule sets that are known: the Core Rule Set, and how strict it is, and our own.
 #[derive(clap::Args, Debug)]
 pub(super) struct Crs {
     /// The folder of the Core Rule Set: a checkout, or Debian's /usr/share/modsecurity-crs. Read
     /// before other rules.
     #[arg(long, value_name = "DIR")]
     pub(super) crs: Option<PathBuf>,
+    /// The rules that are built in. Read before all others.
+    #[arg(long)]
+    own_rules: bool,
     /// The paranoia level of the Core Rule Set, 1 to 4.
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(1..=4))]
     pub(super) paranoia: Option<u8>,
@@ -50,7 +49,8 @@ pub(super) struct Crs {
 #[derive(Clone, Debug)]
 enum Part {
     File(String),
-    Text(String),
+    /// A name and a text.
+    Text(&'static str, String),
 }
 
 /// All rules, as sources.
@@ -66,11 +66,11 @@ impl Rules {
     pub(super) fn program(&self, mode: Mode, setup: &str) -> anyhow::Result<Arc<Program>> {
         let parts = self.crs.parts(&self.rules, Some(mode), setup)?;
         let unusable = |faults| anyhow!("the rules cannot be used\n{faults}");
-        let set = parts.load(&Disk).map_err(unusable)?;
+        let set = parts.load(&Disk::default()).map_err(unusable)?;
         let program = Program::compile(&set).map_err(unusable)?;
-        let is_own = |about: &About| about.id >= OWN_RULES;
+        let is_added = |about: &About| about.id >= ADDED_RULES;
         ensure!(
-            !program.rules().all(is_own),
+            !program.rules().all(is_added),
             "no rules found: files of rules, or globs that match some"
         );
         Ok(Arc::new(program))
@@ -92,12 +92,14 @@ impl Crs {
         if let Some(folder) = &self.crs {
             parts.push(Part::File(text(&setup_of(folder)?)));
         }
-        parts.push(Part::Text(self.directives(setup)));
+        parts.push(Part::Text(SAID, self.directives(setup)));
+        let own = OWN_RULES.iter().filter(|_| self.own_rules);
+        parts.extend(own.map(|(name, text)| Part::Text(name, (*text).to_owned())));
         parts.extend(self.crs.iter().map(|folder| Part::File(text(&folder.join("rules/*.conf")))));
         parts.extend(files.iter().map(|file| Part::File(file.clone())));
         parts.extend(mode.map(|mode| match mode {
-            Mode::Block => Part::Text("SecRuleEngine On".to_owned()),
-            Mode::Detect => Part::Text("SecRuleEngine DetectionOnly".to_owned()),
+            Mode::Block => Part::Text(SAID, "SecRuleEngine On".to_owned()),
+            Mode::Detect => Part::Text(SAID, "SecRuleEngine DetectionOnly".to_owned()),
         }));
         Ok(Parts(parts))
     }
@@ -107,14 +109,14 @@ impl Crs {
         let mut lines = String::new();
         if let Some(level) = self.paranoia {
             lines += &format!(
-                "SecAction \"id:{OWN_RULES},phase:1,pass,nolog,t:none,\
+                "SecAction \"id:{ADDED_RULES},phase:1,pass,nolog,t:none,\
                  setvar:tx.blocking_paranoia_level={level}\"\n"
             );
         }
         if self.crs.is_some() {
             lines += "SecResponseBodyAccess On\n\
                       SecResponseBodyMimeType text/plain text/html text/xml application/json\n";
-            lines += &vanne_filters::waf::body_processors(OWN_RULES + 1);
+            lines += &vanne_filters::waf::body_processors(ADDED_RULES + 1);
             lines += setup;
         }
         lines
@@ -132,45 +134,17 @@ impl Parts {
             .iter()
             .map(|part| match part {
                 Part::File(path) => Source::File(path),
-                Part::Text(text) => Source::Text("command line", text),
+                Part::Text(name, text) => Source::Text(name, text),
             })
             .collect();
         load(&sources, library)
     }
 }
 
-/// The setup file of a Core Rule Set: its own, its example's, or Debian's.
+/// The setup file of the Core Rule Set in `folder`.
 fn setup_of(folder: &Path) -> anyhow::Result<PathBuf> {
-    let own = ["crs-setup.conf", "crs-setup.conf.example"].map(|name| folder.join(name));
-    let debian = (folder == Path::new(DEBIAN.0)).then(|| PathBuf::from(DEBIAN.1));
-    own.into_iter().chain(debian).find(|path| path.is_file()).ok_or_else(|| {
+    rule_files::setup_of(folder).ok_or_else(|| {
         let folder = folder.display();
         anyhow!("{folder}: no Core Rule Set: crs-setup.conf or crs-setup.conf.example is missing")
     })
-}
-
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
-}
-
-/// Reads from the file system.
-#[derive(Debug)]
-pub(super) struct Disk;
-
-impl Library for Disk {
-    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
-        let file = File::open(path).map_err(|error| error.to_string())?;
-        let mut bytes = Vec::new();
-        let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
-        match read.map_err(|error| error.to_string())? as u64 {
-            0..=FILE_BYTES_MAX => Ok(bytes),
-            _ => Err("is longer than 16 MiB".to_owned()),
-        }
-    }
-
-    fn list(&self, directory: &str) -> Result<Vec<String>, String> {
-        let entries = std::fs::read_dir(directory).map_err(|error| error.to_string())?;
-        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-        Ok(names.collect())
-    }
 }

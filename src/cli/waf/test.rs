@@ -10,7 +10,7 @@ use std::fs;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use vanne_filters::waf::regression::{File, Miss, Stage};
+use vanne_filters::waf::regression::{File, Miss, Stage, is_file_of_tests};
 use vanne_filters::waf::transaction::{Caches, Transaction};
 
 /// What the tests of the Core Rule Set ask of its setup.
@@ -150,9 +150,7 @@ fn find(path: &Path, is_named: bool, files: &mut Vec<PathBuf>) -> std::io::Resul
         // Links are not followed: they may lead in a circle.
         match entry.file_type()?.is_dir() {
             true => find(&path, false, files)?,
-            false if path.extension().is_some_and(|end| end == "yaml" || end == "yml") => {
-                files.push(path);
-            }
+            false if is_file_of_tests(&path) => files.push(path),
             false => {}
         }
     }

@@ -45,13 +45,14 @@ pub(super) fn compile(
         let target = target(route, index, pools, means)?;
         let [limits, user_limits] = rate_limits::of_route(route, &all_limits, means)?;
         let fallbacks = fallback::compile((index, route), &target, config, pools, means)?;
+        let waf = wafs.of_route(route, config, means)?;
         let compiled = Route {
             id: route.name.clone(),
             metrics: RouteMetrics::new(
                 means.metrics,
                 route.name.as_str(),
                 (&target, &fallbacks),
-                !route.rate_limits.is_empty() || route.identity.is_some() || route.waf.is_some(),
+                !route.rate_limits.is_empty() || route.identity.is_some() || waf.is_some(),
             ),
             target,
             fallbacks,
@@ -62,7 +63,7 @@ pub(super) fn compile(
             gate: identities::gate(route, &known)?,
             own_fields: Arc::clone(&own_fields),
             chain: filters::chain(Some(route), config)?,
-            waf: wafs.of_route(route, config, means)?,
+            waf,
             edits: edits::compile(route),
             mirror: mirror(route, pools, means.metrics)?,
             total: route.timeouts.total.as_duration(),

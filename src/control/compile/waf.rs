@@ -4,25 +4,21 @@
 //! them has changed. Routes with the same exclusions share their rules.
 
 use super::{CompileError, Means, dangling, log};
-use crate::config::{self, Config, WafAbove, WafExclusion, WafMode, WafWhenOver, rule_files};
+use crate::config::rule_files::{self, ADDED_RULES, Disk};
+use crate::config::{
+    self, Config, WafAbove, WafExclusion, WafLogFormat, WafLogged, WafMode, WafWhenOver,
+};
 use crate::data::waf::{Families, Verdict, Waf};
 use crate::observe::metrics::{WAF_DURATION, WAF_MATCHES, WAF_REQUESTS};
+use crate::types::hash::stable;
 use crate::types::ids::{RouteId, WafId};
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::collections::hash_map::DefaultHasher;
-use std::fs::File;
-use std::hash::{Hash, Hasher};
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use vanne_filters::waf::own::OWN_RULES;
 use vanne_filters::waf::program::{About, Program};
-use vanne_filters::waf::seclang::{Library, RuleSet, Source, load};
+use vanne_filters::waf::seclang::{RuleSet, Source, load};
 
-/// The longest rule file or list.
-const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// The id of the rule that says what the config says; ids of rules end below.
-const OWN_RULE: u64 = 4_000_000_000;
 /// Ids of the Core Rule Set: their first three digits are a family.
 const CRS: std::ops::Range<u64> = 900_000..1_000_000;
 
@@ -41,11 +37,10 @@ impl Wafs {
         config: &Config,
         means: &mut Means<'_>,
     ) -> Result<Option<Arc<Waf>>, CompileError> {
-        let Some(id) = &route.waf else { return Ok(None) };
-        let waf = config.waf.get(id).ok_or_else(|| dangling("waf", id))?;
-        if waf.mode == WafMode::Off {
+        let named = config.waf_of(route).map_err(|id| dangling("waf", id))?;
+        let Some((id, waf)) = named.filter(|(_, waf)| waf.mode != WafMode::Off) else {
             return Ok(None);
-        }
+        };
         let exclusions = exclusions_of(waf, &route.name);
         let is_same =
             |(other, others, _): &&(WafId, Vec<usize>, _)| other == id && *others == exclusions;
@@ -63,9 +58,7 @@ pub(in crate::control) fn problems(config: &Config) -> Vec<CompileError> {
     let mut seen = Vec::new();
     let mut problems = Vec::new();
     for route in &config.route {
-        let Some((id, waf)) = route.waf.as_ref().and_then(|id| config.waf.get_key_value(id)) else {
-            continue;
-        };
+        let Ok(Some((id, waf))) = config.waf_of(route) else { continue };
         let key = (id, exclusions_of(waf, &route.name));
         if waf.mode == WafMode::Off || seen.contains(&key) {
             continue;
@@ -107,6 +100,8 @@ fn one(
         takes_first_part: is_detecting || waf.body.above == WafAbove::FirstPart,
         time_budget: waf.time_budget.as_duration(),
         passes_when_over: is_detecting || waf.when_over == WafWhenOver::Open,
+        audit: (config.waf_log.format == WafLogFormat::Modsecurity).then(server),
+        tells_of_all: waf.log == WafLogged::All,
         share: waf.sample.map_or(10_000, |share| share.as_basis_points()),
         redact: log::redact(&config.access_log),
         counts,
@@ -132,17 +127,20 @@ fn read(
         .collect();
     let mut sources: Vec<Source<'_>> = setup.iter().map(|path| Source::File(path)).collect();
     sources.push(Source::Text(&name, &before));
+    if waf.own_rules {
+        sources.extend(OWN_RULES.map(|(name, text)| Source::Text(name, text)));
+    }
     sources.extend(rules.iter().map(|path| Source::File(path)));
     sources.extend(excluded.iter().map(|(name, text)| Source::Text(name, text)));
     sources.push(Source::Text(&name, &after));
     let disk = Disk::default();
     for source in &sources {
         if let Source::Text(_, text) = source {
-            text.hash(&mut *disk.seen.borrow_mut());
+            disk.note(text);
         }
     }
     let set = load(&sources, &disk).map_err(|faults| unusable(id, &faults))?;
-    Ok((set, disk.seen.borrow().finish()))
+    Ok((set, disk.number()))
 }
 
 fn compile(id: &WafId, set: &RuleSet) -> Result<Program, CompileError> {
@@ -165,11 +163,10 @@ fn unusable(id: &WafId, faults: &impl std::fmt::Display) -> CompileError {
 
 /// The setup file, if there is one, and all others: paths that may have a glob at their end.
 fn files(waf: &config::Waf) -> (Option<String>, Vec<String>) {
-    let text = |path: &Path| path.to_string_lossy().into_owned();
     let setup = waf.crs.as_ref().and_then(|folder| rule_files::setup_of(&folder.0));
     let all = rule_files::patterns(waf);
-    let rules = all.iter().skip(usize::from(setup.is_some())).map(|path| text(path));
-    (setup.as_deref().map(text), rules.collect())
+    let rules = all.iter().skip(usize::from(setup.is_some())).map(|path| rule_files::text(path));
+    (setup.as_deref().map(rule_files::text), rules.collect())
 }
 
 /// What the config says to the rules, in their own words.
@@ -181,11 +178,11 @@ fn before(waf: &config::Waf) -> String {
     if let Some(score) = waf.inbound_threshold {
         sets += &format!(",setvar:tx.inbound_anomaly_score_threshold={score}");
     }
-    let own = match sets.is_empty() {
+    let said = match sets.is_empty() {
         true => String::new(),
-        false => format!("SecAction \"id:{OWN_RULE},phase:1,pass,nolog,t:none{sets}\"\n"),
+        false => format!("SecAction \"id:{ADDED_RULES},phase:1,pass,nolog,t:none{sets}\"\n"),
     };
-    own + &vanne_filters::waf::body_processors(OWN_RULE + 1)
+    said + &vanne_filters::waf::body_processors(ADDED_RULES + 1)
 }
 
 fn after(waf: &config::Waf) -> String {
@@ -206,6 +203,13 @@ fn directive(exclusion: &WafExclusion) -> String {
         None => format!("SecRuleRemoveBy{by} {which}\n"),
         Some(target) => format!("SecRuleUpdateTargetBy{by} {which} \"!{target}\"\n"),
     }
+}
+
+/// A name for this machine in audit logs, in hexadecimal digits.
+fn server() -> Box<str> {
+    let system = rustix::system::uname();
+    let name = system.nodename().to_bytes();
+    format!("{:016x}", stable(name)).into()
 }
 
 /// Counters for the families of rules that log.
@@ -231,30 +235,5 @@ fn family(about: &About) -> String {
             let stem = Path::new(&*about.file).file_stem().unwrap_or_default();
             stem.to_string_lossy().into_owned()
         }
-    }
-}
-
-/// Reads from the file system, and notes what was there.
-#[derive(Default)]
-struct Disk {
-    seen: RefCell<DefaultHasher>,
-}
-
-impl Library for Disk {
-    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
-        let file = File::open(path).map_err(|error| error.to_string())?;
-        let mut bytes = Vec::new();
-        let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
-        if read.map_err(|error| error.to_string())? as u64 > FILE_BYTES_MAX {
-            return Err("is longer than 16 MiB".to_owned());
-        }
-        (path, &bytes).hash(&mut *self.seen.borrow_mut());
-        Ok(bytes)
-    }
-
-    fn list(&self, directory: &str) -> Result<Vec<String>, String> {
-        let entries = std::fs::read_dir(directory).map_err(|error| error.to_string())?;
-        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-        Ok(names.collect())
     }
 }

@@ -12,7 +12,7 @@ use crate::data::snapshot::Route;
 use crate::data::target::Target;
 use crate::data::upstream::Fault;
 use crate::data::waf::aside::{Aside, FROM_BYTES};
-use crate::data::waf::{self, Asker, Verdict, Waf, memory};
+use crate::data::waf::{self, Asker, Verdict, Waf, audit, memory};
 use crate::types::clock;
 use http::header;
 use std::net::SocketAddr;
@@ -77,25 +77,29 @@ impl Exchange {
             return Some(self.read_body(waf, head, now));
         }
         if !is_refused(&transaction) {
-            waf.body(&mut transaction, b"");
+            waf.body(&mut transaction, b"", began.duration_since(self.started));
         }
         self.inspecting.spent = clock::now().duration_since(began);
         self.conclude(transaction, now)
     }
 
     fn begin_inspection(&self, waf: &Waf, head: &RequestHead<'_>) -> Box<Transaction> {
-        let address = self.sender();
-        let known = self.client.address;
-        let port = if known.ip() == address { known.port() } else { 0 };
         let since = self.started_wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let asker = Asker {
-            client: SocketAddr::new(address, port),
+            client: self.sender_socket(),
             server: self.listener.address,
             target: self.texts.target(),
             id: &self.id.to_hex(),
             epoch_seconds: since.as_secs(),
         };
         waf.begin(head, asker)
+    }
+
+    /// Who sends it; port 0: not known.
+    pub(in crate::data) fn sender_socket(&self) -> SocketAddr {
+        let (address, known) = (self.sender(), self.client.address);
+        let port = if known.ip() == address { known.port() } else { 0 };
+        SocketAddr::new(address, port)
     }
 
     /// The body is to be read ahead, unless it is said to be too long.
@@ -138,13 +142,13 @@ impl Exchange {
             Ahead::More | Ahead::TooLong | Ahead::Whole => {}
         }
         if body.len() >= FROM_BYTES {
-            let aside = Arc::new(Aside::new(&waf, transaction, body));
+            let aside = Arc::new(Aside::new(&waf, transaction, body, self.started));
             self.inspecting.aside = Some(Arc::clone(&aside));
             self.phase = Phase::Suspended;
             return Action::Wait(Effect::Inspect(aside));
         }
         let began = clock::now();
-        waf.body(&mut transaction, &body);
+        waf.body(&mut transaction, &body, began.duration_since(self.started));
         self.inspecting.spent += clock::now().duration_since(began);
         self.conclude(transaction, now).unwrap_or_else(|| self.attempt_in_time(now))
     }
@@ -187,9 +191,12 @@ impl Exchange {
         };
         self.inspecting.verdict = Some(verdict);
         self.note_matches(&transaction);
-        match self.inspecting.rules.is_empty() {
-            true => memory::give(transaction),
-            false => self.inspecting.transaction = Some(transaction),
+        let is_audited = self.waf().is_some_and(|waf| waf.audit.is_some());
+        let is_told_of =
+            !self.inspecting.rules.is_empty() || (is_audited && audit::is_wanted(&transaction));
+        match is_told_of {
+            true => self.inspecting.transaction = Some(transaction),
+            false => memory::give(transaction),
         }
         (verdict == Verdict::Refused).then(|| self.refuse(Refusal::WafRefused, now))
     }

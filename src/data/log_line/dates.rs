@@ -1,6 +1,8 @@
 //! Dates: the wall clock's time as text, made anew only when the second changes.
 
+use jiff::civil::DateTime;
 use std::cell::Cell;
+use std::io::Write;
 use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -42,6 +44,13 @@ pub(super) fn haproxy(wall: SystemTime, out: &mut Vec<u8>) {
     digits(micros / 1000, 100, out);
 }
 
+/// As C's `asctime`, UTC, without its line break: `Sun Nov 22 06:22:10 2026`.
+pub(in crate::data) fn asctime(wall: SystemTime, out: &mut Vec<u8>) {
+    let date = date_of(wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
+    // Writing into memory does not fail.
+    drop(write!(out, "{}", date.strftime("%a %b %e %H:%M:%S %Y")));
+}
+
 /// `number` in as many digits as `place` has.
 pub(super) fn digits(number: u32, mut place: u32, out: &mut Vec<u8>) {
     while place > 0 {
@@ -55,20 +64,24 @@ fn of(wall: SystemTime) -> (Dated, u32) {
     let since = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
     let last = LAST.get().filter(|dated| dated.second == since.as_secs());
     let dated = last.unwrap_or_else(|| {
-        let dated = write(since.as_secs());
+        let dated = dated(since.as_secs());
         LAST.set(Some(dated));
         dated
     });
     (dated, since.subsec_micros())
 }
 
-fn write(second: u64) -> Dated {
+fn date_of(second: u64) -> DateTime {
+    let time = jiff::Timestamp::from_second(second.cast_signed()).unwrap_or(jiff::Timestamp::MAX);
+    jiff::tz::Offset::UTC.to_datetime(time)
+}
+
+fn dated(second: u64) -> Dated {
     const MONTHS: [&[u8; 3]; 12] = [
         b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov",
         b"Dec",
     ];
-    let time = jiff::Timestamp::from_second(second.cast_signed()).unwrap_or(jiff::Timestamp::MAX);
-    let date = jiff::tz::Offset::UTC.to_datetime(time);
+    let date = date_of(second);
     let year = u32::from(date.year().unsigned_abs());
     let [month, day, hour, minute, second_of] =
         [date.month(), date.day(), date.hour(), date.minute(), date.second()]
@@ -123,6 +136,7 @@ mod tests {
         assert_eq!(text(rfc3339, micros), "2024-03-01T01:02:03.004005Z");
         assert_eq!(text(clf, micros), "01/Mar/2024:01:02:03 +0000");
         assert_eq!(text(haproxy, micros), "01/Mar/2024:01:02:03.004");
+        assert_eq!(text(asctime, micros), "Fri Mar  1 01:02:03 2024");
         assert_eq!(text(rfc3339, 0), "1970-01-01T00:00:00.000000Z");
         // The same second again, and another one.
         assert_eq!(text(rfc3339, 999_999), "1970-01-01T00:00:00.999999Z");

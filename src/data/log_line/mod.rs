@@ -30,7 +30,7 @@ use crate::observe::access_log::LogRing;
 use std::time::Instant;
 use value::View;
 
-pub(in crate::data) use dates::rfc3339;
+pub(in crate::data) use dates::{asctime, rfc3339};
 pub(in crate::data) use escape::json as escape_json;
 
 /// How lines look.

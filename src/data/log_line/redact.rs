@@ -19,7 +19,7 @@ pub struct Redact {
 impl Redact {
     /// Gives `text` to `show` in runs, with [`HIDDEN`] instead of secrets.
     /// Cost: one pass, no allocation.
-    pub(super) fn each(&self, text: &[u8], mut show: impl FnMut(&[u8])) {
+    pub(in crate::data) fn each(&self, text: &[u8], mut show: impl FnMut(&[u8])) {
         let mut rest = text;
         while let Some((start, end)) = self.find(rest) {
             show(rest.get(..start).unwrap_or_default());

@@ -9,7 +9,7 @@ use crate::types::clock;
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use vanne_filters::waf::transaction::Transaction;
 
@@ -25,6 +25,8 @@ static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
 /// An inspection of a body beside the traffic.
 pub struct Aside {
     waf: Arc<Waf>,
+    /// When the request began.
+    since: Instant,
     job: Mutex<Option<Job>>,
     done: Mutex<Option<Done>>,
 }
@@ -49,11 +51,16 @@ impl fmt::Debug for Aside {
 }
 
 impl Aside {
-    /// The inspection of `body` by `waf`.
+    /// The inspection of `body` by `waf`, of a request that began at `since`.
     #[must_use]
-    pub fn new(waf: &Arc<Waf>, transaction: Box<Transaction>, body: Vec<u8>) -> Self {
+    pub fn new(
+        waf: &Arc<Waf>,
+        transaction: Box<Transaction>,
+        body: Vec<u8>,
+        since: Instant,
+    ) -> Self {
         let job = Mutex::new(Some(Job { transaction, body }));
-        Self { waf: Arc::clone(waf), job, done: Mutex::new(None) }
+        Self { waf: Arc::clone(waf), since, job, done: Mutex::new(None) }
     }
 
     /// Waits until it is over, or for no longer than its budget.
@@ -67,10 +74,10 @@ impl Aside {
     async fn inspect(&self) {
         let Ok(place) = Arc::clone(&PLACES).acquire_owned().await else { return };
         let Some(mut job) = self.job.lock().take() else { return };
-        let waf = Arc::clone(&self.waf);
+        let (waf, since) = (Arc::clone(&self.waf), self.since);
         let work = move || {
             let began = clock::now();
-            waf.body(&mut job.transaction, &job.body);
+            waf.body(&mut job.transaction, &job.body, began.duration_since(since));
             drop(place);
             Done { transaction: job.transaction, spent: clock::now().duration_since(began) }
         };

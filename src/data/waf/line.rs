@@ -12,9 +12,9 @@ use vanne_filters::waf::transaction::{Found, Match};
 /// The longest text of a request in a line.
 const TEXT_BYTES_MAX: usize = 256;
 /// Tags in a line.
-const TAGS_MAX: usize = 32;
+pub(super) const TAGS_MAX: usize = 32;
 /// What stands for a secret.
-const HIDDEN: &[u8] = b"***";
+pub(super) const HIDDEN: &[u8] = b"***";
 /// Severities, by number.
 const SEVERITIES: [&str; 8] =
     ["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
@@ -45,7 +45,7 @@ pub(super) fn write(
     if let Some(word) = found.about.severity.and_then(|at| SEVERITIES.get(usize::from(at))) {
         drop(write!(out, ",\"severity\":\"{word}\""));
     }
-    let is_secret = found.found().any(|value| is_secret(&waf.redact, &value));
+    let is_secret = hides(waf, found);
     let shown = |text| if is_secret { HIDDEN } else { text };
     text(out, "message", found.message);
     text(out, "data", shown(found.data));
@@ -59,19 +59,20 @@ pub(super) fn write(
 
 fn text(out: &mut Vec<u8>, name: &str, text: &[u8]) {
     drop(write!(out, ",\"{name}\":\""));
-    escape_json(cut(text), out);
+    escape_json(cut(text, TEXT_BYTES_MAX), out);
     out.push(b'"');
 }
 
-fn cut(text: &[u8]) -> &[u8] {
-    text.get(..TEXT_BYTES_MAX).unwrap_or(text)
+/// The beginning of `text`.
+pub(super) fn cut(text: &[u8], bytes_max: usize) -> &[u8] {
+    text.get(..bytes_max).unwrap_or(text)
 }
 
 fn tags(out: &mut Vec<u8>, found: &Match<'_>) {
     out.extend_from_slice(b",\"tags\":[");
     for (at, tag) in found.about.tags.iter().take(TAGS_MAX).enumerate() {
         out.extend_from_slice(if at == 0 { b"\"" } else { b",\"" });
-        escape_json(cut(tag.as_bytes()), out);
+        escape_json(cut(tag.as_bytes(), TEXT_BYTES_MAX), out);
         out.push(b'"');
     }
     out.push(b']');
@@ -82,9 +83,14 @@ fn variable(out: &mut Vec<u8>, found: &Found<'_>) {
     drop(write!(out, ",\"variable\":\"{}", found.variable));
     if !found.name.is_empty() {
         out.push(b':');
-        escape_json(cut(found.name), out);
+        escape_json(cut(found.name, TEXT_BYTES_MAX), out);
     }
     out.push(b'"');
+}
+
+/// Whether what `found` is on may hold a secret.
+pub(super) fn hides(waf: &Waf, found: &Match<'_>) -> bool {
+    found.found().any(|value| is_secret(&waf.redact, &value))
 }
 
 /// Whether the value may be a secret, by its name or by what is in it.

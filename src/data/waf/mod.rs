@@ -2,12 +2,13 @@
 //!
 //! The rules and how they run are `vanne_filters::waf`; here is whose they are, where their memory
 //! is ([`memory`]), who inspects a large body ([`aside`]), and what is told of matches
-//! ([`mod@line`], [`tally`]). When a request is inspected is `exchange::inspecting`.
+//! ([`mod@line`], `audit`, [`tally`]). When a request is inspected is `exchange::inspecting`.
 //!
 //! What is inspected is the request: its head (phase 1) and its body (phase 2). Rules of phases 3
 //! to 5, about the answer and the end, are compiled and never run.
 
 pub mod aside;
+pub(in crate::data) mod audit;
 pub mod line;
 pub mod memory;
 pub mod tally;
@@ -85,8 +86,13 @@ pub struct Waf {
     pub time_budget: Duration,
     /// A request that could not be inspected passes.
     pub passes_when_over: bool,
+    /// Matches of all requests are logged; else of those that are refused, or would be.
+    pub tells_of_all: bool,
     /// The share of the requests that are inspected, in hundredths of a percent.
     pub share: u16,
+    /// The log has lines as ModSecurity's audit log has them, by a server called so; else one for
+    /// each match.
+    pub audit: Option<Box<str>>,
     /// What is shown as `***` of what matched.
     pub redact: Redact,
     /// `vanne_waf_matches_total`, by family.
@@ -123,13 +129,20 @@ pub fn told(transaction: &Transaction) -> impl Iterator<Item = Match<'_>> {
     transaction.matches().filter(|found| found.about.is_logged)
 }
 
-/// Tells what came of the inspection of `exchange`, if there was one: metrics, and a line for
-/// each match in `log`.
+/// Tells what came of the inspection of `exchange`, if there was one: metrics, and in `log` a line
+/// for each match, or one for all.
 pub fn finish(exchange: &Exchange, log: Option<&LogRing>) {
     let waf = exchange.route().and_then(|route| route.waf.as_ref());
     let (Some(inspected), Some(waf)) = (exchange.inspected(), waf) else { return };
     waf.count(inspected.verdict, inspected.spent);
     let is_refused = matches!(inspected.verdict, Verdict::Refused | Verdict::Detected);
+    let log = log.filter(|_| is_refused || waf.tells_of_all);
+    if let (Some(server), Some(transaction)) = (&waf.audit, inspected.transaction)
+        && let Some(ring) = log.filter(|_| audit::is_wanted(transaction))
+    {
+        ring.write(|out| audit::write(exchange, waf, server, transaction, out));
+    }
+    let log = log.filter(|_| waf.audit.is_none());
     for (at, found) in inspected.transaction.into_iter().flat_map(told).enumerate() {
         waf.families.count(found.about.id);
         waf.tally.count(&found, is_refused);
@@ -180,8 +193,9 @@ impl Waf {
         transaction
     }
 
-    /// Phase 2: the body, whole or its first part.
-    pub fn body(&self, transaction: &mut Transaction, body: &[u8]) {
+    /// Phase 2: the body, whole or its first part, of a request that began `age` ago.
+    pub fn body(&self, transaction: &mut Transaction, body: &[u8], age: Duration) {
+        transaction.has_taken(age);
         memory::with_caches(&self.program, |caches| {
             transaction.request_body(body, caches);
         });

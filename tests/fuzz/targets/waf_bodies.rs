@@ -46,7 +46,7 @@ impl Fields for Found {
 
 fn form(bytes: &[u8]) {
     let mut found = Found::default();
-    let result = body::urlencoded(bytes, LIMITS, &mut found);
+    let result = body::urlencoded(bytes, b'&', LIMITS, &mut found);
     assert!(found.arguments <= LIMITS.arguments && found.bytes <= bytes.len());
     assert_eq!(result.is_err(), result == Err(Fault::Arguments(LIMITS.arguments)));
 }

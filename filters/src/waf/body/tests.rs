@@ -64,7 +64,7 @@ proptest! {
         let limits = Limits { arguments: 5, depth: 4, files: 2 };
         let mut found = [(); 4].map(|()| Found::default());
         let [form, json, xml, multipart] = &mut found;
-        form.fault = super::urlencoded(&body, limits, form).err();
+        form.fault = super::urlencoded(&body, b'&', limits, form).err();
         json.fault = super::json(&body, limits, json).err();
         xml.fault = super::xml(&body, limits, xml).err();
         let (flags, result) =

@@ -6,17 +6,23 @@ use memchr::{memchr, memchr2};
 
 /// Gives each pair of `body` (a query string without `?`, or a form) as an argument, decoded.
 ///
-/// `&` separates pairs and `+` is a space; a `%` that begins no escape stays; an empty pair is
-/// none. Cost: O(n); allocates only when a name or value has an escape.
+/// `separator`, which is `&` for all the world, stands between pairs and `+` is a space; a `%` that
+/// begins no escape stays; an empty pair is none. Cost: O(n); allocates only when a name or value
+/// has an escape.
 ///
 /// # Errors
 /// [`Fault::Arguments`].
-pub fn urlencoded(body: &[u8], limits: Limits, out: &mut impl Fields) -> Result<(), Fault> {
+pub fn urlencoded(
+    body: &[u8],
+    separator: u8,
+    limits: Limits,
+    out: &mut impl Fields,
+) -> Result<(), Fault> {
     let (mut name_buffer, mut value_buffer) = (Vec::new(), Vec::new());
     let mut left = limits.arguments;
     let mut rest = body;
     while !rest.is_empty() {
-        let (pair, tail) = rest.split_at(memchr(b'&', rest).unwrap_or(rest.len()));
+        let (pair, tail) = rest.split_at(memchr(separator, rest).unwrap_or(rest.len()));
         rest = tail.get(1..).unwrap_or_default();
         if pair.is_empty() {
             continue;
@@ -47,7 +53,7 @@ mod tests {
     use crate::waf::body::tests::{Found, found};
 
     fn pairs(body: &str) -> Found {
-        found(|out| urlencoded(body.as_bytes(), Limits::default(), out))
+        found(|out| urlencoded(body.as_bytes(), b'&', Limits::default(), out))
     }
 
     #[test]
@@ -61,9 +67,9 @@ mod tests {
     #[test]
     fn arguments_are_bounded() {
         let limits = Limits { arguments: 2, ..Limits::default() };
-        let all = found(|out| urlencoded(b"a&b&", limits, out));
+        let all = found(|out| urlencoded(b"a&b&", b'&', limits, out));
         assert_eq!((all.arguments.len(), all.fault), (2, None));
-        let cut = found(|out| urlencoded(b"a&b&c", limits, out));
+        let cut = found(|out| urlencoded(b"a&b&c", b'&', limits, out));
         assert_eq!((cut.arguments.len(), cut.fault), (2, Some(Fault::Arguments(2))));
     }
 }

@@ -161,12 +161,18 @@ fn too_large(rule: &ast::Rule, error: &str) -> Fault {
 
 fn compile_rule(rule: &ast::Rule, linker: &mut Linker<'_>) -> Rule {
     let links = rule.links.iter().map(|link| linker.link(rule, link)).collect();
+    let last = rule.links.last().and_then(|link| link.operator.as_ref());
     Rule {
         about: About {
             id: rule.id,
             phase: rule.phase,
             tags: rule.tags.iter().map(|tag| tag.as_str().into()).collect(),
             version: rule.version.as_str().into(),
+            revision: rule.revision.as_str().into(),
+            maturity: rule.maturity,
+            accuracy: rule.accuracy,
+            operator: last.map_or("", |operator| &operator.name).into(),
+            parameter: last.map_or("", |operator| &operator.parameter).into(),
             severity: rule.severity,
             is_logged: rule.is_logged,
             is_audited: rule.is_audited,

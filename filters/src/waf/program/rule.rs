@@ -32,6 +32,16 @@ pub struct About {
     pub tags: Box<[Box<str>]>,
     /// `ver`
     pub version: Box<str>,
+    /// `rev`
+    pub revision: Box<str>,
+    /// `maturity`
+    pub maturity: u8,
+    /// `accuracy`
+    pub accuracy: u8,
+    /// The operator of its last link, as ModSecurity names it, such as `Rx`; empty: it has none.
+    pub operator: Box<str>,
+    /// The operator's parameter as it is written, its first 200 characters.
+    pub parameter: Box<str>,
     /// 0 (emergency) ..= 7 (debug)
     pub severity: Option<u8>,
     /// Whether its matches are logged.

@@ -18,3 +18,11 @@ pub use file::{File, Input};
 pub use reflect::Asked;
 pub use request::parse;
 pub use stage::{Miss, Stage};
+
+use std::path::Path;
+
+/// Whether the file at `path` is one of tests, by its name.
+#[must_use]
+pub fn is_file_of_tests(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "yaml" || end == "yml")
+}

@@ -54,6 +54,10 @@ pub(crate) struct Actions {
     pub revision: String,
     /// `severity`
     pub severity: Option<u8>,
+    /// `maturity`
+    pub maturity: Option<u8>,
+    /// `accuracy`
+    pub accuracy: Option<u8>,
     /// Actions that are accepted and do nothing here: name and offset.
     pub ignored: Vec<(usize, String)>,
 }
@@ -62,6 +66,7 @@ const SEVERITIES: &[&str] =
     &["EMERGENCY", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG"];
 
 const NAMES: &[&str] = &[
+    "accuracy",
     "allow",
     "auditlog",
     "block",
@@ -73,6 +78,7 @@ const NAMES: &[&str] = &[
     "id",
     "log",
     "logdata",
+    "maturity",
     "msg",
     "multiMatch",
     "noauditlog",
@@ -167,10 +173,15 @@ fn take(actions: &mut Actions, raw: &Raw<'_>) -> Result<(), Problem> {
         "ver" => raw.value.clone_into(&mut actions.version),
         "rev" => raw.value.clone_into(&mut actions.revision),
         "severity" => actions.severity = Some(severity(raw)?),
+        "maturity" => actions.maturity = Some(number(raw, "a whole number, 0..=9")?),
+        "accuracy" => actions.accuracy = Some(number(raw, "a whole number, 0..=9")?),
         "skip" => actions.flow = Some(Flow::Skip(number(raw, "how many rules to skip")?)),
         "skipafter" => actions.flow = Some(Flow::SkipAfter(raw.value.to_owned())),
         "setvar" => actions.effects.push(control::set_variable(raw.value, raw.value_at)?),
-        "ctl" => actions.effects.extend(control::control(raw.value, raw.value_at)?),
+        "ctl" => match control::control(raw.value, raw.value_at)? {
+            Some(effect) => actions.effects.push(effect),
+            None => actions.ignored.push((raw.name_at, format!("ctl:{}", raw.value))),
+        },
         "pass" | "block" | "deny" | "drop" | "redirect" | "allow" => {
             actions.disruption = Some(disruption(raw)?);
         }
@@ -179,8 +190,6 @@ fn take(actions: &mut Actions, raw: &Raw<'_>) -> Result<(), Problem> {
         | "setuid"
         | "setsid"
         | "setrsc"
-        | "maturity"
-        | "accuracy"
         | "sanitisearg"
         | "sanitisematched"
         | "sanitisematchedbytes"

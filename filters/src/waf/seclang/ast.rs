@@ -43,6 +43,10 @@ pub struct Rule {
     pub version: String,
     /// `rev`
     pub revision: String,
+    /// `maturity`
+    pub maturity: u8,
+    /// `accuracy`
+    pub accuracy: u8,
     /// `severity`: 0 (emergency) ..= 7 (debug).
     pub severity: Option<u8>,
     /// What a match does to the transaction.
@@ -156,6 +160,10 @@ pub struct Operator {
     pub is_negated: bool,
     /// What it tests.
     pub test: Test,
+    /// Its name, as ModSecurity's logs have it.
+    pub name: String,
+    /// Its parameter, as logs show it: the beginning of what is written.
+    pub parameter: String,
     /// Where it stands.
     pub place: Place,
 }

@@ -47,8 +47,8 @@ const OF_THE_HOST: &[(&str, &str)] = &[
     ("secauditlog2", "the proxy's WAF log says where it is written"),
     ("secauditlogdirmode", "the proxy's WAF log says where it is written"),
     ("secauditlogfilemode", "the proxy's WAF log says where it is written"),
-    ("secauditlogformat", "the proxy's WAF log is JSON"),
-    ("secauditlogparts", "the proxy's WAF log has its own fields"),
+    ("secauditlogformat", "`waf_log.format` of the proxy says how it looks"),
+    ("secauditlogparts", "the proxy's WAF log has all parts but bodies"),
     ("secauditlogrelevantstatus", "the proxy's WAF log is of matches"),
     ("secauditlogstoragedir", "the proxy's WAF log says where it is written"),
     ("secauditlogtype", "the proxy's WAF log is one line a match"),
@@ -61,7 +61,6 @@ const OF_THE_HOST: &[(&str, &str)] = &[
     ("secpcrematchlimit", "patterns run in linear time: there is no limit to hit"),
     ("secpcrematchlimitrecursion", "patterns run in linear time: there is no limit to hit"),
     ("secrequestbodyinmemorylimit", "bodies are kept in memory, under the proxy's cap"),
-    ("secrulescript", "no scripts are run"),
     ("secrxprefilter", "patterns are always scanned together"),
     ("secsensorid", "the proxy's log has its own name"),
     ("secserversignature", "the proxy writes its own Server header"),
@@ -111,16 +110,35 @@ pub(crate) fn apply(
         "secruleupdatetargetbytag" => update::targets(loader, line, words, By::Tag),
         "secruleupdatetargetbymsg" => update::targets(loader, line, words, By::Message),
         _ => match OF_THE_HOST.iter().find(|(known, _)| *known == name) {
-            Some((_, why)) => {
-                loader.note(line, 0, format!("{} has no effect: {why}", directive.text));
-                Ok(())
-            }
+            Some((_, why)) => otherwise(&name, words).map_or_else(
+                || {
+                    loader.note(line, 0, format!("{} has no effect: {why}", directive.text));
+                    Ok(())
+                },
+                Err,
+            ),
             None => setting(&mut loader.set.settings, &name, &directive.text, words),
         },
     };
     if let Err(problem) = done {
         loader.fault(line, None, problem);
     }
+}
+
+/// What is wrong where a directive of the host asks for what this engine does in another way.
+fn otherwise(name: &str, words: &[Word]) -> Option<Problem> {
+    let (word, is_so, so) = match (name, words) {
+        ("seccookieformat", [word]) => (word, word.text == "0", "0: cookies of RFC 6265"),
+        ("secunicodecodepage", [word]) | ("secunicodemapfile", [_, word]) => {
+            (word, word.text == "20127", "20127: the one map that is built in")
+        }
+        ("secxmlexternalentity", [word]) => {
+            (word, on_off(&word.text) == Some(false), "Off: entities of XML are never followed")
+        }
+        _ => return None,
+    };
+    let message = || format!("`{}` is not supported here", word.text);
+    (!is_so).then(|| Problem::at(word.offset, message(), so))
 }
 
 fn marker(loader: &mut Loader<'_>, words: &[Word]) -> Result<(), Problem> {
@@ -172,7 +190,7 @@ fn setting(
         "secrequestbodyaccess" => settings.reads_request_body = switch()?,
         "secresponsebodyaccess" => settings.reads_response_body = switch()?,
         "secrequestbodylimit" => settings.request_body_bytes_max = size()?,
-        "secrequestbodynofileslimit" => settings.request_body_no_files_bytes_max = size()?,
+        "secrequestbodynofileslimit" => settings.request_body_no_files_bytes_max = Some(size()?),
         "secresponsebodylimit" => settings.response_body_bytes_max = size()?,
         "secrequestbodyjsondepthlimit" => settings.json_depth_max = size()?,
         "secargumentslimit" => settings.arguments_max = size()?,

@@ -30,7 +30,8 @@ impl Library for NoFiles {
 }
 
 /// `name` beside the file `base`; absolute paths stay as they are.
-pub(crate) fn beside(base: &str, name: &str) -> String {
+#[must_use]
+pub fn beside(base: &str, name: &str) -> String {
     match base.rsplit_once('/') {
         _ if name.starts_with('/') => name.to_owned(),
         Some((directory, _)) => format!("{directory}/{name}"),
@@ -38,8 +39,11 @@ pub(crate) fn beside(base: &str, name: &str) -> String {
     }
 }
 
-/// The paths that `pattern` means: itself, or all files whose name matches its last part.
-pub(crate) fn expand(pattern: &str, library: &dyn Library) -> Result<Vec<String>, String> {
+/// The paths that `pattern` means: itself, or all files whose name matches its last part, in order.
+///
+/// # Errors
+/// When more than the last part is a glob, or what is in the folder cannot be known.
+pub fn expand(pattern: &str, library: &dyn Library) -> Result<Vec<String>, String> {
     if !pattern.contains(['*', '?', '[']) {
         return Ok(vec![pattern.to_owned()]);
     }

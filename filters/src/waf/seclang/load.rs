@@ -11,7 +11,7 @@ use super::lines::{self, Line, Word};
 use super::problem::Problem;
 
 /// Files that include each other are followed this deep.
-const DEPTH_MAX: usize = 16;
+pub const DEPTH_MAX: usize = 16;
 
 /// Faults after which reading stops.
 const FAULTS_MAX: usize = 200;
@@ -39,6 +39,20 @@ pub fn load(sources: &[Source<'_>], library: &dyn Library) -> Result<RuleSet, Fa
     }
     loader.close_chain();
     if loader.faults.is_empty() { Ok(loader.set) } else { Err(Faults(loader.faults)) }
+}
+
+/// What the file `text` includes: paths and globs, as they are written in it.
+#[must_use]
+pub fn includes(text: &[u8]) -> Vec<String> {
+    let included = |line: &Line| match lines::words(&line.text).ok()?.as_slice() {
+        [directive, path] if is_include(directive) => Some(path.text.clone()),
+        _ => None,
+    };
+    lines::split("", text).iter().filter_map(included).collect()
+}
+
+fn is_include(directive: &Word) -> bool {
+    directive.text.eq_ignore_ascii_case("include")
 }
 
 /// What has been read so far.
@@ -102,7 +116,7 @@ impl<'a> Loader<'a> {
 
     fn line(&mut self, file: &str, line: &Line, words: &[Word], depth: usize) {
         let Some((directive, arguments)) = words.split_first() else { return };
-        if directive.text.eq_ignore_ascii_case("include") {
+        if is_include(directive) {
             if let Err(problem) = self.include(file, arguments, depth) {
                 self.fault(line, None, problem);
             }

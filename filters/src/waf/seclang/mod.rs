@@ -28,5 +28,5 @@ pub mod variables;
 
 pub use ast::RuleSet;
 pub use fault::{Fault, Faults, Note, Place};
-pub use library::{Library, NoFiles};
-pub use load::{Source, load};
+pub use library::{Library, NoFiles, beside, expand};
+pub use load::{DEPTH_MAX, Source, includes, load};

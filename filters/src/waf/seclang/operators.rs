@@ -39,6 +39,9 @@ const NAMES: &[&str] = &[
     "within",
 ];
 
+/// Characters of a parameter that logs show.
+const PARAMETER_CHARACTERS_MAX: usize = 200;
+
 /// Reads the files that operators name, relative to the rule file.
 pub(crate) type Read<'a> = &'a dyn Fn(&str) -> Result<Vec<u8>, String>;
 
@@ -51,14 +54,40 @@ pub(crate) fn parse(text: &str, place: Place, read: Read<'_>) -> Result<Operator
     let begin = text.len() - rest.len();
     let Some(named) = rest.strip_prefix('@') else {
         let test = pattern_test(rest).map_err(|problem| problem.shifted(begin))?;
-        return Ok(Operator { is_negated, test, place });
+        let (name, parameter) = ("Rx".to_owned(), beginning(rest));
+        return Ok(Operator { is_negated, test, name, parameter, place });
     };
     let (name, parameter) = named.split_once(char::is_whitespace).unwrap_or((named, ""));
     let parameter_at = text.len() - parameter.trim_start().len();
     let test = by_name(name, parameter.trim(), begin, read).map_err(|problem| {
         if problem.offset == begin { problem } else { shift(problem, parameter_at, begin) }
     })?;
-    Ok(Operator { is_negated, test, place })
+    let (name, parameter) = (title(name), beginning(parameter.trim()));
+    Ok(Operator { is_negated, test, name, parameter, place })
+}
+
+/// The name as ModSecurity's logs have it: `StrEq` of `streq`.
+fn title(name: &str) -> String {
+    let known = NAMES.iter().find(|known| known.eq_ignore_ascii_case(name)).copied();
+    match known.unwrap_or(name) {
+        "streq" => "StrEq".to_owned(),
+        "strmatch" => "StrMatch".to_owned(),
+        name => {
+            let (first, rest) = name.split_at_checked(1).unwrap_or_default();
+            first.to_ascii_uppercase() + rest
+        }
+    }
+}
+
+/// What logs show of a parameter.
+fn beginning(parameter: &str) -> String {
+    match parameter.char_indices().nth(PARAMETER_CHARACTERS_MAX) {
+        None => parameter.to_owned(),
+        Some((end, _)) => {
+            let (shown, rest) = parameter.split_at(end);
+            format!("{shown} ({} characters omitted)", rest.chars().count())
+        }
+    }
 }
 
 /// Offsets of parameters come as `begin + 1 + offset`, so that offset 0 is told from the name.

@@ -58,6 +58,13 @@ pub(crate) fn default_action(loader: &mut Loader<'_>, line: &Line, words: &[Word
     let (actions, problems) = list(Some(word));
     let has_metadata =
         actions.id.is_some() || actions.message.is_some() || !actions.tags.is_empty();
+    let has_more = !actions.effects.is_empty()
+        || actions.flow.is_some()
+        || actions.log_data.is_some()
+        || actions.severity.is_some()
+        || actions.is_capturing
+        || actions.is_chained
+        || actions.is_multi_match;
     for problem in problems {
         loader.fault(line, None, problem);
     }
@@ -67,6 +74,7 @@ pub(crate) fn default_action(loader: &mut Loader<'_>, line: &Line, words: &[Word
             "SecDefaultAction without pass, deny, drop or redirect"
         }
         _ if has_metadata => "SecDefaultAction with id, msg or tag",
+        _ if has_more => "SecDefaultAction with more than what becomes of a match, log and t",
         _ => {
             if let Some(slot) = loader.defaults.get_mut(usize::from(actions.phase.unwrap_or(2))) {
                 *slot = Some(actions);
@@ -134,6 +142,20 @@ fn link(
         let help = "write these on the first rule of the chain";
         loader.fault(line, Some(rule.id), Problem::at(0, message, help));
     }
+    for (name, is_there) in [
+        ("tag", !actions.tags.is_empty()),
+        ("severity", actions.severity.is_some()),
+        ("status", actions.status.is_some()),
+        ("log", actions.is_logged.is_some()),
+        ("ver", !actions.version.is_empty()),
+        ("rev", !actions.revision.is_empty()),
+        ("maturity", actions.maturity.is_some()),
+        ("accuracy", actions.accuracy.is_some()),
+    ] {
+        if is_there {
+            loader.note(line, 0, format!("`{name}` of a chained rule does nothing here"));
+        }
+    }
     rule.links.push(make_link(line, targets, operator, &[], actions));
     Some(rule)
 }
@@ -166,6 +188,8 @@ fn start(
         tags: std::mem::take(&mut actions.tags),
         version: std::mem::take(&mut actions.version),
         revision: std::mem::take(&mut actions.revision),
+        maturity: actions.maturity.unwrap_or_default(),
+        accuracy: actions.accuracy.unwrap_or_default(),
         severity: actions.severity,
         disruption,
         status: actions.status.or(defaults.status).unwrap_or(STATUS_DEFAULT),

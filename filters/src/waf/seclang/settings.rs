@@ -83,8 +83,8 @@ pub struct Settings {
     pub reads_request_body: bool,
     /// `SecRequestBodyLimit`
     pub request_body_bytes_max: usize,
-    /// `SecRequestBodyNoFilesLimit`
-    pub request_body_no_files_bytes_max: usize,
+    /// `SecRequestBodyNoFilesLimit`, if it is said.
+    pub request_body_no_files_bytes_max: Option<usize>,
     /// `SecRequestBodyLimitAction`
     pub request_body_limit: LimitAction,
     /// `SecRequestBodyJsonDepthLimit`
@@ -114,7 +114,7 @@ impl Default for Settings {
             audit: AuditMode::RelevantOnly,
             reads_request_body: true,
             request_body_bytes_max: 13_107_200,
-            request_body_no_files_bytes_max: 131_072,
+            request_body_no_files_bytes_max: None,
             request_body_limit: LimitAction::Reject,
             json_depth_max: 512,
             arguments_max: 1000,

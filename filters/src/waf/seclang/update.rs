@@ -111,6 +111,10 @@ pub(crate) fn actions(
     if !problems.is_empty() {
         return Err(problems);
     }
+    for (offset, name) in &parsed.ignored {
+        let message = format!("`{name}` is accepted and does nothing here");
+        loader.note(line, list.offset + offset, message);
+    }
     let mut count = 0;
     for rule in chosen(loader, &selector) {
         count += 1;
@@ -131,6 +135,15 @@ fn update(rule: &mut Rule, actions: &actions::Actions) {
     rule.is_logged = actions.is_logged.unwrap_or(rule.is_logged);
     rule.is_audited = actions.is_audited.unwrap_or(rule.is_audited);
     rule.severity = actions.severity.or(rule.severity);
+    rule.maturity = actions.maturity.unwrap_or(rule.maturity);
+    rule.accuracy = actions.accuracy.unwrap_or(rule.accuracy);
+    for (place, text) in
+        [(&mut rule.version, &actions.version), (&mut rule.revision, &actions.revision)]
+    {
+        if !text.is_empty() {
+            text.clone_into(place);
+        }
+    }
     rule.flow = actions.flow.clone().unwrap_or_else(|| rule.flow.clone());
     rule.tags.extend(actions.tags.iter().cloned());
     let Some(link) = rule.links.first_mut() else { return };

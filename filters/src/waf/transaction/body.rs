@@ -126,7 +126,23 @@ impl State {
             Some(processor) => processor,
         };
         self.set(program, Variable::ReqbodyProcessor, processor.name().as_bytes());
-        self.process(program, processor, body);
+        // For other processors CRS does not ask for it, and ModSecurity 3 always has it.
+        if processor == Processor::Urlencoded || self.forces_request_body {
+            self.set(program, Variable::RequestBody, body);
+        }
+        let most = settings.request_body_no_files_bytes_max;
+        match most.filter(|most| processor != Processor::Multipart && body.len() > *most) {
+            Some(_) => self.too_large_without_files(program),
+            None => self.process(program, processor, body),
+        }
+    }
+
+    /// What is longer than `SecRequestBodyNoFilesLimit` is not taken apart; rules see that.
+    fn too_large_without_files(&mut self, program: &Program) {
+        const MESSAGE: &[u8] = b"Request body excluding files is bigger than the maximum expected.";
+        self.set(program, Variable::ReqbodyError, b"1");
+        self.set(program, Variable::ReqbodyErrorMsg, MESSAGE);
+        self.set(program, Variable::InboundDataError, b"1");
     }
 
     fn too_large(&mut self) {
@@ -153,13 +169,12 @@ impl State {
             }
             _ => Vec::new(),
         };
-        if processor == Processor::Urlencoded {
-            self.set(program, Variable::RequestBody, body);
-        }
         let mut sink = Sink::new(self, Variable::ArgsPost, Variable::ArgsPostNames);
         let mut flags = MultipartFlags::default();
         let read = match processor {
-            Processor::Urlencoded => body::urlencoded(body, limits, &mut sink),
+            Processor::Urlencoded => {
+                body::urlencoded(body, settings.argument_separator, limits, &mut sink)
+            }
             Processor::Json => body::json(body, limits, &mut sink),
             Processor::Xml => body::xml(body, limits, &mut sink),
             Processor::Multipart => {

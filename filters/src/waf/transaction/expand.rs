@@ -131,7 +131,7 @@ impl State {
         link: &Link,
     ) -> Option<(Id, Id)> {
         let rule = program.rules.get(rule as usize)?;
-        if !rule.about.is_logged {
+        if !rule.about.is_logged && !rule.about.is_audited {
             return None;
         }
         let mut describe = |text: Option<&Text>| {

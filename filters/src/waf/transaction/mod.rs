@@ -21,9 +21,11 @@ mod verdict;
 mod views;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::program::{Program, ScanCaches};
 use super::seclang::settings::{AuditMode, EngineMode};
+use super::seclang::variables::Variable;
 
 pub use answer::AnswerHead;
 pub(crate) use evaluate::compares;
@@ -94,6 +96,12 @@ impl Transaction {
         self.state.load_request(&self.program, request);
         self.state.phase(&self.program, caches.of(&self.program), 1);
         self.state.interruption.as_ref()
+    }
+
+    /// How long it has taken since the request began: DURATION, in the phases that follow.
+    pub fn has_taken(&mut self, time: Duration) {
+        let milliseconds = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        self.state.set_number(&self.program, Variable::Duration, milliseconds);
     }
 
     /// Whether phase 2 looks at the body of the request.
@@ -171,6 +179,16 @@ impl Transaction {
     /// All matches so far, in order, also those that are not logged.
     pub fn matches(&self) -> impl Iterator<Item = Match<'_>> {
         self.state.matches(&self.program)
+    }
+
+    /// The fields of the request's head, in order: names and values as they came.
+    pub fn request_fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.state.fields(Variable::RequestHeaders)
+    }
+
+    /// Those of the answer's, if it was looked at.
+    pub fn answer_fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.state.fields(Variable::ResponseHeaders)
     }
 
     /// A variable of TX, by its name in lower case, as text.

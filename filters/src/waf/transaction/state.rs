@@ -126,6 +126,11 @@ impl State {
         self.set(program, variable, write_decimal(number, &mut [0; 20]));
     }
 
+    pub(crate) fn fields(&self, variable: Variable) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let fields = self.values.of(variable).iter();
+        fields.map(|field| (self.strings.get(field.key), self.strings.get(field.value)))
+    }
+
     pub(crate) fn variable(&self, program: &Program, name: &[u8]) -> Option<Vec<u8>> {
         let value = match program.names.find(name) {
             Some(slot) => self.tx.slot(slot),

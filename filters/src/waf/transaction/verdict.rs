@@ -53,7 +53,7 @@ pub(crate) struct Record {
 pub struct Match<'a> {
     /// The rule.
     pub about: &'a About,
-    /// `msg`, expanded; empty when the rule has none or is not logged.
+    /// `msg`, expanded; empty when the rule has none, or is neither logged nor audited.
     pub message: &'a [u8],
     /// `logdata`, expanded.
     pub data: &'a [u8],
