@@ -598,7 +598,7 @@ prop_compose! {
             })
             .collect();
         Config {
-            profile: Profile::Staging,
+            profile: Some(Profile::Staging),
             admin: config::Admin::default(),
             kubernetes: config::Kubernetes::default(),
             redis: None,
