@@ -111,7 +111,7 @@ pub use split::{Split, SplitBy};
 pub use tls::{ListenerTls, TlsVersion};
 pub use tree::Format;
 pub use value_match::{ValueMatch, ValueRule};
-pub use waf::{Waf, WafAbove, WafBody, WafExclusion, WafLog, WafMode, WafWhenOver};
+pub use waf::{Waf, WafAbove, WafAnswerBody, WafBody, WafExclusion, WafLog, WafMode, WafWhenOver};
 
 use crate::types::ids::{FilterId, IdentityId, LimitId, ListenerId, PageId, PoolId, WafId};
 use schemars::JsonSchema;

@@ -22,6 +22,15 @@ static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
     Arc::new(Semaphore::new(processors))
 });
 
+/// Whose body it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// The request's.
+    Request,
+    /// The answer's.
+    Answer,
+}
+
 /// An inspection of a body beside the traffic.
 pub struct Aside {
     waf: Arc<Waf>,
@@ -32,6 +41,7 @@ pub struct Aside {
 struct Job {
     transaction: Box<Transaction>,
     body: Vec<u8>,
+    of: Of,
 }
 
 /// An inspection that is over.
@@ -51,8 +61,8 @@ impl fmt::Debug for Aside {
 impl Aside {
     /// The inspection of `body` by `waf`.
     #[must_use]
-    pub fn new(waf: &Arc<Waf>, transaction: Box<Transaction>, body: Vec<u8>) -> Self {
-        let job = Mutex::new(Some(Job { transaction, body }));
+    pub fn new(waf: &Arc<Waf>, transaction: Box<Transaction>, body: Vec<u8>, of: Of) -> Self {
+        let job = Mutex::new(Some(Job { transaction, body, of }));
         Self { waf: Arc::clone(waf), job, done: Mutex::new(None) }
     }
 
@@ -70,7 +80,10 @@ impl Aside {
         let waf = Arc::clone(&self.waf);
         let work = move || {
             let began = clock::now();
-            waf.body(&mut job.transaction, &job.body);
+            match job.of {
+                Of::Request => waf.body(&mut job.transaction, &job.body),
+                Of::Answer => waf.answer_body(&mut job.transaction, &job.body),
+            }
             drop(place);
             Done { transaction: job.transaction, spent: clock::now().duration_since(began) }
         };
