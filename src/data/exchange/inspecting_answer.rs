@@ -118,11 +118,7 @@ impl Exchange {
         let length = length(head.fields);
         if !answers.takes_first_part && length.is_some_and(|it| it > answers.body_bytes_max as u64)
         {
-            return Some(self.answer_not_inspected(
-                Verdict::TooLarge,
-                Refusal::WafAnswerTooLarge,
-                now,
-            ));
+            return Some(self.refuse_answer(Verdict::TooLarge, Refusal::WafAnswerTooLarge, now));
         }
         self.inspecting.held = Some(Box::default());
         None
@@ -191,10 +187,10 @@ impl Exchange {
         let is_too_long = held.is_too_long(answers);
         match held.at {
             At::Inspecting => return self.wait_for_inspection(),
-            _ if held.is_out_of_room => return self.answer_over(&waf, now),
+            _ if held.is_out_of_room => return self.answer_is_over(&waf, now),
             _ if is_too_long && !answers.takes_first_part => {
                 let (verdict, refusal) = (Verdict::TooLarge, Refusal::WafAnswerTooLarge);
-                return self.answer_not_inspected(verdict, refusal, now);
+                return self.refuse_answer(verdict, refusal, now);
             }
             _ if !is_too_long && !held.is_whole => return Action::Continue,
             _ => {}
@@ -231,7 +227,7 @@ impl Exchange {
     pub(super) fn on_answer_inspected(&mut self, now: Instant) -> Option<Action> {
         let aside = self.inspecting.held.as_mut()?.aside.take()?;
         let (waf, _) = self.looks_at_answers()?;
-        let Some(done) = aside.take() else { return Some(self.answer_over(&waf, now)) };
+        let Some(done) = aside.take() else { return Some(self.answer_is_over(&waf, now)) };
         self.inspecting.spent += done.spent;
         self.inspecting.transaction = Some(done.transaction);
         Some(self.conclude_answer(now).unwrap_or_else(|| self.let_go(now)))
@@ -242,7 +238,7 @@ impl Exchange {
         let transaction = self.inspecting.transaction.as_ref()?;
         if is_refused(transaction) {
             let (verdict, refusal) = (Verdict::AnswerRefused, Refusal::WafAnswerRefused);
-            return Some(self.answer_not_inspected(verdict, refusal, now));
+            return Some(self.refuse_answer(verdict, refusal, now));
         }
         let is_detected = transaction.would_interrupt().is_some();
         if is_detected && self.inspecting.verdict == Some(Verdict::Passed) {
@@ -252,16 +248,16 @@ impl Exchange {
     }
 
     /// The answer could not be inspected.
-    fn answer_over(&mut self, waf: &Waf, now: Instant) -> Action {
+    fn answer_is_over(&mut self, waf: &Waf, now: Instant) -> Action {
         if !waf.passes_when_over {
-            return self.answer_not_inspected(Verdict::OverRefused, Refusal::WafOverBudget, now);
+            return self.refuse_answer(Verdict::OverRefused, Refusal::WafOverBudget, now);
         }
         self.inspecting.verdict = Some(Verdict::OverPassed);
         self.let_go(now)
     }
 
-    /// The answer goes nowhere. That is no fault of the backend's as far as it counts there.
-    fn answer_not_inspected(&mut self, verdict: Verdict, refusal: Refusal, now: Instant) -> Action {
+    /// The answer goes nowhere. To its backend's circuit it counts by its status all the same.
+    fn refuse_answer(&mut self, verdict: Verdict, refusal: Refusal, now: Instant) -> Action {
         self.inspecting.verdict = Some(verdict);
         self.end_answered(now);
         self.refuse(refusal, now)
