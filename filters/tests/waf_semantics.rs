@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use vanne_filters::waf::program::Program;
 use vanne_filters::waf::seclang::{NoFiles, Source, load};
-use vanne_filters::waf::transaction::{Action, Caches, Endpoint, Request, Transaction};
+use vanne_filters::waf::transaction::{Action, AnswerHead, Caches, Endpoint, Request, Transaction};
 
 /// Runs phases 1, 2 and 5 over `GET uri` (or a form that is posted).
 fn run(rules: &str, uri: &str, form: &str) -> Transaction {
@@ -294,4 +294,27 @@ fn a_rule_knows_what_logs_say_of_it() {
         (&*about.version, &*about.revision, about.maturity, about.accuracy)
     };
     assert_eq!([told(0), told(2)], [("v", "r", 7, 8), ("w", "s", 1, 2)]);
+}
+
+#[test]
+fn a_body_of_an_answer_that_is_not_looked_at_is_empty() {
+    let rules = r#"
+SecResponseBodyAccess On
+SecResponseBodyMimeType text/html
+SecRule RESPONSE_BODY "!@contains leak" "id:1,phase:4,pass"
+SecRule RESPONSE_BODY "@contains leak" "id:2,phase:4,pass"
+SecRule RESPONSE_BODY "@streq" "id:3,phase:4,pass"
+"#;
+    let set = load(&[Source::Text("rules", rules)], &NoFiles).unwrap();
+    let program = Arc::new(Program::compile(&set).unwrap());
+    let mut caches = Caches::new(&program);
+    for (kind, matched) in [("text/html; charset=utf-8", &[2][..]), ("image/png", &[1, 3])] {
+        let mut transaction = Transaction::new(Arc::clone(&program));
+        let fields = [(&b"Content-Type"[..], kind.as_bytes())];
+        let head = AnswerHead { status: 200, protocol: b"HTTP/1.1", fields: &fields };
+        transaction.answer_head(&head, &mut caches);
+        assert_eq!(transaction.wants_answer_body(), kind != "image/png");
+        transaction.answer_body(b"a leak", &mut caches);
+        assert_eq!(ids(&transaction), matched, "{kind}");
+    }
 }

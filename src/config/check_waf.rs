@@ -22,7 +22,10 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
             problems.push(problem.accepts("another name"));
         }
         check_sample(&waf.node, &key, problems);
-        check_body(&waf.node, &key, problems);
+        for body in ["body", "answer_body"] {
+            check_body(&waf.node, body, &key, problems);
+        }
+        check_types(&waf.node, &key, problems);
         let exclusions = waf.node.get("exclusions").map(Node::items).unwrap_or_default();
         for (index, exclusion) in exclusions.iter().enumerate() {
             check_exclusion(root, exclusion, &format!("{key}.exclusions[{index}]"), problems);
@@ -70,17 +73,49 @@ fn check_sample(waf: &Node, key: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-fn check_body(waf: &Node, key: &str, problems: &mut Vec<Problem>) {
-    let Some(node) = waf.get("body").and_then(|body| body.get("max")) else { return };
+fn check_body(waf: &Node, body: &str, key: &str, problems: &mut Vec<Problem>) {
+    let Some(node) = waf.get(body).and_then(|body| body.get("max")) else { return };
     let size = node.text().and_then(|text| text.parse::<ByteSize>().ok());
     let Some(size) = size.map(ByteSize::as_bytes) else { return };
     if !(1..=BODY_BYTES_MAX).contains(&size) {
         let message = format!("{size} bytes are out of range");
         problems.push(
-            Problem::new(&format!("{key}.body.max"), node.span.clone(), message)
+            Problem::new(&format!("{key}.{body}.max"), node.span.clone(), message)
                 .accepts("a number of bytes from 1B to 16MiB"),
         );
     }
+}
+
+/// Types of content go to the rules by their names alone.
+fn check_types(waf: &Node, key: &str, problems: &mut Vec<Problem>) {
+    let Some(types) = waf.get("answer_body").and_then(|body| body.get("types")) else { return };
+    let key = format!("{key}.answer_body.types");
+    if types.items().is_empty() {
+        let message = "no type is looked at";
+        problems.push(
+            Problem::new(&key, types.span.clone(), message)
+                .accepts("types like `\"text/html\"`, or no `types` for the usual ones"),
+        );
+    }
+    for (index, node) in types.items().iter().enumerate() {
+        let Some(text) = node.text().filter(|text| !is_type(text)) else { continue };
+        problems.push(
+            Problem::new(
+                &format!("{key}[{index}]"),
+                node.span.clone(),
+                format!("`{text}` is none"),
+            )
+            .accepts("a type of content without parameters, like `text/html`"),
+        );
+    }
+}
+
+fn is_type(text: &str) -> bool {
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte))
+    };
+    text.split_once('/').is_some_and(|(kind, rest)| is_name(kind) && is_name(rest))
 }
 
 fn check_exclusion(root: &Node, exclusion: &Node, key: &str, problems: &mut Vec<Problem>) {

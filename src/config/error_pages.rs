@@ -134,6 +134,8 @@ pub const REASONS: &[&str] = &[
     "total_timeout",
     "unknown_coding",
     "unknown_version",
+    "waf_answer_refused",
+    "waf_answer_too_large",
     "waf_body_too_large",
     "waf_over_budget",
     "waf_refused",

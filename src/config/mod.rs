@@ -112,7 +112,8 @@ pub use tls::{ListenerTls, TlsVersion};
 pub use tree::Format;
 pub use value_match::{ValueMatch, ValueRule};
 pub use waf::{
-    Waf, WafAbove, WafBody, WafExclusion, WafLog, WafLogFormat, WafLogged, WafMode, WafWhenOver,
+    Waf, WafAbove, WafAnswerBody, WafBody, WafExclusion, WafLog, WafLogFormat, WafLogged, WafMode,
+    WafWhenOver,
 };
 
 use crate::types::ids::{FilterId, IdentityId, LimitId, ListenerId, PageId, PoolId, WafId};

@@ -33,8 +33,9 @@ impl Config {
 
 /// A web application firewall: rules in SecLang, the language of ModSecurity, as the OWASP Core
 /// Rule Set (CRS) is written. A route names it (`waf`), or it is called `default` and is for routes
-/// that name none; each of their requests is held against the rules before a backend hears of it. What rules refuse is answered 403 `waf_refused`, with the
-/// request's id and nothing more.
+/// that name none; each of their requests is held against the rules before a backend hears of it,
+/// and with `answers` so is what the backend answers. What rules refuse is answered 403
+/// `waf_refused`, or `waf_answer_refused`, with the request's id and nothing more.
 ///
 /// Rules are read and compiled when the config is; a change of a rule file is a change of the
 /// config, and a file that is wrong keeps the old rules in use.
@@ -68,12 +69,24 @@ pub struct Waf {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
     pub inbound_threshold: Option<u32>,
+    /// Whether answers of backends are held against the rules too (phases 3 and 4), and what rules
+    /// say at the end of a request counts (phase 5).
+    #[serde(default)]
+    pub answers: bool,
+    /// With `answers`: from which score on rules refuse an answer, where they add up scores
+    /// (`tx.outbound_anomaly_score_threshold`, as CRS does). Without it: what the rules say; CRS 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub outbound_threshold: Option<u32>,
     /// Rules that do not count, and what they do not look at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclusions: Vec<WafExclusion>,
     /// How much of a request's body is looked at.
     #[serde(default)]
     pub body: WafBody,
+    /// With `answers`: how much of an answer's body is looked at, and of which types.
+    #[serde(default)]
+    pub answer_body: WafAnswerBody,
     /// The longest that the inspection of a body over 16 KiB may take, and wait for its turn.
     /// Such an inspection runs beside the traffic; smaller ones are over before they would be
     /// timed.
@@ -108,7 +121,7 @@ pub enum WafMode {
     Off,
 }
 
-/// What becomes of a request that could not be inspected.
+/// What becomes of a request, or of its answer, that could not be inspected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum WafWhenOver {
@@ -148,11 +161,38 @@ impl Default for WafBody {
     }
 }
 
-/// What becomes of a request with a longer body than is looked at.
+/// How much of an answer's body is looked at.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WafAnswerBody {
+    /// The most. The answer is held back, head and all, until so much of it has been looked at.
+    /// Never held back: gRPC calls, tunnels, server-sent events, compressed bodies, and what no
+    /// rule looks at.
+    pub max: ByteSize,
+    /// What becomes of an answer with a longer body.
+    pub above: WafAbove,
+    /// Types of content that are looked at, without parameters.
+    #[schemars(length(min = 1))]
+    pub types: Vec<String>,
+}
+
+impl Default for WafAnswerBody {
+    fn default() -> Self {
+        let types = ["text/html", "text/plain", "text/xml", "application/json", "application/xml"];
+        Self {
+            max: ByteSize::from_kib(512),
+            above: WafAbove::FirstPart,
+            types: types.map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+/// What becomes of a message with a longer body than is looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum WafAbove {
-    /// It is refused: 413 `waf_body_too_large`.
+    /// It is refused: a request with 413 `waf_body_too_large`, an answer with 502
+    /// `waf_answer_too_large`.
     #[default]
     Reject,
     /// The first part is looked at.

@@ -122,6 +122,10 @@ pub enum Refusal {
     TotalTimeout,
     /// Nothing went through the tunnel for `tunnel_idle`.
     TunnelIdleTimeout,
+    /// Rules of its firewall refuse what the backend answers.
+    WafAnswerRefused,
+    /// The body of the answer is longer than its firewall looks at.
+    WafAnswerTooLarge,
     /// The body is longer than its firewall looks at.
     WafBodyTooLarge,
     /// It could not be inspected in time, or in the room there is.
@@ -216,6 +220,8 @@ impl Refusal {
             Self::TooManyConnections => row("too_many_connections", 503, Vanne, Level::WARN),
             Self::TotalTimeout => row("total_timeout", 504, Vanne, Level::WARN),
             Self::TunnelIdleTimeout => row("tunnel_idle_timeout", 504, Vanne, Level::DEBUG),
+            Self::WafAnswerRefused => row("waf_answer_refused", 403, Vanne, Level::INFO),
+            Self::WafAnswerTooLarge => row("waf_answer_too_large", 502, Vanne, Level::WARN),
             Self::WafBodyTooLarge => row("waf_body_too_large", 413, Client, Level::DEBUG),
             Self::WafOverBudget => row("waf_over_budget", 503, Vanne, Level::WARN),
             Self::WafRefused => row("waf_refused", 403, Client, Level::DEBUG),
@@ -270,7 +276,7 @@ impl Refusal {
     }
 
     /// Every reason but those of filters and identities.
-    pub const ALL: [Self; 68] = [
+    pub const ALL: [Self; 70] = [
         Self::BackendClosed,
         Self::BackendCut,
         Self::BackendMalformed,
@@ -335,6 +341,8 @@ impl Refusal {
         Self::TooManyConnections,
         Self::TotalTimeout,
         Self::TunnelIdleTimeout,
+        Self::WafAnswerRefused,
+        Self::WafAnswerTooLarge,
         Self::WafBodyTooLarge,
         Self::WafOverBudget,
         Self::WafRefused,

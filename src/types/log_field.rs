@@ -51,6 +51,8 @@ pub enum LogField {
     User,
     /// The score that firewall rules gave it.
     WafScore,
+    /// The score that firewall rules gave its answer.
+    WafOutboundScore,
     /// The firewall rules that matched.
     WafRules,
     /// The filters of the route.
@@ -152,6 +154,7 @@ pub const FIELDS: &[Row] = &[
     row(F::RateLimit, ("rate_limit", "vanne.rate_limit"), LineIfKnown, "text", "the rate limit that refused it or made it wait, or would have refused it (`action = \"shadow\"`)"),
     row(F::User, ("user", "user.name"), LineIfKnown, "text", "the name of who sent it, as the route's `identity` knows it"),
     row(F::WafScore, ("waf_score", "vanne.waf.score"), LineIfKnown, "number", "the score that rules of the route's `waf` gave it, if any of them matched"),
+    row(F::WafOutboundScore, ("waf_outbound_score", "vanne.waf.outbound_score"), LineIfKnown, "number", "the score that these rules gave its answer, if they gave it one"),
     row(F::WafRules, ("waf_rules", "vanne.waf.rules"), LineIfKnown, "text", "ids of the rules that matched; sixteen are named"),
     row(F::Filters, ("filters", "vanne.filters"), LineIfKnown, "text", "the filters of the route, in order"),
     row(F::Headers, ("headers", "vanne.headers"), LineIfKnown, "object", "captured fields: `request` and `response`, each by name"),

@@ -161,6 +161,31 @@ impl ChunkScan {
         Ok(Run { length, part })
     }
 
+    /// Hands what is in the chunks to `take`: how many of `bytes` belong to the body.
+    /// Cost: O(framing bytes).
+    ///
+    /// # Errors
+    /// As [`scan`](Self::scan).
+    pub fn each_data(
+        &mut self,
+        bytes: &[u8],
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<usize, InvalidChunks> {
+        let mut rest = bytes;
+        loop {
+            let run = self.run(rest)?;
+            let Some((these, others)) = rest.split_at_checked(run.length) else { break };
+            if these.is_empty() {
+                break;
+            }
+            if run.part == Part::Data {
+                take(these);
+            }
+            rest = others;
+        }
+        Ok(bytes.len() - rest.len())
+    }
+
     fn is_in_trailers(&self) -> bool {
         matches!(
             self.state,

@@ -362,6 +362,16 @@ const LEAVES: &[(&str, &str)] = &[
         "strict_transport_security_is_only_sent_in_answer_to_https",
     ),
     (
+        "waf.*.answer_body.above",
+        "a_longer_answer_than_is_looked_at_is_refused_or_its_first_part_is_looked_at",
+    ),
+    (
+        "waf.*.answer_body.max",
+        "a_longer_answer_than_is_looked_at_is_refused_or_its_first_part_is_looked_at",
+    ),
+    ("waf.*.answer_body.types[]", "what_rules_cannot_read_is_never_held_back"),
+    ("waf.*.answers", "an_answer_that_leaks_is_refused_and_nothing_of_it_leaves"),
+    (
         "waf.*.body.above",
         "a_longer_body_than_is_looked_at_is_refused_or_its_first_part_is_looked_at",
     ),
@@ -386,6 +396,7 @@ const LEAVES: &[(&str, &str)] = &[
     ("waf.*.inbound_threshold", "the_config_says_paranoia_and_threshold_to_the_rules"),
     ("waf.*.log", "lines_may_be_only_of_requests_that_are_refused"),
     ("waf.*.mode", "detecting_refuses_nobody_and_tells_all_the_same"),
+    ("waf.*.outbound_threshold", "the_config_says_the_outbound_threshold_to_the_rules"),
     ("waf.*.own_rules", "the_built_in_rules_guard_routes_as_the_profile_says"),
     ("waf.*.paranoia", "the_config_says_paranoia_and_threshold_to_the_rules"),
     ("waf.*.rules[]", "what_rules_refuse_gets_403_with_the_requests_id_and_goes_nowhere"),

@@ -74,6 +74,7 @@ mod time_limits;
 mod tls;
 mod upstream_tls;
 mod waf;
+mod waf_answers;
 mod waf_audit;
 mod waf_bodies;
 mod waf_verb;

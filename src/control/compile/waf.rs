@@ -8,7 +8,7 @@ use crate::config::rule_files::{self, ADDED_RULES, Disk};
 use crate::config::{
     self, Config, WafAbove, WafExclusion, WafLogFormat, WafLogged, WafMode, WafWhenOver,
 };
-use crate::data::waf::{Families, Verdict, Waf};
+use crate::data::waf::{Answers, Families, Verdict, Waf};
 use crate::observe::metrics::{WAF_DURATION, WAF_MATCHES, WAF_REQUESTS};
 use crate::types::hash::stable;
 use crate::types::ids::{RouteId, WafId};
@@ -92,8 +92,14 @@ fn one(
         Verdict::ALL.map(|verdict| group.handle(&WAF_REQUESTS, [id.as_str(), verdict.as_str()]));
     let duration = group.handle(&WAF_DURATION, [id.as_str()]);
     let is_detecting = waf.mode == WafMode::Detect;
+    let answers = waf.answers && program.has_rules_for_answers();
     Ok(Waf {
         id: id.clone(),
+        answers: answers.then(|| Answers {
+            body_bytes_max: usize::try_from(waf.answer_body.max.as_bytes()).unwrap_or(usize::MAX),
+            takes_first_part: is_detecting || waf.answer_body.above == WafAbove::FirstPart,
+            reads_bodies: program.reads_answer_bodies(),
+        }),
         families: families(id, &program, means),
         program,
         body_bytes_max: usize::try_from(waf.body.max.as_bytes()).unwrap_or(usize::MAX),
@@ -178,6 +184,9 @@ fn before(waf: &config::Waf) -> String {
     if let Some(score) = waf.inbound_threshold {
         sets += &format!(",setvar:tx.inbound_anomaly_score_threshold={score}");
     }
+    if let Some(score) = waf.outbound_threshold {
+        sets += &format!(",setvar:tx.outbound_anomaly_score_threshold={score}");
+    }
     let said = match sets.is_empty() {
         true => String::new(),
         false => format!("SecAction \"id:{ADDED_RULES},phase:1,pass,nolog,t:none{sets}\"\n"),
@@ -188,10 +197,18 @@ fn before(waf: &config::Waf) -> String {
 fn after(waf: &config::Waf) -> String {
     let engine = if waf.mode == WafMode::Detect { "DetectionOnly" } else { "On" };
     let most = waf.body.max.as_bytes();
-    format!(
+    let mut said = format!(
         "SecRuleEngine {engine}\nSecRequestBodyLimit {most}\n\
          SecRequestBodyLimitAction ProcessPartial\n"
-    )
+    );
+    if waf.answers {
+        let (most, types) = (waf.answer_body.max.as_bytes(), waf.answer_body.types.join(" "));
+        said += &format!(
+            "SecResponseBodyAccess On\nSecResponseBodyLimit {most}\n\
+             SecResponseBodyLimitAction ProcessPartial\nSecResponseBodyMimeType {types}\n"
+        );
+    }
+    said
 }
 
 fn directive(exclusion: &WafExclusion) -> String {

@@ -1,11 +1,13 @@
 //! Driving: polls whatever serves a request, and keeps its time.
 //!
 //! Around every wait of a request stands [`drive`]: it polls the engine's future, writes
-//! out what the engine left to be written when it waits, tells the machine for whom it
-//! waits, and fires the machine's deadline. A panic in the future ends here and costs
+//! out what the engine left to be written when it waits, runs what the machine wants run
+//! beside it while the engine rests, tells the machine for whom it waits, and fires the
+//! machine's deadline. A panic in the future ends here and costs
 //! one request. When the machine ends the request, the future is dropped, and with it
 //! the connection to the backend.
 
+use crate::data::effects;
 use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::lifecycle::{Lifecycle, Stage};
 use crate::data::listener::carrier::Carrier;
@@ -108,27 +110,64 @@ pub async fn drive<T>(
     future: Pin<&mut (impl Future<Output = T> + ?Sized)>,
 ) -> Driven<T> {
     let (mut future, mut is_first) = (future, true);
+    let mut beside: Option<Beside> = None;
     poll_fn(|cx| {
         carrier.bell().register(cx.waker());
         // What began this wake-up has read the clock.
         if !std::mem::take(&mut is_first) {
             carrier.cell().wake_up();
         }
-        carrier.before_poll();
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(Poll::Ready(done)) => return Poll::Ready(Driven::Done(done)),
-            Ok(Poll::Pending) => {}
-            Err(_) => {
-                let action = carrier.cell().step(Event::Aborted(Refusal::Panic));
-                return Poll::Ready(Driven::Panicked(action));
+        loop {
+            if let Some(action) = poll_beside(carrier, &mut beside, cx) {
+                return Poll::Ready(Driven::Ended(action));
             }
-        }
-        match after_poll(carrier, lifecycle, timer, cx) {
-            Some(action) => Poll::Ready(Driven::Ended(action)),
-            None => Poll::Pending,
+            if beside.is_none()
+                && let Poll::Ready(end) = poll_engine(carrier, future.as_mut(), cx)
+            {
+                return Poll::Ready(end);
+            }
+            if let Some(action) = after_poll(carrier, lifecycle, timer, cx) {
+                return Poll::Ready(Driven::Ended(action));
+            }
+            match carrier.cell().take_beside() {
+                Some(effect) => beside = Some(Box::pin(effects::run(effect))),
+                None => return Poll::Pending,
+            }
         }
     })
     .await
+}
+
+/// What runs while the engine rests.
+type Beside = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Polls what runs beside the engine, and reports its end. An action ends the request.
+fn poll_beside(
+    carrier: &dyn Carrier,
+    beside: &mut Option<Beside>,
+    cx: &mut Context<'_>,
+) -> Option<Action> {
+    if beside.as_mut()?.as_mut().poll(cx).is_pending() {
+        return None;
+    }
+    *beside = None;
+    ending(carrier.cell().step(Event::Resumed))
+}
+
+/// Polls the engine. A panic ends here.
+fn poll_engine<T>(
+    carrier: &dyn Carrier,
+    mut future: Pin<&mut (impl Future<Output = T> + ?Sized)>,
+    cx: &mut Context<'_>,
+) -> Poll<Driven<T>> {
+    carrier.before_poll();
+    match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Driven::Done),
+        Err(_) => {
+            let action = carrier.cell().step(Event::Aborted(Refusal::Panic));
+            Poll::Ready(Driven::Panicked(action))
+        }
+    }
 }
 
 /// What has to be done whenever a request waits. An action ends the request.

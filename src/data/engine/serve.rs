@@ -237,6 +237,7 @@ async fn carry_out(
     lane: &mut Lane,
     mut action: Action,
 ) -> Next {
+    let (mut is_reusable, mut is_held_back) = (false, false);
     loop {
         if matches!(action, Action::Attempt(_)) {
             connection.rewind();
@@ -256,13 +257,20 @@ async fn carry_out(
                 let mut serving = engine.serve(Arc::clone(connection));
                 drive(&**connection, &worker.lifecycle, timer, serving.as_mut()).await
             }
+            // What an engine has passed on was looked at before it leaves.
+            Action::Done if is_held_back => {
+                return ended(worker, connection, timer, is_reusable).await;
+            }
             // Boxed, as the wait is: who forwards, and who waits, must not hold room for it.
             action => return Box::pin(end(worker, connection, timer, action)).await,
         };
-        match left_to_do(worker, driven) {
-            (Some(left), _) => action = left,
-            (None, is_reusable) => return ended(worker, connection, timer, is_reusable).await,
+        let left;
+        (left, is_reusable) = left_to_do(worker, driven);
+        match left {
+            Some(left) => action = left,
+            None => return ended(worker, connection, timer, is_reusable).await,
         }
+        is_held_back = matches!(action, Action::Wait(_));
     }
 }
 

@@ -283,6 +283,9 @@ async fn serve_stream(
         Ok(head) => carry_out(worker, engine, stream, &mut timer, head.into()).await,
     };
     match action {
+        None | Some(Action::Done) if stream.is_held_back() => {
+            Box::pin(let_go(worker, stream, &mut timer)).await;
+        }
         None | Some(Action::Done) => {}
         // Boxed, as the wait is: who forwards, and who waits, must not hold room for it.
         Some(Action::Answer(answer)) => Box::pin(send(worker, stream, &mut timer, answer)).await,
@@ -349,6 +352,15 @@ async fn carry_out(
     }
 }
 
+/// Sends what was held back, for as long as the machine lets the client take.
+async fn let_go(worker: &Worker, stream: &Arc<Stream>, timer: &mut Timer) {
+    let rest = pin!(poll_fn(|cx| stream.poll_flush(cx)));
+    let driven = drive(&**stream, &worker.lifecycle, timer, rest).await;
+    if !matches!(driven, Driven::Done(Ok(()))) {
+        stream.reset(Reason::CANCEL);
+    }
+}
+
 /// Sends an answer of our own, for as long as the machine lets the client take.
 async fn send(worker: &Worker, stream: &Arc<Stream>, timer: &mut Timer, answer: Answer) {
     let is_head = stream
@@ -362,6 +374,7 @@ async fn send(worker: &Worker, stream: &Arc<Stream>, timer: &mut Timer, answer: 
     if length > 0 {
         response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
     }
+    stream.drop_held_back();
     let mut body = if is_head { Bytes::new() } else { answer.body };
     if stream.send_head(response, body.is_empty()).is_err() {
         return;

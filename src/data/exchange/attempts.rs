@@ -301,7 +301,7 @@ impl Exchange {
 
     fn meaning(&self, fault: Fault) -> Refusal {
         match fault {
-            Fault::BackendClosed | Fault::BackendMalformed if self.status.is_some() => {
+            Fault::BackendClosed | Fault::BackendMalformed if self.is_head_sent => {
                 Refusal::BackendCut
             }
             Fault::BackendClosed => Refusal::BackendClosed,

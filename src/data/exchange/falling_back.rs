@@ -174,7 +174,8 @@ impl Exchange {
     /// Whether the body of the answer is to be reported to [`record`](Self::record).
     #[must_use]
     pub fn is_recording(&self) -> bool {
-        self.fallen.as_ref().is_some_and(|fallen| fallen.recording.is_some())
+        let is_kept = self.fallen.as_ref().is_some_and(|fallen| fallen.recording.is_some());
+        is_kept || self.is_collecting()
     }
 
     /// Takes in a part of the answer's body. `is_chunked`: with the framing of chunks in it.
@@ -182,6 +183,14 @@ impl Exchange {
         let recording = self.fallen.as_mut().and_then(|fallen| fallen.recording.as_mut());
         if let Some(recording) = recording {
             recording.push(part, is_chunked);
+        }
+        self.collect(part, is_chunked);
+    }
+
+    /// Nothing is kept of the answer.
+    pub(super) fn forget_recording(&mut self) {
+        if let Some(fallen) = &mut self.fallen {
+            fallen.recording = None;
         }
     }
 

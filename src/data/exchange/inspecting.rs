@@ -4,6 +4,7 @@
 //! ahead before any backend hears of the request; a large one is inspected beside the traffic.
 //! What backends get is what came.
 
+use super::inspecting_answer::HeldBack;
 use super::{Action, Exchange, Phase};
 use crate::data::effects::Effect;
 use crate::data::listener::body_ahead::{Ahead, Wanted};
@@ -11,7 +12,7 @@ use crate::data::refusal::Refusal;
 use crate::data::snapshot::Route;
 use crate::data::target::Target;
 use crate::data::upstream::Fault;
-use crate::data::waf::aside::{Aside, FROM_BYTES};
+use crate::data::waf::aside::{Aside, FROM_BYTES, Of};
 use crate::data::waf::{self, Asker, Verdict, Waf, audit, memory};
 use crate::types::clock;
 use http::header;
@@ -28,12 +29,15 @@ const RULES_TOLD_MAX: usize = 16;
 #[derive(Default)]
 pub(super) struct Inspecting {
     /// While it is inspected, and afterwards if there is something to tell.
-    transaction: Option<Box<Transaction>>,
+    pub(super) transaction: Option<Box<Transaction>>,
     /// What inspects its body.
     aside: Option<Arc<Aside>>,
-    spent: Duration,
-    verdict: Option<Verdict>,
+    /// Its answer, from when it is held back.
+    pub(super) held: Option<Box<HeldBack>>,
+    pub(super) spent: Duration,
+    pub(super) verdict: Option<Verdict>,
     score: u64,
+    outbound_score: u64,
     /// Rules that matched, for the access log.
     rules: String,
 }
@@ -47,6 +51,8 @@ pub struct Inspected<'a> {
     pub spent: Duration,
     /// The score of the request.
     pub score: u64,
+    /// The score of its answer.
+    pub outbound_score: u64,
     /// Ids of rules that matched, with blanks between them.
     pub rules: &'a str,
     /// With all that there is to tell of matches, if there were any.
@@ -64,6 +70,10 @@ impl Exchange {
         let waf = route.waf.as_ref()?;
         if self.id.as_random() % 10_000 >= u64::from(waf.share) {
             return None;
+        }
+        if waf.answers.is_some_and(|answers| answers.reads_bodies) {
+            // Rules cannot read what is compressed.
+            self.request_edits.set(header::ACCEPT_ENCODING, "identity");
         }
         let began = clock::now();
         let mut transaction = self.begin_inspection(waf, head);
@@ -142,7 +152,8 @@ impl Exchange {
             Ahead::More | Ahead::TooLong | Ahead::Whole => {}
         }
         if body.len() >= FROM_BYTES {
-            let aside = Arc::new(Aside::new(&waf, transaction, body, self.started));
+            let aside = Aside::new(&waf, transaction, body, Of::Request, self.started);
+            let aside = Arc::new(aside);
             self.inspecting.aside = Some(Arc::clone(&aside));
             self.phase = Phase::Suspended;
             return Action::Wait(Effect::Inspect(aside));
@@ -154,7 +165,11 @@ impl Exchange {
     }
 
     /// What it waited for has come, if that was an inspection.
-    pub(super) fn on_inspected(&mut self, now: Instant) -> Option<Action> {
+    pub(super) fn on_inspection_over(&mut self, now: Instant) -> Option<Action> {
+        self.on_inspected(now).or_else(|| self.on_answer_inspected(now))
+    }
+
+    fn on_inspected(&mut self, now: Instant) -> Option<Action> {
         let aside = self.inspecting.aside.take()?;
         let waf = self.waf()?;
         let Some(done) = aside.take() else { return Some(self.over(&waf, now)) };
@@ -191,20 +206,26 @@ impl Exchange {
         };
         self.inspecting.verdict = Some(verdict);
         self.note_matches(&transaction);
-        let is_audited = self.waf().is_some_and(|waf| waf.audit.is_some());
+        let waf = self.waf();
+        let is_audited = waf.as_ref().is_some_and(|waf| waf.audit.is_some());
+        let is_over = waf.is_none_or(|waf| waf.answers.is_none());
         let is_told_of =
             !self.inspecting.rules.is_empty() || (is_audited && audit::is_wanted(&transaction));
-        match is_told_of {
-            true => self.inspecting.transaction = Some(transaction),
-            false => memory::give(transaction),
+        match is_over && !is_told_of {
+            true => memory::give(transaction),
+            false => self.inspecting.transaction = Some(transaction),
         }
         (verdict == Verdict::Refused).then(|| self.refuse(Refusal::WafRefused, now))
     }
 
-    fn note_matches(&mut self, transaction: &Transaction) {
-        let Inspecting { rules, score, .. } = &mut self.inspecting;
+    /// Notes which rules have matched so far.
+    pub(super) fn note_matches(&mut self, transaction: &Transaction) {
+        let Inspecting { rules, score, outbound_score, .. } = &mut self.inspecting;
+        rules.clear();
         for (at, found) in waf::told(transaction).enumerate() {
             *score = (*score).max(u64::try_from(found.inbound_score).unwrap_or(0));
+            let outbound = u64::try_from(found.outbound_score).unwrap_or(0);
+            *outbound_score = (*outbound_score).max(outbound);
             if at >= RULES_TOLD_MAX {
                 continue;
             }
@@ -216,13 +237,14 @@ impl Exchange {
     /// What its route's firewall came to, if it was asked.
     #[must_use]
     pub fn inspected(&self) -> Option<Inspected<'_>> {
-        let Inspecting { transaction, aside: _, spent, verdict, score, rules } = &self.inspecting;
+        let of_it = &self.inspecting;
         Some(Inspected {
-            verdict: (*verdict)?,
-            spent: *spent,
-            score: *score,
-            rules,
-            transaction: transaction.as_deref(),
+            verdict: of_it.verdict?,
+            spent: of_it.spent,
+            score: of_it.score,
+            outbound_score: of_it.outbound_score,
+            rules: &of_it.rules,
+            transaction: of_it.transaction.as_deref(),
         })
     }
 
@@ -232,6 +254,6 @@ impl Exchange {
     }
 }
 
-fn is_refused(transaction: &Transaction) -> bool {
+pub(super) fn is_refused(transaction: &Transaction) -> bool {
     transaction.interruption().is_some()
 }

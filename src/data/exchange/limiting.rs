@@ -125,7 +125,7 @@ impl Exchange {
 
     /// What it waited for has come.
     pub(super) fn on_resumed(&mut self, now: Instant) -> Action {
-        if let Some(action) = self.on_answered(now).or_else(|| self.on_inspected(now)) {
+        if let Some(action) = self.on_answered(now).or_else(|| self.on_inspection_over(now)) {
             return action;
         }
         match std::mem::take(&mut self.limits.stage) {

@@ -18,6 +18,7 @@ mod facts;
 mod falling_back;
 mod identifying;
 mod inspecting;
+mod inspecting_answer;
 mod limiting;
 mod memory;
 mod own;
@@ -239,7 +240,10 @@ impl Exchange {
             Event::Response(head) => self.on_response(&head, now),
             Event::ResponseBody => {
                 self.progress = now;
-                Action::Continue
+                match self.is_held_back() {
+                    true => self.on_held_back(false, now),
+                    false => Action::Continue,
+                }
             }
             Event::ResponseTrailers(fields) => {
                 self.progress = now;
@@ -288,10 +292,8 @@ impl Exchange {
             return Action::Continue;
         }
         self.status = Some(head.status);
-        self.is_head_sent = true;
         self.note_final(head.fields, now);
         self.capture_answer(head.fields);
-        self.begin_recording(head, now);
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.first_byte = Some(now);
             let time = now.duration_since(attempt.began);
@@ -303,6 +305,11 @@ impl Exchange {
                 pool.metrics.first_byte.observe(time);
             }
         }
+        if let Some(action) = self.inspect_answer(head, now) {
+            return action;
+        }
+        self.is_head_sent = !self.is_held_back();
+        self.begin_recording(head, now);
         self.stick();
         let mut edits = std::mem::take(&mut self.response_edits);
         self.explain(&mut edits, now);
@@ -316,21 +323,38 @@ impl Exchange {
     }
 
     fn on_ended(&mut self, now: Instant) -> Action {
+        if self.is_held_back() {
+            self.end_answered(now);
+            return self.on_held_back(true, now);
+        }
         match (self.phase, self.status) {
-            (Phase::Streaming | Phase::Tunnel, Some(status)) => {
-                let outcome = self.call_status().map(Outcome::of_call);
-                self.end_attempt(outcome.unwrap_or(Outcome::of_status(status)), None, now);
-                self.keep_recording();
-                self.phase = Phase::Ended;
-                Action::Done
+            (Phase::Streaming | Phase::Tunnel, Some(_)) => {
+                self.end_answered(now);
+                self.end_well()
             }
             _ => self.refuse(Refusal::Internal, now),
         }
     }
 
+    /// Ends the attempt whose backend has answered.
+    fn end_answered(&mut self, now: Instant) {
+        let of_call = self.call_status().map(Outcome::of_call);
+        if let Some(outcome) = of_call.or_else(|| self.status.map(Outcome::of_status)) {
+            self.end_attempt(outcome, None, now);
+        }
+    }
+
+    /// Nothing is left to be done but to write what is there.
+    fn end_well(&mut self) -> Action {
+        self.keep_recording();
+        self.phase = Phase::Ended;
+        Action::Done
+    }
+
     /// Ends the request for this reason: by a fallback or with an answer of ours while that is
     /// possible, else by cutting it.
     fn refuse(&mut self, refusal: Refusal, now: Instant) -> Action {
+        self.drop_held_back();
         self.end_attempt(Outcome::of_refusal(refusal), Some(refusal), now);
         if let Some(action) = self.fall_back(refusal, now) {
             return action;

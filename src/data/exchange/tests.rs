@@ -1,5 +1,6 @@
 //! The machine on a virtual clock: what each event does in each phase.
 
+mod answers;
 mod carried;
 
 use super::*;

@@ -4,7 +4,7 @@
 
 use super::freshness::{self, Lifetime};
 use super::store::{Asked, Permit, RouteCache, Stored};
-use crate::wire::chunked::{ChunkScan, Part};
+use crate::wire::chunked::ChunkScan;
 use http::{HeaderName, HeaderValue};
 use std::time::Instant;
 use vanne_filters::{FieldList, ResponseHead};
@@ -97,20 +97,10 @@ impl Recording {
         }
     }
 
-    fn push_chunks(&mut self, mut part: &[u8]) {
+    fn push_chunks(&mut self, part: &[u8]) {
         let mut scan = self.chunks.unwrap_or_default();
-        while !part.is_empty() && !scan.is_done() && self.is_sound {
-            let Ok(run) = scan.run(part) else {
-                self.is_sound = false;
-                break;
-            };
-            let Some((run_bytes, rest)) = part.split_at_checked(run.length) else { break };
-            if run.part == Part::Data {
-                self.push_data(run_bytes);
-            }
-            part = rest;
-        }
-        self.is_sound &= part.is_empty();
+        let of_body = scan.each_data(part, |data| self.push_data(data));
+        self.is_sound &= of_body == Ok(part.len());
         self.chunks = Some(scan);
     }
 

@@ -5,7 +5,7 @@
 
 use super::client_io::{ClientIo, Gate};
 use crate::data::upstream::Fault;
-use crate::wire::chunked::{ChunkScan, Part};
+use crate::wire::chunked::ChunkScan;
 use crate::wire::request::Body;
 use std::task::{Context, Poll, ready};
 
@@ -50,21 +50,14 @@ pub struct BodyAhead {
 impl BodyAhead {
     /// Takes what is new of `granted`.
     fn take(&mut self, granted: &[u8], is_chunked: bool) {
-        let mut part = granted.get(self.looked..).unwrap_or_default();
+        let part = granted.get(self.looked..).unwrap_or_default();
         self.looked = granted.len();
         if !is_chunked {
             return self.body.extend_from_slice(part);
         }
-        // It was checked when it was granted.
-        while let Ok(run) = self.chunks.run(part)
-            && run.length > 0
-            && let Some((these, rest)) = part.split_at_checked(run.length)
-        {
-            if run.part == Part::Data {
-                self.body.extend_from_slice(these);
-            }
-            part = rest;
-        }
+        let Self { body, chunks, .. } = self;
+        let read = chunks.each_data(part, |data| body.extend_from_slice(data));
+        debug_assert!(read.is_ok(), "it was checked when it was granted");
     }
 
     /// Whether there is more than `wanted`: that is cut off.

@@ -7,6 +7,7 @@
 use super::body_ahead::{Ahead, BodyAhead, Wanted};
 use super::registry::Woken;
 use super::{Client, LocalListener, Slot};
+use crate::data::effects::Effect;
 use crate::data::exchange::{Action, Event, Exchange, Running, Waiting};
 use crate::data::finish::Traffic;
 use crate::data::lifecycle::{Lifecycle, Stage};
@@ -40,11 +41,15 @@ pub trait Carrier: Woken {
     /// Before an engine is polled: nobody is known to wait.
     fn before_poll(&self);
 
-    /// Writes out what was collected for the client.
+    /// Writes out what was collected for the client, and what was held back once that may leave.
     ///
     /// # Errors
     /// When the client cannot be written to any more.
     fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// What comes for the client from now on is held back, up to so many bytes: until the machine
+    /// lets it go, or another answer takes its place.
+    fn hold_back(&self, bytes_max: usize);
 
     /// For whom an engine waits that was just polled. Once the request is done, a read only
     /// watches for the client to leave.
@@ -61,6 +66,14 @@ pub trait Carrier: Woken {
 
     /// What is kept of the request goes: it will not be sent once more.
     fn forget(&self);
+
+    /// The head of the final answer is about to be passed on.
+    fn begin_answer(&self) {
+        self.forget();
+        if let Some(bytes_max) = self.cell().with_exchange(Exchange::held_back).flatten() {
+            self.hold_back(bytes_max);
+        }
+    }
 
     /// What is kept of the request is there to be read once more, by another engine.
     fn rewind(&self);
@@ -127,8 +140,9 @@ impl Cell {
     /// Ends the request after a last look at it.
     pub fn end(&self, look: impl FnOnce(&Exchange)) {
         let running = self.0.get().running.take();
-        if let Some(running) = running {
-            if let Some(exchange) = running.exchange() {
+        if let Some(mut running) = running {
+            if let Some(exchange) = running.exchange_mut() {
+                exchange.end_inspection();
                 look(exchange);
             }
             running.end();
@@ -201,6 +215,18 @@ impl Cell {
         if let Some(exchange) = inner.running.as_mut().and_then(Running::exchange_mut) {
             exchange.record(part, is_chunked);
         }
+    }
+
+    /// What is to be run beside the engine, if there is something.
+    pub fn take_beside(&self) -> Option<Effect> {
+        let mut inner = self.0.get();
+        inner.running.as_mut().and_then(Running::exchange_mut)?.take_beside()
+    }
+
+    /// Whether an answer that was held back may leave.
+    #[must_use]
+    pub fn lets_go(&self) -> bool {
+        self.with_exchange(Exchange::is_let_go) == Some(true)
     }
 
     /// Notes that the request is to be refused, if another than the peer sent it who `is_blocked`.

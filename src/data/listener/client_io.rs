@@ -4,6 +4,7 @@
 //! is written is in `client_out`.
 //! Says whether it is the client that is waited for; decides nothing.
 
+use super::client_out::Back;
 use super::kept_bytes::KeptBytes;
 use super::spare;
 use super::transport::Transport;
@@ -58,6 +59,8 @@ pub(in crate::data) struct ClientIo {
     /// How much of what is unread the gate has let through.
     pub(super) granted: usize,
     pub(in crate::data) out: Vec<u8>,
+    /// What may not leave yet.
+    pub(super) back: Option<Back>,
     pub(super) gate: Gate,
     /// What the gate becomes when the head was taken.
     pub(super) body: Body,
@@ -82,6 +85,7 @@ impl ClientIo {
             held: KeptBytes::default(),
             head_bytes: 0,
             out: Vec::new(),
+            back: None,
             gate: Gate::Limited(0),
             body: Body::None,
             granted: 0,
@@ -144,6 +148,7 @@ impl ClientIo {
         self.taken = 0;
         self.kept.clear();
         self.out.clear();
+        self.back = None;
         self.close_to_head();
     }
 

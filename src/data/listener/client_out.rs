@@ -13,13 +13,45 @@ const OUT_BYTES_MAX: usize = 16 * 1024;
 /// Parts that are written in one call.
 const WRITE_PARTS_MAX: usize = 8;
 
+/// What may not leave yet.
+pub(super) struct Back {
+    bytes: Vec<u8>,
+    bytes_max: usize,
+}
+
+impl Back {
+    fn has_room(&self, count: usize) -> bool {
+        self.bytes.len() + count <= self.bytes_max
+    }
+}
+
 impl ClientIo {
+    /// What comes for the client from now on is held back, up to so many bytes.
+    pub(in crate::data) fn hold_back(&mut self, bytes_max: usize) {
+        self.back = Some(Back { bytes: Vec::new(), bytes_max });
+    }
+
+    /// What was held back may leave.
+    pub(super) fn let_go(&mut self) {
+        let Some(Back { mut bytes, .. }) = self.back.take() else { return };
+        if self.out.is_empty() {
+            spare::give(std::mem::replace(&mut self.out, bytes));
+        } else {
+            self.out.append(&mut bytes);
+        }
+    }
+
     /// What is collected for the client, to add to.
     pub(in crate::data) fn collecting(&mut self) -> &mut Vec<u8> {
-        if self.out.capacity() == 0 {
-            self.out = spare::take();
+        match &mut self.back {
+            Some(back) => &mut back.bytes,
+            None => {
+                if self.out.capacity() == 0 {
+                    self.out = spare::take();
+                }
+                &mut self.out
+            }
         }
-        &mut self.out
     }
 
     /// Collects `parts`, for which there must be [room](Self::poll_room).
@@ -37,9 +69,12 @@ impl ClientIo {
         cx: &mut Context<'_>,
         count: usize,
     ) -> Poll<io::Result<()>> {
-        match self.out.len() + count <= OUT_BYTES_MAX {
-            true => Poll::Ready(Ok(())),
-            false => self.poll_flush(cx),
+        match &self.back {
+            Some(back) if back.has_room(count) => Poll::Ready(Ok(())),
+            // Who lets it go wakes.
+            Some(_) => Poll::Pending,
+            None if self.out.len() + count <= OUT_BYTES_MAX => Poll::Ready(Ok(())),
+            None => self.poll_flush(cx),
         }
     }
 
@@ -56,7 +91,11 @@ impl ClientIo {
         if self.is_muted {
             return Poll::Ready(Ok(length));
         }
-        if self.out.len() + length <= OUT_BYTES_MAX {
+        if self.back.as_ref().is_some_and(|back| !back.has_room(length)) {
+            // Who lets it go wakes.
+            return Poll::Pending;
+        }
+        if self.back.is_some() || self.out.len() + length <= OUT_BYTES_MAX {
             let out = self.collecting();
             parts.iter().for_each(|part| out.extend_from_slice(part));
             return Poll::Ready(Ok(length));

@@ -93,7 +93,8 @@ impl Connection {
 
     /// The number of bytes for the next request starts anew.
     pub fn begin(&self, running: Running) {
-        self.io.get().traffic = Traffic::default();
+        let mut io = self.io.get();
+        (io.traffic, io.back) = (Traffic::default(), None);
         self.cell.begin(running);
     }
 
@@ -159,7 +160,8 @@ impl Connection {
     /// Replaces what was collected and not yet written: an answer of ours takes the
     /// place of what an engine had begun.
     pub fn replace_out(&self, bytes: Vec<u8>) {
-        self.io.get().out = bytes;
+        let mut io = self.io.get();
+        (io.out, io.back) = (bytes, None);
     }
 
     /// Whether nothing was written for the present request.
@@ -243,7 +245,17 @@ impl Carrier for Connection {
     }
 
     fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.get().poll_flush(cx)
+        let mut io = self.io.get();
+        if io.back.is_some() && self.cell.lets_go() {
+            io.let_go();
+            // An engine may wait for room.
+            cx.waker().wake_by_ref();
+        }
+        io.poll_flush(cx)
+    }
+
+    fn hold_back(&self, bytes_max: usize) {
+        self.io.get().hold_back(bytes_max);
     }
 
     fn waiting(&self, is_request_done: bool) -> Waiting {

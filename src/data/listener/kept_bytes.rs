@@ -1,22 +1,23 @@
-//! Bytes of requests that are kept to be sent once more: bounded over the whole process.
+//! Bytes of messages that are kept to be sent once more, or to be looked at: bounded over the whole
+//! process.
 //!
 //! Each request keeps at most what its pool says; many large ones at once would still be a lot.
 //! Beyond the bound further requests keep nothing, so they are not sent twice.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes of all requests together.
+/// Bytes of all messages together.
 const TOTAL_MAX: usize = 64 * 1024 * 1024;
 
 static TOTAL: AtomicUsize = AtomicUsize::new(0);
 
-/// What one request keeps. Counts no longer when it is dropped.
+/// What one message keeps. Counts no longer when it is dropped.
 #[derive(Debug, Default)]
-pub(super) struct KeptBytes(usize);
+pub(in crate::data) struct KeptBytes(usize);
 
 impl KeptBytes {
     /// Counts `more` bytes, unless that were too many over all requests.
-    pub(super) fn grow(&mut self, more: usize) -> bool {
+    pub(in crate::data) fn grow(&mut self, more: usize) -> bool {
         if TOTAL.fetch_add(more, Ordering::Relaxed) + more > TOTAL_MAX {
             TOTAL.fetch_sub(more, Ordering::Relaxed);
             return false;

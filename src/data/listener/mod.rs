@@ -17,7 +17,7 @@ mod client_out;
 pub mod connection;
 mod connection_rate;
 pub mod frame_meter;
-mod kept_bytes;
+pub(in crate::data) mod kept_bytes;
 pub mod path_policy;
 pub mod redirect;
 pub mod registry;

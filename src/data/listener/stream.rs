@@ -5,6 +5,8 @@
 //! a stream, content-length against DATA, fields that HTTP/2 forbids (RFC 9113 §8.2.2).
 
 mod ahead;
+mod answer;
+mod held_back;
 
 use super::body_ahead::{Ahead, BodyAhead, Wanted};
 use super::carrier::{Carrier, Cell};
@@ -18,8 +20,9 @@ use crate::data::upstream::Fault;
 use crate::types::own::Own;
 use bytes::Bytes;
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, Response};
+use h2::{RecvStream, SendStream};
+use held_back::Back;
+use http::HeaderMap;
 use pingora_http::RequestHeader;
 use std::io;
 use std::net::IpAddr;
@@ -49,6 +52,8 @@ struct StreamIo {
     keeps: Option<usize>,
     respond: SendResponse<Bytes>,
     send: Option<SendStream<Bytes>>,
+    /// What may not leave yet.
+    back: Option<Box<Back>>,
     is_body_done: bool,
     is_body_malformed: bool,
     is_tunnel: bool,
@@ -84,6 +89,7 @@ impl Stream {
                 keeps: Some(usize::MAX),
                 respond,
                 send: None,
+                back: None,
                 is_body_done,
                 is_body_malformed: false,
                 is_tunnel: false,
@@ -158,88 +164,6 @@ impl Stream {
             None => io.respond.poll_reset(cx).map(drop),
         }
     }
-
-    /// Sends an informational head (RFC 9110 §15.2).
-    ///
-    /// # Errors
-    /// When the stream is gone.
-    pub fn send_informational(&self, head: Response<()>) -> Result<(), h2::Error> {
-        self.io.get().respond.send_informational(head)
-    }
-
-    /// Sends the final head; `is_last`: nothing follows.
-    ///
-    /// # Errors
-    /// When the stream is gone.
-    pub fn send_head(&self, head: Response<()>, is_last: bool) -> Result<(), h2::Error> {
-        let io = &mut *self.io.get();
-        io.traffic.bytes_out += list_bytes(head.headers());
-        io.send = Some(io.respond.send_response(head, is_last)?);
-        io.is_ended = is_last;
-        Ok(())
-    }
-
-    /// Sends what is in `data`, as far as the client takes it; `is_last`: nothing follows.
-    ///
-    /// # Errors
-    /// When the stream is gone, or there was no head.
-    pub fn poll_send(
-        &self,
-        cx: &mut Context<'_>,
-        data: &mut Bytes,
-        is_last: bool,
-    ) -> Poll<Result<(), h2::Error>> {
-        let io = &mut *self.io.get();
-        let Some(send) = io.send.as_mut().filter(|_| !io.is_ended) else {
-            return Poll::Ready(Err(Reason::INTERNAL_ERROR.into()));
-        };
-        while !data.is_empty() {
-            let Poll::Ready(room) = poll_room(send, data.len(), cx) else {
-                io.is_write_parked = true;
-                return Poll::Pending;
-            };
-            let part = data.split_to(room?.min(data.len()));
-            io.traffic.bytes_out += part.len() as u64;
-            io.is_ended = is_last && data.is_empty();
-            send.send_data(part, io.is_ended)?;
-        }
-        if is_last && !io.is_ended {
-            io.is_ended = true;
-            send.send_data(Bytes::new(), true)?;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Sends trailers; nothing follows.
-    ///
-    /// # Errors
-    /// When the stream is gone, or there was no head.
-    pub fn send_trailers(&self, trailers: HeaderMap) -> Result<(), h2::Error> {
-        let io = &mut *self.io.get();
-        io.traffic.bytes_out += list_bytes(&trailers);
-        io.is_ended = true;
-        match &mut io.send {
-            Some(send) => send.send_trailers(trailers),
-            None => Err(Reason::INTERNAL_ERROR.into()),
-        }
-    }
-
-    /// Whether the head of an answer was sent, and whether all of it.
-    #[must_use]
-    pub fn sent(&self) -> (bool, bool) {
-        let io = self.io.get();
-        (io.send.is_some(), io.is_ended)
-    }
-
-    /// Ends the stream so that no client takes its answer for whole.
-    pub fn reset(&self, reason: Reason) {
-        let io = &mut *self.io.get();
-        io.is_ended = true;
-        match &mut io.send {
-            Some(send) => send.send_reset(reason),
-            None => io.respond.send_reset(reason),
-        }
-    }
 }
 
 impl StreamIo {
@@ -264,22 +188,6 @@ impl StreamIo {
         }
         self.replayed = 0;
     }
-}
-
-/// How much of `wanted` may be sent now; at least 1.
-fn poll_room(
-    send: &mut SendStream<Bytes>,
-    wanted: usize,
-    cx: &mut Context<'_>,
-) -> Poll<Result<usize, h2::Error>> {
-    send.reserve_capacity(wanted);
-    while send.capacity() == 0 {
-        match ready!(send.poll_capacity(cx)) {
-            Some(room) => room?,
-            None => return Poll::Ready(Err(Reason::STREAM_CLOSED.into())),
-        };
-    }
-    Poll::Ready(Ok(send.capacity()))
 }
 
 /// The size of a list of fields, not compressed.
@@ -326,8 +234,16 @@ impl Carrier for Stream {
     }
 
     /// Frames are written by whoever serves the connection.
-    fn poll_flush(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let io = &mut *self.io.get();
+        match io.back.is_some() && self.cell.lets_go() {
+            true => io.poll_let_go(cx).map_err(io::Error::other),
+            false => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn hold_back(&self, bytes_max: usize) {
+        self.io.get().back = Some(Box::new(Back::new(bytes_max)));
     }
 
     fn waiting(&self, is_request_done: bool) -> Waiting {
@@ -361,6 +277,7 @@ impl Carrier for Stream {
     }
 
     fn rewind(&self) {
+        self.drop_held_back();
         let io = &mut *self.io.get();
         io.replayed = 0;
         io.is_body_done = io.kept.is_empty() && io.receive.is_end_stream();

@@ -65,6 +65,7 @@ pub(super) const fn code(refusal: Refusal) -> (char, Option<char>) {
         | R::WafRefused => ('P', Some('R')),
         R::FirstByteTimeout => ('s', Some('H')),
         R::HeadTimeout => ('c', Some('R')),
+        R::WafAnswerRefused | R::WafAnswerTooLarge => ('P', Some('H')),
         R::HttpsRedirect => ('L', Some('R')),
         R::Internal | R::Panic => ('I', None),
         R::WafOverBudget => ('R', None),

@@ -97,6 +97,9 @@ impl<'a> View<'a> {
             F::RateLimit => word(exchange.limited().map(|limited| limited.limit.id.as_str())),
             F::User => raw(exchange.user().map(str::as_bytes)),
             F::WafScore => number(self.matched().map(|it| it.score)),
+            F::WafOutboundScore => {
+                number(self.matched().map(|it| it.outbound_score).filter(|score| *score > 0))
+            }
             F::WafRules => word(self.matched().map(|it| it.rules)),
             F::Filters => word(exchange.route().and_then(|route| route.chain.names())),
             F::Headers if self.plan.capture.is_empty() => Value::None,

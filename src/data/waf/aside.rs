@@ -22,6 +22,15 @@ static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
     Arc::new(Semaphore::new(processors))
 });
 
+/// Whose body it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// The request's.
+    Request,
+    /// The answer's.
+    Answer,
+}
+
 /// An inspection of a body beside the traffic.
 pub struct Aside {
     waf: Arc<Waf>,
@@ -34,6 +43,7 @@ pub struct Aside {
 struct Job {
     transaction: Box<Transaction>,
     body: Vec<u8>,
+    of: Of,
 }
 
 /// An inspection that is over.
@@ -57,9 +67,10 @@ impl Aside {
         waf: &Arc<Waf>,
         transaction: Box<Transaction>,
         body: Vec<u8>,
+        of: Of,
         since: Instant,
     ) -> Self {
-        let job = Mutex::new(Some(Job { transaction, body }));
+        let job = Mutex::new(Some(Job { transaction, body, of }));
         Self { waf: Arc::clone(waf), since, job, done: Mutex::new(None) }
     }
 
@@ -77,7 +88,11 @@ impl Aside {
         let (waf, since) = (Arc::clone(&self.waf), self.since);
         let work = move || {
             let began = clock::now();
-            waf.body(&mut job.transaction, &job.body, began.duration_since(since));
+            let taken = began.duration_since(since);
+            match job.of {
+                Of::Request => waf.body(&mut job.transaction, &job.body, taken),
+                Of::Answer => waf.answer_body(&mut job.transaction, &job.body, taken),
+            }
             drop(place);
             Done { transaction: job.transaction, spent: clock::now().duration_since(began) }
         };

@@ -54,7 +54,8 @@ pub(super) fn write(
         variable(out, &first);
         text(out, "value", shown(first.value));
     }
-    drop(write!(out, ",\"score\":{}}}", found.inbound_score));
+    let (inbound, outbound) = (found.inbound_score, found.outbound_score);
+    drop(write!(out, ",\"score\":{inbound},\"outbound_score\":{outbound}}}"));
 }
 
 fn text(out: &mut Vec<u8>, name: &str, text: &[u8]) {

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use vanne_filters::RequestHead;
+use vanne_filters::FieldList;
 use vanne_filters::waf::program::Program;
 use vanne_filters::waf::transaction::{Caches, Transaction};
 
@@ -95,9 +95,12 @@ pub fn with_caches<T>(program: &Arc<Program>, work: impl FnOnce(&mut Caches) -> 
     done
 }
 
-/// Runs `work` with the fields of `head` in order. HTTP/2 has no Host: what it has instead stands
-/// for it.
-pub fn with_fields<T>(head: &RequestHead<'_>, work: impl FnOnce(&[Field<'_>]) -> T) -> T {
+/// Runs `work` with `fields` in order, after a Host if there is another one than in them.
+pub fn with_fields<T>(
+    fields: &dyn FieldList,
+    host: Option<&[u8]>,
+    work: impl FnOnce(&[Field<'_>]) -> T,
+) -> T {
     FIELDS.with_borrow_mut(|Fields { text, ends }| {
         text.clear();
         ends.clear();
@@ -107,10 +110,10 @@ pub fn with_fields<T>(head: &RequestHead<'_>, work: impl FnOnce(&[Field<'_>]) ->
             text.extend_from_slice(value);
             ends.push((name_end, text.len()));
         };
-        if let (0, Some(authority)) = (head.fields.count("host"), head.authority) {
-            add(b"host", authority);
+        if let Some(host) = host {
+            add(b"host", host);
         }
-        head.fields.each(&mut add);
+        fields.each(&mut add);
         let mut from = 0;
         let mut fields = ends.iter().map(|&(name_end, end)| {
             let name = text.get(from..name_end).unwrap_or_default();

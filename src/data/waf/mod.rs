@@ -4,8 +4,10 @@
 //! is ([`memory`]), who inspects a large body ([`aside`]), and what is told of matches
 //! ([`mod@line`], `audit`, [`tally`]). When a request is inspected is `exchange::inspecting`.
 //!
-//! What is inspected is the request: its head (phase 1) and its body (phase 2). Rules of phases 3
-//! to 5, about the answer and the end, are compiled and never run.
+//! The request is inspected: its head (phase 1) and its body (phase 2). Where a firewall looks at
+//! answers too, so are their heads (phase 3) and bodies (phase 4): when is
+//! `exchange::inspecting_answer`; and rules of phase 5 have their say at the end. Else these rules
+//! are compiled and never run.
 
 pub mod aside;
 pub(in crate::data) mod audit;
@@ -24,8 +26,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tally::Tally;
 use vanne_filters::waf::program::Program;
-use vanne_filters::waf::transaction::{Endpoint, Match, Request, Transaction};
-use vanne_filters::{RequestHead, Version};
+use vanne_filters::waf::transaction::{AnswerHead, Endpoint, Match, Request, Transaction};
+use vanne_filters::{RequestHead, ResponseHead, Version};
 
 /// Lines that a request has in the log at most.
 const LINES_MAX: usize = 64;
@@ -45,17 +47,23 @@ pub enum Verdict {
     OverRefused,
     /// It could not be inspected, and passed.
     OverPassed,
+    /// Rules refused its answer.
+    AnswerRefused,
+    /// Its answer passed, and would have been refused.
+    AnswerDetected,
 }
 
 impl Verdict {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Passed,
         Self::Detected,
         Self::Refused,
         Self::TooLarge,
         Self::OverRefused,
         Self::OverPassed,
+        Self::AnswerRefused,
+        Self::AnswerDetected,
     ];
 
     /// The label in metrics and log.
@@ -68,7 +76,15 @@ impl Verdict {
             Self::TooLarge => "too_large",
             Self::OverRefused => "over_refused",
             Self::OverPassed => "over_passed",
+            Self::AnswerRefused => "answer_refused",
+            Self::AnswerDetected => "answer_detected",
         }
+    }
+
+    /// Whether rules refused it or its answer, or would have.
+    #[must_use]
+    pub const fn is_by_rules(self) -> bool {
+        matches!(self, Self::Refused | Self::Detected | Self::AnswerRefused | Self::AnswerDetected)
     }
 }
 
@@ -82,6 +98,8 @@ pub struct Waf {
     pub body_bytes_max: usize,
     /// Of a longer body the first part is looked at; else the request is refused.
     pub takes_first_part: bool,
+    /// How answers are looked at, if they are.
+    pub answers: Option<Answers>,
     /// The longest an inspection beside the traffic may take.
     pub time_budget: Duration,
     /// A request that could not be inspected passes.
@@ -103,6 +121,17 @@ pub struct Waf {
     pub duration: Histogram,
     /// Which rules have matched how often. Outlives reloads.
     pub tally: Arc<Tally>,
+}
+
+/// How a firewall looks at answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Answers {
+    /// How much of a body is looked at.
+    pub body_bytes_max: usize,
+    /// Of a longer body the first part is looked at; else the answer is refused.
+    pub takes_first_part: bool,
+    /// Some rule looks at bodies.
+    pub reads_bodies: bool,
 }
 
 /// What counts the matches of rules, a handful of counters for all of them.
@@ -135,7 +164,7 @@ pub fn finish(exchange: &Exchange, log: Option<&LogRing>) {
     let waf = exchange.route().and_then(|route| route.waf.as_ref());
     let (Some(inspected), Some(waf)) = (exchange.inspected(), waf) else { return };
     waf.count(inspected.verdict, inspected.spent);
-    let is_refused = matches!(inspected.verdict, Verdict::Refused | Verdict::Detected);
+    let is_refused = inspected.verdict.is_by_rules();
     let log = log.filter(|_| is_refused || waf.tells_of_all);
     if let (Some(server), Some(transaction)) = (&waf.audit, inspected.transaction)
         && let Some(ring) = log.filter(|_| audit::is_wanted(transaction))
@@ -173,7 +202,9 @@ impl Waf {
     #[must_use]
     pub fn begin(&self, head: &RequestHead<'_>, asker: Asker<'_>) -> Box<Transaction> {
         let mut transaction = memory::take(&self.program);
-        memory::with_fields(head, |fields| {
+        // HTTP/2 has no Host: what it has instead stands for it.
+        let host = head.authority.filter(|_| head.fields.count("host") == 0);
+        memory::with_fields(head.fields, host, |fields| {
             let request = Request {
                 method: head.method.as_bytes(),
                 uri: asker.target,
@@ -199,6 +230,36 @@ impl Waf {
         memory::with_caches(&self.program, |caches| {
             transaction.request_body(body, caches);
         });
+    }
+
+    /// Phase 3: the head of the answer to a request that began `age` ago.
+    pub fn answer_head(
+        &self,
+        transaction: &mut Transaction,
+        head: &ResponseHead<'_>,
+        age: Duration,
+    ) {
+        transaction.has_taken(age);
+        memory::with_fields(head.fields, None, |fields| {
+            // Vanne's own version: what it speaks with a backend is no matter of rules.
+            let head = AnswerHead { status: head.status, protocol: b"HTTP/1.1", fields };
+            memory::with_caches(&self.program, |caches| {
+                transaction.answer_head(&head, caches);
+            });
+        });
+    }
+
+    /// Phase 4: the body of the answer, whole or its first part, to a request that began `age` ago.
+    pub fn answer_body(&self, transaction: &mut Transaction, body: &[u8], age: Duration) {
+        transaction.has_taken(age);
+        memory::with_caches(&self.program, |caches| {
+            transaction.answer_body(body, caches);
+        });
+    }
+
+    /// Phase 5: the request is over.
+    pub fn end(&self, transaction: &mut Transaction) {
+        memory::with_caches(&self.program, |caches| transaction.finish(caches));
     }
 
     /// Counts what came of an inspection that took `spent`.

@@ -170,7 +170,7 @@ table! {
     WAF_MATCHES: Counter = "vanne_waf_matches_total" ["waf", "family"]
         "Matches of rules that log, by family: the first three digits of a rule of CRS, else the name of its file.";
     WAF_REQUESTS: Counter = "vanne_waf_requests_total" ["waf", "verdict"]
-        "Requests that a firewall was asked about: passed, detected (would have been refused), refused, too_large; over_refused and over_passed: not inspected.";
+        "Requests that a firewall was asked about: passed, detected (would have been refused), refused, too_large; over_refused and over_passed: not inspected; answer_refused and answer_detected: let pass, but not what was answered.";
     WAF_DURATION: Histogram = "vanne_waf_seconds" ["waf"]
-        "Time that the inspection of a request took.";
+        "Time that the inspection of a request took, and of its answer.";
 }

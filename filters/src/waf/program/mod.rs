@@ -76,6 +76,18 @@ impl Program {
             .any(|index| self.is_used.get(index).copied().unwrap_or_default())
     }
 
+    /// Whether any rule can say something of an answer: in phases 3 and 4.
+    #[must_use]
+    pub fn has_rules_for_answers(&self) -> bool {
+        self.phases.iter().skip(3).take(2).any(|phase| !phase.is_empty())
+    }
+
+    /// Whether any rule looks at the bodies of answers.
+    #[must_use]
+    pub fn reads_answer_bodies(&self) -> bool {
+        self.uses(Variable::ResponseBody)
+    }
+
     /// What the rules said that has no effect here.
     #[must_use]
     pub fn notes(&self) -> &[Note] {

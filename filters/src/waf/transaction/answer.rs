@@ -58,8 +58,12 @@ impl State {
 
     /// Fills the variables of phase 4.
     pub(crate) fn load_answer_body(&mut self, program: &Program, body: &[u8]) {
-        if self.engine == EngineMode::Off || !self.reads_answer_body(program) {
+        if self.engine == EngineMode::Off {
             return;
+        }
+        if !self.reads_answer_body(program) {
+            // To rules, a body that is not looked at is an empty one.
+            return self.set(program, Variable::ResponseBody, b"");
         }
         let settings = &program.settings;
         let part = body.get(..settings.response_body_bytes_max).unwrap_or(body);

@@ -6,7 +6,7 @@ use super::lane::{Stop, report};
 use super::link::Link;
 use super::passing::Passing;
 use super::reply_head::ReplyHead;
-use crate::data::exchange::{Action, Event};
+use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::listener::client_io::ClientIo;
 use crate::data::listener::connection::Connection;
 use crate::data::upstream::Fault;
@@ -119,6 +119,9 @@ impl Answering {
         let is_informational = (100..200).contains(&self.head.index.status) && !is_tunnel;
         if !is_informational {
             io.forget();
+            if let Some(most) = connection.cell.with_exchange(Exchange::held_back).flatten() {
+                io.hold_back(most);
+            }
             self.keeps_backend = self.head.index.keeps_alive && !is_tunnel;
             self.passing = match is_tunnel {
                 true => Passing::UntilClose,

@@ -13,7 +13,7 @@ use crate::data::pool::{Picked, Pool};
 use crate::data::upstream::{Attempt, Fault};
 use crate::types::clock;
 use crate::types::moment::Moment;
-use crate::wire::chunked::{ChunkScan, Part};
+use crate::wire::chunked::ChunkScan;
 use http::{HeaderName, header};
 use std::future::poll_fn;
 use std::io;
@@ -146,17 +146,11 @@ impl Made {
         }
     }
 
-    fn push_chunks(&mut self, mut part: &[u8]) {
-        // They were checked before; what could not be read would leave the copy as it is.
-        while let Ok(run) = self.chunks.run(part)
-            && run.length > 0
-            && let Some((these, rest)) = part.split_at_checked(run.length)
-        {
-            if run.part == Part::Data {
-                self.push(these);
-            }
-            part = rest;
-        }
+    fn push_chunks(&mut self, part: &[u8]) {
+        let mut chunks = self.chunks;
+        let read = chunks.each_data(part, |data| self.push(data));
+        debug_assert!(read.is_ok(), "they were checked before");
+        self.chunks = chunks;
     }
 
     fn send(mut self: Box<Self>) {

@@ -156,7 +156,7 @@ impl Lane {
             Err(Stop::Action(action)) => Some(action),
             Err(Stop::Fault(fault)) => Some(connection.cell.step(Event::Failed(fault))),
         };
-        let is_reusable = action.is_none() && self.answering.keeps_client;
+        let is_reusable = self.answering.keeps_client;
         self.rest();
         Served { action, is_reusable }
     }

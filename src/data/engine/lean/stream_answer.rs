@@ -98,7 +98,7 @@ impl Answer {
             self.is_begun = true;
             self.keeps_backend = self.head.index.keeps_alive;
             self.passing = Passing::new(self.head.index.body, false);
-            stream.forget();
+            stream.begin_answer();
             let is_last = self.passing == Passing::Done;
             stream.send_head(response, is_last).map_err(|_gone| Fault::ClientGone)?;
         }

@@ -294,7 +294,7 @@ impl ProxyHttp for Hooks {
             && !response.headers.contains_key(header::CONTENT_LENGTH);
         let is_final = !response.status.is_informational();
         if is_final {
-            ctx.carrier()?.forget();
+            ctx.carrier()?.begin_answer();
         }
         let is_cut_short = is_final && !session.is_body_done();
         let wants_more =
