@@ -97,6 +97,16 @@ def with_plain_path(request):
     return {**request, "uri": ODD_IN_PATH.sub("x", path) + request["uri"][len(path) :]}
 
 
+def replaced(request, expression, by):
+    """The request with other texts in its target, the values of its fields and its body."""
+    made = {**request, "uri": expression.sub(by, request["uri"])}
+    made["headers"] = [[name, expression.sub(by, value)] for name, value in request["headers"]]
+    if "body" in request:
+        body = expression.sub(by, body_of(request).decode("latin-1"))
+        made["body"] = base64.b64encode(body.encode("latin-1")).decode()
+    return made
+
+
 # A character beyond ASCII, as a byte or in one of the ways in which it may be written.
 HIGH = re.compile(r"[\x80-\xff]|%(?:25)*([89a-f][0-9a-f])|(?:%u|\\u)([0-9a-f]{4})|\\x([89a-f][0-9a-f])|&#x([0-9a-f]+);?|&#([0-9]+);?|&([a-z]+);", re.I)
 
@@ -113,17 +123,22 @@ def plain(found):
 
 def in_ascii(request):
     """The request in plain ASCII."""
-    made = {**request, "uri": HIGH.sub(plain, request["uri"])}
-    made["headers"] = [[name, HIGH.sub(plain, value)] for name, value in request["headers"]]
-    if "body" in request:
-        body = HIGH.sub(plain, body_of(request).decode("latin-1"))
-        made["body"] = base64.b64encode(body.encode("latin-1")).decode()
-    return made
+    return replaced(request, HIGH, plain)
+
+
+# A line feed or a vertical tab, as a byte or as it may be written.
+BREAK = re.compile(r"[\n\x0b]|%(?:25)*0[ab]|(?:%u|\\u)000[ab]|\\x0[ab]|\\[nv]|&#x0*[ab];?|&#0*1[01];?", re.I)
+
+
+def on_one_line(request):
+    """The request without line feeds and vertical tabs; multipart needs them."""
+    return request if type_of(request).startswith("multipart/") else replaced(request, BREAK, "+")
 
 
 # The narrow ones first: a cause that takes the whole body away explains whatever was in it.
 CAUSES = (
     Cause("path", lambda one: with_plain_path(one) != one, with_plain_path),
+    Cause("line breaks", lambda one: on_one_line(one) != one, on_one_line),
     Cause("beyond ASCII", lambda one: in_ascii(one) != one, in_ascii),
     Cause("broken JSON", is_broken_json, without_body),
     Cause("broken XML", is_broken_xml, without_body),

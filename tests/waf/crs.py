@@ -52,6 +52,17 @@ def root():
     return pathlib.Path(found)
 
 
+def rules():
+    """Each rule of the Core Rule Set by its id, as it is written, its chain included."""
+    found = {}
+    for path in sorted((root() / "rules").glob("*.conf")):
+        for text in re.split(r"\n(?=Sec)", path.read_text()):
+            rule = re.search(r"\bid:(\d+)", text)
+            if rule:
+                found[int(rule[1])] = text
+    return found
+
+
 # What its tests ask of the setup.
 LIMITS = """
     SecAction "id:900005,phase:1,nolog,pass,ctl:ruleRemoveById=910000,setvar:tx.crs_validate_utf8_encoding=1,\

@@ -28,9 +28,13 @@ async def body_of(reader, fields):
 def answer(method, target, body):
     """Bytes of the answer."""
     made = {"method": method, "uri": target, "body": base64.b64encode(body).decode()}
-    told = crs.reflected(made) or {"status": 200, "headers": [["Content-Length", "0"]], "body": ""}
-    lines = [f"HTTP/1.1 {told['status']} Told", *(": ".join(header) for header in told["headers"]), "", ""]
-    sent = b"" if method == "HEAD" else base64.b64decode(told["body"])
+    told = crs.reflected(made) or {"status": 200, "headers": [], "body": ""}
+    sent = base64.b64decode(told["body"])
+    headers = [header for header in told["headers"] if header[0].lower() != "content-length"]
+    headers.append(["Content-Length", str(len(sent))])
+    lines = [f"HTTP/1.1 {told['status']} Told", *(": ".join(header) for header in headers), "", ""]
+    if method == "HEAD":
+        sent = b""
     return "\r\n".join(lines).encode("latin-1") + sent
 
 

@@ -178,13 +178,8 @@ def faults(stage, seen, told):
 
 def phases():
     """The phase of each rule of the Core Rule Set."""
-    found = {}
-    for path in (crs.root() / "rules").glob("*.conf"):
-        for text in re.split(r"\n(?=Sec)", path.read_text()):
-            rule, phase = re.search(r"\bid:(\d+)", text), re.search(r"\bphase:(\d)", text)
-            if rule and phase:
-                found[int(rule[1])] = int(phase[1])
-    return found
+    found = ((rule, re.search(r"\bphase:(\d)", text)) for rule, text in crs.rules().items())
+    return {rule: int(phase[1]) for rule, phase in found if phase}
 
 
 def is_about_answers(stage, phase):
