@@ -73,7 +73,7 @@ def is_broken_multipart(request):
     mark = b"--" + original[found.start(2) : found.end(2)].encode("latin-1")
     first, *parts, last = (b"\r\n" + body_of(request)).split(b"\r\n" + mark)
     field = rb"\r\n[A-Za-z-]+: [\x20-\x7e]*"
-    part = re.compile(rb'\r\nContent-Disposition: form-data; name="[^"\\\r\n]*"(; filename="[^"\\\r\n]*")?(%s)*\r\n\r\n.*' % field, re.S)
+    part = re.compile(rb'\r\nContent-Disposition: form-data; name="[^"\\\x00-\x1f]*"(; filename="[^"\\\x00-\x1f]*")?(%s)*\r\n\r\n.*' % field, re.S)
     is_whole = first == b"" and last in (b"--", b"--\r\n") and parts != []
     return not is_whole or not all(part.fullmatch(one) for one in parts) or any(b"\n" + mark in one for one in parts)
 

@@ -197,7 +197,7 @@ def shrunk(request, differs):
 
 def show(request, theirs, ours):
     """A difference, for people."""
-    print(f"    {request['method']} {request['uri']!a}")
+    print(f"    {request['method']} {request['uri']!a} {request['version']}")
     for name, value in request["headers"]:
         print(f"    {name}: {value!a}")
     if "body" in request:
