@@ -1,5 +1,5 @@
 # Vanne's commands. Each sets up what it needs; the logic is in scripts/.
-.PHONY: help demo test test-kube check bench bench-gate microbench conformance verify dev-certs test-chart
+.PHONY: help demo test test-kube check bench bench-gate microbench conformance verify waf dev-certs test-chart
 
 help:
 	@echo "make demo    build, start three demo backends and the proxy, print the lines to try"
@@ -10,9 +10,10 @@ help:
 	@echo "make bench-gate   instructions and allocations per request, as CI checks them (ARGS=--bless accepts them)"
 	@echo "make microbench   time of a pick, a circuit, a rate limit, the blocklist, a route, edits of a head, a config (ARGS: some of pick breaker rate_limit blocklist route edits compile)"
 	@echo "make conformance  foreign tools judge HTTP/2, gRPC and TLS (ARGS: some of h2spec grpc_interop h2_fairness tls_scan)"
+	@echo "make waf     the firewall beside ModSecurity and Coraza, with the Core Rule Set of VANNE_CRS_DIR (ARGS: some of rules http proxies speed differential)"
 	@echo "make test-chart  the Helm chart: lint, configs, pods, every value, alerts"
 	@echo "make dev-certs  certificates for trying TLS out on this machine"
-	@echo "make verify  the long things: simulation, fuzz, soak, conformance"
+	@echo "make verify  the long things: simulation, fuzz, soak, conformance, the firewall"
 
 demo:
 	@bash scripts/demo.sh $(ARGS)
@@ -37,6 +38,9 @@ microbench:
 
 conformance:
 	@bash scripts/conformance.sh $(ARGS)
+
+waf:
+	@bash scripts/waf.sh $(ARGS)
 
 test-chart:
 	@bash scripts/chart.sh

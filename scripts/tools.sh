@@ -90,6 +90,12 @@ need_envoy() {
   export PATH
 }
 
+# nginx with ModSecurity, as Debian has it. Its module needs the nginx that it was built with.
+need_modsecurity_module() {
+  need_packages nginx:nginx
+  [ -e /usr/lib/nginx/modules/ngx_http_modsecurity_module.so ] || install_packages libnginx-mod-http-modsecurity
+}
+
 # What the measurements beside other proxies need. HAProxy and nginx are Debian's.
 set_up_bench_tools() {
   mkdir -p "$TOOLS"

@@ -70,3 +70,10 @@ python3 tests/load/soak.py --vanne "$TARGET/release/vanne" --seconds "$SOAK_SECO
 
 say "foreign tools: HTTP/2, gRPC, fairness of streams, TLS"
 VANNE=$TARGET/release/vanne bash scripts/conformance.sh
+
+if [ -n "${VANNE_CRS_DIR:-}" ]; then
+  say "the firewall beside other engines and proxies"
+  VANNE=$TARGET/release/vanne bash scripts/waf.sh
+else
+  say "VANNE_CRS_DIR is not set: the firewall is not held against other engines"
+fi

@@ -39,6 +39,9 @@ class Stage:
     expected: tuple  # ids that must match
     forbidden: tuple  # ids that must not
     status: tuple  # statuses of which one is expected; empty: not judged
+    wire: bytes  # what a client sends
+    texts: tuple  # expressions, in the log of ModSecurity, and whether they must match there
+    expects_error: bool  # there is no answer that could be read
 
 
 def root():
@@ -49,13 +52,28 @@ def root():
     return pathlib.Path(found)
 
 
-def directives(paranoia, mode="On"):
-    """Options of an engine that load the Core Rule Set; `DetectionOnly` as its own tests are run."""
-    limits = """
+def rules():
+    """Each rule of the Core Rule Set by its id, as it is written, its chain included."""
+    found = {}
+    for path in sorted((root() / "rules").glob("*.conf")):
+        for text in re.split(r"\n(?=Sec)", path.read_text()):
+            rule = re.search(r"\bid:(\d+)", text)
+            if rule:
+                found[int(rule[1])] = text
+    return found
+
+
+# What its tests ask of the setup.
+LIMITS = """
     SecAction "id:900005,phase:1,nolog,pass,ctl:ruleRemoveById=910000,setvar:tx.crs_validate_utf8_encoding=1,\
 setvar:tx.arg_name_length=100,setvar:tx.arg_length=400,setvar:tx.total_arg_length=64000,setvar:tx.max_num_args=255,\
 setvar:tx.max_file_size=64100,setvar:tx.combined_file_sizes=65535"
-    """ if mode == "DetectionOnly" else ""
+    """
+
+
+def directives(paranoia, mode="On"):
+    """Options of an engine that load the Core Rule Set; `DetectionOnly` as its own tests are run."""
+    limits = LIMITS if mode == "DetectionOnly" else ""
     level = f'SecAction "id:900000,phase:1,nolog,pass,setvar:tx.blocking_paranoia_level={paranoia}"'
     folder = root()
     return [
@@ -141,6 +159,12 @@ def dechunked(data):
     return out
 
 
+def on_the_wire(made):
+    """Bytes of a request; its body as it is."""
+    lines = [f"{made['method']} {made['uri']} {made['version']}", *(": ".join(header) for header in made["headers"]), "", ""]
+    return "\r\n".join(lines).encode("latin-1") + base64.b64decode(made.get("body", ""))
+
+
 def from_bytes(raw):
     """Request from its bytes on the wire."""
     head, _, body = raw.partition(b"\r\n\r\n")
@@ -190,14 +214,19 @@ def stages_of(path):
             output = stage.get("output") or {}
             log = output.get("log") or {}
             status = output.get("status", [])
+            made, encoded = request(name, stage["input"]), stage["input"].get("encoded_request")
+            texts = ((log.get("match_regex"), True), (log.get("no_match_regex"), False))
             yield Stage(
                 id=name,
                 rule=read["rule_id"],
                 family=path.parent.name,
-                request=request(name, stage["input"]),
+                request=made,
                 expected=tuple(log.get("expect_ids") or ()),
                 forbidden=tuple(log.get("no_expect_ids") or ()),
                 status=tuple(status if isinstance(status, list) else [status]),
+                wire=base64.b64decode(encoded) if encoded else on_the_wire(made),
+                texts=tuple((text, is_wanted) for text, is_wanted in texts if text),
+                expects_error=output.get("expect_error", False),
             )
 
 

@@ -8,6 +8,8 @@ Python 3.11 and its standard library.
 import base64
 import json
 import os
+import pathlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -80,6 +82,20 @@ class Engine:
         """An answer for each request."""
         read = plain_answer if self.is_plain else json.loads
         return [read(line) for line in self.lines(requests)]
+
+    def start_up(self, request):
+        """Seconds of CPU until it has loaded its rules and answered this request, and MiB that it has in memory then."""
+        make = plain_line if self.is_plain else json.dumps
+        with subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+            process.stdin.write(make(request) + "\n")
+            process.stdin.flush()
+            if not process.stdout.readline():
+                raise EngineError(f"{self.name} answered nothing")
+            fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+            process.stdin.close()
+        ticks = int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK"), int(re.search(r"(?m)^VmRSS:\s+(\d+) kB", status)[1]) / 1024
 
     def cost(self, requests, rounds):
         """Microseconds of CPU that a transaction of each request costs."""

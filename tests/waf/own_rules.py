@@ -46,13 +46,8 @@ def options(mode="On"):
 
 def levels():
     """Paranoia of each rule of the Core Rule Set that has one."""
-    found = {}
-    for path in sorted((crs.root() / "rules").glob("*.conf")):
-        for text in re.split(r"\n(?=Sec)", path.read_text()):
-            rule, level = re.search(r"\bid:(\d+)", text), re.search(r"paranoia-level/(\d)", text)
-            if rule and level:
-                found[int(rule[1])] = int(level[1])
-    return found
+    found = ((rule, re.search(r"paranoia-level/(\d)", text)) for rule, text in crs.rules().items())
+    return {rule: int(level[1]) for rule, level in found if level}
 
 
 def by_hash(stages):
