@@ -1,37 +1,13 @@
 //! An ordinary GET, once the memory of the transaction has grown, allocates nothing.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod counting;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use vanne_filters::waf::program::Program;
 use vanne_filters::waf::seclang::{NoFiles, Source, load};
 use vanne_filters::waf::transaction::{AnswerHead, Caches, Endpoint, Request, Transaction};
-
-thread_local! {
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-#[expect(unsafe_code, reason = "an allocator that counts; it only hands on to the system's")]
-// SAFETY: each call is handed to `System` with the same arguments.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.with(|count| count.set(count.get() + 1));
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const RULES: &str = r#"
 SecAction "id:1,phase:1,nolog,pass,setvar:tx.level=1,setvar:tx.score=0"
@@ -71,14 +47,14 @@ fn an_ordinary_get_allocates_nothing() {
     let head = AnswerHead { status: 200, protocol: b"HTTP/1.1", fields: &[] };
     let mut counts = Vec::with_capacity(8);
     for _ in 0..8 {
-        let before = COUNT.with(Cell::get);
+        let before = counting::count();
         transaction.begin(&program);
         assert!(transaction.request_head(&request, &mut caches).is_none());
         assert!(transaction.request_body(b"", &mut caches).is_none());
         assert!(transaction.answer_head(&head, &mut caches).is_none());
         assert!(transaction.answer_body(b"", &mut caches).is_none());
         transaction.finish(&mut caches);
-        counts.push(COUNT.with(Cell::get) - before);
+        counts.push(counting::count() - before);
     }
     assert_eq!(transaction.variable(b"agent").as_deref(), Some(&b"Mozilla"[..]));
     assert_eq!(counts.last(), Some(&0), "allocations of each transaction: {counts:?}");

@@ -3,18 +3,19 @@
 use std::collections::HashMap;
 
 use super::fold::{self, Fate};
-use super::links::Linker;
+use super::links::{Linker, QuestionDraft};
 use super::names::Names;
 use super::patterns::Patterns;
-use super::rule::{About, Choice, Disruption, Flow, Gate, Operation, Rule, Test, Views};
+use super::rule::{About, Choice, Disruption, Flow, Gate, Operation, Question, Rule, Test, Views};
 use super::text::Text;
 use super::{PHASES, Program};
+use crate::waf::operator::Phrases;
 use crate::waf::seclang::ast::{self, Item, RuleSet};
 use crate::waf::seclang::{Fault, Faults};
 
 /// Compiles a rule set.
 pub(crate) fn compile(set: &RuleSet, serial: u64) -> Result<Program, Faults> {
-    let (set, dropped) = folded(&with_markers(set));
+    let (set, dropped) = folded(with_markers(set));
     let set = &set;
     let parsed: Vec<&ast::Rule> = set
         .items
@@ -32,13 +33,23 @@ pub(crate) fn compile(set: &RuleSet, serial: u64) -> Result<Program, Faults> {
     }
     let mut phases: [Vec<u32>; PHASES] = Default::default();
     lay_out(set, &mut rules, &mut phases, &mut faults);
-    let pattern_places = std::mem::take(&mut linker.pattern_rules);
-    let patterns =
-        Patterns::build(std::mem::take(&mut linker.patterns)).map_err(|(index, error)| {
-            let rule = pattern_places.get(index).and_then(|rule| parsed.get(*rule));
-            Faults(rule.map(|rule| too_large(rule, &error)).into_iter().collect())
-        })?;
+    // Half of the work is the automata of patterns, the other half those of phrases.
+    let (patterns, questions) = std::thread::scope(|scope| {
+        let drafts = std::mem::take(&mut linker.questions);
+        let questions = scope.spawn(|| questions(drafts));
+        let patterns = Patterns::build(&linker.patterns);
+        (patterns, questions.join())
+    });
+    let patterns = patterns.map_err(|(index, error)| {
+        let rule = linker.pattern_rules.get(index).and_then(|rule| parsed.get(*rule));
+        Faults(rule.map(|rule| too_large(rule, &error)).into_iter().collect())
+    })?;
     faults.append(&mut linker.faults);
+    let questions = questions.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let questions = questions.unwrap_or_else(|mut found| {
+        faults.append(&mut found);
+        Vec::new()
+    });
     if !faults.is_empty() {
         return Err(Faults(faults));
     }
@@ -57,7 +68,7 @@ pub(crate) fn compile(set: &RuleSet, serial: u64) -> Result<Program, Faults> {
         rules,
         tables: linker.tables,
         patterns,
-        questions: linker.questions,
+        questions,
         names: linker.names,
         settings: set.settings.clone(),
         is_used: linker.is_used,
@@ -65,6 +76,27 @@ pub(crate) fn compile(set: &RuleSet, serial: u64) -> Result<Program, Faults> {
         notes: set.notes.clone(),
         dropped,
     })
+}
+
+/// Builds what operators ask.
+fn questions(drafts: Vec<QuestionDraft>) -> Result<Vec<Question>, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let mut questions = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        match draft {
+            QuestionDraft::Other(question) => questions.push(question),
+            QuestionDraft::Phrases { phrases, place, rule } => match Phrases::new(phrases.iter()) {
+                Ok(built) => questions.push(Question::Phrases(built)),
+                Err(error) => faults.push(Fault {
+                    place,
+                    rule: Some(rule),
+                    message: format!("the phrases do not compile: {error}"),
+                    help: "fewer phrases".into(),
+                }),
+            },
+        }
+    }
+    if faults.is_empty() { Ok(questions) } else { Err(faults) }
 }
 
 /// `skip:N` becomes `skipAfter` of a marker of its own, so that rules between may be left out.
@@ -89,24 +121,24 @@ fn with_markers(set: &RuleSet) -> RuleSet {
 }
 
 /// The rules that some transaction can reach, and the ids of the others.
-fn folded(set: &RuleSet) -> (RuleSet, Vec<u64>) {
+fn folded(set: RuleSet) -> (RuleSet, Vec<u64>) {
     let mut dropped = Vec::new();
     let mut items = Vec::with_capacity(set.items.len());
-    for (item, fate) in set.items.iter().zip(fold::fates(set)) {
+    let fates = fold::fates(&set);
+    for (item, fate) in set.items.into_iter().zip(fates) {
         match (item, fate) {
             (Item::Rule(rule), Fate::Falls) => dropped.push(rule.id),
-            (Item::Rule(rule), Fate::Matches) => {
-                let mut rule = rule.clone();
+            (Item::Rule(mut rule), Fate::Matches) => {
                 for link in &mut rule.links {
                     link.operator = None;
                     link.targets.clear();
                 }
                 items.push(Item::Rule(rule));
             }
-            (item, _) => items.push(item.clone()),
+            (item, _) => items.push(item),
         }
     }
-    (RuleSet { items, ..set.clone() }, dropped)
+    (RuleSet { items, settings: set.settings, notes: set.notes }, dropped)
 }
 
 /// `tx.inbound_anomaly_score_pl1` ..= `…_pl4`, as CRS counts.
@@ -131,7 +163,7 @@ fn gate(rules: &[Rule], index: u32, patterns: &Patterns, gate_views: &mut Vec<u3
                 return Gate::Open;
             };
             let (cell, mask) = ((bit / 64) as u8, 1u64 << (bit % 64));
-            Gate::Pattern { views, pattern, side, cell, mask }
+            Gate::Pattern { views, side, cell, mask }
         }
         _ => Gate::Open,
     }

@@ -6,23 +6,30 @@ use super::patterns;
 use super::rule::{Change, Choice, Effect, Fluid, Link, Name, Operand, Question, Test};
 use super::tables::{Selector, Tables, Target};
 use super::text::{Part, Text};
-use crate::waf::operator::{Phrases, number};
-use crate::waf::seclang::Fault;
+use crate::waf::operator::number;
 use crate::waf::seclang::ast::{self, Control, RuleSelector};
-use crate::waf::seclang::pattern;
+use crate::waf::seclang::pattern::{self, Pattern};
 use crate::waf::seclang::variables::{COUNT, Shape, Variable};
+use crate::waf::seclang::{Fault, Place};
 use crate::waf::transform::Transform;
-use regex_syntax::hir::Hir;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// A pattern before it is compiled.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    pub hir: Hir,
+    pub pattern: Arc<Pattern>,
     pub side: Side,
     /// Whether it is worth scanning for with all others: it is wanted on all values of a
     /// collection. Other patterns match often, or are asked of one value, and are tried alone.
     pub is_joint: bool,
+}
+
+/// A question before its automaton is built.
+#[derive(Debug)]
+pub(crate) enum QuestionDraft {
+    Phrases { phrases: Arc<[Vec<u8>]>, place: Place, rule: u64 },
+    Other(Question),
 }
 
 /// Whether a target may have many values.
@@ -38,12 +45,12 @@ pub(crate) struct Linker<'a> {
     pub patterns: Vec<Draft>,
     /// The rule that brought each pattern.
     pub pattern_rules: Vec<usize>,
-    pub questions: Vec<Question>,
+    pub questions: Vec<QuestionDraft>,
     pub is_used: [bool; COUNT],
     pub faults: Vec<Fault>,
     rules: &'a [&'a ast::Rule],
-    pattern_index: HashMap<(String, Side), u32>,
-    phrase_index: HashMap<Vec<Vec<u8>>, u32>,
+    pattern_index: HashMap<(Arc<str>, Side), u32>,
+    phrase_index: HashMap<Arc<[Vec<u8>]>, u32>,
 }
 
 impl<'a> Linker<'a> {
@@ -181,7 +188,7 @@ impl<'a> Linker<'a> {
             ast::Selector::Pattern(source) => {
                 // Names are matched in any case; the loader has parsed the pattern before.
                 match pattern::parse(&format!("(?i){source}")) {
-                    Ok(parsed) => Selector::Pattern(self.pattern(&parsed, side, rule)),
+                    Ok(parsed) => Selector::Pattern(self.pattern(&Arc::new(parsed), side, rule)),
                     Err(_) => Selector::All,
                 }
             }
@@ -205,7 +212,7 @@ impl<'a> Linker<'a> {
         }
     }
 
-    fn pattern(&mut self, pattern: &pattern::Pattern, side: Side, rule: &ast::Rule) -> u32 {
+    fn pattern(&mut self, pattern: &Arc<Pattern>, side: Side, rule: &ast::Rule) -> u32 {
         let key = (pattern.source.clone(), side);
         if let Some(index) = self.pattern_index.get(&key) {
             return *index;
@@ -219,7 +226,7 @@ impl<'a> Linker<'a> {
             });
         }
         let index = self.patterns.len() as u32;
-        self.patterns.push(Draft { hir: pattern.hir.clone(), side, is_joint: false });
+        self.patterns.push(Draft { pattern: pattern.clone(), side, is_joint: false });
         self.pattern_rules.push(self.rules.iter().position(|r| r.id == rule.id).unwrap_or(0));
         self.pattern_index.insert(key, index);
         index
@@ -233,7 +240,9 @@ impl<'a> Linker<'a> {
                 Test::Compare(*comparison, self.operand(operand))
             }
             ast::Test::Text(test, text) => Test::Text(*test, self.text(text)),
-            ast::Test::ByteRange(range) => self.question(Question::ByteRange(range.clone())),
+            ast::Test::ByteRange(range) => {
+                self.question(QuestionDraft::Other(Question::ByteRange(range.clone())))
+            }
             ast::Test::Addresses(addresses) => Test::Addresses(addresses.clone()),
             ast::Test::Sqli => self.once(Question::Sqli),
             ast::Test::Xss => self.once(Question::Xss),
@@ -244,7 +253,7 @@ impl<'a> Linker<'a> {
         }
     }
 
-    fn question(&mut self, question: Question) -> Test {
+    fn question(&mut self, question: QuestionDraft) -> Test {
         self.questions.push(question);
         Test::Question(self.questions.len() as u32 - 1)
     }
@@ -252,33 +261,29 @@ impl<'a> Linker<'a> {
     /// A question without parameters: asked by many rules, answered once.
     fn once(&mut self, question: Question) -> Test {
         let kind = std::mem::discriminant(&question);
-        match self.questions.iter().position(|known| std::mem::discriminant(known) == kind) {
+        let is_same = |known: &QuestionDraft| matches!(known, QuestionDraft::Other(known) if std::mem::discriminant(known) == kind);
+        match self.questions.iter().position(is_same) {
             Some(index) => Test::Question(index as u32),
-            None => self.question(question),
+            None => self.question(QuestionDraft::Other(question)),
         }
     }
 
-    fn phrases(&mut self, phrases: &[Vec<u8>], operator: &ast::Operator, rule: &ast::Rule) -> Test {
+    fn phrases(
+        &mut self,
+        phrases: &Arc<[Vec<u8>]>,
+        operator: &ast::Operator,
+        rule: &ast::Rule,
+    ) -> Test {
         if let Some(index) = self.phrase_index.get(phrases) {
             return Test::Question(*index);
         }
-        match Phrases::new(phrases) {
-            Ok(built) => {
-                self.questions.push(Question::Phrases(built));
-                let index = self.questions.len() as u32 - 1;
-                self.phrase_index.insert(phrases.to_vec(), index);
-                Test::Question(index)
-            }
-            Err(error) => {
-                self.faults.push(Fault {
-                    place: operator.place.clone(),
-                    rule: Some(rule.id),
-                    message: format!("the phrases do not compile: {error}"),
-                    help: "fewer phrases".into(),
-                });
-                Test::Never
-            }
-        }
+        let draft = QuestionDraft::Phrases {
+            phrases: phrases.clone(),
+            place: operator.place.clone(),
+            rule: rule.id,
+        };
+        self.phrase_index.insert(phrases.clone(), self.questions.len() as u32);
+        self.question(draft)
     }
 
     fn effect(&mut self, effect: &ast::Effect, rule: &ast::Rule) -> Effect {

@@ -4,8 +4,10 @@
 //! what rules share and decides what can be decided before the first request. A program is
 //! immutable and shared by all threads; what a transaction needs is in [`super::transaction`].
 
+mod automaton;
 mod compile;
 mod fold;
+mod front;
 mod known;
 mod links;
 mod names;

@@ -1,22 +1,19 @@
 //! All patterns of a program: scanned together, and each alone where its groups are asked for.
 //!
 //! One automaton over all patterns finds in one pass which of them match a string (WAF.md: four to
-//! ten times faster than one after the other). It is a lazy DFA with a bounded cache; when a string
-//! makes it clear the cache too often it gives up, and the patterns are tried one by one, each in
-//! linear time. Phases 1 and 2 have one automaton, phases 3 to 5 another: a request is not scanned
-//! for what answers contain.
+//! ten times faster than one after the other); where it gives up the patterns are tried one by one,
+//! each in linear time. Phases 1 and 2 have one automaton, phases 3 to 5 another: a request is not
+//! scanned for what answers contain.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use regex_automata::hybrid::{LazyStateID, dfa};
 use regex_automata::nfa::thompson;
-use regex_automata::{Input, MatchKind, meta, util::primitives::NonMaxUsize};
-use regex_syntax::hir::Hir;
+use regex_automata::{Input, meta, util::primitives::NonMaxUsize};
+use regex_syntax::hir::{Hir, HirKind};
 
+use super::automaton::{Automaton, Cache, set};
 use super::links::Draft;
-
-/// Bytes of the lazy automaton's cache, per thread and group.
-const CACHE_BYTES: usize = 8 << 20;
+use crate::waf::seclang::pattern;
 
 /// Bytes of one compiled pattern.
 const PATTERN_BYTES_MAX: usize = 10 << 20;
@@ -34,7 +31,9 @@ pub(crate) enum Side {
 /// One pattern.
 #[derive(Debug)]
 pub(crate) struct Single {
-    hir: Hir,
+    /// As the rule has it: most patterns are never needed alone.
+    source: Arc<str>,
+    group_count: usize,
     regex: OnceLock<Option<meta::Regex>>,
     pub side: Side,
     /// Its place in the automaton of its side, when it is in it.
@@ -46,12 +45,14 @@ impl Single {
     fn regex(&self) -> Option<&meta::Regex> {
         self.regex
             .get_or_init(|| {
+                // With groups it is larger than what was checked.
                 let config = meta::Config::new()
                     .utf8_empty(false)
-                    .nfa_size_limit(Some(PATTERN_BYTES_MAX))
+                    .nfa_size_limit(Some(PATTERN_BYTES_MAX * 4))
                     .hybrid_cache_capacity(1 << 20)
                     .onepass(false);
-                meta::Builder::new().configure(config).build_from_hir(&self.hir).ok()
+                let pattern = pattern::parse(&self.source).ok()?;
+                meta::Builder::new().configure(config).build_from_hir(&pattern.hir).ok()
             })
             .as_ref()
     }
@@ -62,7 +63,7 @@ impl Single {
 
     /// How many groups it has, the whole match counted.
     pub(crate) fn group_count(&self) -> usize {
-        self.hir.properties().explicit_captures_len() + 1
+        self.group_count
     }
 
     /// Where the groups of the first match are.
@@ -84,14 +85,6 @@ impl Single {
     }
 }
 
-/// The automaton of one side.
-#[derive(Debug)]
-pub(crate) struct Automaton {
-    dfa: dfa::DFA,
-    /// Its patterns, by bit.
-    pub members: Vec<u32>,
-}
-
 /// All patterns.
 #[derive(Debug, Default)]
 pub(crate) struct Patterns {
@@ -102,7 +95,7 @@ pub(crate) struct Patterns {
 /// What a thread needs to scan: caches that grow with use, up to their bound.
 #[derive(Debug, Default)]
 pub(crate) struct ScanCaches {
-    sides: [Option<dfa::Cache>; 2],
+    sides: [Option<Cache>; 2],
 }
 
 impl Patterns {
@@ -110,23 +103,32 @@ impl Patterns {
     ///
     /// # Errors
     /// The index of a pattern that does not compile, and why.
-    pub(crate) fn build(patterns: Vec<Draft>) -> Result<Self, (usize, String)> {
+    pub(crate) fn build(drafts: &[Draft]) -> Result<Self, (usize, String)> {
         let mut members: [Vec<u32>; 2] = [Vec::new(), Vec::new()];
-        let mut singles = Vec::with_capacity(patterns.len());
-        for (index, Draft { hir, side, is_joint }) in patterns.into_iter().enumerate() {
-            let is_joint = is_joint && hir.properties().minimum_len() != Some(0);
-            let list = members.get_mut(side as usize).filter(|_| is_joint);
-            let bit = list.map(|list| {
-                list.push(index as u32);
-                list.len() as u32 - 1
+        let mut hirs: [Vec<&Hir>; 2] = [Vec::new(), Vec::new()];
+        let mut singles = Vec::with_capacity(drafts.len());
+        for (index, Draft { pattern, side, is_joint }) in drafts.iter().enumerate() {
+            let properties = pattern.hir.properties();
+            let place = *side as usize;
+            let lists = members.get_mut(place).zip(hirs.get_mut(place));
+            let lists = lists.filter(|_| *is_joint && properties.minimum_len() != Some(0));
+            let bit = lists.map(|(members, hirs)| {
+                members.push(index as u32);
+                hirs.push(&pattern.hir);
+                hirs.len() as u32 - 1
             });
-            singles.push(Single { hir, regex: OnceLock::new(), side, bit });
+            singles.push(Single {
+                source: pattern.source.clone(),
+                group_count: properties.explicit_captures_len() + 1,
+                regex: OnceLock::new(),
+                side: *side,
+                bit,
+            });
         }
         let mut sides = [None, None];
-        for (slot, members) in sides.iter_mut().zip(members) {
-            if !members.is_empty() {
-                *slot = Some(Automaton::build(members, &singles)?);
-            }
+        for (slot, (members, hirs)) in sides.iter_mut().zip(members.into_iter().zip(hirs)) {
+            let Some(first) = members.first().map(|index| *index as usize) else { continue };
+            *slot = Some(Automaton::build(members, &hirs).map_err(|error| (first, error))?);
         }
         Ok(Self { singles, sides })
     }
@@ -144,7 +146,7 @@ impl Patterns {
     pub(crate) fn caches(&self) -> ScanCaches {
         ScanCaches {
             sides: [Side::Request, Side::Answer]
-                .map(|side| self.side(side).map(|automaton| automaton.dfa.create_cache())),
+                .map(|side| self.side(side).map(|automaton| automaton.cache())),
         }
     }
 
@@ -175,73 +177,11 @@ impl Patterns {
     }
 }
 
-fn set(row: &mut [u64], bit: usize) {
-    if let Some(word) = row.get_mut(bit / 64) {
-        *word |= 1 << (bit % 64);
-    }
-}
-
-impl Automaton {
-    /// Runs over `value` once. `None`: the cache is too small for what this value needs.
-    fn scan(&self, cache: &mut dfa::Cache, value: &[u8], row: &mut [u64]) -> Option<()> {
-        let dfa = &self.dfa;
-        let mut state = dfa.start_state_forward(cache, &Input::new(value)).ok()?;
-        // A state whose patterns are in the row already need not be asked again.
-        let mut last = None;
-        for byte in value {
-            state = dfa.next_state(cache, state, *byte).ok()?;
-            if !state.is_tagged() || last == Some(state) {
-                continue;
-            }
-            if state.is_dead() || state.is_quit() {
-                return state.is_dead().then_some(());
-            }
-            if state.is_match() {
-                self.record(cache, state, row);
-                last = Some(state);
-            }
-        }
-        state = dfa.next_eoi_state(cache, state).ok()?;
-        if state.is_match() {
-            self.record(cache, state, row);
-        }
-        Some(())
-    }
-
-    fn record(&self, cache: &dfa::Cache, state: LazyStateID, row: &mut [u64]) {
-        for index in 0..self.dfa.match_len(cache, state) {
-            set(row, self.dfa.match_pattern(cache, state, index).as_usize());
-        }
-    }
-
-    fn build(members: Vec<u32>, singles: &[Single]) -> Result<Self, (usize, String)> {
-        let hirs: Vec<&Hir> = members
-            .iter()
-            .filter_map(|index| singles.get(*index as usize).map(|single| &single.hir))
-            .collect();
-        let first = members.first().map_or(0, |index| *index as usize);
-        let nfa = thompson::Compiler::new()
-            .configure(
-                thompson::Config::new().utf8(false).which_captures(thompson::WhichCaptures::None),
-            )
-            .build_many_from_hir(&hirs)
-            .map_err(|error| (first, error.to_string()))?;
-        let config = dfa::Config::new()
-            .match_kind(MatchKind::All)
-            .cache_capacity(CACHE_BYTES)
-            .skip_cache_capacity_check(true)
-            .minimum_cache_clear_count(Some(3))
-            .minimum_bytes_per_state(Some(10));
-        let dfa = dfa::Builder::new()
-            .configure(config)
-            .build_from_nfa(nfa)
-            .map_err(|error| (first, error.to_string()))?;
-        Ok(Self { dfa, members })
-    }
-}
-
 /// A pattern's size is checked alone, so that the fault names it.
 pub(crate) fn check_size(hir: &Hir) -> Result<(), String> {
+    if bytes_at_most(hir) < PATTERN_BYTES_MAX {
+        return Ok(());
+    }
     thompson::Compiler::new()
         .configure(
             thompson::Config::new()
@@ -252,4 +192,28 @@ pub(crate) fn check_size(hir: &Hir) -> Result<(), String> {
         .build_from_hir(hir)
         .map(|_nfa| ())
         .map_err(|error| error.to_string())
+}
+
+/// No less than the bytes of the pattern compiled, and quickly known.
+fn bytes_at_most(hir: &Hir) -> usize {
+    /// A state and what it may own beside its transitions.
+    const STATE: usize = 64;
+    const TRANSITION: usize = 8;
+    let all = |parts: &[Hir]| {
+        parts.iter().fold(STATE + parts.len() * TRANSITION, |sum, part| {
+            sum.saturating_add(bytes_at_most(part))
+        })
+    };
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => STATE,
+        HirKind::Literal(literal) => literal.0.len() * STATE,
+        HirKind::Class(_) => STATE + 256 * TRANSITION,
+        HirKind::Capture(capture) => STATE.saturating_add(bytes_at_most(&capture.sub)),
+        HirKind::Repetition(repetition) => {
+            let times = repetition.max.unwrap_or(repetition.min.saturating_add(1)).max(1);
+            let once = bytes_at_most(&repetition.sub).saturating_add(2 * STATE);
+            once.saturating_mul(times as usize)
+        }
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => all(parts),
+    }
 }

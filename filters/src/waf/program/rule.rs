@@ -95,7 +95,6 @@ pub(crate) enum Gate {
     /// Any string of the views matches this pattern of its side's automaton.
     Pattern {
         views: Views,
-        pattern: u32,
         side: Side,
         cell: u8,
         mask: u64,

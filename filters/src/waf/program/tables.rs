@@ -37,7 +37,8 @@ pub(crate) struct Column {
     pub from: Option<(u32, u8)>,
 }
 
-/// All strings of a list of targets after a pipeline, in no order.
+/// All strings of a list of targets after a pipeline, in no order. That of several targets is made
+/// of those of each, so that lists that share a target share its strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct View {
     /// Index of the list.
@@ -83,6 +84,8 @@ pub(crate) struct Tables {
     /// Lists of targets.
     pub sets: Interner<Vec<u32>>,
     pub views: Interner<View>,
+    /// Of each view of several targets, the views of each of these.
+    pub parts: Vec<Box<[u32]>>,
     /// The transformations that any rule uses.
     pub transforms: Interner<Transform>,
 }
@@ -111,7 +114,22 @@ impl Tables {
             let before = self.pipelines.intern(before.to_vec());
             (self.view(set, before), *step)
         });
-        self.views.intern(View { set, pipeline, from })
+        let view = self.views.intern(View { set, pipeline, from });
+        if view as usize == self.parts.len() {
+            self.parts.push(Box::default());
+            let targets = self.sets.all.get(set as usize).cloned().unwrap_or_default();
+            if targets.len() > 1 {
+                let parts = targets.iter().map(|target| {
+                    let alone = self.sets.intern(vec![*target]);
+                    self.view(alone, pipeline)
+                });
+                let parts = parts.collect();
+                if let Some(place) = self.parts.get_mut(view as usize) {
+                    *place = parts;
+                }
+            }
+        }
+        view
     }
 
     /// The pipeline of these transformations.

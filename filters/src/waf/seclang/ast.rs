@@ -174,7 +174,7 @@ pub enum Test {
     /// `@rx`
     Pattern(Arc<Pattern>),
     /// `@pm`, `@pmFromFile`
-    Phrases(Vec<Vec<u8>>),
+    Phrases(Arc<[Vec<u8>]>),
     /// `@eq` …
     Compare(Comparison, Template),
     /// `@contains` …

@@ -101,7 +101,7 @@ fn by_name(name: &str, parameter: &str, begin: usize, read: Read<'_>) -> Result<
     let template = || template(parameter).map_err(in_parameter);
     let test = match name.to_ascii_lowercase().as_str() {
         "rx" => pattern_test(parameter).map_err(in_parameter)?,
-        "pm" => Test::Phrases(phrases(parameter).map_err(in_parameter)?),
+        "pm" => Test::Phrases(phrases(parameter).map_err(in_parameter)?.into()),
         "pmfromfile" | "pmf" => phrase_files(parameter, read).map_err(in_parameter)?,
         "eq" => Test::Compare(Comparison::Equal, template()?),
         "ge" => Test::Compare(Comparison::AtLeast, template()?),
@@ -221,7 +221,7 @@ fn phrase_files(parameter: &str, read: Read<'_>) -> Result<Test, Problem> {
             "one phrase a line; `#` begins a comment",
         ));
     }
-    Ok(Test::Phrases(all))
+    Ok(Test::Phrases(all.into()))
 }
 
 fn unreadable(name: &str, error: &str) -> Problem {

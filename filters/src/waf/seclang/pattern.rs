@@ -5,6 +5,8 @@
 //! a dash beside a class, `\h`, raw bytes beyond ASCII), the text is rewritten; what only a
 //! backtracking engine can do (look-around, back-references, possessive quantifiers) is refused.
 
+use std::sync::Arc;
+
 use regex_syntax::hir::Hir;
 
 use super::problem::Problem;
@@ -13,7 +15,7 @@ use super::problem::Problem;
 #[derive(Clone, Debug)]
 pub struct Pattern {
     /// As the rule has it.
-    pub source: String,
+    pub source: Arc<str>,
     /// What it means.
     pub hir: Hir,
 }
@@ -37,7 +39,7 @@ pub(crate) fn parse(source: &str) -> Result<Pattern, Problem> {
         .map_err(|error| {
             Problem::at(0, format!("the pattern is broken: {}", brief(&error)), HELP)
         })?;
-    Ok(Pattern { source: source.to_owned(), hir })
+    Ok(Pattern { source: source.into(), hir })
 }
 
 fn brief(error: &regex_syntax::Error) -> String {

@@ -15,6 +15,7 @@ const TOO_LARGE: u16 = 413;
 /// Puts what a processor finds into the variables.
 pub(crate) struct Sink<'a> {
     state: &'a mut State,
+    program: &'a Program,
     values: Variable,
     names: Variable,
     files_bytes: usize,
@@ -22,12 +23,25 @@ pub(crate) struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    pub(crate) fn new(state: &'a mut State, values: Variable, names: Variable) -> Self {
-        Self { state, values, names, files_bytes: 0, last_field: 0 }
+    pub(crate) fn new(
+        state: &'a mut State,
+        program: &'a Program,
+        values: Variable,
+        names: Variable,
+    ) -> Self {
+        Self { state, program, values, names, files_bytes: 0, last_field: 0 }
+    }
+
+    /// Adds a value when any rule looks at its variable: there may be thousands.
+    fn push(&mut self, variable: Variable, key: Id, value: Id) {
+        if self.program.uses(variable) {
+            self.state.values.push(variable, key, value);
+        }
     }
 
     /// Sums up what was found.
-    pub(crate) fn finish(self, program: &Program) {
+    pub(crate) fn finish(self) {
+        let program = self.program;
         if program.uses(Variable::ArgsCombinedSize) {
             let length = |id: Id| self.state.strings.get(id).len();
             let arguments = self.state.values.of(Variable::Args);
@@ -46,11 +60,10 @@ impl Fields for Sink<'_> {
     fn argument(&mut self, name: &[u8], value: &[u8]) {
         let key = self.state.strings.intern(name);
         let value = self.state.strings.intern(value);
-        let values = &mut self.state.values;
-        values.push(Variable::Args, key, value);
-        values.push(self.values, key, value);
-        values.push(Variable::ArgsNames, key, key);
-        values.push(self.names, key, key);
+        self.state.values.push(Variable::Args, key, value);
+        self.push(self.values, key, value);
+        self.push(Variable::ArgsNames, key, key);
+        self.push(self.names, key, key);
     }
 
     fn file(&mut self, field: &[u8], name: &[u8], size_bytes: usize) {
@@ -169,7 +182,7 @@ impl State {
             }
             _ => Vec::new(),
         };
-        let mut sink = Sink::new(self, Variable::ArgsPost, Variable::ArgsPostNames);
+        let mut sink = Sink::new(self, program, Variable::ArgsPost, Variable::ArgsPostNames);
         let mut flags = MultipartFlags::default();
         let read = match processor {
             Processor::Urlencoded => {
@@ -183,7 +196,7 @@ impl State {
                 read
             }
         };
-        sink.finish(program);
+        sink.finish();
         if processor == Processor::Multipart {
             self.load_flags(program, flags);
         }

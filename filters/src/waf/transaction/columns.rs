@@ -41,6 +41,8 @@ pub(crate) struct Columns {
     pub contents: Vec<Contents>,
     /// Strings of views, each once.
     pub distinct: Vec<Id>,
+    /// Scratch for what is joined, reused.
+    pub joined: Vec<u32>,
     /// Bits of the patterns that match any string of a view.
     pub unions: Vec<u64>,
     /// Bits of one scan, reused.
@@ -60,6 +62,7 @@ impl Columns {
             views: vec![ViewState::default(); tables.views.all.len()],
             contents: Vec::new(),
             distinct: Vec::new(),
+            joined: Vec::new(),
             unions: Vec::new(),
             row: Vec::new(),
             mark: 0,

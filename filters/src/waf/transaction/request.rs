@@ -192,9 +192,9 @@ impl State {
         let (_, query) = path_and_query(uri);
         let limits = Limits { arguments: program.settings.arguments_max, ..Limits::default() };
         let separator = program.settings.argument_separator;
-        let mut sink = Sink::new(self, Variable::ArgsGet, Variable::ArgsGetNames);
+        let mut sink = Sink::new(self, program, Variable::ArgsGet, Variable::ArgsGetNames);
         let is_whole = body::urlencoded(query, separator, limits, &mut sink).is_ok();
-        sink.finish(program);
+        sink.finish();
         if !is_whole {
             self.set(program, Variable::ArgumentsLimitReached, b"1");
         }

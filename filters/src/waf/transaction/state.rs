@@ -62,9 +62,8 @@ const SEVERITY_NONE: u8 = 255;
 
 impl State {
     pub(crate) fn new(program: &Program) -> Self {
-        let transforms = program.tables.transforms.all.len();
         Self {
-            strings: Strings::new(transforms, program.questions.len()),
+            strings: Strings::new(program.questions.len()),
             values: Values::new(),
             tx: Tx::new(program.names.all.len()),
             columns: Columns::new(program),

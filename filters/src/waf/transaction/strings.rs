@@ -30,6 +30,25 @@ struct Entry {
     extra: u32,
     /// The last view that was made and has it.
     mark: u32,
+    /// One more than the index of the newest of its facts.
+    facts: u32,
+    /// Bits of the transformations that do not change it: most.
+    same: u64,
+}
+
+/// What is known of a string and seldom is: the next one of the same string follows.
+#[derive(Clone, Copy, Debug)]
+struct Fact {
+    about: About,
+    next: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    /// What a transformation makes of it.
+    Result(u8, Id),
+    /// A question of which the answer is yes.
+    Yes(u32),
 }
 
 /// All strings of a transaction.
@@ -39,27 +58,24 @@ pub(crate) struct Strings {
     entries: Vec<Entry>,
     /// Open addressing; 0 is free, else one more than the number. A power of two.
     table: Vec<u32>,
-    /// Per string one cell per transformation: one more than the number of the result.
-    results: Vec<u32>,
-    /// Per string `words` of "asked" and `words` of "yes", per question.
-    answers: Vec<u64>,
+    facts: Vec<Fact>,
+    /// Per string `words` of the bits of questions that were asked.
+    asked: Vec<u64>,
     /// Rows of bits of matching patterns.
     rows: Vec<u64>,
-    transforms: usize,
     words: usize,
     hasher: RandomState,
 }
 
 impl Strings {
-    pub(crate) fn new(transforms: usize, questions: usize) -> Self {
+    pub(crate) fn new(questions: usize) -> Self {
         let mut strings = Self {
             bytes: Vec::with_capacity(8 << 10),
             entries: Vec::with_capacity(256),
             table: vec![0; 1024],
-            results: Vec::new(),
-            answers: Vec::new(),
+            facts: Vec::new(),
+            asked: Vec::new(),
             rows: Vec::new(),
-            transforms,
             words: questions.div_ceil(64),
             hasher: RandomState::default(),
         };
@@ -71,14 +87,14 @@ impl Strings {
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.bytes.clear();
-        self.results.clear();
-        self.answers.clear();
+        self.facts.clear();
+        self.asked.clear();
         self.rows.clear();
         if self.table.len() > STRINGS_KEPT * 4 {
             self.table = vec![0; STRINGS_KEPT * 4];
             self.entries.shrink_to(STRINGS_KEPT);
-            self.results.shrink_to(STRINGS_KEPT * self.transforms);
-            self.answers.shrink_to(STRINGS_KEPT * self.words * 2);
+            self.facts.shrink_to(STRINGS_KEPT);
+            self.asked.shrink_to(STRINGS_KEPT * self.words);
             self.rows.shrink_to(STRINGS_KEPT);
         } else {
             self.table.fill(0);
@@ -122,8 +138,7 @@ impl Strings {
         self.bytes.extend_from_slice(value);
         let length = value.len() as u32;
         self.entries.push(Entry { start, length, hash, ..Entry::default() });
-        self.results.resize(self.results.len() + self.transforms, 0);
-        self.answers.resize(self.answers.len() + self.words * 2, 0);
+        self.asked.resize(self.asked.len() + self.words, 0);
         if let Some(free) = self.table.get_mut(cell) {
             *free = id + 1;
         }
@@ -149,35 +164,56 @@ impl Strings {
         }
     }
 
-    /// What transformation number `transform` makes of `id`, when it is known.
+    /// What transformation number `transform` (0..=63) makes of `id`, when it is known.
     pub(crate) fn result(&self, id: Id, transform: u8) -> Option<Id> {
-        let cell = id as usize * self.transforms + usize::from(transform);
-        self.results.get(cell).and_then(|known| known.checked_sub(1))
+        let entry = self.entries.get(id as usize)?;
+        if entry.same >> (transform & 63) & 1 == 1 {
+            return Some(id);
+        }
+        self.facts(entry.facts).find_map(|about| match about {
+            About::Result(known, result) if known == transform => Some(result),
+            _ => None,
+        })
     }
 
     pub(crate) fn set_result(&mut self, id: Id, transform: u8, result: Id) {
-        let cell = id as usize * self.transforms + usize::from(transform);
-        if let Some(known) = self.results.get_mut(cell) {
-            *known = result + 1;
+        if result != id {
+            self.note(id, About::Result(transform, result));
+        } else if let Some(entry) = self.entries.get_mut(id as usize) {
+            entry.same |= 1 << (transform & 63);
         }
     }
 
     /// The answer to a question about `id`, when it was asked before.
     pub(crate) fn answer(&self, id: Id, question: u32) -> Option<bool> {
-        let base = id as usize * self.words * 2 + question as usize / 64;
-        let bit = 1u64 << (question % 64);
-        let is_asked = self.answers.get(base).is_some_and(|word| word & bit != 0);
-        is_asked.then(|| self.answers.get(base + self.words).is_some_and(|word| word & bit != 0))
+        let word = self.asked.get(id as usize * self.words + question as usize / 64)?;
+        let is_asked = word >> (question % 64) & 1 == 1;
+        is_asked.then(|| {
+            let newest = self.entries.get(id as usize).map_or(0, |entry| entry.facts);
+            self.facts(newest).any(|about| about == About::Yes(question))
+        })
     }
 
     pub(crate) fn set_answer(&mut self, id: Id, question: u32, yes: bool) {
-        let base = id as usize * self.words * 2 + question as usize / 64;
-        let bit = 1u64 << (question % 64);
-        if let Some(asked) = self.answers.get_mut(base) {
-            *asked |= bit;
+        let cell = id as usize * self.words + question as usize / 64;
+        if let Some(word) = self.asked.get_mut(cell) {
+            *word |= 1 << (question % 64);
         }
-        if let Some(word) = self.answers.get_mut(base + self.words).filter(|_| yes) {
-            *word |= bit;
+        if yes {
+            self.note(id, About::Yes(question));
+        }
+    }
+
+    /// The facts of a string, the newest first: as many as it has results and answers at most.
+    fn facts(&self, newest: u32) -> impl Iterator<Item = About> {
+        let at = |number: u32| self.facts.get((number as usize).checked_sub(1)?);
+        std::iter::successors(at(newest), move |fact| at(fact.next)).map(|fact| fact.about)
+    }
+
+    fn note(&mut self, id: Id, about: About) {
+        if let Some(entry) = self.entries.get_mut(id as usize) {
+            self.facts.push(Fact { about, next: entry.facts });
+            entry.facts = self.facts.len() as u32;
         }
     }
 
@@ -233,8 +269,9 @@ impl Strings {
     pub(crate) fn memory_bytes(&self) -> usize {
         self.bytes.capacity()
             + self.entries.capacity() * size_of::<Entry>()
-            + (self.table.capacity() + self.results.capacity()) * size_of::<u32>()
-            + (self.answers.capacity() + self.rows.capacity()) * size_of::<u64>()
+            + self.table.capacity() * size_of::<u32>()
+            + self.facts.capacity() * size_of::<Fact>()
+            + (self.asked.capacity() + self.rows.capacity()) * size_of::<u64>()
     }
 }
 
@@ -244,7 +281,7 @@ mod tests {
 
     #[test]
     fn equal_strings_have_one_number() {
-        let mut strings = Strings::new(3, 70);
+        let mut strings = Strings::new(70);
         assert_eq!(strings.intern(b""), EMPTY);
         let a = strings.intern(b"a");
         for number in 0..5000 {
@@ -254,7 +291,9 @@ mod tests {
         let last = strings.intern(b"v4999");
         assert_eq!(strings.get(last), b"v4999");
         strings.set_result(a, 2, EMPTY);
-        assert_eq!((strings.result(a, 2), strings.result(a, 1)), (Some(EMPTY), None));
+        strings.set_result(a, 0, a);
+        let results = [0, 1, 2].map(|transform| strings.result(a, transform));
+        assert_eq!(results, [Some(a), None, Some(EMPTY)]);
         strings.set_answer(a, 69, true);
         strings.set_answer(a, 3, false);
         assert_eq!((strings.answer(a, 69), strings.answer(a, 3)), (Some(true), Some(false)));

@@ -9,9 +9,6 @@ use crate::waf::program::rule::{Gate, Question};
 use crate::waf::program::{Program, ScanCaches, Side};
 use crate::waf::{injection, operator};
 
-/// Longer strings are not scanned for all patterns but for those that rules ask for.
-pub(crate) const LONG: usize = 2048;
-
 /// A view that is made.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ViewState {
@@ -23,11 +20,12 @@ pub(crate) struct ViewState {
 /// The strings of one or more views: most transformations change nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Contents {
+    /// Of the numbers of strings; of indexes of other contents when it `is_joined`.
     start: u32,
     length: u32,
+    is_joined: bool,
     /// Per side: 0 unknown, 1 nothing matches, else 2 + offset of the union.
     unions: [u32; 2],
-    has_long: bool,
 }
 
 impl State {
@@ -47,7 +45,7 @@ impl State {
             match gate {
                 Gate::Open => true,
                 Gate::Question { question, .. } => self.any_answer(program, contents, question),
-                Gate::Pattern { pattern, side, cell, mask, .. } => {
+                Gate::Pattern { side, cell, mask, .. } => {
                     let union = match contents.unions.get(side as usize).copied().unwrap_or(1) {
                         0 => self.unite(program, caches, index, contents, side),
                         known => known,
@@ -55,7 +53,6 @@ impl State {
                     let at = union.checked_sub(2).map(|offset| offset as usize + usize::from(cell));
                     let word = at.and_then(|at| self.columns.unions.get(at));
                     word.is_some_and(|word| word & mask != 0)
-                        || (contents.has_long && self.long_matches(program, contents, pattern))
                 }
             }
         })
@@ -63,8 +60,12 @@ impl State {
 
     fn any_answer(&mut self, program: &Program, contents: Contents, question: u32) -> bool {
         (contents.start..contents.start + contents.length).any(|at| {
-            let id = self.columns.distinct.get(at as usize).copied().unwrap_or_default();
-            self.answer(program, id, question)
+            let one = self.columns.distinct.get(at as usize).copied().unwrap_or_default();
+            if !contents.is_joined {
+                return self.answer(program, one, question);
+            }
+            let part = self.columns.contents.get(one as usize).copied().unwrap_or_default();
+            self.any_answer(program, part, question)
         })
     }
 
@@ -90,14 +91,17 @@ impl State {
     fn make_view(&mut self, program: &Program, index: u32) -> u32 {
         let Some(view) = program.tables.views.all.get(index as usize) else { return 0 };
         let before = view.from.map(|(from, step)| (self.view(program, from), step));
+        let parts = program.tables.parts.get(index as usize).map_or(&[][..], |parts| parts);
+        if !parts.is_empty() {
+            return self.join(program, parts, before.map(|(before, _)| before));
+        }
         let start = self.columns.distinct.len() as u32;
         self.columns.mark += 1;
-        let mut has_long = false;
         match before {
             None => {
                 let targets = program.tables.sets.all.get(view.set as usize);
                 for target in targets.map_or(&[][..], Vec::as_slice) {
-                    has_long |= self.gather(program, *target);
+                    self.gather(program, *target);
                 }
             }
             Some(((known, contents), step)) => {
@@ -106,7 +110,7 @@ impl State {
                     let id = self.columns.distinct.get(at as usize).copied().unwrap_or_default();
                     let result = self.stepped(program, id, step);
                     is_changed |= result != id;
-                    has_long |= self.note(result);
+                    self.note(result);
                 }
                 if !is_changed {
                     self.columns.distinct.truncate(start as usize);
@@ -114,31 +118,61 @@ impl State {
                 }
             }
         }
+        self.add_contents(start, false)
+    }
+
+    /// Makes contents of all that was added to the strings from `start` on.
+    fn add_contents(&mut self, start: u32, is_joined: bool) -> u32 {
         let length = self.columns.distinct.len() as u32 - start;
         let unions = if length == 0 { [1; 2] } else { [0; 2] };
-        self.columns.contents.push(Contents { start, length, unions, has_long });
+        self.columns.contents.push(Contents { start, length, is_joined, unions });
         self.columns.contents.len() as u32 - 1
     }
 
-    /// Adds the values of a target to the view that is made. Returns whether any is long.
-    fn gather(&mut self, program: &Program, target: u32) -> bool {
-        let (start, length) = self.values_of(program, target);
-        let mut has_long = false;
-        for at in start..start + length {
-            if let Some(field) = self.columns.item(at) {
-                has_long |= self.note(field.value);
+    /// Joins the contents of the views `parts`: where the result is. The contents `before` the last
+    /// step when it changed none of them, the only ones when all others are empty.
+    fn join(&mut self, program: &Program, parts: &[u32], before: Option<(u32, Contents)>) -> u32 {
+        let mut found = std::mem::take(&mut self.columns.joined);
+        found.clear();
+        for part in parts {
+            let (index, contents) = self.view(program, *part);
+            if contents.length > 0 {
+                found.push(index);
             }
         }
-        has_long
+        let is_same = |contents: &Contents| {
+            let (start, end) = (contents.start, contents.start + contents.length);
+            let parts = self.columns.distinct.get(start as usize..end as usize);
+            contents.is_joined && parts == Some(&found)
+        };
+        let joined = match (before.filter(|(_, contents)| is_same(contents)), found.as_slice()) {
+            (Some((known, _)), _) => known,
+            (None, [only]) => *only,
+            (None, parts) => {
+                let start = self.columns.distinct.len() as u32;
+                self.columns.distinct.extend_from_slice(parts);
+                self.add_contents(start, true)
+            }
+        };
+        self.columns.joined = found;
+        joined
     }
 
-    /// Adds a string to the view that is made, once. Returns whether it is long.
-    fn note(&mut self, id: Id) -> bool {
-        if !self.strings.meets(id, self.columns.mark) {
-            return false;
+    /// Adds the values of a target to the view that is made.
+    fn gather(&mut self, program: &Program, target: u32) {
+        let (start, length) = self.values_of(program, target);
+        for at in start..start + length {
+            if let Some(field) = self.columns.item(at) {
+                self.note(field.value);
+            }
         }
-        self.columns.distinct.push(id);
-        self.strings.get(id).len() > LONG
+    }
+
+    /// Adds a string to the view that is made, once.
+    fn note(&mut self, id: Id) {
+        if self.strings.meets(id, self.columns.mark) {
+            self.columns.distinct.push(id);
+        }
     }
 
     /// Scans the strings of a view and joins what matches them.
@@ -151,14 +185,26 @@ impl State {
         side: Side,
     ) -> u32 {
         let words = program.patterns.words(side);
+        if state.is_joined {
+            // Its parts first: their bits may not come between those of the union.
+            for at in state.start..state.start + state.length {
+                self.union_of_part(program, caches, at, side);
+            }
+        }
         let offset = self.columns.unions.len();
         self.columns.unions.resize(offset + words, 0);
         let mut is_empty = true;
         for at in state.start..state.start + state.length {
-            let id = self.columns.distinct.get(at as usize).copied().unwrap_or_default();
-            if self.strings.get(id).len() > LONG {
+            if state.is_joined {
+                let known = self.union_of_part(program, caches, at, side);
+                let Some(from) = known.checked_sub(2).map(|from| from as usize) else { continue };
+                let (before, union) = self.columns.unions.split_at_mut(offset);
+                let bits = before.get(from..from + words).unwrap_or_default();
+                union.iter_mut().zip(bits).for_each(|(word, bits)| *word |= bits);
+                is_empty = false;
                 continue;
             }
+            let id = self.columns.distinct.get(at as usize).copied().unwrap_or_default();
             self.scan(program, caches, id, side);
             let row = self.strings.row(id, side as usize, words);
             for (word, bits) in self.columns.unions.iter_mut().skip(offset).zip(row) {
@@ -179,6 +225,22 @@ impl State {
         union
     }
 
+    /// The union of a part of joined contents, made when it is not.
+    fn union_of_part(
+        &mut self,
+        program: &Program,
+        caches: &mut ScanCaches,
+        at: u32,
+        side: Side,
+    ) -> u32 {
+        let index = self.columns.distinct.get(at as usize).copied().unwrap_or_default();
+        let part = self.columns.contents.get(index as usize).copied().unwrap_or_default();
+        match part.unions.get(side as usize).copied().unwrap_or(1) {
+            0 => self.unite(program, caches, index, part, side),
+            known => known,
+        }
+    }
+
     fn scan(&mut self, program: &Program, caches: &mut ScanCaches, id: Id, side: Side) {
         if self.strings.is_scanned(id, side as usize) {
             return;
@@ -192,16 +254,6 @@ impl State {
         self.strings.set_row(id, side as usize, &self.columns.row);
     }
 
-    fn long_matches(&self, program: &Program, state: Contents, pattern: u32) -> bool {
-        let from = state.start as usize;
-        let ids = self.columns.distinct.get(from..from + state.length as usize);
-        let single = program.patterns.singles.get(pattern as usize);
-        ids.unwrap_or_default().iter().any(|id| {
-            let value = self.strings.get(*id);
-            value.len() > LONG && single.is_some_and(|single| single.is_match(value))
-        })
-    }
-
     /// Whether `pattern` matches the string `id` of a column.
     pub(crate) fn pattern_matches(
         &mut self,
@@ -211,9 +263,8 @@ impl State {
         pattern: u32,
     ) -> bool {
         let Some(single) = program.patterns.singles.get(pattern as usize) else { return false };
-        let value = self.strings.get(id);
-        let Some(bit) = single.bit.filter(|_| value.len() <= LONG) else {
-            return single.is_match(value);
+        let Some(bit) = single.bit else {
+            return single.is_match(self.strings.get(id));
         };
         self.scan(program, caches, id, single.side);
         let words = program.patterns.words(single.side);

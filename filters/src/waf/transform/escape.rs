@@ -4,6 +4,17 @@ use super::hex::pair;
 use memchr::memchr;
 
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
+    decode_with(input, out, resolve)
+}
+
+/// Appends `input` with the escapes that begin with `\` resolved by `resolve`; returns whether there
+/// is any. `resolve` is given the text after the `\`, appends what the escape says and returns what
+/// follows it, or `None` when nothing is there to be escaped.
+pub(super) fn decode_with(
+    input: &[u8],
+    out: &mut Vec<u8>,
+    resolve: for<'a> fn(&'a [u8], &mut Vec<u8>) -> Option<&'a [u8]>,
+) -> bool {
     let mut rest = input;
     while let Some(at) = memchr(b'\\', rest) {
         let (before, escape) = rest.split_at(at);
@@ -18,8 +29,6 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     rest.len() != input.len()
 }
 
-/// Appends what the escape says whose `\` stands before `text`; returns what follows it, or `None`
-/// when nothing is there to be escaped.
 fn resolve<'a>(text: &'a [u8], out: &mut Vec<u8>) -> Option<&'a [u8]> {
     let (first, after) = text.split_first()?;
     if let (b'x' | b'X', [high, low, tail @ ..]) = (first, after)

@@ -3,28 +3,14 @@
 //! A character becomes its lowest byte, and full-width ASCII becomes ASCII: rules look for ASCII
 //! words. `\u{…}` is read as Coraza does; ModSecurity does not know it.
 
-use super::escape::{control, octal};
+use super::escape::{control, decode_with, octal};
 use super::hex::{digit, pair};
 use super::unicode::ascii_of_full_width;
-use memchr::memchr;
 
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
-    let mut rest = input;
-    while let Some(at) = memchr(b'\\', rest) {
-        let (before, escape) = rest.split_at(at);
-        out.extend_from_slice(before);
-        let Some(tail) = resolve(escape.get(1..).unwrap_or_default(), out) else {
-            rest = escape;
-            break;
-        };
-        rest = tail;
-    }
-    out.extend_from_slice(rest);
-    rest.len() != input.len()
+    decode_with(input, out, resolve)
 }
 
-/// Appends what the escape says whose `\` stands before `text`; returns what follows it, or `None`
-/// when nothing is there to be escaped.
 fn resolve<'a>(text: &'a [u8], out: &mut Vec<u8>) -> Option<&'a [u8]> {
     let (first, after) = text.split_first()?;
     match (first, after) {

@@ -189,6 +189,24 @@ impl Transform {
         Self::Utf8ToUnicode,
     ];
 
+    /// Those that find nothing to do in their own results.
+    pub const IDEMPOTENT: &[Self] = &[
+        Self::CmdLine,
+        Self::CompressWhitespace,
+        Self::Lowercase,
+        Self::None,
+        Self::NormalizePath,
+        Self::ParityZero7bit,
+        Self::RemoveNulls,
+        Self::RemoveWhitespace,
+        Self::ReplaceNulls,
+        Self::Trim,
+        Self::TrimLeft,
+        Self::TrimRight,
+        Self::Uppercase,
+        Self::Utf8ToUnicode,
+    ];
+
     /// The transformation of this name, in any case, without `t:`.
     #[must_use]
     pub fn parse(name: &[u8]) -> Option<Self> {

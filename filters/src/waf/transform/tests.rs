@@ -264,24 +264,6 @@ fn values() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(prop_oneof![4 => marked, 1 => any::<u8>()], 0..40)
 }
 
-/// Those that find nothing to do in their own results.
-const IDEMPOTENT: &[Transform] = &[
-    Transform::CmdLine,
-    Transform::CompressWhitespace,
-    Transform::Lowercase,
-    Transform::None,
-    Transform::NormalizePath,
-    Transform::ParityZero7bit,
-    Transform::RemoveNulls,
-    Transform::RemoveWhitespace,
-    Transform::ReplaceNulls,
-    Transform::Trim,
-    Transform::TrimLeft,
-    Transform::TrimRight,
-    Transform::Uppercase,
-    Transform::Utf8ToUnicode,
-];
-
 proptest! {
     #[test]
     fn false_means_equal(value in values()) {
@@ -296,7 +278,7 @@ proptest! {
     #[test]
     fn what_is_done_is_done(value in values()) {
         let (mut once, mut twice) = (Vec::new(), Vec::new());
-        for transform in IDEMPOTENT {
+        for transform in Transform::IDEMPOTENT {
             if transform.apply(&value, &mut once) {
                 prop_assert!(!transform.apply(&once, &mut twice), "{:?}", transform);
             }
