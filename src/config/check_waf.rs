@@ -86,7 +86,7 @@ fn check_types(waf: &Node, key: &str, problems: &mut Vec<Problem>) {
             Problem::new(
                 &format!("{key}[{index}]"),
                 node.span.clone(),
-                format!("`{text}` is none"),
+                format!("`{text}` is no type"),
             )
             .accepts("a type of content without parameters, like `text/html`"),
         );
