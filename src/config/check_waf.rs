@@ -90,20 +90,13 @@ fn check_body(waf: &Node, body: &str, key: &str, problems: &mut Vec<Problem>) {
 fn check_types(waf: &Node, key: &str, problems: &mut Vec<Problem>) {
     let Some(types) = waf.get("answer_body").and_then(|body| body.get("types")) else { return };
     let key = format!("{key}.answer_body.types");
-    if types.items().is_empty() {
-        let message = "no type is looked at";
-        problems.push(
-            Problem::new(&key, types.span.clone(), message)
-                .accepts("types like `\"text/html\"`, or no `types` for the usual ones"),
-        );
-    }
     for (index, node) in types.items().iter().enumerate() {
         let Some(text) = node.text().filter(|text| !is_type(text)) else { continue };
         problems.push(
             Problem::new(
                 &format!("{key}[{index}]"),
                 node.span.clone(),
-                format!("`{text}` is none"),
+                format!("`{text}` is no type"),
             )
             .accepts("a type of content without parameters, like `text/html`"),
         );

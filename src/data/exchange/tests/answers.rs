@@ -6,6 +6,7 @@ use crate::data::fallback::Fallbacks;
 use crate::data::fallback::store::{Asked, RouteCache, Store};
 use crate::data::log_line::Redact;
 use crate::data::waf::{Answers, Families, Verdict, Waf};
+use crate::observe::metrics::{Counter, Histogram};
 use vanne_filters::waf::program::Program;
 use vanne_filters::waf::seclang::{NoFiles, Source, load};
 
@@ -36,8 +37,8 @@ fn waf(rules: &str, body_bytes_max: usize, change: impl FnOnce(&mut Waf)) -> Arc
         audit: None,
         tells_of_all: true,
         families: Families::default(),
-        counts: Default::default(),
-        duration: Default::default(),
+        counts: Verdict::ALL.map(|_| Counter::default()),
+        duration: Histogram::default(),
         tally: Arc::default(),
     };
     change(&mut waf);
