@@ -611,7 +611,12 @@ prop_compose! {
             page: pages.into_iter().map(|(name, page)| (name.parse().unwrap(), page)).collect(),
             fallback_cache: FallbackCache::default(),
             blocklist: blocklist(),
-            identity: [("staff".parse().unwrap(), identity())].into(),
+            identity: [
+                ("certified".parse().unwrap(), certified()),
+                ("portal".parse().unwrap(), portal()),
+                ("staff".parse().unwrap(), identity()),
+            ]
+            .into(),
             cors: [("pages".parse().unwrap(), cors())].into(),
             rate_limit: [("clients".parse().unwrap(), limit())].into(),
             waf: std::collections::BTreeMap::new(),
@@ -662,6 +667,25 @@ fn identity() -> Identity {
         max_cached: 11,
     };
     Identity { jwt: Some(jwt), ..Identity::default() }
+}
+
+fn certified() -> Identity {
+    let certificate = config::ClientCertificate { user: config::CertificateName::SanUri };
+    Identity { client_certificate: Some(certificate), ..Identity::default() }
+}
+
+fn portal() -> Identity {
+    let forward = config::Forward {
+        url: "https://auth.example/check?a=b".parse().unwrap(),
+        ca_file: Some(config::FilePath("/ca.pem".into())),
+        request_headers: vec!["cookie".parse().unwrap(), "x-a".parse().unwrap()],
+        user_header: Some("x-user".parse().unwrap()),
+        claims: [("groups".to_owned(), "x-groups".parse().unwrap())].into(),
+        timeout: Period::from_millis(700),
+        max_at_once: 13,
+        remember: Some(Period::from_secs(3)),
+    };
+    Identity { forward: Some(forward), ..Identity::default() }
 }
 
 fn known() -> RouteIdentity {

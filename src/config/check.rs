@@ -4,6 +4,7 @@
 //! problems are found in one pass.
 
 use super::check_access_log;
+use super::check_asking;
 use super::check_fallback;
 use super::check_identity;
 use super::check_kubernetes;
@@ -52,6 +53,7 @@ pub fn check(root: &Node, problems: &mut Vec<Problem>) {
     check_pools(root, problems);
     check_routes::check(root, problems);
     check_identity::check(root, problems);
+    check_asking::check_listeners(root, problems);
     check_limits::check(root, problems);
     check_waf::check(root, problems);
     check_fallback::check(root, problems);

@@ -77,11 +77,16 @@ fn check_fields(edits: &Node, key: &str, instead: &[(&str, &str)], problems: &mu
     }
 }
 
+/// Whether a field called `name` frames a message, or is of one connection.
+pub(super) fn is_framing(name: &str) -> bool {
+    FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing))
+}
+
 /// Refuses a field that the config may not touch; `instead` says for some what to do.
 pub(super) fn check_field(field: Field<'_>, instead: &[(&str, &str)], problems: &mut Vec<Problem>) {
     let is = |name: &str| field.name.eq_ignore_ascii_case(name);
     let named = instead.iter().find(|(name, _)| is(name)).map(|(_, accepted)| *accepted);
-    let is_framing = FRAMING.iter().any(|name| is(name));
+    let is_framing = is_framing(field.name);
     let other = "other fields: this one is of a connection, or frames a message";
     let Some(accepted) = named.or(is_framing.then_some(other)) else { return };
     let message = format!("`{}` cannot be changed here", field.name);

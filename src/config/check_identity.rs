@@ -1,5 +1,6 @@
 //! Check of identities: one kind each, keys that go with the algorithms, and what routes ask.
 
+use super::check_asking;
 use super::check_edits::{self, Field};
 use super::check_routes::check_defined;
 use super::diagnostics::Problem;
@@ -8,7 +9,7 @@ use super::validate::join;
 use crate::types::units::ByteSize;
 
 /// Kinds of an identity, of which it has exactly one.
-const KINDS: [&str; 3] = ["api_keys", "basic", "jwt"];
+const KINDS: [&str; 5] = ["api_keys", "basic", "client_certificate", "forward", "jwt"];
 /// Identities that a route may name.
 const USES_MAX: usize = 4;
 /// The longest token that may be looked at.
@@ -23,6 +24,7 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
         if let Some(jwt) = identity.node.get("jwt") {
             check_jwt(jwt, &join(&key, "jwt"), problems);
         }
+        check_asking::check_identity(root, identity, &key, problems);
     }
     let routes = root.get("route").map(Node::items).unwrap_or_default();
     let mut used = Vec::new();

@@ -11,7 +11,7 @@ use super::edits::PathTemplate;
 use super::error_pages::ErrorKey;
 use super::fallback::FallbackStep;
 use super::health::{BodyRegex, BodyText, CheckPath, ServiceName, StatusSet};
-use super::identity::{KeySource, Scope, TokenSource};
+use super::identity::{HttpUrl, KeySource, Scope, TokenSource};
 use super::kubernetes::{ObjectName, ServicePort};
 use super::listener::Address;
 use super::matching::{CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern};
@@ -65,6 +65,7 @@ pub const FORMATS: &[FormatRow] = &[
     },
     row::<Host>(),
     row::<HostPattern>(),
+    row::<HttpUrl>(),
     row::<KeySource>(),
     row::<ObjectName>(),
     row::<LimitKey>(),

@@ -14,6 +14,7 @@ pub mod answer;
 pub mod blocklist;
 pub mod check;
 mod check_access_log;
+mod check_asking;
 mod check_edits;
 mod check_fallback;
 mod check_identity;
@@ -74,8 +75,8 @@ pub use expand::{Environment, ProcessEnvironment};
 pub use fallback::{FallbackCache, FallbackStep};
 pub use health::{HealthCheck, StatusSet};
 pub use identity::{
-    ApiKeys, Basic, Identity, IdentityMode, Jwt, JwtAlgorithm, KeySource, KeyUrl, RouteIdentity,
-    Scope, TokenSource,
+    ApiKeys, Basic, CertificateName, ClientCertificate, Forward, HttpUrl, Identity, IdentityMode,
+    Jwt, JwtAlgorithm, KeySource, RouteIdentity, Scope, TokenSource,
 };
 pub use kubernetes::{Kubernetes, KubernetesService, ObjectName, ServicePort, ZoneRule};
 pub use listener::{
@@ -108,7 +109,7 @@ pub use secret::Secret;
 pub use security_headers::RouteSecurityHeaders;
 pub use shown::{hide, shown};
 pub use split::{Split, SplitBy};
-pub use tls::{ListenerTls, TlsVersion};
+pub use tls::{ClientCertificates, ListenerTls, TlsVersion};
 pub use tree::Format;
 pub use value_match::{ValueMatch, ValueRule};
 pub use waf::{

@@ -24,7 +24,7 @@ pub(super) fn resolve(config: &mut Config, folder: &Path) {
         *path = folder.join(&path);
     }
     for tls in config.listener.values_mut().filter_map(|listener| listener.tls.as_mut()) {
-        let files = [&mut tls.default_certificate, &mut tls.ticket_keys_file];
+        let files = [&mut tls.default_certificate, &mut tls.client_ca, &mut tls.ticket_keys_file];
         for FilePath(path) in files.into_iter().flatten().chain(&mut tls.certificates) {
             *path = folder.join(&path);
         }
@@ -44,14 +44,15 @@ pub(super) fn resolve(config: &mut Config, folder: &Path) {
         }
     }
     for identity in config.identity.values_mut() {
-        let Identity { api_keys, basic, jwt } = identity;
+        let Identity { api_keys, basic, client_certificate: _, forward, jwt } = identity;
         let of_jwt = jwt.as_mut().map(|jwt| {
             let jwks = jwt.jwks.as_mut().and_then(KeySource::file_mut);
             [jwks, jwt.secret_file.as_mut(), jwt.ca_file.as_mut()]
         });
         let keys = api_keys.as_mut().map(|keys| &mut keys.file);
         let users = basic.as_mut().map(|basic| &mut basic.file);
-        let files = of_jwt.into_iter().flatten().chain([keys, users]);
+        let authorities = forward.as_mut().and_then(|forward| forward.ca_file.as_mut());
+        let files = of_jwt.into_iter().flatten().chain([keys, users, authorities]);
         for FilePath(path) in files.flatten() {
             *path = folder.join(&path);
         }
@@ -93,13 +94,15 @@ pub(super) fn files(config: &Config) -> Vec<PathBuf> {
 
 /// Files that tell who sends a request.
 fn keys(config: &Config) -> impl Iterator<Item = &FilePath> {
-    config.identity.values().flat_map(|Identity { api_keys, basic, jwt }| {
+    config.identity.values().flat_map(|identity| {
+        let Identity { api_keys, basic, client_certificate: _, forward, jwt } = identity;
         let keys = api_keys.as_ref().map(|keys| &keys.file);
         let users = basic.as_ref().map(|basic| &basic.file);
         let jwks = jwt.as_ref().and_then(|jwt| jwt.jwks.as_ref());
         let secret = jwt.as_ref().and_then(|jwt| jwt.secret_file.as_ref());
         let authorities = jwt.as_ref().and_then(|jwt| jwt.ca_file.as_ref());
-        let all = [keys, users, jwks.and_then(KeySource::file), secret, authorities];
+        let of_service = forward.as_ref().and_then(|forward| forward.ca_file.as_ref());
+        let all = [keys, users, jwks.and_then(KeySource::file), secret, authorities, of_service];
         all.into_iter().flatten()
     })
 }

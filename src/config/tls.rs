@@ -27,6 +27,14 @@ pub struct ListenerTls {
     /// `unrecognized_name`.
     #[serde(default)]
     pub strict_sni: bool,
+    /// A PEM file with the authorities whose certificates clients may show. With it clients are asked
+    /// for one; one of another authority, or out of its time, ends the handshake. Read again when it
+    /// changes, for handshakes from then on. Each handshake is a whole one: no session tickets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ca: Option<FilePath>,
+    /// With `client_ca`: whether clients must show a certificate. Without it: they must.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificates: Option<ClientCertificates>,
     /// How long a key for session tickets encrypts; for two periods more it still decrypts.
     /// The keys are made anew at each start, unless `ticket_keys_file` names some.
     #[serde(default = "default_rotation")]
@@ -39,6 +47,16 @@ pub struct ListenerTls {
 
 fn default_rotation() -> Period {
     Period::from_secs(12 * 3600)
+}
+
+/// Whether clients must show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientCertificates {
+    /// They may; routes can ask for one (`[identity.NAME.client_certificate]`).
+    Optional,
+    /// They must: else there is no handshake.
+    Required,
 }
 
 /// A version of TLS.

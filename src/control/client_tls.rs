@@ -80,16 +80,17 @@ pub(super) fn compile(
     Ok((name, compiled))
 }
 
-/// TLS with the issuer of the identity `id`: whom to believe that it is who it is.
+/// TLS with a service that the identity `id` needs: whom to believe that it is who it is. `kind`: the
+/// table of the identity that names the file of authorities.
 ///
 /// # Errors
-/// When the file of authorities cannot be used.
-pub(super) fn of_issuer(
-    id: &IdentityId,
+/// When that file cannot be used.
+pub(super) fn of_service(
+    (id, kind): (&IdentityId, &str),
     authorities: Option<&FilePath>,
 ) -> Result<Arc<ClientConfig>, CompileError> {
     let at = |path: &Path, why: String| CompileError::File {
-        key: format!("identity.{id}.jwt.ca_file"),
+        key: format!("identity.{id}.{kind}.ca_file"),
         path: path.display().to_string(),
         why,
     };

@@ -7,6 +7,7 @@ mod edits;
 mod fallback;
 mod files;
 mod filters;
+mod forward;
 mod identities;
 mod log;
 mod matching;
@@ -170,6 +171,7 @@ pub fn listener(
                 protocols,
                 resolver: Arc::clone(&keeper.resolver),
                 tickets: Arc::clone(&keeper.tickets),
+                clients: keeper.clients.clone(),
                 deadline: timeouts.handshake.as_duration(),
             };
             Some(Terminator::new(terms, id.as_str(), means.metrics)?)

@@ -171,8 +171,8 @@ fn first_problem(id: &ListenerId, problems: Vec<CertificateProblem>) -> ListenEr
         path: "-".into(),
         why: "no certificate".to_owned(),
     };
-    // A key file that is wrong is said before certificates that merely do not count.
-    let fatal = problems.iter().position(|problem| problem.key == "ticket_keys_file").unwrap_or(0);
+    // What nothing can stand in for is said before certificates that merely do not count.
+    let fatal = problems.iter().position(CertificateProblem::is_fatal).unwrap_or(0);
     let problem = problems.into_iter().nth(fatal).unwrap_or_else(nothing);
     ListenError::Certificate { id: id.clone(), problem }
 }

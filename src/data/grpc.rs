@@ -4,6 +4,7 @@
 //! head if there is nothing else. So outcomes, metrics and our own answers translate between
 //! HTTP's status and gRPC's here (gRPC over HTTP/2, PROTOCOL-HTTP2.md; http-grpc-status-mapping.md).
 
+use super::identity::Denied;
 use super::refusal::Refusal;
 use std::time::Duration;
 use vanne_filters::{FieldList, RequestHead, Version};
@@ -62,7 +63,13 @@ pub fn of_http(status: u16) -> u32 {
 pub fn of_refusal(refusal: Refusal) -> u32 {
     /// The client's own deadline has passed.
     const DEADLINE_EXCEEDED: u32 = 4;
-    if refusal == Refusal::CallDeadline { DEADLINE_EXCEEDED } else { of_http(refusal.row().status) }
+    /// Who sends it has to say who they are, elsewhere.
+    const UNAUTHENTICATED: u32 = 16;
+    match refusal {
+        Refusal::CallDeadline => DEADLINE_EXCEEDED,
+        Refusal::Identity(Denied::ForwardRedirected) => UNAUTHENTICATED,
+        _ => of_http(refusal.row().status),
+    }
 }
 
 /// What the status of a call would be in HTTP.

@@ -372,7 +372,7 @@ impl Refusal {
             Self::Identity(denied) => match denied.told() {
                 Told::How => "unauthorized",
                 Told::Error(error) => error,
-                Told::Nothing => self.reason(),
+                Told::Forwarded | Told::Nothing => self.reason(),
             },
             _ => self.reason(),
         }
@@ -419,12 +419,15 @@ mod tests {
 
     #[test]
     fn the_config_knows_every_reason_that_is_answered_in_words() {
-        // Cut, told to calls only, or sent elsewhere.
+        // Cut, told to calls only, sent elsewhere, or told in a service's words.
         let silent = [
             Refusal::BackendCut,
             Refusal::CallDeadline,
             Refusal::ClientGone,
             Refusal::HttpsRedirect,
+            Refusal::Identity(Denied::ForwardForbidden),
+            Refusal::Identity(Denied::ForwardRedirected),
+            Refusal::Identity(Denied::ForwardUnauthorized),
             Refusal::TunnelIdleTimeout,
         ];
         let spoken = Refusal::all().filter(|refusal| !silent.contains(refusal));

@@ -57,6 +57,24 @@ const LEAVES: &[(&str, &str)] = &[
         "identity.*.basic.remember",
         "a_good_password_is_remembered_for_a_while_and_until_the_file_changes",
     ),
+    ("identity.*.client_certificate.user", "a_certificate_says_who_its_client_is"),
+    ("identity.*.forward.ca_file", "a_service_proves_by_tls_that_it_is_the_one"),
+    ("identity.*.forward.claims.*", "who_may_pass_is_known_by_what_the_service_says"),
+    ("identity.*.forward.max_at_once", "a_slow_service_holds_up_its_own_route_and_no_other"),
+    (
+        "identity.*.forward.remember",
+        "a_yes_is_remembered_for_the_same_request_if_the_config_says_so",
+    ),
+    (
+        "identity.*.forward.request_headers[]",
+        "what_it_gets_and_what_its_fields_are_called_is_said_in_the_config",
+    ),
+    ("identity.*.forward.timeout", "without_a_word_of_the_service_nobody_passes"),
+    ("identity.*.forward.url", "who_may_pass_is_known_by_what_the_service_says"),
+    (
+        "identity.*.forward.user_header",
+        "what_it_gets_and_what_its_fields_are_called_is_said_in_the_config",
+    ),
     ("identity.*.jwt.algorithms[]", "what_is_asked_of_a_token_is_said_in_the_config"),
     ("identity.*.jwt.audiences[]", "what_is_asked_of_a_token_is_said_in_the_config"),
     ("identity.*.jwt.ca_file", "keys_are_fetched_from_who_the_authorities_say_it_is"),
@@ -109,6 +127,11 @@ const LEAVES: &[(&str, &str)] = &[
     ("listener.*.timeouts.head", "a_client_that_sends_its_head_too_slowly_gets_408"),
     ("listener.*.timeouts.idle", "an_idle_connection_is_closed_without_a_word"),
     ("listener.*.tls.certificates[]", "a_client_gets_the_certificate_for_the_name_it_asks_for"),
+    ("listener.*.tls.client_ca", "other_authorities_count_from_the_next_handshake_on"),
+    (
+        "listener.*.tls.client_certificates",
+        "where_certificates_are_optional_routes_say_who_needs_one",
+    ),
     (
         "listener.*.tls.default_certificate",
         "a_client_gets_the_certificate_for_the_name_it_asks_for",

@@ -1,14 +1,20 @@
 //! `[identity.NAME]`: how it is known who sends a request; and what a route asks of that.
 
+mod client_certificate;
+mod forward;
 pub mod jwt;
 pub mod key_source;
 mod route;
 mod shared;
+mod url;
 
+pub use client_certificate::{CertificateName, ClientCertificate};
+pub use forward::Forward;
 pub use jwt::{Jwt, JwtAlgorithm, TokenSource};
-pub use key_source::{KeySource, KeyUrl};
+pub use key_source::KeySource;
 pub use route::{IdentityMode, RouteIdentity, Scope};
 pub use shared::{ApiKeys, Basic};
+pub use url::HttpUrl;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,6 +30,12 @@ pub struct Identity {
     /// Names and passwords (RFC 7617).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub basic: Option<Basic>,
+    /// The certificate that the client has shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<ClientCertificate>,
+    /// A service that is asked about requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forward: Option<Forward>,
     /// A token that an issuer has signed (RFC 7519).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwt: Option<Jwt>,

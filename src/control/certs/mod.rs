@@ -10,11 +10,14 @@ mod status;
 
 pub use status::CertificateStatus;
 
-use crate::config::{FilePath, ListenerTls};
+use crate::config::{ClientCertificates, FilePath, ListenerTls};
+use crate::control::wire;
 use crate::data::listener::tls::certificates::{CertificateStore, Resolver};
+use crate::data::listener::tls::clients::ClientAuthorities;
 use crate::data::listener::tls::tickets::{KEY_BYTES, TicketKeys};
 use crate::observe::metrics::{CERTIFICATE_ERRORS, CERTIFICATE_NOT_AFTER, Counter, Gauge, Metrics};
 use read::{Certificate, Fault};
+use rustls::RootCertStore;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +32,7 @@ const TICKET_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 const CERTIFICATES: &str = "certificates";
 const DEFAULT_CERTIFICATE: &str = "default_certificate";
 const TICKET_KEYS: &str = "ticket_keys_file";
+const CLIENT_CA: &str = "client_ca";
 
 /// What is wrong with what a listener's TLS names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +46,15 @@ pub struct CertificateProblem {
     pub why: String,
 }
 
-/// Keeps the certificates and ticket keys of one listener as its files say.
+impl CertificateProblem {
+    /// Whether a listener cannot begin without what is wrong.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        matches!(self.key, TICKET_KEYS | CLIENT_CA)
+    }
+}
+
+/// Keeps the certificates, ticket keys and authorities of clients of one listener as its files say.
 pub struct Keeper {
     listener: String,
     config: ListenerTls,
@@ -64,6 +76,8 @@ pub struct Keeper {
     pub resolver: Arc<Resolver>,
     /// The keys of tickets.
     pub tickets: Arc<TicketKeys>,
+    /// Whose certificates clients may show, if they are asked for one.
+    pub clients: Option<Arc<ClientAuthorities>>,
 }
 
 /// What tells cheaply whether a file has changed: device, inode, size, and the time of its last
@@ -76,8 +90,8 @@ impl Keeper {
     /// files are broken just now, and the keys of tickets.
     ///
     /// # Errors
-    /// All that is wrong, if there is no certificate to begin with or no key for tickets, or if
-    /// the default certificate can never be one.
+    /// All that is wrong, if there is no certificate to begin with, no key for tickets or no authority
+    /// of clients, or if the default certificate can never be one.
     pub fn start(
         listener: &str,
         config: &ListenerTls,
@@ -99,6 +113,7 @@ impl Keeper {
             errors: None,
             resolver: Arc::new(Resolver::new(CertificateStore::default(), config.strict_sni)),
             tickets: Arc::new(TicketKeys::new(u32::try_from(lifetime.as_secs()).unwrap_or(1))),
+            clients: None,
         };
         if let Some(problem) = unnamed_default(config) {
             return Err(vec![problem]);
@@ -109,8 +124,7 @@ impl Keeper {
         }
         let problems = keeper.read(wall);
         keeper.rotate(now);
-        let is_keyless = problems.iter().any(|problem| problem.key == TICKET_KEYS);
-        if keeper.certificates.is_empty() || is_keyless {
+        if keeper.certificates.is_empty() || problems.iter().any(CertificateProblem::is_fatal) {
             return Err(problems);
         }
         for problem in &problems {
@@ -199,8 +213,9 @@ impl Keeper {
         };
         let files = self.files();
         let keys = files.iter().flat_map(|path| read::key_files(path)).collect::<Vec<_>>();
-        let tickets = self.config.ticket_keys_file.iter().map(|file| file.0.clone());
-        files.into_iter().chain(keys).chain(tickets).map(sign).collect()
+        let others = self.config.ticket_keys_file.iter().chain(&self.config.client_ca);
+        let others = others.map(|file| file.0.clone());
+        files.into_iter().chain(keys).chain(others).map(sign).collect()
     }
 
     /// Reads all files again. What is wrong and was not said before.
@@ -237,6 +252,9 @@ impl Keeper {
         }
         if let Err((path, why)) = self.read_ticket_keys() {
             faults.insert(path, (TICKET_KEYS, why));
+        }
+        if let Err((path, why)) = self.read_client_ca() {
+            faults.insert(path, (CLIENT_CA, why));
         }
         if files.iter().any(|path| self.certificates.contains_key(path)) {
             self.certificates.retain(|path, _| files.contains(path));
@@ -283,6 +301,26 @@ impl Keeper {
         let keys = read::ticket_keys(path).map_err(|why| (path.clone(), why))?;
         self.tickets.replace(&keys);
         Ok(())
+    }
+
+    fn read_client_ca(&mut self) -> Result<(), (PathBuf, String)> {
+        let Some(FilePath(path)) = &self.config.client_ca else { return Ok(()) };
+        let wrong = |why| (path.clone(), why);
+        let mut roots = RootCertStore::empty();
+        for authority in wire::certificates(path).map_err(wrong)? {
+            let unfit = |error| wrong(format!("holds a certificate of no authority: {error}"));
+            roots.add(authority).map_err(unfit)?;
+        }
+        let replaced = match &self.clients {
+            Some(clients) => clients.replace(roots),
+            None => {
+                let is_optional =
+                    self.config.client_certificates == Some(ClientCertificates::Optional);
+                let made = ClientAuthorities::new(roots, !is_optional);
+                made.map(|made| self.clients = Some(Arc::new(made)))
+            }
+        };
+        replaced.map_err(|error| wrong(format!("cannot be used: {error}")))
     }
 
     /// Makes a new key for tickets when it is time, unless they come from a file.

@@ -1,16 +1,21 @@
 //! Who may send requests: identities, from the config and the files that it names, and what
 //! routes ask of them.
 
-use super::{CompileError, Means, dangling};
-use crate::config::{self, Config, IdentityMode, JwtAlgorithm, KeySource, TokenSource};
+use super::{CompileError, Means, dangling, forward};
+use crate::config::{
+    self, CertificateName, Config, IdentityMode, JwtAlgorithm, KeySource, TokenSource,
+};
 use crate::control::client_tls;
 use crate::control::identity::Issuer;
 use crate::data::identity::api_key::Ring;
 use crate::data::identity::cache::Cache;
+use crate::data::identity::client_certificate::{self, Rules};
 use crate::data::identity::key::{Algorithm, Key, KeySet};
 use crate::data::identity::live_keys::LiveKeys;
 use crate::data::identity::password::{Remembered, Users};
-use crate::data::identity::{Basic, Believed, Came, Gate, Identity, Jwt, Kind, Place, jwt};
+use crate::data::identity::{
+    ApiKeys, Basic, Believed, Came, Gate, Identity, Jwt, Kind, Place, jwt,
+};
 use crate::observe::metrics::IDENTITY;
 use crate::types::ids::IdentityId;
 use crate::types::units::Period;
@@ -59,7 +64,7 @@ pub(super) fn issuers(
         let period =
             |period: Option<Period>, default| period.map_or(default, |period| period.as_duration());
         let tls = match url.is_https() {
-            true => Some(client_tls::of_issuer(id, jwt.ca_file.as_ref())?),
+            true => Some(client_tls::of_service((id, "jwt"), jwt.ca_file.as_ref())?),
             false => None,
         };
         issuers.push(Issuer {
@@ -107,7 +112,7 @@ pub(super) fn own_fields(config: &Config) -> Arc<[HeaderName]> {
 }
 
 /// Names of fields in the config are fit for one.
-fn field(name: &config::FieldName) -> Option<HeaderName> {
+pub(super) fn field(name: &config::FieldName) -> Option<HeaderName> {
     HeaderName::from_bytes(name.as_str().as_bytes()).ok()
 }
 
@@ -118,22 +123,27 @@ fn one(
 ) -> Result<Arc<Identity>, CompileError> {
     let mut group = means.metrics.group();
     let counts = Came::ALL.map(|came| group.handle(&IDENTITY, [id.as_str(), came.as_str()]));
-    let (believed, place, kind) = match config {
+    let (believed, kind) = match config {
         config::Identity { jwt: Some(jwt), .. } => signed(id, jwt)?,
         config::Identity { api_keys: Some(keys), .. } => api_keys(id, keys)?,
         config::Identity { basic: Some(basic), .. } => passwords(id, basic)?,
+        config::Identity { client_certificate: Some(certificate), .. } => shown(id, certificate),
+        config::Identity { forward: Some(forward), .. } => {
+            forward::compile(id, forward, means.metrics)?
+        }
         _ => return Err(dangling("the kind of identity", id)),
     };
-    let new = || Identity { id: id.clone(), place, kind, counts };
+    let new = || Identity { id: id.clone(), kind, counts };
     Ok(means.kept.identity(id, config, believed, new))
 }
 
-/// What files say, where it is shown, and how it is known.
-type Parts = (Believed, Place, Kind);
+/// What files say, and how it is known.
+pub(super) type Parts = (Believed, Kind);
 
 fn signed(id: &IdentityId, config: &config::Jwt) -> Result<Parts, CompileError> {
     let is_followed = matches!(config.jwks, Some(KeySource::Url(_)));
     let kind = Kind::Jwt(Box::new(Jwt {
+        place: place(&config.from),
         rules: rules(id, config),
         keys: Arc::new(LiveKeys::new(is_followed)),
         cache: Cache::new(usize::try_from(config.max_cached).unwrap_or(usize::MAX)),
@@ -142,14 +152,15 @@ fn signed(id: &IdentityId, config: &config::Jwt) -> Result<Parts, CompileError> 
         true => Believed::Nothing,
         false => Believed::Keys(keys(id, config)?),
     };
-    Ok((believed, place(&config.from), kind))
+    Ok((believed, kind))
 }
 
 fn api_keys(id: &IdentityId, config: &config::ApiKeys) -> Result<Parts, CompileError> {
     let ring = parsed(id, "api_keys.file", &config.file, |text| Ring::read(id, text))?;
     let header = config.header.as_ref().map_or("x-api-key", config::FieldName::as_str);
-    let kind = Kind::ApiKeys(ArcSwap::default());
-    Ok((Believed::ApiKeys(ring), Place::Header(header.into()), kind))
+    let place = Place::Header(header.into());
+    let kind = Kind::ApiKeys(Box::new(ApiKeys { place, ring: ArcSwap::default() }));
+    Ok((Believed::ApiKeys(ring), kind))
 }
 
 fn passwords(id: &IdentityId, config: &config::Basic) -> Result<Parts, CompileError> {
@@ -157,7 +168,17 @@ fn passwords(id: &IdentityId, config: &config::Basic) -> Result<Parts, CompileEr
     let seconds = config.remember.as_duration().as_secs();
     let remembered = Remembered::new(seconds).map_err(|_unspecified| CompileError::Random)?;
     let kind = Kind::Basic(Box::new(Basic { users: ArcSwap::default(), remembered }));
-    Ok((Believed::Users(users), Place::Authorization("Basic"), kind))
+    Ok((Believed::Users(users), kind))
+}
+
+fn shown(id: &IdentityId, config: &config::ClientCertificate) -> Parts {
+    let name = match config.user {
+        CertificateName::Cn => client_certificate::Name::Common,
+        CertificateName::SanDns => client_certificate::Name::Dns,
+        CertificateName::SanEmail => client_certificate::Name::Email,
+        CertificateName::SanUri => client_certificate::Name::Uri,
+    };
+    (Believed::Nothing, Kind::ClientCertificate(Arc::new(Rules { of: id.clone(), name })))
 }
 
 /// What `parse` makes of the file that `key` of the identity names.

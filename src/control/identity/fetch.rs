@@ -1,7 +1,7 @@
 //! Fetching a set of keys: one GET by HTTP/1.1, bounded in time and size. No redirects: whose keys
 //! are believed says the config, not whoever answers.
 
-use crate::config::KeyUrl;
+use crate::config::HttpUrl;
 use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, CONNECTION, HOST, USER_AGENT};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -35,14 +35,14 @@ pub(super) struct Fetched {
 /// # Errors
 /// Why there is nothing, in words.
 pub(super) async fn fetch(
-    url: &KeyUrl,
+    url: &HttpUrl,
     tls: Option<&Arc<ClientConfig>>,
 ) -> Result<Fetched, String> {
     let fetched = tokio::time::timeout(TIME_MAX, get(url, tls)).await;
     fetched.unwrap_or_else(|_elapsed| Err(format!("nothing within {TIME_MAX:?}")))
 }
 
-async fn get(url: &KeyUrl, tls: Option<&Arc<ClientConfig>>) -> Result<Fetched, String> {
+async fn get(url: &HttpUrl, tls: Option<&Arc<ClientConfig>>) -> Result<Fetched, String> {
     let host = url.host();
     let connected = TcpStream::connect((host.trim_matches(['[', ']']), url.port())).await;
     let stream = connected.map_err(|error| format!("connect: {error}"))?;
@@ -59,7 +59,7 @@ async fn get(url: &KeyUrl, tls: Option<&Arc<ClientConfig>>) -> Result<Fetched, S
 
 async fn ask(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    url: &KeyUrl,
+    url: &HttpUrl,
 ) -> Result<Fetched, String> {
     let shaken = http1::Builder::new().handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = shaken.map_err(|error| error.to_string())?;

@@ -6,7 +6,7 @@
 //! Then nobody is let in by it: 503 `token_keys_unavailable`.
 
 use super::fetch::{Fetched, fetch};
-use crate::config::KeyUrl;
+use crate::config::HttpUrl;
 use crate::control::task::Task;
 use crate::data::identity::key::{Algorithm, KeySet};
 use crate::data::identity::live_keys::{EARLY, LiveKeys};
@@ -30,7 +30,7 @@ pub struct Issuer {
     /// The identity.
     pub id: IdentityId,
     /// Where they are.
-    pub url: KeyUrl,
+    pub url: HttpUrl,
     /// Whom to believe that the issuer is who it is; `None`: plain text.
     pub tls: Option<Arc<ClientConfig>>,
     /// What keys are for.

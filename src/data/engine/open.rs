@@ -3,6 +3,7 @@
 use super::pingora::Engine;
 use super::serve;
 use super::worker::Worker;
+use crate::data::identity::client_certificate::ClientCertificate;
 use crate::data::lifecycle::Stage;
 use crate::data::listener::blocklist::Met;
 use crate::data::listener::client::is_trusted;
@@ -90,7 +91,7 @@ fn open_tls(
     worker: &Arc<Worker>,
     engine: &Arc<Engine>,
     socket: TcpStream,
-    client: Client,
+    mut client: Client,
     place: Place,
 ) {
     let told = Arc::new(Shaking::new(client.address.ip(), place.slot()));
@@ -107,6 +108,7 @@ fn open_tls(
             // Blocked meanwhile, it is told nothing.
             Some(_) if told.is_barred() => worker.release(),
             Some(transport) => {
+                client.certificate = certificate(&transport);
                 let connection = Arc::new(Connection::new(transport, client, place));
                 spawn(&worker, &engine, connection, None);
             }
@@ -114,6 +116,11 @@ fn open_tls(
         }
         drop(entry);
     });
+}
+
+/// What the certificate says that the client has shown, if it has: read once for all its requests.
+fn certificate(transport: &Transport) -> Option<Box<ClientCertificate>> {
+    ClientCertificate::read(transport.certificate()?).map(Box::new)
 }
 
 /// A connection that shakes hands.

@@ -124,13 +124,14 @@ impl Exchange {
         Some(page.answer(refusal, Form::of(self.texts.accept())))
     }
 
-    /// The answer that says `refusal`: a page, or our own words.
+    /// The answer that says `refusal`: a service's words, a page, or our own.
     pub(super) fn answer_to(&mut self, refusal: Refusal, now: Instant) -> Answer {
+        let words = self.words_of_service();
         let own = || match self.takes_problem(refusal) {
             true => Answer::problem_for(refusal, self.id),
             false => Answer::line_for(refusal, self.id),
         };
-        let mut fixed = self.error_page(refusal).unwrap_or_else(own);
+        let mut fixed = words.or_else(|| self.error_page(refusal)).unwrap_or_else(own);
         if refusal == Refusal::MethodRefused {
             // RFC 9110 §15.5.6 asks for Allow; what is allowed is each backend's matter.
             fixed.fields.push((header::ALLOW, HeaderValue::from_static("")));

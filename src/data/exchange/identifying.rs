@@ -7,6 +7,8 @@ use crate::data::identity::kept_head::KeptHead;
 use crate::data::identity::{Asked, Proof, Question, Shown, Told, proof};
 use crate::data::refusal::Refusal;
 use crate::data::snapshot::Route;
+use crate::data::target::FixedAnswer;
+use crate::data::upstream::forward::Sender;
 use http::header::WWW_AUTHENTICATE;
 use std::sync::Arc;
 use std::time::{Instant, UNIX_EPOCH};
@@ -18,6 +20,8 @@ pub(super) struct Identified {
     proof: Option<Arc<Proof>>,
     /// Which of the gate's identities refused it.
     refused_by: usize,
+    /// What the client is told instead of our own words.
+    words: Option<Box<FixedAnswer>>,
     /// What waits for it to be known.
     held: Option<Box<Held>>,
 }
@@ -42,7 +46,9 @@ impl Exchange {
     ) -> Result<Option<Arc<Question>>, Refusal> {
         let Some(gate) = &route.gate else { return Ok(None) };
         let since = self.started_wall.duration_since(UNIX_EPOCH).unwrap_or_default();
-        match gate.ask(Shown { head, wall: since.as_secs(), now, answered }) {
+        let from = Sender { client: &self.client, claim: self.claim.as_ref() };
+        let wall = since.as_secs();
+        match gate.ask(Shown { head, from, id: self.id, wall, now, answered }) {
             Ok(Asked::Nobody) => Ok(None),
             Ok(Asked::Known(proof)) => {
                 self.identified.proof = Some(proof);
@@ -79,8 +85,18 @@ impl Exchange {
             Ok(None) => self.on_known(&head, target, route, now),
             // An answer leads to no further question.
             Ok(Some(_)) => self.refuse(Refusal::Internal, now),
-            Err(refusal) => self.refuse(refusal, now),
+            Err(refusal) => {
+                self.identified.words = question.words().cloned().map(Box::new);
+                self.refuse(refusal, now)
+            }
         })
+    }
+
+    /// What is answered in the words of the service that refused the request, if one did. A call is
+    /// told in gRPC's own way.
+    pub(super) fn words_of_service(&mut self) -> Option<FixedAnswer> {
+        let is_call = self.facts.as_ref().is_some_and(|facts| facts.call.is_some());
+        self.identified.words.take().filter(|_| !is_call).map(|words| *words)
     }
 
     /// Has the backend told who it is, and by nobody else.
@@ -96,7 +112,7 @@ impl Exchange {
     pub(super) fn challenge(&self, edits: &mut HeadEdits) {
         let Some(Refusal::Identity(denied)) = self.refusal else { return };
         let error = match denied.told() {
-            Told::Nothing => return,
+            Told::Forwarded | Told::Nothing => return,
             Told::How => None,
             Told::Error(error) => Some(error),
         };
@@ -104,7 +120,9 @@ impl Exchange {
         for (at, identity) in gate.iter().flat_map(|gate| gate.identities.iter().enumerate()) {
             let error = error.filter(|_| at == self.identified.refused_by);
             let scopes = gate.map(|gate| &*gate.scopes).unwrap_or_default();
-            edits.add(WWW_AUTHENTICATE, identity.challenge(error, scopes));
+            if let Some(challenge) = identity.challenge(error, scopes) {
+                edits.add(WWW_AUTHENTICATE, challenge);
+            }
         }
     }
 

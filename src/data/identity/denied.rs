@@ -11,10 +11,26 @@ pub enum Denied {
     Algorithm,
     /// It is for somebody else.
     Audience,
+    /// The time of the certificate that the client has shown is over.
+    CertificateExpired,
+    /// The client has shown no certificate.
+    CertificateMissing,
+    /// The certificate has no name of the kind that says who it is.
+    CertificateNameless,
     /// A claim is missing, or is not of its kind.
     Claims,
     /// Its time is over.
     Expired,
+    /// The service that says who may pass is asked about as many requests as it may be.
+    ForwardBusy,
+    /// The service says that they may not pass.
+    ForwardForbidden,
+    /// The service sends them elsewhere.
+    ForwardRedirected,
+    /// The service says that they must say who they are.
+    ForwardUnauthorized,
+    /// The service does not answer, not in time, or not as it should.
+    ForwardUnavailable,
     /// Its head brings a key of its own, or asks for something that is not known here.
     Head,
     /// Another issuer made it.
@@ -46,6 +62,8 @@ pub enum Denied {
 /// What a client is told in a challenge (RFC 6750 §3.1); all else is for the log alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
+    /// What the service that was asked says, in its own words.
+    Forwarded,
     /// Only how to say who it is.
     How,
     /// `invalid_request`, `invalid_token` or `insufficient_scope`.
@@ -56,13 +74,21 @@ pub enum Told {
 
 impl Denied {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 27] = [
         Self::ApiKeyExpired,
         Self::ApiKeyUnknown,
         Self::Algorithm,
         Self::Audience,
+        Self::CertificateExpired,
+        Self::CertificateMissing,
+        Self::CertificateNameless,
         Self::Claims,
         Self::Expired,
+        Self::ForwardBusy,
+        Self::ForwardForbidden,
+        Self::ForwardRedirected,
+        Self::ForwardUnauthorized,
+        Self::ForwardUnavailable,
         Self::Head,
         Self::Issuer,
         Self::KeyUnknown,
@@ -86,8 +112,17 @@ impl Denied {
             Self::ApiKeyUnknown => ("api_key_unknown", 401),
             Self::Algorithm => ("token_algorithm", 401),
             Self::Audience => ("token_audience", 401),
+            Self::CertificateExpired => ("certificate_expired", 401),
+            Self::CertificateMissing => ("certificate_missing", 401),
+            Self::CertificateNameless => ("certificate_nameless", 401),
             Self::Claims => ("token_claims", 401),
             Self::Expired => ("token_expired", 401),
+            Self::ForwardBusy => ("forward_busy", 503),
+            Self::ForwardForbidden => ("forward_forbidden", 403),
+            // Found, as most say it; the client gets the one that was said.
+            Self::ForwardRedirected => ("forward_redirected", 302),
+            Self::ForwardUnauthorized => ("forward_unauthorized", 401),
+            Self::ForwardUnavailable => ("forward_unavailable", 503),
             Self::Head => ("token_head", 401),
             Self::Issuer => ("token_issuer", 401),
             Self::KeyUnknown => ("token_key_unknown", 401),
@@ -108,10 +143,22 @@ impl Denied {
     #[must_use]
     pub const fn told(self) -> Told {
         match self {
-            Self::ApiKeyExpired | Self::ApiKeyUnknown | Self::Missing | Self::Password => Told::How,
+            Self::ApiKeyExpired
+            | Self::ApiKeyUnknown
+            | Self::CertificateExpired
+            | Self::CertificateMissing
+            | Self::CertificateNameless
+            | Self::Missing
+            | Self::Password => Told::How,
+            Self::ForwardForbidden | Self::ForwardRedirected | Self::ForwardUnauthorized => {
+                Told::Forwarded
+            }
             Self::Repeated => Told::Error("invalid_request"),
             Self::Scope => Told::Error("insufficient_scope"),
-            Self::KeysUnknown | Self::PasswordsBusy => Told::Nothing,
+            Self::ForwardBusy
+            | Self::ForwardUnavailable
+            | Self::KeysUnknown
+            | Self::PasswordsBusy => Told::Nothing,
             _ => Told::Error("invalid_token"),
         }
     }
@@ -126,6 +173,7 @@ mod tests {
         for denied in Denied::ALL {
             let (reason, status) = denied.row();
             let told = match denied.told() {
+                Told::Forwarded => continue,
                 Told::How => 401,
                 Told::Error("invalid_request") => 400,
                 Told::Error("invalid_token") => 401,

@@ -6,7 +6,9 @@
 
 pub mod api_key;
 pub mod cache;
+pub mod client_certificate;
 pub mod denied;
+pub mod forward;
 pub mod jwt;
 pub mod kept_head;
 pub mod key;
@@ -14,6 +16,7 @@ pub mod live_keys;
 pub mod password;
 pub mod proof;
 pub mod question;
+pub mod service;
 mod shown;
 mod strict_json;
 
@@ -22,15 +25,20 @@ pub use proof::Proof;
 pub use question::Question;
 pub use shown::Place;
 
+use crate::data::upstream::forward::Sender;
 use crate::observe::metrics::Counter;
 use crate::types::ids::IdentityId;
+use crate::types::request_id::RequestId;
 use api_key::Ring;
 use arc_swap::ArcSwap;
 use cache::Cache;
+use client_certificate::Rules;
+use forward::Forward;
 use http::HeaderName;
 use key::KeySet;
 use live_keys::LiveKeys;
 use password::{Remembered, Users};
+use rustls::ClientConfig;
 use std::sync::Arc;
 use std::time::Instant;
 use vanne_filters::RequestHead;
@@ -39,8 +47,6 @@ use vanne_filters::RequestHead;
 pub struct Identity {
     /// Its name.
     pub id: IdentityId,
-    /// Where it is said.
-    pub place: Place,
     /// Which way.
     pub kind: Kind,
     /// `vanne_identity_total`, in the order of [`Came::ALL`].
@@ -50,12 +56,27 @@ pub struct Identity {
 /// Ways to know.
 pub enum Kind {
     /// Keys of programs.
-    ApiKeys(ArcSwap<Ring>),
+    ApiKeys(Box<ApiKeys>),
     /// Names and passwords.
     Basic(Box<Basic>),
+    /// Certificates that clients have shown.
+    ClientCertificate(Arc<Rules>),
+    /// A service that is asked.
+    Forward(Arc<Forward>),
     /// Signed tokens.
     Jwt(Box<Jwt>),
 }
+
+/// Keys of programs.
+pub struct ApiKeys {
+    /// Where they are shown.
+    pub place: Place,
+    /// Those that are good.
+    pub ring: ArcSwap<Ring>,
+}
+
+/// Where names and passwords are shown.
+const BASIC: Place = Place::Authorization("Basic");
 
 /// Names and passwords.
 pub struct Basic {
@@ -67,6 +88,8 @@ pub struct Basic {
 
 /// Signed tokens, and the keys that are believed.
 pub struct Jwt {
+    /// Where they are shown.
+    pub place: Place,
     /// What they must be.
     pub rules: jwt::Rules,
     /// The issuer's keys, as control knows them.
@@ -79,6 +102,8 @@ pub struct Jwt {
 pub enum Believed {
     /// Keys of programs.
     ApiKeys(Ring),
+    /// Who certifies a service.
+    Authorities(Arc<ClientConfig>),
     /// Keys of an issuer.
     Keys(KeySet),
     /// Files say nothing.
@@ -150,6 +175,10 @@ pub type No = (Denied, usize);
 pub struct Shown<'a> {
     /// Its head.
     pub head: &'a RequestHead<'a>,
+    /// Whose connection it came by, and what that one says of its way.
+    pub from: Sender<'a>,
+    /// Its id.
+    pub id: RequestId,
     /// When it came, in seconds of Unix time.
     pub wall: u64,
     /// What time it is.
@@ -165,8 +194,10 @@ impl Gate {
     /// Why it is refused.
     /// Cost: a hash and a look for what is known, without allocation; else a verification.
     pub fn ask(&self, shown: Shown<'_>) -> Result<Asked, No> {
+        let count = self.identities.len();
         for (at, identity) in self.identities.iter().enumerate() {
-            return match identity.ask(shown) {
+            let is_due = !self.is_optional && at + 1 == count;
+            return match identity.ask(shown, is_due) {
                 Ok(Asked::Nobody) => continue,
                 Ok(Asked::Known(proof)) if !proof.may(&self.scopes) => Err((Denied::Scope, at)),
                 Ok(asked) => Ok(asked),
@@ -176,18 +207,32 @@ impl Gate {
         if let Some(first) = self.identities.first() {
             first.count(Came::Missing);
         }
-        if self.is_optional { Ok(Asked::Nobody) } else { Err((Denied::Missing, 0)) }
+        let is_certificate = |one: &Arc<Identity>| matches!(one.kind, Kind::ClientCertificate(_));
+        match (self.is_optional, self.identities.iter().all(is_certificate)) {
+            (true, _) => Ok(Asked::Nobody),
+            (false, true) => Err((Denied::CertificateMissing, 0)),
+            (false, false) => Err((Denied::Missing, 0)),
+        }
     }
 }
 
 impl Identity {
-    /// Who sends a request; nobody, if it shows nothing of this kind.
-    fn ask(&self, shown: Shown<'_>) -> Result<Asked, Denied> {
-        let found = self.place.shown(shown.head, |what| match &self.kind {
-            Kind::ApiKeys(ring) => ring.load().find(what, shown.wall).map(verified),
-            Kind::Basic(basic) => basic.ask(&self.id, what, shown),
-            Kind::Jwt(jwt) => jwt.ask(what, shown),
-        });
+    /// Who sends a request; nobody, if it shows nothing of this kind. `is_due`: nobody else is asked
+    /// after this one, and somebody it must be.
+    fn ask(&self, shown: Shown<'_>, is_due: bool) -> Result<Asked, Denied> {
+        let (head, wall) = (shown.head, shown.wall);
+        let found = match &self.kind {
+            Kind::ApiKeys(keys) => {
+                keys.place.shown(head, |key| keys.ring.load().find(key, wall).map(verified))
+            }
+            Kind::Basic(basic) => BASIC.shown(head, |login| basic.ask(&self.id, login, shown)),
+            Kind::ClientCertificate(rules) => {
+                let certificate = shown.from.client.certificate.as_ref();
+                Ok(certificate.map(|one| one.proof(rules, wall).map(verified)))
+            }
+            Kind::Forward(forward) => Ok(forward.ask(shown, is_due).transpose()),
+            Kind::Jwt(jwt) => jwt.place.shown(head, |token| jwt.ask(token, shown)),
+        };
         let found = found.and_then(Option::transpose);
         match &found {
             Ok(None) => {}
@@ -207,22 +252,25 @@ impl Identity {
     /// Believes what files say from now on, in the place of what they said before.
     pub fn believe(&self, believed: Believed) {
         match (&self.kind, believed) {
-            (Kind::ApiKeys(ring), Believed::ApiKeys(keys)) => ring.store(Arc::new(keys)),
+            (Kind::ApiKeys(of), Believed::ApiKeys(keys)) => of.ring.store(Arc::new(keys)),
             (Kind::Basic(basic), Believed::Users(users)) => basic.users.store(Arc::new(users)),
             (Kind::Jwt(jwt), Believed::Keys(keys)) => jwt.keys.replace(keys),
-            // They are fetched.
-            (Kind::Jwt(_), Believed::Nothing) => {}
+            (Kind::Forward(of), Believed::Authorities(tls)) => of.service.believe(tls),
+            // They are fetched, or elsewhere.
+            (Kind::ClientCertificate(_) | Kind::Forward(_) | Kind::Jwt(_), Believed::Nothing) => {}
             _ => debug_assert!(false, "{} believes something else", self.id),
         }
     }
 
     /// The challenge that tells clients how to say who they are, and what was wrong, if that is
-    /// `told` (RFC 6750 §3, RFC 7617 §2).
+    /// `told` (RFC 6750 §3, RFC 7617 §2). `None`: that is for somebody else to say.
     #[must_use]
-    pub fn challenge(&self, told: Option<&str>, scopes: &[Box<str>]) -> String {
-        match &self.kind {
+    pub fn challenge(&self, told: Option<&str>, scopes: &[Box<str>]) -> Option<String> {
+        Some(match &self.kind {
             Kind::ApiKeys(_) => format!("ApiKey realm=\"{}\"", self.id),
             Kind::Basic(_) => format!("Basic realm=\"{}\", charset=\"UTF-8\"", self.id),
+            Kind::ClientCertificate(_) => format!("ClientCertificate realm=\"{}\"", self.id),
+            Kind::Forward(_) => return None,
             Kind::Jwt(_) => {
                 let error = told.map(|error| format!(", error=\"{error}\"")).unwrap_or_default();
                 let scope = match told {
@@ -231,7 +279,7 @@ impl Identity {
                 };
                 format!("Bearer realm=\"{}\"{error}{scope}", self.id)
             }
-        }
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 //! each proxy appends whom it saw, so the first address that is not trusted is the client, and
 //! whatever stands left of it may be made up.
 
+use crate::data::identity::client_certificate::ClientCertificate;
 use crate::types::hash::stable;
 use crate::types::short_text::ShortText;
 use http::HeaderValue;
@@ -30,6 +31,8 @@ pub struct Client {
     pub session: u64,
     /// Whether it came over TLS.
     pub is_tls: bool,
+    /// What the certificate says that it has shown, if it has.
+    pub certificate: Option<Box<ClientCertificate>>,
     /// Which blocklist let it in: one more than its version; zero: none yet.
     pub cleared_at: AtomicU64,
 }
@@ -46,6 +49,7 @@ impl Client {
             forwarded_for: ShortText::of(ip),
             forwarded_port: ShortText::of(port),
             is_tls,
+            certificate: None,
             cleared_at: AtomicU64::new(0),
         }
     }

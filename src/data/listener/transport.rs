@@ -34,6 +34,15 @@ impl Transport {
         matches!(self, Self::Tls(_))
     }
 
+    /// The certificate that the other side has shown and the handshake has believed, if it has.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => tls.get_ref().1.peer_certificates()?.first().map(AsRef::as_ref),
+        }
+    }
+
     /// Whether it was agreed by ALPN to speak HTTP/2.
     #[must_use]
     pub fn is_http2_agreed(&self) -> bool {

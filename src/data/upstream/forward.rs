@@ -87,12 +87,12 @@ pub fn request_edits(
         // HTTP/1.0 may leave it out; the backend is asked by HTTP/1.1, where it must be there.
         edits.set(header::HOST, head.authority.unwrap_or_default());
     }
-    tell_way(head, sender, edits);
+    way_edits(head, sender, edits);
     edits.set(REQUEST_ID, id.to_hex());
 }
 
 /// What is said of who asks and how: by us, or by a proxy before us that is believed.
-fn tell_way(head: &RequestHead<'_>, sender: Sender<'_>, edits: &mut HeadEdits) {
+pub fn way_edits(head: &RequestHead<'_>, sender: Sender<'_>, edits: &mut HeadEdits) {
     let Sender { client, claim } = sender;
     let chain = claim.and_then(|claim| claim.chain.as_deref());
     let has_chain = chain.is_some_and(|chain| {
@@ -286,7 +286,7 @@ mod tests {
             let client = Client::new("10.0.0.1:5000".parse().unwrap(), 8080, false);
             let claim = client::claim(client.address.ip(), &fields, &[]);
             let mut edits = HeadEdits::new();
-            tell_way(&head, Sender { client: &client, claim: Some(&claim) }, &mut edits);
+            way_edits(&head, Sender { client: &client, claim: Some(&claim) }, &mut edits);
             let port = |edit| match edit {
                 Edit::Set(name, port) if *name == FORWARDED_PORT => {
                     Some(String::from_utf8(port.to_vec()).unwrap())

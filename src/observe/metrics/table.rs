@@ -85,6 +85,10 @@ table! {
         "Configs still alive, by what holds them: current, requests under way, open tunnels.";
     HTTP2_FLOODS: Counter = "vanne_http2_floods_total" ["listener", "reason"]
         "HTTP/2 connections ended for too many frames that bring nothing, too many resets, or what the library found.";
+    FORWARD_DURATION: Histogram = "vanne_identity_forward_seconds" ["identity"]
+        "Time that the service of forward-auth took to say who may pass, or was given for it.";
+    FORWARD_TOTAL: Counter = "vanne_identity_forward_total" ["identity", "outcome"]
+        "Requests that the service of forward-auth was asked about: `allowed`, `refused`, or no answer: `busy`, `failed`, `timeout`, `wrong`.";
     IDENTITY_KEYS: Gauge = "vanne_identity_keys" ["identity"]
         "Keys of the issuer that are in use, where they are fetched.";
     IDENTITY_KEYS_AGE: Gauge = "vanne_identity_keys_age_seconds" ["identity"]

@@ -77,6 +77,11 @@ impl Authority {
         self.signed(names, key, |_| ())
     }
 
+    /// A certificate that says what `change` makes it say.
+    pub(crate) fn sign_with(&self, change: impl FnOnce(&mut CertificateParams)) -> Signed {
+        self.signed(&[], KeyPair::generate().unwrap(), change)
+    }
+
     /// The same, valid from and to so many days from now.
     pub(crate) fn sign_for(&self, names: &[&str], from: i64, to: i64) -> Signed {
         self.sign_between(names, time::Duration::days(from), time::Duration::days(to))
@@ -149,6 +154,8 @@ pub(crate) struct Tls {
     alpn: Vec<Vec<u8>>,
     trusts_all: bool,
     schemes: Option<Vec<SignatureScheme>>,
+    /// What the client shows: a certificate, and its key.
+    shown: Option<(CertificateDer<'static>, Vec<u8>)>,
     tickets: Arc<ClientSessionMemoryCache>,
     /// Made once: tickets are good only for the config that they came to.
     made: Arc<OnceLock<Arc<ClientConfig>>>,
@@ -166,6 +173,7 @@ impl Tls {
             alpn: Vec::new(),
             trusts_all: false,
             schemes: None,
+            shown: None,
             tickets: Arc::new(ClientSessionMemoryCache::new(32)),
             made: Arc::default(),
             proved: Arc::default(),
@@ -193,13 +201,21 @@ impl Tls {
         self
     }
 
+    /// Shows this certificate to who asks for one.
+    pub(crate) fn showing(mut self, signed: &Signed) -> Self {
+        self.shown = Some((signed.der.clone(), signed.key.serialize_der()));
+        // Another one was perhaps made for who shows nothing.
+        self.made = Arc::default();
+        self
+    }
+
     fn config(&self) -> ClientConfig {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone()).unwrap();
         let verifier =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&self.versions)
             .unwrap()
             .dangerous()
@@ -208,8 +224,14 @@ impl Tls {
                 trusts_all: self.trusts_all,
                 schemes: self.schemes.clone(),
                 proved: Arc::clone(&self.proved),
-            }))
-            .with_no_client_auth();
+            }));
+        let mut config = match &self.shown {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.clone()));
+                builder.with_client_auth_cert(vec![certificate.clone()], key).unwrap()
+            }
+        };
         config.alpn_protocols.clone_from(&self.alpn);
         config.resumption = Resumption::store(Arc::clone(&self.tickets) as Arc<_>);
         config
