@@ -633,6 +633,7 @@ fn blocklist() -> config::Blocklist {
         deny: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
         files: vec![config::FilePath("/etc/vanne/blocked/*.txt".into())],
         max_blocks: 7,
+        shared: false,
         automatic: Some(config::AutomaticBlocks {
             after: 5,
             within: Period::from_secs(60),

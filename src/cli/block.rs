@@ -170,6 +170,9 @@ fn rest(page: &Value) -> String {
     if let Some(fault) = page["fault"].as_str() {
         lines += &format!("the files are not in use as they are now: {fault}\n");
     }
+    if let Some(untold @ 1..) = page["untold"].as_u64() {
+        lines += &format!("{untold} changes wait to be told to other replicas\n");
+    }
     if page["is_kept"] == false {
         lines += "blocks end with the process: process.state_dir is not set\n";
     }

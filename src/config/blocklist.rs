@@ -26,6 +26,9 @@ pub struct Blocklist {
     /// Blocks that may be made at run time, by operators and by themselves.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_blocks: u32,
+    /// Whether blocks that are made at run time hold on all replicas, where there is a `[redis]`
+    /// that they share.
+    pub shared: bool,
     /// Blocks that are made by themselves. Without it: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub automatic: Option<AutomaticBlocks>,
@@ -77,6 +80,7 @@ impl Default for Blocklist {
             deny: Vec::new(),
             files: Vec::new(),
             max_blocks: 100_000,
+            shared: true,
             automatic: None,
         }
     }

@@ -109,7 +109,8 @@ impl Reloader {
         let config = loaded.config;
         let named = config.files();
         let content = Content::of(path.as_ref(), &named);
-        let blocks = Blocks::new(metrics);
+        let kept = Kept::default();
+        let blocks = Blocks::new(metrics).with_link(kept.redis.link());
         let mut reloader = Self {
             in_use: in_use.clone(),
             last_report: None,
@@ -121,7 +122,7 @@ impl Reloader {
             config: config.clone(),
             started: config.clone(),
             number: 0,
-            kept: Kept::default().with_blocklist(blocks.shared()),
+            kept: kept.with_blocklist(blocks.shared()),
             blocks,
             pools: Pools::default(),
             followed: Followed::default(),
@@ -277,7 +278,7 @@ impl Reloader {
         self.number = generation.number;
         self.generations.add(&generation);
         self.pools.apply(compiled.pools, &mut means);
-        self.blocks.apply(blocks, &config.blocklist, &config.process);
+        self.blocks.apply(blocks, &config, &self.metrics);
         self.kept.commit();
         self.followed.apply(compiled.issuers);
         self.access_log.apply(log);

@@ -34,6 +34,7 @@ const LEAVES: &[(&str, &str)] = &[
     ("blocklist.deny[]", "a_denied_peer_is_closed_at_once_and_allow_wins"),
     ("blocklist.files[]", "files_name_networks_and_are_read_again_when_they_change"),
     ("blocklist.max_blocks", "what_makes_no_sense_is_refused_and_why_is_said"),
+    ("blocklist.shared", "blocks_that_are_not_shared_stay_here"),
     (
         "cors.*.credentials",
         "pages_that_may_read_an_answer_are_named_and_backends_are_not_asked_who",

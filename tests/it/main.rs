@@ -22,6 +22,7 @@ mod backend_verb;
 mod blocklist;
 mod blocklist_automatic;
 mod blocklist_kept;
+mod blocklist_shared;
 mod certificates;
 mod circuits;
 mod client_faults;

@@ -55,6 +55,10 @@ pub struct BlockPage {
     pub fault: Option<String>,
     /// Whether blocks outlive the process: `process.state_dir` is set.
     pub is_kept: bool,
+    /// Whether they hold on all replicas: there is a `redis`, and `blocklist.shared` is not off.
+    pub is_shared: bool,
+    /// How many changes wait to be told to the other replicas.
+    pub untold: usize,
 }
 
 /// A file of networks.
@@ -133,6 +137,8 @@ impl Blocks {
             files: self.files.iter().map(FileStatus::of).collect(),
             fault: self.fault.clone(),
             is_kept: self.state.is_some(),
+            is_shared: self.sharing.is_on(),
+            untold: self.sharing.untold(),
         }
     }
 

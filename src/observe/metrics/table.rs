@@ -53,6 +53,12 @@ table! {
         "Who was turned away because of a blocked address: accept, connections closed at once; request, answered 403; open, connections and tunnels that were there before.";
     BLOCKLIST_ENTRIES: Gauge = "vanne_blocklist_entries" ["source"]
         "Networks in the blocklist, by where they are from: config, file, api, automatic; allow, those that are never blocked.";
+    BLOCKLIST_SHARED_AGE: Gauge = "vanne_blocklist_shared_age_seconds" []
+        "For how long this replica may not know of all blocks of the others, or they not of its own; where blocks are shared.";
+    BLOCKLIST_SHARED_FAILURES: Counter = "vanne_blocklist_shared_failures_total" ["reason"]
+        "What went wrong with blocks that replicas share: `asking` Redis in vain, an `entry` there that is no block, `full`: no room for a block, there or here.";
+    BLOCKLIST_SHARED_UNTOLD: Gauge = "vanne_blocklist_shared_untold" []
+        "Blocked and unblocked networks that wait to be told to the other replicas.";
     BUILD_INFO: Gauge = "vanne_build_info" ["version"]
         "1, for the version that runs.";
     CERTIFICATE_ERRORS: Counter = "vanne_certificate_errors_total" ["listener"]
