@@ -77,7 +77,7 @@ fn costs(kind: &str) {
     let change = region.change();
     let kept = deny.bytes() >> 20;
     let list = Blocklist::default();
-    list.set_lists(Lists { allow: Prefixes::default(), deny });
+    list.set_lists(Lists { deny, ..Lists::default() });
     looks(&list, kind, (1, LOOKS / 10));
     let region = Region::new(ALLOCATOR);
     looks(&list, kind, (1, LOOKS / 10));
@@ -95,7 +95,7 @@ fn costs(kind: &str) {
 fn more(count: u64) {
     let list = Blocklist::default();
     let deny = Prefixes::new(networks("IPv4 spread"));
-    list.set_lists(Lists { allow: Prefixes::default(), deny });
+    list.set_lists(Lists { deny, ..Lists::default() });
     let block = |number: u64| {
         let network = IpNet::from(address("IPv4 spread", number << 32));
         (network, Arc::new(Block::until(None)))

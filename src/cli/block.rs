@@ -190,7 +190,10 @@ fn check(args: &Check) -> Result<(), Failure> {
 /// What is said of an address.
 fn described(found: &Value) -> String {
     let state = if found["is_blocked"] == true { "blocked" } else { "not blocked" };
-    let mut lines = format!("{}: {state}\n", word(&found["ip"]));
+    let country = found["country"].as_str().map(|country| format!(", in {country}"));
+    let asn = found["asn"].as_u64().map(|asn| format!(", of AS {asn}"));
+    let place = country.unwrap_or_default() + &asn.unwrap_or_default();
+    let mut lines = format!("{}: {state}{place}\n", word(&found["ip"]));
     for listed in found["listed"].as_array().into_iter().flatten() {
         let until = listed["until"].as_str().map(|until| format!(" until {until}"));
         let told = ["place", "owner", "reason"].map(|key| listed[key].as_str());

@@ -270,8 +270,8 @@ impl Reloader {
         let prepared = self.listeners.prepare(&config, &mut means, wall)?;
         let blocks = self
             .blocks
-            .prepare(&config.blocklist)
-            .map_err(|error| anyhow::anyhow!("blocklist.files: {error}"))?;
+            .prepare(&config)
+            .map_err(|error| anyhow::anyhow!("{}: {error}", error.key().unwrap_or("blocklist")))?;
         let rules = Rules::of(&config.admin)
             .map_err(|error| anyhow::anyhow!("admin.tokens_file: {error}"))?;
         means.kept.redis.apply(redis, &self.metrics)?;
@@ -360,6 +360,12 @@ impl Reloader {
         for finding in findings {
             self.pools.checked(&finding, now);
         }
+    }
+
+    /// What outlives the steering: it is of use until the last request has ended.
+    #[must_use]
+    pub fn into_kept(self) -> Kept {
+        self.kept
     }
 
     /// What has to be done now and then: certificates are looked at, old records forgotten.

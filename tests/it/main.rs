@@ -33,6 +33,7 @@ mod draining;
 mod edge;
 mod fallback;
 mod fallback_cached;
+mod geoip;
 mod grpc;
 mod headers;
 mod health;

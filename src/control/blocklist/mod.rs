@@ -1,16 +1,18 @@
 //! The blocklist: who may not come in, from config, files and operators, published for the data
 //! plane to read.
 //!
-//! What config and files say is `lists`; blocks that are made at run time are here, kept in
-//! `state` and told to other replicas by `sharing`. Whatever changes a block goes through
-//! `Blocks::change`: it is in force, and on disk, when that returns, and open connections of who is
-//! blocked end soon after. Owned by one task.
+//! What config and files say is `lists`, and `places` where addresses are; blocks that are made at
+//! run time are here, kept in `state` and told to other replicas by `sharing`. Whatever changes a
+//! block goes through `Blocks::change`: it is in force, and on disk, when that returns, and open
+//! connections of who is blocked end soon after. Owned by one task.
 
 mod automatic;
 mod entry;
 mod files;
 mod lists;
+mod lookout;
 mod making;
+mod places;
 mod sharing;
 mod state;
 mod status;
@@ -30,7 +32,9 @@ use crate::types::moment::Moment;
 use automatic::Automatic;
 use entry::Entry;
 use ipnet::IpNet;
-use lists::{Lookout, ReadLists};
+use lists::ReadLists;
+use lookout::{Lookout, Sign};
+use places::PlaceFiles;
 use sharing::Sharing;
 use state::{Line, State};
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,11 +47,12 @@ const STATE_FILE: &str = "blocklist.state";
 /// Open connections are looked through at most so often.
 const SWEEP: Duration = Duration::from_millis(100);
 
-/// What is wrong with the files that `config` names, if something is: the key, and why.
-#[must_use]
-pub fn problem(config: &Config) -> Option<(String, String)> {
-    let error = lists::read(config).err()?;
-    Some((error.key().unwrap_or("blocklist").to_owned(), error.to_string()))
+/// What is wrong with the files that `config` names, if something is: the keys, and why.
+pub fn problems(config: &config::Config) -> impl Iterator<Item = (String, String)> {
+    let errors = [lists::read(&config.blocklist).err(), places::read(&config.geoip).err()];
+    let told =
+        |error: CompileError| (error.key().unwrap_or("blocklist").to_owned(), error.to_string());
+    errors.into_iter().flatten().map(told)
 }
 
 /// A change of blocks.
@@ -75,18 +80,19 @@ impl Change {
     }
 }
 
-/// Lists that are ready to be used.
-pub struct Prepared(Option<(ReadLists, Vec<Sign>)>);
-
-/// What the file system says of a file.
-type Sign = (PathBuf, Option<(u64, u64, u64, i64, i64)>);
+/// Lists and files that are ready to be used.
+pub struct Prepared {
+    lists: Option<(ReadLists, Vec<Sign>)>,
+    places: Option<places::Ready>,
+}
 
 /// All blocks, and how they are published and kept.
 pub struct Blocks {
     shared: Arc<Blocklist>,
     workers: Option<Arc<Workers>>,
     config: Config,
-    lookout: Lookout,
+    lookout: Lookout<ReadLists>,
+    places: PlaceFiles,
     /// Files in use, with the networks of each.
     files: Vec<(PathBuf, usize)>,
     /// Networks that the config itself denies.
@@ -117,6 +123,7 @@ impl Blocks {
     /// Nobody is blocked yet.
     #[must_use]
     pub fn new(metrics: &Metrics) -> Self {
+        let shared = Arc::new(Blocklist::new(metrics));
         let mut group = metrics.group();
         let mut gauge = |source| group.handle(&BLOCKLIST_ENTRIES, [source]);
         Self {
@@ -127,10 +134,11 @@ impl Blocks {
                 made: Maker::ALL.map(|maker| gauge(maker.as_str())),
             },
             automatic: Automatic::new(metrics),
-            shared: Arc::new(Blocklist::new(metrics)),
             workers: None,
             config: Config::default(),
             lookout: Lookout::default(),
+            places: PlaceFiles::new(shared.places()),
+            shared,
             files: Vec::new(),
             own: 0,
             fault: None,
@@ -158,21 +166,26 @@ impl Blocks {
     ///
     /// # Errors
     /// When a file that it names cannot be used.
-    pub fn prepare(&self, config: &Config) -> Result<Prepared, CompileError> {
-        if !self.lookout.is_other(config) {
-            return Ok(Prepared(None));
+    pub fn prepare(&self, config: &config::Config) -> Result<Prepared, CompileError> {
+        let config::Config { blocklist, geoip, .. } = config;
+        let mut lists = None;
+        if lists::differ(&self.config, blocklist) {
+            let signs = lists::signs(blocklist);
+            lists = Some((lists::read(blocklist)?, signs));
         }
-        let signs = lists::signs(config);
-        Ok(Prepared(Some((lists::read(config)?, signs))))
+        Ok(Prepared { lists, places: self.places.prepare(geoip)? })
     }
 
     /// Uses what was prepared of `config`, and blocks that were kept by a process before.
     pub fn apply(&mut self, prepared: Prepared, config: &config::Config, metrics: &Metrics) {
         let (now, wall) = (Moment::of(clock::now()), clock::wall());
-        let config::Config { blocklist, process, redis, .. } = config;
-        if let Prepared(Some((lists, signs))) = prepared {
-            self.lookout.follow(blocklist, signs);
+        let config::Config { blocklist, geoip, process, redis, .. } = config;
+        if let Some((lists, signs)) = prepared.lists {
+            self.lookout.follow(signs);
             self.use_lists(lists);
+        }
+        if let Some(ready) = prepared.places {
+            self.places.apply(ready, geoip, metrics);
         }
         self.set_watchman(blocklist);
         self.set_sharing(blocklist, redis.is_some(), metrics, now);
@@ -215,11 +228,14 @@ impl Blocks {
                 blocked.push(Entry::of(record, now, wall));
             }
         }
+        // To those who share already, what another file holds is new.
+        let is_own = self.sharing.has_begun();
         let is_stored = self.sharing.recall(found.store, &untold);
         blocked.iter_mut().for_each(|entry| entry.is_stored = is_stored);
         let count = blocked.len();
         // Also what was made before is to be there from now on.
-        if let Err(error) = self.change(Change { blocked, ..Change::default() }, now, wall) {
+        if let Err(error) = self.change(Change { blocked, is_own, ..Change::default() }, now, wall)
+        {
             tracing::warn!(%error, "blocks are not kept");
         }
         tracing::info!(count, "blocks of before hold again");
@@ -305,7 +321,15 @@ impl Blocks {
 
     /// Looks whether files have changed, and uses what they say now.
     pub fn look(&mut self) {
-        match self.lookout.look() {
+        if self.places.look() {
+            self.shared.look_again();
+            self.is_unswept = true;
+        }
+        if self.config.files.is_empty() {
+            return;
+        }
+        let config = self.config.clone();
+        match self.lookout.look(lists::signs(&self.config), move || lists::read(&config)) {
             None => {}
             Some(Ok(lists)) => {
                 let networks = lists.lists.deny.len();

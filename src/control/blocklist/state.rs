@@ -37,6 +37,13 @@ pub(super) enum Line {
     Store(String),
 }
 
+impl Line {
+    /// Whether it is to be on disk at once. What others were told is told again if that is lost.
+    fn must_last(&self) -> bool {
+        !matches!(self, Self::Told(_) | Self::Store(_))
+    }
+}
+
 /// The state file, open.
 pub(super) struct State {
     path: PathBuf,
@@ -87,8 +94,8 @@ impl State {
         found
     }
 
-    /// Writes `lines` behind those that are there; they are on disk when this returns. `holding`
-    /// gives all that holds, for when the file is replaced instead.
+    /// Writes `lines` behind those that are there; what is to last is on disk when this returns.
+    /// `holding` gives all that holds, for when the file is replaced instead.
     ///
     /// # Errors
     /// When they are not: the next time, the file is replaced.
@@ -105,7 +112,8 @@ impl State {
             return self.replace(holding());
         };
         let written = text_of(lines).and_then(|text| file.write_all(&text));
-        match written.and_then(|()| file.sync_data()) {
+        let must_last = lines.iter().any(Line::must_last);
+        match written.and_then(|()| if must_last { file.sync_data() } else { Ok(()) }) {
             Ok(()) => self.lines += lines.len(),
             Err(error) => {
                 self.file = None;

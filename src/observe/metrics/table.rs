@@ -91,6 +91,8 @@ table! {
         "Configs still alive, by what holds them: current, requests under way, open tunnels.";
     HTTP2_FLOODS: Counter = "vanne_http2_floods_total" ["listener", "reason"]
         "HTTP/2 connections ended for too many frames that bring nothing, too many resets, or what the library found.";
+    GEOIP_MADE: Gauge = "vanne_geoip_made_timestamp_seconds" ["file"]
+        "When the file that says where addresses are was made, in Unix time: country, asn.";
     IDENTITY_KEYS: Gauge = "vanne_identity_keys" ["identity"]
         "Keys of the issuer that are in use, where they are fetched.";
     IDENTITY_KEYS_AGE: Gauge = "vanne_identity_keys_age_seconds" ["identity"]

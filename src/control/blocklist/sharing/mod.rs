@@ -6,11 +6,13 @@
 //! back. A store that has lost what it had is told everything anew, by whoever knows it.
 //!
 //! Who was away for longer than the store remembers lifted blocks reads all, and forgets what is
-//! not there any more. At most `max_blocks` are in the store, and as many lifted ones.
+//! not there any more. The store holds twice `max_blocks` at most, lifted ones included.
+//!
+//! Here is what is told and how far that is; `hearing` takes in answers, `store` is the way there.
 
+mod hearing;
 mod store;
 
-use super::entry::Entry;
 use super::state::Line;
 use super::{Blocks, Change};
 use crate::config::{Blocklist, Network};
@@ -193,10 +195,15 @@ impl Sharing {
         changes.map(|(network, _)| Line::Untold(Network(*network))).chain(id)
     }
 
+    /// Whether it is known where blocks are shared.
+    pub(super) fn has_begun(&self) -> bool {
+        !self.known.id.is_empty()
+    }
+
     /// Takes in what the state file holds of this, unless more is known already. Gives whether what
     /// it holds was told to the store, but for `untold`.
     pub(super) fn recall(&mut self, id: String, untold: &BTreeSet<IpNet>) -> bool {
-        if !self.known.id.is_empty() {
+        if self.has_begun() {
             return false;
         }
         self.kept_id.clone_from(&id);
@@ -205,7 +212,7 @@ impl Sharing {
         }
         untold.iter().for_each(|network| self.note(*network));
         self.known.id = id;
-        !self.known.id.is_empty()
+        self.has_begun()
     }
 
     /// The others are to be told what holds of `network` from now on. Gives the line that says so.
@@ -229,6 +236,11 @@ impl Sharing {
     /// Nothing is to be told of `network`.
     pub(super) fn forget(&mut self, network: &IpNet) {
         self.untold.remove(network);
+    }
+
+    /// Whether the others are to be told of `network` what they do not know.
+    fn has_to_say(&self, network: &IpNet) -> bool {
+        self.untold.get(network).is_some_and(|untold| !untold.is_kept)
     }
 
     fn note(&mut self, network: IpNet) {
@@ -373,167 +385,5 @@ impl Blocks {
         let Known { id, base, from, .. } = &sharing.known;
         let (id, base, from, most) = (id.clone(), *base, *from, self.config.max_blocks);
         Question { id, base, from, most, words }
-    }
-
-    /// Takes in what came of asking the store.
-    pub fn hear(&mut self, heard: Heard, now: Moment, wall: SystemTime) {
-        if heard.round != self.sharing.round {
-            return;
-        }
-        self.sharing.is_asking = false;
-        self.sharing.next = now.after(ASK_EVERY);
-        let answer = match heard.answer {
-            Ok(answer) => answer,
-            Err(error) => return self.tell_failure(&error),
-        };
-        if std::mem::take(&mut self.sharing.is_told) {
-            tracing::info!("blocks are shared again");
-        }
-        let mut lines = self.settle(&answer, now);
-        let is_other = answer.id != self.sharing.known.id;
-        if is_other && !self.sharing.known.id.is_empty() {
-            tracing::warn!("redis has lost blocks that replicas share: it is told of them again");
-        }
-        self.sharing.follow(&answer);
-        if is_other {
-            self.tell_again();
-        }
-        let is_more = answer.is_more;
-        self.sharing.gathered.extend(answer.read);
-        let mut change = Change::default();
-        if !is_more || self.sharing.gathered.len() >= GATHERED_MAX {
-            change = self.gathered(is_more, now, wall);
-        }
-        lines.extend(self.sharing.step(is_more, now));
-        self.take_in(Change { lines, ..change }, now, wall);
-        if is_more || self.sharing.untold.values().any(|untold| untold.due <= now) {
-            self.sharing.next = now;
-        }
-    }
-
-    fn take_in(&mut self, change: Change, now: Moment, wall: SystemTime) {
-        if change.is_empty() {
-            return;
-        }
-        if let Err(error) = self.change(change, now, wall) {
-            tracing::error!(%error, "shared blocks are not kept: a restart undoes them");
-        }
-    }
-
-    fn tell_failure(&mut self, error: &Fault) {
-        // That Redis is away the link tells.
-        if !matches!(error, Fault::Away) {
-            self.sharing.count(Trouble::Asking, 1);
-            if !std::mem::replace(&mut self.sharing.is_told, true) {
-                tracing::warn!(%error, "blocks are not shared: each replica goes on by itself");
-            }
-        }
-    }
-
-    /// What was told is told now, but for what found no room.
-    fn settle(&mut self, answer: &Answer, now: Moment) -> Vec<Line> {
-        let mut lines = Vec::new();
-        let sent = std::mem::take(&mut self.sharing.sent);
-        for (place, (network, number)) in sent.into_iter().enumerate() {
-            let untold = self.sharing.untold.get_mut(&network);
-            let untold = untold.filter(|untold| untold.number == number);
-            if answer.full.contains(&place) {
-                if let Some(untold) = untold {
-                    untold.due = now.after(FULL_PAUSE);
-                }
-                continue;
-            }
-            if let Some(Untold { is_kept, .. }) = untold.copied() {
-                self.sharing.forget(&network);
-                lines.extend((!is_kept).then_some(Line::Told(Network(network))));
-            }
-        }
-        if !answer.full.is_empty() {
-            self.sharing.count(Trouble::Full, answer.full.len());
-        }
-        lines
-    }
-
-    /// The store is another, which knows nothing of what was told before this.
-    fn tell_again(&mut self) {
-        let untold = &mut self.sharing.untold;
-        for (network, entry) in &mut self.entries {
-            entry.is_stored = false;
-            let kept = Untold { number: 0, is_kept: true, due: Moment::default() };
-            untold.entry(*network).or_insert(kept);
-        }
-    }
-
-    /// What is to be changed by all that was gathered.
-    fn gathered(&mut self, is_more: bool, now: Moment, wall: SystemTime) -> Change {
-        let mut odd = 0;
-        let mut latest = BTreeMap::new();
-        for read in std::mem::take(&mut self.sharing.gathered) {
-            match read.entry(now, wall) {
-                Some((network, entry)) => drop(latest.insert(network, entry)),
-                None => odd += 1,
-            }
-        }
-        let mut change = Change::default();
-        let max = usize::try_from(self.config.max_blocks).unwrap_or(usize::MAX);
-        let (mut room, mut full) = (max.saturating_sub(self.entries.len()), 0);
-        for (network, entry) in latest {
-            match self.sharing.untold.get(&network) {
-                // What we have to say of it is newer.
-                Some(untold) if !untold.is_kept => continue,
-                Some(_) => self.sharing.forget(&network),
-                None => {}
-            }
-            let known = self.entries.get_mut(&network);
-            let Some(entry) = entry else {
-                // Of all that is read it is found no more, too.
-                change.lifted.extend(known.map(|known| {
-                    known.is_stored = false;
-                    network
-                }));
-                continue;
-            };
-            if known.is_none() && room == 0 {
-                full += 1;
-                continue;
-            }
-            if let Some(found) = &mut self.sharing.known.found {
-                found.insert(network);
-            }
-            match known {
-                Some(known) if known.is_like(&entry) => known.is_stored = true,
-                Some(_) => change.blocked.push(Entry { is_stored: true, ..entry }),
-                None => {
-                    room -= 1;
-                    change.blocked.push(Entry { is_stored: true, ..entry });
-                }
-            }
-        }
-        self.tell_left_out(odd, full, now);
-        if !is_more && let Some(found) = self.sharing.known.found.take() {
-            self.sharing.known.base = self.sharing.known.from;
-            let untold = &self.sharing.untold;
-            let is_gone = |(network, entry): &(&IpNet, &Entry)| {
-                entry.is_stored && !found.contains(*network) && !untold.contains_key(*network)
-            };
-            let gone = self.entries.iter().filter(is_gone).map(|(network, _)| *network);
-            change.lifted.extend(gone);
-        }
-        change
-    }
-
-    fn tell_left_out(&mut self, odd: usize, full: usize, now: Moment) {
-        if odd > 0 {
-            self.sharing.count(Trouble::Entry, odd);
-            tracing::warn!(odd, "what is no block is left out of those that replicas share");
-        }
-        if full > 0 {
-            self.sharing.count(Trouble::Full, full);
-            self.sharing.read_anew.get_or_insert(now.after(FULL_PAUSE));
-            tracing::warn!(
-                full,
-                "blocks of other replicas left out: blocklist.max_blocks are there"
-            );
-        }
     }
 }
