@@ -33,22 +33,26 @@ fn address(kind: &str, number: u64) -> IpAddr {
         "IPv4 spread" => Ipv4Addr::from_bits((low >> 32) as u32).into(),
         // All in one /8: as those of one provider are.
         "IPv4 in a heap" => Ipv4Addr::from_bits(0x0a00_0000 | (low as u32 & 0x00ff_ffff)).into(),
-        // Networks of 64 bits in what is given out of 2000::/3.
+        // In what is given out of 2000::/3.
         _ => {
-            let high = (0x2001_u64 << 48) | (low >> 16);
+            let high = (1 << 61) | (low >> 3);
             Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(mix(low))).into()
         }
     }
 }
 
+/// Leading bits of networks of IPv6 in lists that have all sorts.
+const MIXED: [u8; 16] = [32, 36, 40, 44, 48, 48, 52, 56, 56, 60, 64, 64, 64, 96, 128, 128];
+
 fn networks(kind: &str) -> Vec<(IpNet, Origin)> {
     let network = |number: u64| {
         let address = address(kind, number);
         // One of eight is a network, as in lists that are given out.
-        let bits = match (number % 8, address.is_ipv4()) {
-            (0, true) => 24,
-            (_, true) => 32,
-            (_, false) => 64,
+        let bits = match (kind, number % 8) {
+            ("IPv6 mixed", _) => MIXED[(mix(!number) % 16) as usize],
+            ("IPv6", _) => 64,
+            (_, 0) => 24,
+            _ => 32,
         };
         let origin = Origin { file: 1, line: u32::try_from(number).unwrap_or(u32::MAX) };
         IpNet::new(address, bits).ok().map(|network| (network, origin))
@@ -73,7 +77,7 @@ fn costs(kind: &str) {
     let change = region.change();
     let kept = deny.bytes() >> 20;
     let list = Blocklist::default();
-    list.set_lists(Lists { allow: Prefixes::default(), deny });
+    list.set_lists(Lists { deny, ..Lists::default() });
     looks(&list, kind, (1, LOOKS / 10));
     let region = Region::new(ALLOCATOR);
     looks(&list, kind, (1, LOOKS / 10));
@@ -91,7 +95,7 @@ fn costs(kind: &str) {
 fn more(count: u64) {
     let list = Blocklist::default();
     let deny = Prefixes::new(networks("IPv4 spread"));
-    list.set_lists(Lists { allow: Prefixes::default(), deny });
+    list.set_lists(Lists { deny, ..Lists::default() });
     let block = |number: u64| {
         let network = IpNet::from(address("IPv4 spread", number << 32));
         (network, Arc::new(Block::until(None)))
@@ -118,7 +122,7 @@ fn main() {
         "{:<16}{:>9}{:>9}{:>11}{:>12}{:>12}{:>13}",
         "a million", "ms", "MiB", "MiB in all", "ns 1 thread", "4 threads", "allocations"
     );
-    for kind in ["IPv4 spread", "IPv4 in a heap", "IPv6"] {
+    for kind in ["IPv4 spread", "IPv4 in a heap", "IPv6", "IPv6 mixed"] {
         costs(kind);
     }
     [0, 100_000].into_iter().for_each(more);

@@ -611,6 +611,10 @@ prop_compose! {
             page: pages.into_iter().map(|(name, page)| (name.parse().unwrap(), page)).collect(),
             fallback_cache: FallbackCache::default(),
             blocklist: blocklist(),
+            geoip: config::GeoIp {
+                country: Some(config::FilePath("/country.mmdb".into())),
+                asn: Some(config::FilePath("/asn.mmdb".into())),
+            },
             identity: [
                 ("certified".parse().unwrap(), certified()),
                 ("portal".parse().unwrap(), portal()),
@@ -637,7 +641,11 @@ fn blocklist() -> config::Blocklist {
         allow: vec!["192.0.2.7".parse().unwrap()],
         deny: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
         files: vec![config::FilePath("/etc/vanne/blocked/*.txt".into())],
+        deny_countries: vec!["FR".parse().unwrap()],
+        only_countries: vec!["BE".parse().unwrap()],
+        deny_asns: vec![64_496],
         max_blocks: 7,
+        shared: false,
         automatic: Some(config::AutomaticBlocks {
             after: 5,
             within: Period::from_secs(60),

@@ -170,6 +170,9 @@ fn rest(page: &Value) -> String {
     if let Some(fault) = page["fault"].as_str() {
         lines += &format!("the files are not in use as they are now: {fault}\n");
     }
+    if let Some(untold @ 1..) = page["untold"].as_u64() {
+        lines += &format!("{untold} changes wait to be told to other replicas\n");
+    }
     if page["is_kept"] == false {
         lines += "blocks end with the process: process.state_dir is not set\n";
     }
@@ -187,7 +190,10 @@ fn check(args: &Check) -> Result<(), Failure> {
 /// What is said of an address.
 fn described(found: &Value) -> String {
     let state = if found["is_blocked"] == true { "blocked" } else { "not blocked" };
-    let mut lines = format!("{}: {state}\n", word(&found["ip"]));
+    let country = found["country"].as_str().map(|country| format!(", in {country}"));
+    let asn = found["asn"].as_u64().map(|asn| format!(", of AS {asn}"));
+    let place = country.unwrap_or_default() + &asn.unwrap_or_default();
+    let mut lines = format!("{}: {state}{place}\n", word(&found["ip"]));
     for listed in found["listed"].as_array().into_iter().flatten() {
         let until = listed["until"].as_str().map(|until| format!(" until {until}"));
         let told = ["place", "owner", "reason"].map(|key| listed[key].as_str());

@@ -173,8 +173,9 @@ async fn control(
         deadline: process.drain_deadline.as_duration(),
     };
     // What listens is the workers' alone from here on: they close it.
-    drop(reloader);
+    let kept = reloader.into_kept();
     drain(&workers, &mut signals, times).await;
+    kept.redis.end().await;
     answering.abort();
     drop(shown);
     Ok(())

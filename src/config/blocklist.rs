@@ -3,6 +3,7 @@
 use super::error_pages::ErrorKey;
 use super::network::Network;
 use super::observe::FilePath;
+use crate::types::country::Country;
 use crate::types::units::Period;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,9 +24,19 @@ pub struct Blocklist {
     /// for any letters. They are read again when they change: with a line that is none, all
     /// stays as it was. At most four million lines in all.
     pub files: Vec<FilePath>,
+    /// Countries whose addresses are blocked, by the file `geoip.country`.
+    pub deny_countries: Vec<Country>,
+    /// If there are any: addresses that are known to be in another country are blocked.
+    pub only_countries: Vec<Country>,
+    /// Numbers of operators' networks (autonomous systems) that are blocked, by the file
+    /// `geoip.asn`.
+    pub deny_asns: Vec<u32>,
     /// Blocks that may be made at run time, by operators and by themselves.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_blocks: u32,
+    /// Whether blocks that are made at run time hold on all replicas, where there is a `[redis]`
+    /// that they share.
+    pub shared: bool,
     /// Blocks that are made by themselves. Without it: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub automatic: Option<AutomaticBlocks>,
@@ -76,7 +87,11 @@ impl Default for Blocklist {
             allow: Vec::new(),
             deny: Vec::new(),
             files: Vec::new(),
+            deny_countries: Vec::new(),
+            only_countries: Vec::new(),
+            deny_asns: Vec::new(),
             max_blocks: 100_000,
+            shared: true,
             automatic: None,
         }
     }

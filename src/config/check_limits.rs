@@ -1,5 +1,5 @@
-//! Check of rate limits and automatic blocks: what a bucket can hold, and the names in
-//! `rate_limits`.
+//! Check of rate limits and the blocklist: what a bucket can hold, the names in `rate_limits`, the
+//! files that are needed.
 
 use super::check_routes::check_defined;
 use super::diagnostics::Problem;
@@ -23,6 +23,7 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
         }
     }
     check_automatic(root, problems);
+    check_places(root, problems);
     let routes = root.get("route").map(Node::items).unwrap_or_default();
     for (index, route) in routes.iter().enumerate() {
         check_names(root, route, &format!("route[{index}].rate_limits"), problems);
@@ -48,6 +49,22 @@ fn check_automatic(root: &Node, problems: &mut Vec<Problem>) {
             Problem::new("blocklist.automatic.within", node.span.clone(), message)
                 .accepts(format!("at most {days} days")),
         );
+    }
+}
+
+/// Where addresses are is known from a file.
+fn check_places(root: &Node, problems: &mut Vec<Problem>) {
+    let rows = [("deny_countries", "country"), ("only_countries", "country"), ("deny_asns", "asn")];
+    for (list, file) in rows {
+        let node = root.get("blocklist").and_then(|blocklist| blocklist.get(list));
+        let Some(node) = node.filter(|node| !node.items().is_empty()) else { continue };
+        if root.get("geoip").and_then(|geoip| geoip.get(file)).is_none() {
+            let message = "there is no file that says where addresses are";
+            problems.push(
+                Problem::new(&format!("blocklist.{list}"), node.span.clone(), message)
+                    .accepts(format!("`geoip.{file}` with a file")),
+            );
+        }
     }
 }
 

@@ -24,6 +24,7 @@ use super::redis::{RedisAddress, RedisText};
 use super::route::{Host, PathPrefix};
 use super::secret::Secret;
 use super::split::SplitBy;
+use crate::types::country::Country;
 use crate::types::ids::RouteId;
 use crate::types::log_format::{InvalidLogFormat, LogFormat};
 use crate::types::pattern::Pattern;
@@ -51,6 +52,7 @@ pub const FORMATS: &[FormatRow] = &[
     row::<CheckPath>(),
     row::<CookieName>(),
     row::<CorsMethod>(),
+    row::<Country>(),
     row::<DnsName>(),
     row::<ErrorKey>(),
     row::<FallbackStep>(),

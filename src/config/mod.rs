@@ -31,6 +31,7 @@ pub mod error_pages;
 pub mod expand;
 pub mod fallback;
 pub mod formats;
+pub mod geoip;
 pub mod health;
 pub mod identity;
 mod json;
@@ -73,6 +74,7 @@ pub use edits::{FieldEdits, PathTemplate, Rewrite, RouteHeaders};
 pub use error_pages::{ErrorKey, ErrorPages};
 pub use expand::{Environment, ProcessEnvironment};
 pub use fallback::{FallbackCache, FallbackStep};
+pub use geoip::GeoIp;
 pub use health::{HealthCheck, StatusSet};
 pub use identity::{
     ApiKeys, Basic, CertificateName, ClientCertificate, Forward, HttpUrl, Identity, IdentityMode,
@@ -177,6 +179,9 @@ pub struct Config {
     /// Addresses that may not come in.
     #[serde(default)]
     pub blocklist: Blocklist,
+    /// Files that say where addresses are.
+    #[serde(default)]
+    pub geoip: GeoIp,
     /// Ways to know who sends a request, for routes to name.
     #[serde(default)]
     pub identity: BTreeMap<IdentityId, Identity>,

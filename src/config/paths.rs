@@ -17,7 +17,8 @@ pub(super) fn resolve(config: &mut Config, folder: &Path) {
         redis.address.resolve(folder);
         [&mut redis.ca_file, &mut redis.password_file]
     });
-    for FilePath(path) in admin.into_iter().chain(others).chain(redis).flatten() {
+    let places = [&mut config.geoip.country, &mut config.geoip.asn];
+    for FilePath(path) in admin.into_iter().chain(others).chain(redis).chain(places).flatten() {
         *path = folder.join(&path);
     }
     for FilePath(path) in &mut config.blocklist.files {

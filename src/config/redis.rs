@@ -1,4 +1,4 @@
-//! `[redis]`: the store through which replicas share what they count.
+//! `[redis]`: the store through which replicas share limits and blocks.
 
 use super::observe::FilePath;
 use crate::types::text::{TextValue, text_value};
@@ -9,8 +9,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// A Redis (or Valkey) through which replicas share what they count: rate limits. No request
-/// fails when it is away: each replica then goes on by itself.
+/// A Redis (or Valkey) through which replicas share rate limits, and blocks that are made at run
+/// time. No request fails when it is away: each replica then goes on by itself.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Redis {

@@ -46,7 +46,7 @@ pub fn problems(config: &Config) -> Vec<(String, String)> {
     let of_tokens = tokens.and_then(|FilePath(path)| {
         Some(("admin.tokens_file".to_owned(), TokensFile::open(path).err()?))
     });
-    let of_blocklist = blocklist::problem(&config.blocklist);
+    let of_blocklist = blocklist::problems(config);
     of_listeners
         .chain(of_tokens)
         .chain(of_blocklist)

@@ -109,7 +109,8 @@ impl Reloader {
         let config = loaded.config;
         let named = config.files();
         let content = Content::of(path.as_ref(), &named);
-        let blocks = Blocks::new(metrics);
+        let kept = Kept::default();
+        let blocks = Blocks::new(metrics).with_link(kept.redis.link());
         let mut reloader = Self {
             in_use: in_use.clone(),
             last_report: None,
@@ -121,7 +122,7 @@ impl Reloader {
             config: config.clone(),
             started: config.clone(),
             number: 0,
-            kept: Kept::default().with_blocklist(blocks.shared()),
+            kept: kept.with_blocklist(blocks.shared()),
             blocks,
             pools: Pools::default(),
             followed: Followed::default(),
@@ -269,15 +270,15 @@ impl Reloader {
         let prepared = self.listeners.prepare(&config, &mut means, wall)?;
         let blocks = self
             .blocks
-            .prepare(&config.blocklist)
-            .map_err(|error| anyhow::anyhow!("blocklist.files: {error}"))?;
+            .prepare(&config)
+            .map_err(|error| anyhow::anyhow!("{}: {error}", error.key().unwrap_or("blocklist")))?;
         let rules = Rules::of(&config.admin)
             .map_err(|error| anyhow::anyhow!("admin.tokens_file: {error}"))?;
         means.kept.redis.apply(redis, &self.metrics)?;
         self.number = generation.number;
         self.generations.add(&generation);
         self.pools.apply(compiled.pools, &mut means);
-        self.blocks.apply(blocks, &config.blocklist, &config.process);
+        self.blocks.apply(blocks, &config, &self.metrics);
         self.kept.commit();
         self.followed.apply(compiled.issuers);
         self.access_log.apply(log);
@@ -359,6 +360,12 @@ impl Reloader {
         for finding in findings {
             self.pools.checked(&finding, now);
         }
+    }
+
+    /// What outlives the steering: it is of use until the last request has ended.
+    #[must_use]
+    pub fn into_kept(self) -> Kept {
+        self.kept
     }
 
     /// What has to be done now and then: certificates are looked at, old records forgotten.

@@ -71,6 +71,7 @@ pub async fn steer(
     let mut told = reloader.run();
     let gauges = reloader.override_gauges();
     let mut suspects = reloader.blocks.suspects();
+    let mut heard = reloader.blocks.heard();
     loop {
         if is_watching {
             watch.over(&reloader.files());
@@ -95,6 +96,9 @@ pub async fn steer(
             Some(suspect) = suspects.recv() => {
                 let more = std::iter::from_fn(|| suspects.try_recv().ok());
                 reloader.blocks.block_suspects(std::iter::once(suspect).chain(more));
+            }
+            Some(heard) = heard.recv() => {
+                reloader.blocks.hear(heard, Moment::of(clock::now()), clock::wall());
             }
             _ = tend.tick() => {
                 ticks += 1;

@@ -19,6 +19,10 @@ pub enum LogField {
     Client,
     /// The other end of the connection, if that is not who sent it.
     Peer,
+    /// The country of who sent it.
+    Country,
+    /// The operator's network of who sent it.
+    Asn,
     /// The method.
     Method,
     /// The host asked for.
@@ -138,6 +142,8 @@ pub const FIELDS: &[Row] = &[
     row(F::Listener, ("listener", "vanne.listener"), Line, "text", "where it came in"),
     row(F::Client, ("client", "client.address"), Line, "text", "who sent it: the address that a trusted proxy says, else address and port of the other end of the connection"),
     row(F::Peer, ("peer", "source.address"), LineIfKnown, "text", "the other end of the connection, if that is a trusted proxy which says that the client is another"),
+    row(F::Country, ("country", "client.geo.country_iso_code"), LineIfKnown, "text", "the country of who sent it, if `geoip.country` names a file that knows it"),
+    row(F::Asn, ("asn", "client.as.number"), LineIfKnown, "number", "the number of the operator's network (autonomous system) that it came from, if `geoip.asn` names a file that knows it"),
     row(F::Method, ("method", "http.request.method"), Line, "text", "as received"),
     row(F::Host, ("host", ""), Line, "text", "the host that was asked for, as received"),
     row(F::Target, ("target", "url.original"), Line, "text", "as received; values of parameters in `redact.parameters` are `***`"),

@@ -2,6 +2,7 @@
 
 mod braces;
 pub mod clock;
+pub mod country;
 pub mod hash;
 pub mod ids;
 pub mod log_field;

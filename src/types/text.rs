@@ -8,6 +8,15 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+/// The longest text of somebody's that is shown to others.
+pub const SHOWN_BYTES_MAX: usize = 256;
+
+/// Whether a text that somebody left with a change can be shown to others.
+#[must_use]
+pub fn can_be_shown(text: &str) -> bool {
+    text.len() <= SHOWN_BYTES_MAX && !text.contains(char::is_control)
+}
+
 /// A value that is written as one string.
 pub trait TextValue: FromStr<Err: Display> + Display {
     /// Name of its format in the JSON Schema.

@@ -30,7 +30,7 @@ fn config(origin: &Origin, trusts: bool, lines: &str) -> String {
 }
 
 /// A request for a client behind a trusted proxy.
-async fn behind(vanne: &Vanne, client: &str) -> Answer {
+pub(crate) async fn behind(vanne: &Vanne, client: &str) -> Answer {
     let head = format!("GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: {client}\r\n\r\n");
     ask(vanne.http, &head).await
 }
@@ -47,7 +47,7 @@ async fn turned_away(vanne: &Vanne, place: &str, count: f64) {
     vanne.metric_is("vanne_blocked_total", &[("where", place)], count).await;
 }
 
-async fn networks(vanne: &Vanne, source: &str, count: f64) {
+pub(crate) async fn networks(vanne: &Vanne, source: &str, count: f64) {
     vanne.metric_is("vanne_blocklist_entries", &[("source", source)], count).await;
 }
 

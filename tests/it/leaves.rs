@@ -32,8 +32,12 @@ const LEAVES: &[(&str, &str)] = &[
     ("blocklist.automatic.on[]", "what_counts_is_what_the_config_says"),
     ("blocklist.automatic.within", "a_bucket_empties_in_its_time"),
     ("blocklist.deny[]", "a_denied_peer_is_closed_at_once_and_allow_wins"),
+    ("blocklist.deny_asns[]", "operators_are_blocked_by_their_number"),
+    ("blocklist.deny_countries[]", "countries_are_blocked_and_logged"),
     ("blocklist.files[]", "files_name_networks_and_are_read_again_when_they_change"),
     ("blocklist.max_blocks", "what_makes_no_sense_is_refused_and_why_is_said"),
+    ("blocklist.only_countries[]", "only_some_countries_may_come_in"),
+    ("blocklist.shared", "blocks_that_are_not_shared_stay_here"),
     (
         "cors.*.credentials",
         "pages_that_may_read_an_answer_are_named_and_backends_are_not_asked_who",
@@ -47,6 +51,8 @@ const LEAVES: &[(&str, &str)] = &[
     ("fallback_cache.entry_size", "the_store_is_bounded_and_answers_grow_too_old"),
     ("fallback_cache.size", "the_store_is_bounded_and_answers_grow_too_old"),
     ("fallback_cache.stale_for", "the_store_is_bounded_and_answers_grow_too_old"),
+    ("geoip.asn", "operators_are_blocked_by_their_number"),
+    ("geoip.country", "countries_are_blocked_and_logged"),
     ("identity.*.api_keys.file", "a_key_lets_its_program_in_until_its_time"),
     ("identity.*.api_keys.header", "a_key_lets_its_program_in_until_its_time"),
     (

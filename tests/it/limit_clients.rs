@@ -36,6 +36,7 @@ async fn one_client_may_have_so_many_requests_under_way() {
     vanne.metric_is("vanne_requests_in_flight", &[], 2.0).await;
     let refused = from(&vanne, "2001:db8:1:2::7", "").await;
     assert_eq!(refused.refusal(), (429, "too_many_at_once".into()));
+    assert_eq!(refused.head.field("retry-after"), Some("1"));
     // One that leaves makes room, and so does one that is answered.
     drop(first);
     vanne.metric_is("vanne_requests_in_flight", &[], 1.0).await;

@@ -295,3 +295,27 @@ async fn keys_are_in_the_database_and_under_the_prefix_of_the_config() {
     assert_eq!(said["result"], "applied");
     assert_eq!(passed(&second, "192.0.2.1", 8).await, 1);
 }
+
+#[tokio::test]
+async fn what_was_leased_is_given_back_at_the_end() {
+    let (server, origin) = (RedisServer::start().await, Origin::fixed("x").await);
+    let limit = "[rate_limit.each]\nkey = \"ip\"\nrate = \"1/h\"\nburst = 400\n\
+                 [process]\ndrain_delay = \"10ms\"";
+    let redis = format!("address = \"{}\"\ntimeout = \"5s\"", server.address);
+    let mut all = replicas(1, &config(&origin, &redis, "\"each\"", limit)).await;
+    assert_eq!(passed(&all, "192.0.2.1", 16).await, 16);
+    // What is missing from the bucket, in requests: it is full again at that second.
+    let taken = async || {
+        let keys: Vec<String> = server.ask(&["KEYS", "vanne:limit:each:*"]).await;
+        let value: String = server.ask(&["GET", keys.first()?]).await;
+        let (time, _): (f64, f64) = server.ask(&["TIME"]).await;
+        let full_at: f64 = value.split(':').next()?.parse().unwrap();
+        Some((full_at - time) / 3600.0)
+    };
+    eventually_async("more is leased than is used", async || (taken().await? > 17.0).then_some(()))
+        .await;
+    all[0].sigterm();
+    assert_eq!(all[0].exit_within(Duration::from_secs(5)).await, 0);
+    let left = taken().await.unwrap();
+    assert!((15.9..16.1).contains(&left), "{left}");
+}

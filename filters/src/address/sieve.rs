@@ -1,16 +1,23 @@
 //! A sieve: tells of most addresses, with a few reads nearby, that they are in none of many networks.
 //!
 //! A bitmap that has three bits of one word set for each network, where a hash of its leading bits
-//! says. Lengths are rounded down to a multiple of [`STEP`], so that an address is hashed for a few
-//! lengths only. Bits may be set for another network: who passes is looked up, and nobody who is
-//! in is missed.
+//! says. Lengths are rounded down, the more the more there are, so that an address is hashed for
+//! at most [`LENGTHS_MAX`] lengths. Bits may be set for another network: who passes is looked up,
+//! and nobody who is in is missed.
 
 use super::number::Number;
+use std::collections::BTreeSet;
 
-/// Bits between the lengths that are hashed.
-const STEP: u8 = 4;
-/// Bits of the map for each network: about one of 20 others passes for each length.
-const BITS_EACH: usize = 8;
+/// Bits between the lengths that are hashed: the first that leaves few enough.
+const STEPS: [u8; 3] = [4, 8, 16];
+/// Lengths that are hashed, at most. Each is a read; rounded further, more who are in none pass.
+const LENGTHS_MAX: usize = 6;
+/// Bits that are hashed, at most: addresses of IPv6 that are alike to there are mostly one
+/// machine's.
+const BITS_MAX: u8 = 64;
+/// Bits of the map for each network: about one of a hundred others passes for each length. With half
+/// as many, one of twenty would, and looking those up costs more than reads that are farther away.
+const BITS_EACH: usize = 16;
 /// Words of the map, at most: 2 MiB, so that it stays near.
 const WORDS_MAX: usize = 1 << 18;
 
@@ -28,13 +35,9 @@ impl Sieve {
     pub(super) fn new<K: Number>(networks: &[(K, u8)]) -> Self {
         let words = (networks.len() * BITS_EACH / 64).next_power_of_two().min(WORDS_MAX);
         let mut map = vec![0_u64; words];
-        let mut lengths = Vec::new();
+        let (rounding, lengths) = Rounding::of(networks.iter().map(|(_, bits)| *bits));
         for (first, bits) in networks {
-            let length = bits - bits % STEP;
-            if !lengths.contains(&length) {
-                lengths.push(length);
-            }
-            let (word, bits) = place(*first, length, words);
+            let (word, bits) = place(*first, rounding.round(*bits), words);
             if let Some(word) = map.get_mut(word) {
                 *word |= bits;
             }
@@ -57,10 +60,58 @@ impl Sieve {
     }
 }
 
+/// How lengths are rounded: down to a multiple of `step`, but not below the shortest that there is.
+#[derive(Clone, Copy, Debug)]
+struct Rounding {
+    shortest: u8,
+    step: u8,
+}
+
+impl Rounding {
+    /// For networks of so many `bits`, and the lengths that come of it.
+    fn of(bits: impl Iterator<Item = u8>) -> (Self, Vec<u8>) {
+        let all: BTreeSet<u8> = bits.map(|bits| bits.min(BITS_MAX)).collect();
+        let shortest = all.first().copied().unwrap_or_default();
+        let with = |step| {
+            let rounding = Self { shortest, step };
+            let lengths: BTreeSet<u8> = all.iter().map(|bits| rounding.round(*bits)).collect();
+            (rounding, Vec::from_iter(lengths))
+        };
+        let few = STEPS.map(with).into_iter().find(|(_, lengths)| lengths.len() <= LENGTHS_MAX);
+        few.unwrap_or_else(|| with(BITS_MAX))
+    }
+
+    fn round(self, bits: u8) -> u8 {
+        let bits = bits.min(BITS_MAX);
+        (bits - bits % self.step).max(self.shortest)
+    }
+}
+
 /// Which of so many words, and which bits of it, are those of the leading bits of `address`.
 fn place<K: Number>(address: K, length: u8, words: usize) -> (usize, u64) {
     let hash = address.begin(length).hash();
     let bit = |from: u32| 1 << (hash >> from & 63);
     let word = (hash >> 18) as usize & (words - 1);
     (word, bit(0) | bit(6) | bit(12))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_lengths_are_hashed_however_many_there_are() {
+        for (bits, want) in [
+            (vec![], vec![]),
+            (vec![32, 24, 26, 29], vec![24, 28, 32]),
+            (vec![64], vec![64]),
+            (vec![65, 100, 128], vec![64]),
+            (vec![7, 8, 16, 32], vec![7, 8, 16, 32]),
+            ((32..=64).collect(), vec![32, 40, 48, 56, 64]),
+            ((3..=128).collect(), vec![3, 16, 32, 48, 64]),
+            ((0..=32).collect(), vec![0, 8, 16, 24, 32]),
+        ] {
+            assert_eq!(Rounding::of(bits.iter().copied()).1, want, "{bits:?}");
+        }
+    }
 }

@@ -142,15 +142,16 @@ impl Leases {
             return (from_own(), None);
         };
         lease.used = now;
-        if lease.credit >= what.cost {
-            lease.credit -= what.cost;
-            lease.taken = lease.taken.saturating_add(what.cost);
-            let is_low = lease.credit < self::lease(what.quota, terms.replicas, what.cost) / 2;
-            let ask = is_low.then(|| lease.ask(key, now, what, terms)).flatten();
-            return (Ok(Pass { full_at: now, left: lease.credit, wait: Duration::ZERO }), ask);
-        }
-        if let Some(retry_after) = lease.empty_for(now).filter(|_| what.patience.is_zero()) {
-            return (Err(Refused { retry_after, left: lease.credit }), None);
+        match lease.verdict(now, what) {
+            Some(Ok(pass)) => {
+                lease.credit = pass.left;
+                lease.taken = lease.taken.saturating_add(what.cost);
+                let is_low = pass.left < self::lease(what.quota, terms.replicas, what.cost) / 2;
+                let ask = is_low.then(|| lease.ask(key, now, what, terms)).flatten();
+                return (Ok(pass), ask);
+            }
+            Some(Err(refused)) => return (Err(refused), None),
+            None => {}
         }
         let said = from_own();
         if said.is_ok() {
@@ -173,13 +174,8 @@ impl Leases {
         terms: Terms,
     ) -> Result<Pass, Refused> {
         let lease = self.shard(key).get(&key.0).copied().unwrap_or_default();
-        if terms.is_up && lease.credit >= what.cost {
-            return Ok(Pass { full_at: now, left: lease.credit, wait: Duration::ZERO });
-        }
-        if let (true, true, Some(retry_after)) =
-            (terms.is_up, what.patience.is_zero(), lease.empty_for(now))
-        {
-            return Err(Refused { retry_after, left: lease.credit });
+        if let Some(said) = lease.verdict(now, what).filter(|_| terms.is_up) {
+            return said;
         }
         let share = what.quota.share(terms.replicas, what.cost);
         own.look(key, now, Take { quota: &share, ..what })
@@ -274,6 +270,18 @@ impl Leases {
         });
     }
 
+    /// Forgets everything: the replica ends. `tell` gets what is to be told.
+    pub fn end(&self, mut tell: impl FnMut(Ask)) {
+        for shard in &self.shards {
+            for (key, lease) in std::mem::take(&mut *shard.lock()) {
+                let (owed, back) = (lease.owed, lease.credit);
+                if owed > 0 || back > 0 {
+                    tell(Ask { key: Key(key), owed, back, want: 0, least: 1 });
+                }
+            }
+        }
+    }
+
     /// Keys that something is known of.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -294,9 +302,14 @@ impl Leases {
 }
 
 impl Lease {
-    /// In what time there is something again, if there is nothing.
-    fn empty_for(&self, now: Tick) -> Option<Duration> {
-        self.empty_until.since(now)
+    /// What is known of `what` without the replica's own bucket: there is enough at hand, or the
+    /// shared bucket is empty. `None`: neither.
+    fn verdict(&self, now: Tick, what: Take<'_>) -> Option<Result<Pass, Refused>> {
+        if let Some(left) = self.credit.checked_sub(what.cost) {
+            return Some(Ok(Pass { full_at: now, left, wait: Duration::ZERO }));
+        }
+        let retry_after = self.empty_until.since(now).filter(|_| what.patience.is_zero())?;
+        Some(Err(Refused { retry_after, left: self.credit }))
     }
 
     /// What to tell and to ask, unless an answer is awaited. Who came once leases nothing.

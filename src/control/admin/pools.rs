@@ -5,12 +5,10 @@ use super::problem::Problem;
 use crate::control::pools::{BackendStatus, Change, ChangeError, PoolStatus};
 use crate::control::reload::Reloader;
 use crate::types::moment::Moment;
+use crate::types::text::{SHOWN_BYTES_MAX, can_be_shown};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-
-/// Longest text that an operator may leave with a change.
-const TEXT_BYTES_MAX: usize = 256;
 
 /// Which backends are listed.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -139,11 +137,10 @@ pub(super) fn refused(error: &ChangeError) -> Problem {
 
 /// Whether a text that is left with a change, if there is one, can be shown to others.
 pub(super) fn check_text(key: &str, text: Option<&str>) -> Result<(), Problem> {
-    let is_plain = |text: &str| text.len() <= TEXT_BYTES_MAX && !text.chars().any(char::is_control);
-    match text.is_none_or(is_plain) {
+    match text.is_none_or(can_be_shown) {
         true => Ok(()),
         false => Err(Problem::invalid(format!(
-            "{key} cannot be shown: expected at most {TEXT_BYTES_MAX} bytes, and no control characters"
+            "{key} cannot be shown: expected at most {SHOWN_BYTES_MAX} bytes, and no control characters"
         ))),
     }
 }

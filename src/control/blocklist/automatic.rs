@@ -101,7 +101,7 @@ impl Blocks {
         }
         self.automatic.is_full &= self.entries.len() + records.len() >= max;
         self.automatic.blocked.inc_by(records.len() as u64);
-        if let Err(error) = self.change(Change::Block(records), now, wall) {
+        if let Err(error) = self.change(Change::block(records, now, wall), now, wall) {
             tracing::error!(%error, "blocks are not kept: a restart undoes them");
         }
     }

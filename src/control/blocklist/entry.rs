@@ -73,13 +73,35 @@ pub(super) struct Entry {
     pub(super) until: Option<Moment>,
     /// What the data plane sees of it.
     pub(super) block: Arc<Block>,
+    /// Something may be known of its network where replicas share blocks.
+    pub(super) is_stored: bool,
 }
+
+/// How much later or earlier a block may end that is the same as another: it was told as the time
+/// that is left.
+const SAME_END: Duration = Duration::from_secs(2);
 
 impl Entry {
     /// The block of `record`, from `now` on, which is the time `wall`.
     pub(super) fn of(record: Record, now: Moment, wall: SystemTime) -> Self {
         let until = record.left(wall).map(|left| now.after(left));
-        Self { record, until, block: Arc::new(Block::until(until)) }
+        Self::ending(record, until)
+    }
+
+    /// The block of `record`, which holds until then.
+    pub(super) fn ending(record: Record, until: Option<Moment>) -> Self {
+        Self { record, until, block: Arc::new(Block::until(until)), is_stored: false }
+    }
+
+    /// Whether `other` says the same.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let rest = |entry: &Self| Record { until: None, ..entry.record.clone() };
+        let is_near = |a: Moment, b: Moment| a.since(b).max(b.since(a)) <= SAME_END;
+        let ends_alike = match (self.until, other.until) {
+            (Some(one), Some(two)) => is_near(one, two),
+            (one, two) => one == two,
+        };
+        ends_alike && rest(self) == rest(other)
     }
 
     /// How it is kept at `now`, which is the time `wall`: the clock may have been set since.

@@ -12,9 +12,6 @@ const BYTES_MAX: u64 = 256 << 20;
 /// Lines that are wrong of which is told.
 const TOLD_MAX: usize = 5;
 
-/// What the file system says of a file: with another content it is another.
-type Sign = (PathBuf, Option<(u64, u64, u64, i64, i64)>);
-
 /// The files that `pattern` finds now, in order; a plain name as it is.
 ///
 /// # Errors
@@ -28,14 +25,6 @@ pub(super) fn found(pattern: &Path) -> Result<Vec<PathBuf>, String> {
     let mut files: Vec<PathBuf> = found.filter_map(Result::ok).filter(|f| !f.is_dir()).collect();
     files.sort();
     Ok(files)
-}
-
-/// What the file at `path` looks like from outside.
-pub(super) fn sign(path: &Path) -> Sign {
-    use std::os::unix::fs::MetadataExt;
-    let found = std::fs::metadata(path).ok();
-    let told = found.map(|m| (m.dev(), m.ino(), m.size(), m.ctime(), m.ctime_nsec()));
-    (path.to_owned(), told)
 }
 
 /// The networks of the file at `path`, each with its line.

@@ -1,17 +1,14 @@
-//! Lists: what the config and its files say of addresses, read whole and read again.
-//!
-//! Files are looked at twice a second by what the file system says of them, as certificates are.
-//! One that changes is read when it has been the same for a look, on a thread of its own: a
-//! million lines take a while. If any file is wrong, the lists stay as they were.
+//! Lists: what the config and its files say of addresses, read whole. If any file is wrong, the
+//! lists stay as they were.
 
 use super::files::{self, NETWORKS_MAX};
+use super::lookout::{Sign, sign};
 use crate::config::{Blocklist, FilePath, Network};
 use crate::control::compile::CompileError;
 use crate::data::listener::blocklist::{Lists, Origin};
-use futures::FutureExt;
+use crate::data::listener::places::PlaceRules;
 use ipnet::IpNet;
 use std::path::PathBuf;
-use tokio::task::JoinHandle;
 use vanne_filters::address::Prefixes;
 
 /// The key that names files.
@@ -27,60 +24,21 @@ pub(super) struct ReadLists {
     pub(super) own: usize,
 }
 
-/// What the files looked like.
-type Signs = Vec<(PathBuf, Option<(u64, u64, u64, i64, i64)>)>;
-
-/// Looks after the files.
-#[derive(Default)]
-pub(super) struct Lookout {
-    config: Blocklist,
-    /// As they were when they were read last, or are being read now.
-    read: Signs,
-    /// As they were at the last look.
-    seen: Signs,
-    reading: Option<JoinHandle<Result<ReadLists, CompileError>>>,
-}
-
-impl Lookout {
-    /// Whether `config` names other networks or files than the last.
-    pub(super) fn is_other(&self, config: &Blocklist) -> bool {
-        let of =
-            |config: &Blocklist| (config.allow.clone(), config.deny.clone(), config.files.clone());
-        of(&self.config) != of(config)
-    }
-
-    /// From now on looks after the files of `config`, which have just been read and looked like
-    /// `signs` before.
-    pub(super) fn follow(&mut self, config: &Blocklist, signs: Signs) {
-        *self = Self { config: config.clone(), seen: signs.clone(), read: signs, reading: None };
-    }
-
-    /// Looks whether files have changed. Gives what came of reading them, once that is done.
-    pub(super) fn look(&mut self) -> Option<Result<ReadLists, CompileError>> {
-        if let Some(reading) = &mut self.reading {
-            let done = reading.now_or_never()?;
-            self.reading = None;
-            return done.ok();
-        }
-        if self.config.files.is_empty() {
-            return None;
-        }
-        let now = signs(&self.config);
-        let is_quiet = now == self.seen;
-        if is_quiet && now != self.read {
-            self.read.clone_from(&now);
-            let config = self.config.clone();
-            self.reading = Some(tokio::task::spawn_blocking(move || read(&config)));
-        }
-        self.seen = now;
-        None
-    }
+/// Whether two configs say other things, or name other files.
+pub(super) fn differ(one: &Blocklist, other: &Blocklist) -> bool {
+    let of = |config: &Blocklist| {
+        let Blocklist { allow, deny, files, deny_countries, only_countries, deny_asns, .. } =
+            config;
+        let networks = (allow.clone(), deny.clone(), files.clone());
+        (networks, deny_countries.clone(), only_countries.clone(), deny_asns.clone())
+    };
+    of(one) != of(other)
 }
 
 /// What the files of `config` look like now.
-pub(super) fn signs(config: &Blocklist) -> Signs {
+pub(super) fn signs(config: &Blocklist) -> Vec<Sign> {
     let found = config.files.iter().filter_map(|FilePath(path)| files::found(path).ok());
-    found.flatten().map(|path| files::sign(&path)).collect()
+    found.flatten().map(|path| sign(&path)).collect()
 }
 
 /// Reads all that `config` says and names.
@@ -112,6 +70,20 @@ pub(super) fn read(config: &Blocklist) -> Result<ReadLists, CompileError> {
             deny.extend(networks.into_iter().map(named));
         }
     }
-    let lists = Lists { allow: Prefixes::new(own(&config.allow)), deny: Prefixes::new(deny) };
+    let lists = Lists {
+        allow: Prefixes::new(own(&config.allow)),
+        deny: Prefixes::new(deny),
+        places: PlaceRules {
+            deny_countries: in_order(&config.deny_countries),
+            only_countries: in_order(&config.only_countries),
+            deny_asns: in_order(&config.deny_asns),
+        },
+    };
     Ok(ReadLists { lists, files, own: config.deny.len() })
+}
+
+fn in_order<T: Ord + Copy>(list: &[T]) -> Vec<T> {
+    let mut list = list.to_vec();
+    list.sort_unstable();
+    list
 }

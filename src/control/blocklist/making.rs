@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 /// The longest that a block may hold, unless it holds for good: ten years.
-const SECONDS_MAX: u64 = 10 * 366 * 86_400;
+pub(super) const SECONDS_MAX: u64 = 10 * 366 * 86_400;
 
 /// A block that somebody wants.
 #[derive(Clone, Debug)]
@@ -95,7 +95,8 @@ impl Blocks {
             seconds,
             until: seconds.map(|seconds| since.saturating_add(seconds)),
         };
-        self.change(Change::Block(vec![record]), now, wall).map_err(|error| self.not_kept(error))
+        let change = Change::block(vec![record], now, wall);
+        self.change(change, now, wall).map_err(|error| self.not_kept(error))
     }
 
     /// Lifts the block of just this network.
@@ -113,10 +114,7 @@ impl Blocks {
         if !self.entries.contains_key(&network) {
             return Err(self.not_there(network));
         }
-        if let Some(watchman) = self.shared.watchman() {
-            watchman.forgive(network, now.to_instant());
-        }
-        let change = Change::Unblock(vec![network]);
+        let change = Change { lifted: vec![network], is_own: true, ..Change::default() };
         self.change(change, now, wall).map_err(|error| self.not_kept(error))
     }
 

@@ -1,23 +1,28 @@
 //! The blocklist: who may not come in, from config, files and operators, published for the data
 //! plane to read.
 //!
-//! What config and files say is `lists`; blocks that are made at run time are here, kept in
-//! `state`. Whatever changes a block goes through `Blocks::change`: it is in force, and on disk,
-//! when that returns, and open connections of who is blocked end soon after. Owned by one task.
+//! What config and files say is `lists`, and `places` where addresses are; blocks that are made at
+//! run time are here, kept in `state` and told to other replicas by `sharing`. Whatever changes a
+//! block goes through `Blocks::change`: it is in force, and on disk, when that returns, and open
+//! connections of who is blocked end soon after. Owned by one task.
 
 mod automatic;
 mod entry;
 mod files;
 mod lists;
+mod lookout;
 mod making;
+mod places;
+mod sharing;
 mod state;
 mod status;
 
 pub use entry::{Maker, Record};
 pub use making::{BlockError, Wanted};
+pub use sharing::Heard;
 pub use status::{BlockPage, BlockStatus, Checked, FileStatus, ListedIn};
 
-use crate::config::{Blocklist as Config, FilePath, Process};
+use crate::config::{self, Blocklist as Config, FilePath, Network};
 use crate::control::compile::CompileError;
 use crate::data::engine::worker::Workers;
 use crate::data::listener::blocklist::{Block, Blocklist};
@@ -27,7 +32,10 @@ use crate::types::moment::Moment;
 use automatic::Automatic;
 use entry::Entry;
 use ipnet::IpNet;
-use lists::{Lookout, ReadLists};
+use lists::ReadLists;
+use lookout::{Lookout, Sign};
+use places::PlaceFiles;
+use sharing::Sharing;
 use state::{Line, State};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -39,34 +47,52 @@ const STATE_FILE: &str = "blocklist.state";
 /// Open connections are looked through at most so often.
 const SWEEP: Duration = Duration::from_millis(100);
 
-/// What is wrong with the files that `config` names, if something is: the key, and why.
-#[must_use]
-pub fn problem(config: &Config) -> Option<(String, String)> {
-    let error = lists::read(config).err()?;
-    Some((error.key().unwrap_or("blocklist").to_owned(), error.to_string()))
+/// What is wrong with the files that `config` names, if something is: the keys, and why.
+pub fn problems(config: &config::Config) -> impl Iterator<Item = (String, String)> {
+    let errors = [lists::read(&config.blocklist).err(), places::read(&config.geoip).err()];
+    let told =
+        |error: CompileError| (error.key().unwrap_or("blocklist").to_owned(), error.to_string());
+    errors.into_iter().flatten().map(told)
 }
 
 /// A change of blocks.
-#[derive(Clone, Debug)]
-pub enum Change {
-    /// These hold; what was said of the same networks before does not.
-    Block(Vec<Record>),
+#[derive(Default)]
+struct Change {
     /// These hold no longer.
-    Unblock(Vec<IpNet>),
+    lifted: Vec<IpNet>,
+    /// These hold; what was said of the same networks before does not.
+    blocked: Vec<Entry>,
+    /// It was made here: other replicas are to be told.
+    is_own: bool,
+    /// What else is to be kept.
+    lines: Vec<Line>,
 }
 
-/// Lists that are ready to be used.
-pub struct Prepared(Option<(ReadLists, Vec<Sign>)>);
+impl Change {
+    /// Blocks that are made here.
+    fn block(records: Vec<Record>, now: Moment, wall: SystemTime) -> Self {
+        let blocked = records.into_iter().map(|record| Entry::of(record, now, wall)).collect();
+        Self { blocked, is_own: true, ..Self::default() }
+    }
 
-/// What the file system says of a file.
-type Sign = (PathBuf, Option<(u64, u64, u64, i64, i64)>);
+    fn is_empty(&self) -> bool {
+        self.lifted.is_empty() && self.blocked.is_empty() && self.lines.is_empty()
+    }
+}
+
+/// Lists and files that are ready to be used.
+pub struct Prepared {
+    lists: Option<(ReadLists, Vec<Sign>)>,
+    places: Option<places::Ready>,
+}
 
 /// All blocks, and how they are published and kept.
 pub struct Blocks {
     shared: Arc<Blocklist>,
     workers: Option<Arc<Workers>>,
     config: Config,
-    lookout: Lookout,
+    lookout: Lookout<ReadLists>,
+    places: PlaceFiles,
     /// Files in use, with the networks of each.
     files: Vec<(PathBuf, usize)>,
     /// Networks that the config itself denies.
@@ -79,6 +105,7 @@ pub struct Blocks {
     state: Option<State>,
     gauges: Gauges,
     automatic: Automatic,
+    sharing: Sharing,
     /// Somebody was blocked since open connections were looked through.
     is_unswept: bool,
     next_sweep: Moment,
@@ -96,6 +123,7 @@ impl Blocks {
     /// Nobody is blocked yet.
     #[must_use]
     pub fn new(metrics: &Metrics) -> Self {
+        let shared = Arc::new(Blocklist::new(metrics));
         let mut group = metrics.group();
         let mut gauge = |source| group.handle(&BLOCKLIST_ENTRIES, [source]);
         Self {
@@ -106,16 +134,18 @@ impl Blocks {
                 made: Maker::ALL.map(|maker| gauge(maker.as_str())),
             },
             automatic: Automatic::new(metrics),
-            shared: Arc::new(Blocklist::new(metrics)),
             workers: None,
             config: Config::default(),
             lookout: Lookout::default(),
+            places: PlaceFiles::new(shared.places()),
+            shared,
             files: Vec::new(),
             own: 0,
             fault: None,
             entries: BTreeMap::new(),
             ends: BTreeSet::new(),
             state: None,
+            sharing: Sharing::default(),
             is_unswept: false,
             next_sweep: Moment::default(),
         }
@@ -136,29 +166,38 @@ impl Blocks {
     ///
     /// # Errors
     /// When a file that it names cannot be used.
-    pub fn prepare(&self, config: &Config) -> Result<Prepared, CompileError> {
-        if !self.lookout.is_other(config) {
-            return Ok(Prepared(None));
+    pub fn prepare(&self, config: &config::Config) -> Result<Prepared, CompileError> {
+        let config::Config { blocklist, geoip, .. } = config;
+        let mut lists = None;
+        if lists::differ(&self.config, blocklist) {
+            let signs = lists::signs(blocklist);
+            lists = Some((lists::read(blocklist)?, signs));
         }
-        let signs = lists::signs(config);
-        Ok(Prepared(Some((lists::read(config)?, signs))))
+        Ok(Prepared { lists, places: self.places.prepare(geoip)? })
     }
 
     /// Uses what was prepared of `config`, and blocks that were kept by a process before.
-    pub fn apply(&mut self, prepared: Prepared, config: &Config, process: &Process) {
-        if let Prepared(Some((lists, signs))) = prepared {
-            self.lookout.follow(config, signs);
+    pub fn apply(&mut self, prepared: Prepared, config: &config::Config, metrics: &Metrics) {
+        let (now, wall) = (Moment::of(clock::now()), clock::wall());
+        let config::Config { blocklist, geoip, process, redis, .. } = config;
+        if let Some((lists, signs)) = prepared.lists {
+            self.lookout.follow(signs);
             self.use_lists(lists);
         }
-        self.set_watchman(config);
-        self.config = config.clone();
+        if let Some(ready) = prepared.places {
+            self.places.apply(ready, geoip, metrics);
+        }
+        self.set_watchman(blocklist);
+        self.set_sharing(blocklist, redis.is_some(), metrics, now);
+        self.config = blocklist.clone();
         // Whom listeners trust may have changed.
         self.shared.look_again();
         self.is_unswept = true;
         let path = process.state_dir.as_ref().map(|FilePath(folder)| folder.join(STATE_FILE));
         if self.state.as_ref().map(State::path) != path.as_deref() {
-            self.keep_at(path, Moment::of(clock::now()), clock::wall());
+            self.keep_at(path, now, wall);
         }
+        self.disown_store(now, wall);
     }
 
     fn use_lists(&mut self, read: ReadLists) {
@@ -179,13 +218,24 @@ impl Blocks {
         if let Some(damage) = found.damage {
             tracing::warn!(file = %state.path().display(), damage, "kept blocks are damaged");
         }
+        let mut untold = found.untold;
         let is_known = |record: &Record| self.entries.contains_key(&record.cidr.0);
-        let is_over = |record: &Record| record.left(wall) == Some(Duration::ZERO);
-        let mut records = found.records;
-        records.retain(|record| !is_known(record) && !is_over(record));
-        let count = records.len();
+        let mut blocked = Vec::new();
+        for record in found.records {
+            if record.left(wall) == Some(Duration::ZERO) {
+                untold.remove(&record.cidr.0);
+            } else if !is_known(&record) {
+                blocked.push(Entry::of(record, now, wall));
+            }
+        }
+        // To those who share already, what another file holds is new.
+        let is_own = self.sharing.has_begun();
+        let is_stored = self.sharing.recall(found.store, &untold);
+        blocked.iter_mut().for_each(|entry| entry.is_stored = is_stored);
+        let count = blocked.len();
         // Also what was made before is to be there from now on.
-        if let Err(error) = self.change(Change::Block(records), now, wall) {
+        if let Err(error) = self.change(Change { blocked, is_own, ..Change::default() }, now, wall)
+        {
             tracing::warn!(%error, "blocks are not kept");
         }
         tracing::info!(count, "blocks of before hold again");
@@ -195,36 +245,42 @@ impl Blocks {
     ///
     /// # Errors
     /// When it is in force, and could not be written.
-    pub fn change(&mut self, change: Change, now: Moment, wall: SystemTime) -> std::io::Result<()> {
-        let mut lines = Vec::new();
-        match change {
-            Change::Block(records) => {
-                let mut blocks = Vec::with_capacity(records.len());
-                for record in records {
-                    let network = record.cidr.0;
-                    self.forget(&network);
-                    lines.push(Line::Block(record.clone()));
-                    blocks.push((network, self.remember(record, now, wall)));
-                }
-                self.shared.add(blocks, now);
-                self.is_unswept = true;
+    fn change(&mut self, change: Change, now: Moment, wall: SystemTime) -> std::io::Result<()> {
+        let Change { lifted, blocked, is_own, mut lines } = change;
+        let watchman = self.shared.watchman();
+        for network in lifted {
+            let is_stored = self.forget(&network).is_some_and(|entry| entry.is_stored);
+            lines.push(Line::Unblock(Network(network)));
+            if is_own {
+                lines.extend(self.sharing.tell_lifted(network, is_stored));
             }
-            Change::Unblock(networks) => {
-                for network in networks {
-                    self.forget(&network);
-                    lines.push(Line::Unblock(crate::config::Network(network)));
-                }
+            if let Some(watchman) = &watchman {
+                watchman.forgive(network, now.to_instant());
             }
+        }
+        let mut blocks = Vec::with_capacity(blocked.len());
+        for mut entry in blocked {
+            let network = entry.record.cidr.0;
+            entry.is_stored |= self.forget(&network).is_some_and(|before| before.is_stored);
+            lines.push(Line::Block(entry.record.clone()));
+            if is_own {
+                lines.extend(self.sharing.tell(network));
+            }
+            blocks.push((network, self.remember(entry)));
+        }
+        if !blocks.is_empty() {
+            self.shared.add(blocks, now);
+            self.is_unswept = true;
         }
         self.sweep(now);
         let Some(state) = &mut self.state else { return Ok(()) };
-        let holding = || self.entries.values().map(|entry| entry.kept(now, wall)).collect();
-        state.write(&lines, holding, self.entries.len())
+        let kept = |entry: &Entry| Line::Block(entry.kept(now, wall));
+        let holding = || self.entries.values().map(kept).chain(self.sharing.lines()).collect();
+        state.write(&lines, holding, self.entries.len() + self.sharing.untold())
     }
 
-    fn remember(&mut self, record: Record, now: Moment, wall: SystemTime) -> Arc<Block> {
-        let network = record.cidr.0;
-        let entry = Entry::of(record, now, wall);
+    fn remember(&mut self, entry: Entry) -> Arc<Block> {
+        let network = entry.record.cidr.0;
         let block = Arc::clone(&entry.block);
         self.ends.extend(entry.until.map(|until| (until, network)));
         self.gauge(&entry, Gauge::inc);
@@ -242,27 +298,38 @@ impl Blocks {
         Some(entry)
     }
 
-    /// Does what is due: forgets blocks that are over, and ends open connections of those that
-    /// are blocked. Gives when it is to be called again, unless something happens before.
+    /// Does what is due: forgets blocks that are over, ends open connections of those that are
+    /// blocked, asks what other replicas have blocked. Gives when it is to be called again, unless something happens before.
     pub fn tend(&mut self, now: Moment) -> Option<Moment> {
         let mut over = 0;
         while let Some((until, network)) = self.ends.first().copied()
             && until <= now
         {
             self.forget(&network);
+            self.sharing.forget(&network);
             over += 1;
         }
         if over > 0 {
             tracing::info!(over, "blocks are over");
         }
         self.sweep(now);
+        self.ask(now);
         let sweep = self.is_unswept.then_some(self.next_sweep);
-        [self.ends.first().map(|(until, _)| *until), sweep].into_iter().flatten().min()
+        let end = self.ends.first().map(|(until, _)| *until);
+        [end, sweep, self.sharing.due()].into_iter().flatten().min()
     }
 
     /// Looks whether files have changed, and uses what they say now.
     pub fn look(&mut self) {
-        match self.lookout.look() {
+        if self.places.look() {
+            self.shared.look_again();
+            self.is_unswept = true;
+        }
+        if self.config.files.is_empty() {
+            return;
+        }
+        let config = self.config.clone();
+        match self.lookout.look(lists::signs(&self.config), move || lists::read(&config)) {
             None => {}
             Some(Ok(lists)) => {
                 let networks = lists.lists.deny.len();

@@ -6,8 +6,9 @@
 
 use super::entry::Record;
 use crate::config::Network;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
@@ -28,6 +29,19 @@ pub(super) enum Line {
     Block(Record),
     /// Somebody is blocked no longer.
     Unblock(Network),
+    /// Other replicas are to be told what was said of this network last.
+    Untold(Network),
+    /// They are told.
+    Told(Network),
+    /// Where replicas share blocks, and know of all that are not untold; empty: nowhere.
+    Store(String),
+}
+
+impl Line {
+    /// Whether it is to be on disk at once. What others were told is told again if that is lost.
+    fn must_last(&self) -> bool {
+        !matches!(self, Self::Told(_) | Self::Store(_))
+    }
 }
 
 /// The state file, open.
@@ -42,6 +56,10 @@ pub(super) struct State {
 pub(super) struct Found {
     /// What it says that holds.
     pub(super) records: Vec<Record>,
+    /// Networks of which other replicas are to be told.
+    pub(super) untold: BTreeSet<IpNet>,
+    /// Where they share blocks; empty: nowhere.
+    pub(super) store: String,
     /// What is wrong with it, if something is.
     pub(super) damage: Option<String>,
 }
@@ -76,15 +94,15 @@ impl State {
         found
     }
 
-    /// Writes `lines` behind those that are there; they are on disk when this returns. `holding`
-    /// gives all that holds, for when the file is replaced instead.
+    /// Writes `lines` behind those that are there; what is to last is on disk when this returns.
+    /// `holding` gives all that holds, for when the file is replaced instead.
     ///
     /// # Errors
     /// When they are not: the next time, the file is replaced.
     pub(super) fn write(
         &mut self,
         lines: &[Line],
-        holding: impl Fn() -> Vec<Record>,
+        holding: impl Fn() -> Vec<Line>,
         count: usize,
     ) -> io::Result<()> {
         let is_long = self.lines + lines.len() > count * 2 + SPARE_LINES;
@@ -94,7 +112,8 @@ impl State {
             return self.replace(holding());
         };
         let written = text_of(lines).and_then(|text| file.write_all(&text));
-        match written.and_then(|()| file.sync_data()) {
+        let must_last = lines.iter().any(Line::must_last);
+        match written.and_then(|()| if must_last { file.sync_data() } else { Ok(()) }) {
             Ok(()) => self.lines += lines.len(),
             Err(error) => {
                 self.file = None;
@@ -105,12 +124,10 @@ impl State {
     }
 
     /// Replaces the file by what holds.
-    fn replace(&mut self, holding: Vec<Record>) -> io::Result<()> {
+    fn replace(&mut self, holding: Vec<Line>) -> io::Result<()> {
         self.file = None;
         let new = self.path.with_extension("new");
-        let lines: Vec<Line> = std::iter::once(Line::Version(VERSION))
-            .chain(holding.into_iter().map(Line::Block))
-            .collect();
+        let lines: Vec<Line> = std::iter::once(Line::Version(VERSION)).chain(holding).collect();
         let mut out = File::create(&new)?;
         out.write_all(&text_of(&lines)?)?;
         out.sync_all()?;
@@ -135,8 +152,8 @@ fn text_of(lines: &[Line]) -> io::Result<Vec<u8>> {
 
 /// What holds after all lines of `bytes`.
 fn read(bytes: &[u8]) -> Found {
-    let mut holding = BTreeMap::new();
-    let mut damage = None;
+    let (mut holding, mut untold) = (BTreeMap::new(), BTreeSet::new());
+    let (mut store, mut damage) = (String::new(), None);
     for (number, line) in (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
         // What has no end was told to nobody.
         let Some(line) = line.strip_suffix(b"\n") else { break };
@@ -148,6 +165,15 @@ fn read(bytes: &[u8]) -> Found {
             Ok(Line::Unblock(cidr)) if number > 1 => {
                 holding.remove(&cidr.0);
             }
+            Ok(Line::Untold(cidr)) if number > 1 => drop(untold.insert(cidr.0)),
+            Ok(Line::Told(cidr)) if number > 1 => drop(untold.remove(&cidr.0)),
+            Ok(Line::Store(id)) if number > 1 => {
+                // What waits belongs to a store.
+                if id.is_empty() {
+                    untold.clear();
+                }
+                store = id;
+            }
             Ok(Line::Version(version)) if number == 1 => {
                 let damage = Some(format!("version {version}: expected {VERSION}"));
                 return Found { damage, ..Found::default() };
@@ -158,7 +184,7 @@ fn read(bytes: &[u8]) -> Found {
             }
         }
     }
-    Found { records: holding.into_values().collect(), damage }
+    Found { records: holding.into_values().collect(), untold, store, damage }
 }
 
 #[cfg(test)]
@@ -180,7 +206,7 @@ mod tests {
     fn written(path: &Path, addresses: &[&str]) -> State {
         let mut state = State::at(path.to_owned());
         for (count, address) in (1..).zip(addresses) {
-            let all = || addresses[..count].iter().map(|a| record(a)).collect();
+            let all = || addresses[..count].iter().map(|a| Line::Block(record(a))).collect();
             state.write(&[Line::Block(record(address))], all, count).unwrap();
         }
         state
@@ -253,11 +279,33 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gone").join("blocklist.state");
         let mut state = State::at(path.clone());
-        let all = || vec![record("192.0.2.1"), record("192.0.2.2")];
-        let line = [Line::Block(record("192.0.2.1"))];
-        assert!(state.write(&line, all, 2).is_err());
+        let line = ["192.0.2.1", "192.0.2.2"].map(|address| Line::Block(record(address)));
+        let all = || line.to_vec();
+        assert!(state.write(&line[..1], all, 2).is_err());
         std::fs::create_dir(folder.path().join("gone")).unwrap();
-        state.write(&line, all, 2).unwrap();
+        state.write(&line[..1], all, 2).unwrap();
         assert_eq!(networks(&State::at(path).read()), ["192.0.2.1/32", "192.0.2.2/32"]);
+    }
+
+    #[test]
+    fn what_waits_to_be_told_is_known_after_a_restart() {
+        let net = |text: &str| text.parse::<Network>().unwrap();
+        let line = |line| text_of(&[line]).unwrap();
+        let mut bytes = line(Line::Version(VERSION));
+        for one in [
+            Line::Block(record("192.0.2.1")),
+            Line::Untold(net("192.0.2.1")),
+            Line::Untold(net("192.0.2.2")),
+            Line::Told(net("192.0.2.1")),
+            Line::Store("a".to_owned()),
+        ] {
+            bytes.extend(line(one));
+        }
+        let found = read(&bytes);
+        assert_eq!((found.store.as_str(), found.damage.as_ref()), ("a", None));
+        assert_eq!(Vec::from_iter(&found.untold), [&net("192.0.2.2").0]);
+        bytes.extend(line(Line::Store(String::new())));
+        let found = read(&bytes);
+        assert!(found.untold.is_empty() && found.store.is_empty() && found.records.len() == 1);
     }
 }

@@ -3,7 +3,9 @@
 use super::Blocks;
 use super::entry::{Entry, Maker, unix_seconds};
 use crate::config::Network;
+use crate::data::listener::places::Elsewhere;
 use crate::observe::audit_log::AuditLine;
+use crate::types::country::Country;
 use crate::types::moment::Moment;
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -55,6 +57,10 @@ pub struct BlockPage {
     pub fault: Option<String>,
     /// Whether blocks outlive the process: `process.state_dir` is set.
     pub is_kept: bool,
+    /// Whether they hold on all replicas: there is a `redis`, and `blocklist.shared` is not off.
+    pub is_shared: bool,
+    /// How many changes wait to be told to the other replicas.
+    pub untold: usize,
 }
 
 /// A file of networks.
@@ -71,9 +77,9 @@ pub struct FileStatus {
 pub struct ListedIn {
     /// The network.
     pub cidr: Network,
-    /// Where it stands: `allow`, `config`, `file`, or who made it at run time.
+    /// Where it stands: `allow`, `config`, `file`, `geoip`, or who made it at run time.
     pub source: &'static str,
-    /// Its place in the config, or its file and line.
+    /// Its place in the config, or its file and line; of `geoip` what is denied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
     /// The block, if it was made at run time.
@@ -104,6 +110,12 @@ pub struct Checked {
     pub ip: IpAddr,
     /// Whether it may not come in.
     pub is_blocked: bool,
+    /// In which country it is, if a file says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub country: Option<&'static str>,
+    /// The number of the operator's network that it is of, if a file says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asn: Option<u32>,
     /// Where it is listed: what allows it, then what blocks it; of each the longest network
     /// first.
     pub listed: Vec<ListedIn>,
@@ -131,8 +143,10 @@ impl Blocks {
             denied: self.own,
             allowed: self.shared.lists().allow.len(),
             files: self.files.iter().map(FileStatus::of).collect(),
-            fault: self.fault.clone(),
+            fault: self.fault().map(str::to_owned),
             is_kept: self.state.is_some(),
+            is_shared: self.sharing.is_on(),
+            untold: self.sharing.untold(),
         }
     }
 
@@ -145,7 +159,7 @@ impl Blocks {
     /// Why the files are not in use as they are now, if they are not.
     #[must_use]
     pub fn fault(&self) -> Option<&str> {
-        self.fault.as_deref()
+        self.fault.as_deref().or(self.places.fault.as_deref())
     }
 
     /// The block of just this network, if there is one.
@@ -175,10 +189,25 @@ impl Blocks {
         let lengths = (0..=bits).rev().filter_map(|bits| IpNet::new(address, bits).ok());
         let made = lengths.filter_map(|network| self.entries.get(&network.trunc()));
         let made = made.map(|entry| entry.listed(now, wall));
+        let places = self.shared.places();
+        let elsewhere = lists.places.blocks(address, places).map(|why| ListedIn {
+            cidr: Network(IpNet::from(address)),
+            source: "geoip",
+            place: Some(match why {
+                Elsewhere::Country(country) => format!("{country} in blocklist.deny_countries"),
+                Elsewhere::Other(country) => {
+                    format!("{country} is not in blocklist.only_countries")
+                }
+                Elsewhere::Asn(asn) => format!("{asn} in blocklist.deny_asns"),
+            }),
+            block: None,
+        });
         Checked {
             ip: address,
             is_blocked: self.shared.is_blocked(address, now),
-            listed: allowed.chain(made).chain(denied).collect(),
+            country: places.country(address).map(Country::as_str),
+            asn: places.asn(address),
+            listed: allowed.chain(made).chain(denied).chain(elsewhere).collect(),
         }
     }
 }

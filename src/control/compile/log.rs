@@ -1,15 +1,17 @@
 //! The access log, compiled: how lines look, what they hold, which there are.
 
 use crate::config::{AccessLog, AccessLogTarget, FieldName, SampleRule};
+use crate::data::listener::places::Places;
 use crate::data::log_line::{
     Capture, Captures, LogPlan, Names, Piece, Redact, Rule, Sampling, Style,
 };
 use crate::types::log_format::{LogFormat, LogPiece};
 use crate::types::units::ByteSize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// Compiles `config`, which was checked.
-pub(super) fn compile(config: &AccessLog) -> LogPlan {
+/// Compiles `config`, which was checked; `places` are where addresses are, if anything says so.
+pub(super) fn compile(config: &AccessLog, places: Option<Arc<Places>>) -> LogPlan {
     let redact = redact(config);
     let capture = Capture {
         request: captures(&config.headers.request, &redact),
@@ -27,7 +29,7 @@ pub(super) fn compile(config: &AccessLog) -> LogPlan {
         }
     };
     let sampling = Sampling(config.sample.iter().map(rule).collect());
-    LogPlan { style: Some(style), capture, redact, sampling }
+    LogPlan { style: Some(style), capture, redact, sampling, places }
 }
 
 /// What is shown as `***`.

@@ -4,7 +4,7 @@ use super::{
     CompileError, Means, Pools, dangling, edits, fallback, files, filters, identities, log,
     matching, overload, rate_limits, waf,
 };
-use crate::config::{self, Config, Scheme, SplitBy};
+use crate::config::{self, Config, GeoIp, Scheme, SplitBy};
 use crate::control::identity::Issuer;
 use crate::data::generation::Generation;
 use crate::data::mirror::{Mirror, Mirrored};
@@ -31,7 +31,9 @@ pub(super) fn compile(
     means: &mut Means<'_>,
 ) -> Result<(Snapshot, Vec<Issuer>), CompileError> {
     let default_chain = filters::chain(None, config)?;
-    let log = Arc::new(log::compile(&config.access_log));
+    let is_placed = config.geoip != GeoIp::default();
+    let places = is_placed.then(|| Arc::clone(means.kept.blocklist().places()));
+    let log = Arc::new(log::compile(&config.access_log, places));
     let overload = config.process.overload.as_ref().map(|overload| {
         Arc::new(overload::limit(overload, "-", means.kept.in_flight(), means.metrics))
     });

@@ -28,6 +28,9 @@ const ANNOUNCED_MS: u64 = 3000;
 const SWEEP_EVERY: Duration = Duration::from_millis(125);
 const SWEEP_PARTS: usize = 8;
 
+/// How long giving back may hold up the end of the process.
+const END_MAX: Duration = Duration::from_secs(1);
+
 /// Carries out orders until nobody can give any.
 pub(super) async fn serve(link: Arc<Link>, mut orders: mpsc::Receiver<Order>) {
     let under_way = Arc::new(Semaphore::new(BATCHES_MAX));
@@ -73,6 +76,24 @@ pub(super) async fn sweep(bridge: Arc<Bridge>) {
             sweep_one(&shared, round);
         }
     }
+}
+
+/// Gives back all that was leased: this replica ends. For as long as that may take.
+pub(super) async fn end(link: &Link, bridge: &Bridge) {
+    let mut orders = Vec::new();
+    for shared in bridge.shared() {
+        let quota = shared.quota();
+        shared.leases.end(|ask| orders.push(Order::Lease(Arc::clone(&shared), quota, ask)));
+    }
+    let count = orders.len();
+    let work = async {
+        while !orders.is_empty() && link.is_up() {
+            let batch = orders.split_off(orders.len().saturating_sub(BATCH_MAX));
+            carry_out(link, batch).await;
+        }
+    };
+    let is_done = tokio::time::timeout(END_MAX, work).await.is_ok();
+    tracing::debug!(count, is_done, "leases given back");
 }
 
 fn sweep_one(shared: &Arc<Shared>, round: usize) {

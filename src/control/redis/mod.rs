@@ -61,6 +61,11 @@ impl Redis {
         config.map(Settings::of).transpose()
     }
 
+    /// Gives back what was leased: there are no more requests.
+    pub async fn end(&self) {
+        limits::end(&self.link, &self.bridge).await;
+    }
+
     /// Goes by `settings` from now on: the connection stays if they are the same as before.
     ///
     /// # Errors

@@ -46,6 +46,10 @@ impl Exchange {
             let seconds = HeaderValue::from(time.as_secs() + 1);
             edits.set_if_absent(header::RETRY_AFTER, &seconds);
         }
+        if self.refusal == Some(Refusal::TooManyAtOnce) {
+            // When its other requests end nobody knows.
+            edits.set_if_absent(header::RETRY_AFTER, &HeaderValue::from_static("1"));
+        }
         if self.refusal != Some(Refusal::Overloaded) {
             return;
         }

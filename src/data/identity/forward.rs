@@ -291,7 +291,7 @@ impl Case {
 fn take(head: &RequestHead<'_>, name: &HeaderName, out: &mut HeaderMap) {
     let mut cookies: Vec<u8> = Vec::new();
     head.fields.each(&mut |field, value| {
-        if !field.eq_ignore_ascii_case(name.as_str()) {
+        if !field.eq_ignore_ascii_case(name.as_str().as_bytes()) {
             return;
         }
         if *name != COOKIE {

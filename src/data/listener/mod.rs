@@ -1,8 +1,8 @@
 //! 1 · Listener: where clients come in, and what is checked before anything else.
 //!
 //! `accept` owns the listening sockets, `connection` a client's connection between
-//! and during requests, `blocklist` who may not come in, `admit` the first look at a request's
-//! head, `path_policy` that at its path.
+//! and during requests, `blocklist` who may not come in, `places` where addresses are, `admit` the
+//! first look at a request's head, `path_policy` that at its path.
 
 pub mod accept;
 pub mod admit;
@@ -19,6 +19,7 @@ mod connection_rate;
 pub mod frame_meter;
 pub(in crate::data) mod kept_bytes;
 pub mod path_policy;
+pub mod places;
 pub mod redirect;
 pub mod registry;
 pub(in crate::data) mod spare;

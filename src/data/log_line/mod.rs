@@ -26,7 +26,9 @@ pub use text::Piece;
 
 use super::exchange::Exchange;
 use super::finish::Traffic;
+use super::listener::places::Places;
 use crate::observe::access_log::LogRing;
+use std::sync::Arc;
 use std::time::Instant;
 use value::View;
 
@@ -55,6 +57,8 @@ pub struct LogPlan {
     pub redact: Redact,
     /// Which requests have a line.
     pub sampling: Sampling,
+    /// Where addresses are, if anything says so.
+    pub places: Option<Arc<Places>>,
 }
 
 /// Writes the line of `exchange`, which ended at `now`, unless it is to have none.

@@ -43,7 +43,7 @@ fn plan(style: Style) -> LogPlan {
         request: vec![captures("authorization"), captures("x-a")],
         response: vec![captures("server")],
     };
-    LogPlan { style: Some(style), capture, redact, sampling: Sampling::default() }
+    LogPlan { style: Some(style), capture, redact, ..LogPlan::default() }
 }
 
 /// A request that is over: `target` and the field `x-a` are the client's, `refused` is why it

@@ -3,8 +3,10 @@
 use super::{LogPlan, dates, escape, sample, termination};
 use crate::data::exchange::{Exchange, Facts, Inspected};
 use crate::data::finish::Traffic;
+use crate::data::listener::places::Places;
 use crate::data::refusal::{Party, Refusal};
 use crate::data::upstream::AttemptRecord;
+use crate::types::country::Country;
 use crate::types::log_field::LogField as F;
 use crate::types::request_id::RequestId;
 use std::io::Write;
@@ -77,6 +79,10 @@ impl<'a> View<'a> {
             },
             F::Peer if self.claimed().is_some() => Value::Socket(exchange.client.address),
             F::Peer => Value::None,
+            F::Country => word(
+                self.places().and_then(|it| it.country(exchange.sender())).map(Country::as_str),
+            ),
+            F::Asn => number(self.places().and_then(|it| it.asn(exchange.sender()))),
             F::ClientIp => Value::Ip(exchange.sender()),
             F::ClientPort => self.client_port().map_or(Value::None, Value::Number),
             F::Method => word(facts.map(|facts| facts.method.as_str())),
@@ -121,6 +127,11 @@ impl<'a> View<'a> {
                 Value::Termination(how, when)
             }
         }
+    }
+
+    /// Where addresses are, if anything says so.
+    fn places(&self) -> Option<&'a Places> {
+        self.plan.places.as_deref()
     }
 
     /// What its firewall came to, if rules matched.

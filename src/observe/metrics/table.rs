@@ -53,6 +53,12 @@ table! {
         "Who was turned away because of a blocked address: accept, connections closed at once; request, answered 403; open, connections and tunnels that were there before.";
     BLOCKLIST_ENTRIES: Gauge = "vanne_blocklist_entries" ["source"]
         "Networks in the blocklist, by where they are from: config, file, api, automatic; allow, those that are never blocked.";
+    BLOCKLIST_SHARED_AGE: Gauge = "vanne_blocklist_shared_age_seconds" []
+        "For how long this replica may not know of all blocks of the others, or they not of its own; where blocks are shared.";
+    BLOCKLIST_SHARED_FAILURES: Counter = "vanne_blocklist_shared_failures_total" ["reason"]
+        "What went wrong with blocks that replicas share: `asking` Redis in vain, an `entry` there that is no block, `full`: no room for a block, there or here.";
+    BLOCKLIST_SHARED_UNTOLD: Gauge = "vanne_blocklist_shared_untold" []
+        "Blocked and unblocked networks that wait to be told to the other replicas.";
     BUILD_INFO: Gauge = "vanne_build_info" ["version"]
         "1, for the version that runs.";
     CERTIFICATE_ERRORS: Counter = "vanne_certificate_errors_total" ["listener"]
@@ -85,6 +91,8 @@ table! {
         "Configs still alive, by what holds them: current, requests under way, open tunnels.";
     HTTP2_FLOODS: Counter = "vanne_http2_floods_total" ["listener", "reason"]
         "HTTP/2 connections ended for too many frames that bring nothing, too many resets, or what the library found.";
+    GEOIP_MADE: Gauge = "vanne_geoip_made_timestamp_seconds" ["file"]
+        "When the file that says where addresses are was made, in Unix time: country, asn.";
     FORWARD_DURATION: Histogram = "vanne_identity_forward_seconds" ["identity"]
         "Time that the service of forward-auth took to say who may pass, or was given for it.";
     FORWARD_TOTAL: Counter = "vanne_identity_forward_total" ["identity", "outcome"]

@@ -10,6 +10,7 @@ pub(crate) mod http2;
 pub(crate) mod issuer;
 pub(crate) mod kube;
 pub(crate) mod metrics;
+pub(crate) mod mmdb;
 pub(crate) mod origin;
 pub(crate) mod origin2;
 pub(crate) mod ports;
