@@ -33,8 +33,8 @@ impl Config {
 
 /// A web application firewall: rules in SecLang, the language of ModSecurity, as the OWASP Core
 /// Rule Set (CRS) is written. A route names it (`waf`), or it is called `default` and is for routes
-/// that name none; each of their requests is held against the rules before a backend hears of it. What rules refuse is answered 403 `waf_refused`, with the
-/// request's id and nothing more.
+/// that name none; each of their requests is held against the rules before a backend hears of it.
+/// What rules refuse is answered 403 `waf_refused`, with the request's id and nothing more.
 ///
 /// Rules are read and compiled when the config is; a change of a rule file is a change of the
 /// config, and a file that is wrong keeps the old rules in use.
