@@ -309,10 +309,10 @@ def logging_rules():
 
 
 def bases():
-    """Requests that are changed."""
+    """Requests that are changed. What has no version is none of HTTP/1.1."""
     found = [stage.request for stage in crs.stages()]
     found += [request for kind in ("attacks", "benign") for _, request in corpus.requests(kind)]
-    return [request for request in found if len(request.get("body", "")) <= BODY_CHARS_MAX]
+    return [request for request in found if len(request.get("body", "")) <= BODY_CHARS_MAX and request["version"]]
 
 
 def within(seconds, made):

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What a request costs each engine: CPU of a transaction in microseconds, on one thread, with the Core Rule Set in blocking mode.
 
-All engines get the same requests in one run, one after the other, so that their ratio holds on any machine. Instead:
+All engines get the same requests in one run, one after the other, so that their ratio holds on any machine. Ours is timed by
+the clock: the machine must be quiet. Instead:
 `--worst` measures bodies that are hostile to regular expressions, of 1 to 64 KB at paranoia 2, and `--load` what rules take
 before the first request: CPU until it is answered, and memory beside a process without rules, with what the allocator keeps.
 

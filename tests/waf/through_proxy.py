@@ -13,7 +13,6 @@ Expected: SHARE_MIN of the stages are as expected, those in `wire.txt` as it say
 if not.
 """
 
-import argparse
 import asyncio
 import collections
 import dataclasses
