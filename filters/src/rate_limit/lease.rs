@@ -230,7 +230,9 @@ impl Leases {
         lease.asked = None;
         let heard = heard?;
         lease.credit = lease.credit.saturating_add(heard.granted);
-        lease.empty_until = now.later(heard.empty_for);
+        // Who has read the clock before this is not to find it empty for that long.
+        let is_empty = !heard.empty_for.is_zero();
+        lease.empty_until = if is_empty { now.later(heard.empty_for) } else { Tick::default() };
         if lease.owed == 0 {
             return None;
         }
