@@ -15,7 +15,9 @@ pub trait FieldList {
     /// How many fields are called `name` (lower case).
     fn count(&self, name: &str) -> usize {
         let mut count = 0;
-        self.each(&mut |field, _| count += usize::from(field.eq_ignore_ascii_case(name.as_bytes())));
+        self.each(&mut |field, _| {
+            count += usize::from(field.eq_ignore_ascii_case(name.as_bytes()))
+        });
         count
     }
 }

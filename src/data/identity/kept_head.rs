@@ -21,7 +21,9 @@ impl FieldList for Fields {
 
     fn first(&self, name: &str) -> Option<&[u8]> {
         let mut fields = self.0.iter();
-        fields.find(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| &**value)
+        fields
+            .find(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| &**value)
     }
 }
 

@@ -97,7 +97,10 @@ pub fn take_out(head: &RequestHead<'_>, ours: &[HeaderName], edits: &mut HeadEdi
         return;
     }
     head.fields.each(&mut |name, _| {
-        let Some(field) = ours.iter().find(|field| reads_as(name, field.as_str().as_bytes())) else { return };
+        let Some(field) = ours.iter().find(|field| reads_as(name, field.as_str().as_bytes()))
+        else {
+            return;
+        };
         if name.eq_ignore_ascii_case(field.as_str().as_bytes()) {
             edits.remove(field.clone());
         } else if let Ok(name) = HeaderName::from_bytes(name) {

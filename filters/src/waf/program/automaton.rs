@@ -94,22 +94,16 @@ impl Automaton {
         for byte in value {
             state = dfa.next_state(&mut cache.states, state, *byte).ok()?;
             let [plain, other] = &mut cache.newest;
-            if !state.is_tagged() {
-                if state > *plain {
-                    *plain = state;
-                    self.grow(cache)?;
-                }
-                continue;
+            let newest = if state.is_tagged() { other } else { plain };
+            if state > *newest {
+                *newest = state;
+                self.grow(cache)?;
             }
-            if last == Some(state) {
+            if !state.is_tagged() || last == Some(state) {
                 continue;
             }
             if state.is_dead() || state.is_quit() {
                 return state.is_dead().then_some(());
-            }
-            if state > *other {
-                *other = state;
-                self.grow(cache)?;
             }
             if state.is_match() {
                 self.record(cache, state, row);
@@ -179,8 +173,9 @@ mod tests {
     fn automaton(cache_bytes: usize) -> (Automaton, Vec<meta::Regex>) {
         let parsed: Vec<_> = PATTERNS.iter().map(|one| pattern::parse(one).unwrap().hir).collect();
         let config = meta::Config::new().utf8_empty(false);
-        let alone = |hir| meta::Builder::new().configure(config.clone()).build_from_hir(hir);
-        let alone = parsed.iter().map(|hir| alone(hir).unwrap()).collect();
+        let mut builder = meta::Builder::new();
+        builder.configure(config);
+        let alone = parsed.iter().map(|hir| builder.build_from_hir(hir).unwrap()).collect();
         let hirs: Vec<&Hir> = parsed.iter().collect();
         let members = (0..hirs.len() as u32).collect();
         (Automaton::with_cache(members, &hirs, cache_bytes).unwrap(), alone)

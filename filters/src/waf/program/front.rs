@@ -8,43 +8,44 @@
 
 use std::collections::{HashMap, HashSet};
 
-use regex_automata::nfa::thompson::{BuildError, Builder, NFA, State, Transition};
+use regex_automata::nfa::thompson::{Builder, NFA, State, Transition};
 use regex_automata::util::{look::Look, primitives::StateID};
 
 /// `nfa` with a narrow front, or as it is where it has states of which this knows nothing.
 pub(crate) fn narrowed(nfa: NFA) -> NFA {
-    rebuilt(&nfa).ok().flatten().unwrap_or(nfa)
+    rebuilt(&nfa).unwrap_or(nfa)
 }
 
-fn rebuilt(nfa: &NFA) -> Result<Option<NFA>, BuildError> {
+/// `None` also when there are too many states to be numbered.
+fn rebuilt(nfa: &NFA) -> Option<NFA> {
     let mut builder = Builder::new();
     builder.set_utf8(false);
     for state in nfa.states() {
         // Each state gets the number that it had.
         match state {
-            State::ByteRange { trans } => builder.add_range(*trans)?,
-            State::Sparse(sparse) => builder.add_sparse(sparse.transitions.to_vec())?,
-            State::Look { look, next } => builder.add_look(*next, *look)?,
-            State::Union { alternates } => builder.add_union(alternates.to_vec())?,
-            State::BinaryUnion { alt1, alt2 } => builder.add_union(vec![*alt1, *alt2])?,
-            State::Fail => builder.add_fail()?,
+            State::ByteRange { trans } => builder.add_range(*trans).ok()?,
+            State::Sparse(sparse) => builder.add_sparse(sparse.transitions.to_vec()).ok()?,
+            State::Look { look, next } => builder.add_look(*next, *look).ok()?,
+            State::Union { alternates } => builder.add_union(alternates.to_vec()).ok()?,
+            State::BinaryUnion { alt1, alt2 } => builder.add_union(vec![*alt1, *alt2]).ok()?,
+            State::Fail => builder.add_fail().ok()?,
             State::Match { pattern_id } => {
-                let Some(start) = nfa.start_pattern(*pattern_id) else { return Ok(None) };
-                builder.start_pattern()?;
-                let state = builder.add_match()?;
-                if builder.finish_pattern(start)? != *pattern_id {
-                    return Ok(None);
+                let start = nfa.start_pattern(*pattern_id)?;
+                builder.start_pattern().ok()?;
+                let state = builder.add_match().ok()?;
+                if builder.finish_pattern(start).ok()? != *pattern_id {
+                    return None;
                 }
                 state
             }
-            State::Dense(_) | State::Capture { .. } => return Ok(None),
+            State::Dense(_) | State::Capture { .. } => return None,
         };
     }
     let front = Front { nfa, builder: &mut builder }.state(vec![nfa.start_anchored()], true)?;
-    let start = builder.add_union(vec![front])?;
-    let next = builder.add_range(Transition { start: 0, end: u8::MAX, next: start })?;
-    builder.patch(start, next)?;
-    builder.build(front, start).map(Some)
+    let start = builder.add_union(vec![front]).ok()?;
+    let next = builder.add_range(Transition { start: 0, end: u8::MAX, next: start }).ok()?;
+    builder.patch(start, next).ok()?;
+    builder.build(front, start).ok()
 }
 
 struct Front<'a> {
@@ -54,7 +55,7 @@ struct Front<'a> {
 
 impl Front<'_> {
     /// A state that does what all of `from` do. Assertions are gathered too when `is_outer`.
-    fn state(&mut self, from: Vec<StateID>, is_outer: bool) -> Result<StateID, BuildError> {
+    fn state(&mut self, from: Vec<StateID>, is_outer: bool) -> Option<StateID> {
         let mut steps: Vec<Transition> = Vec::new();
         let mut alternates = Vec::new();
         let mut looks: Vec<(Look, Vec<StateID>)> = Vec::new();
@@ -73,13 +74,13 @@ impl Front<'_> {
         }
         for (look, behind) in looks {
             let next = self.state(behind, false)?;
-            alternates.push(self.builder.add_look(next, look)?);
+            alternates.push(self.builder.add_look(next, look).ok()?);
         }
         let sparse = self.merged(&steps)?;
         if !sparse.is_empty() {
-            alternates.push(self.builder.add_sparse(sparse)?);
+            alternates.push(self.builder.add_sparse(sparse).ok()?);
         }
-        self.builder.add_union(alternates)
+        self.builder.add_union(alternates).ok()
     }
 
     /// The states that `from` reaches without a byte or an assertion, each once.
@@ -102,7 +103,7 @@ impl Front<'_> {
     }
 
     /// All of `steps` as one step for each byte, to a state that does what all their ends do.
-    fn merged(&mut self, steps: &[Transition]) -> Result<Vec<Transition>, BuildError> {
+    fn merged(&mut self, steps: &[Transition]) -> Option<Vec<Transition>> {
         let mut ends: Vec<u8> = steps.iter().map(|step| step.end).collect();
         ends.extend(steps.iter().filter_map(|step| step.start.checked_sub(1)));
         ends.sort_unstable();
@@ -121,7 +122,7 @@ impl Front<'_> {
                 ([only], _) => Some(*only),
                 (_, Some(next)) => Some(*next),
                 (_, None) => {
-                    let next = self.builder.add_union(nexts.clone())?;
+                    let next = self.builder.add_union(nexts.clone()).ok()?;
                     known.insert(nexts, next);
                     Some(next)
                 }
@@ -129,6 +130,6 @@ impl Front<'_> {
             merged.extend(next.map(|next| Transition { start, end, next }));
             start = end.saturating_add(1);
         }
-        Ok(merged)
+        Some(merged)
     }
 }

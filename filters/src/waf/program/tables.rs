@@ -115,19 +115,19 @@ impl Tables {
             (self.view(set, before), *step)
         });
         let view = self.views.intern(View { set, pipeline, from });
-        if view as usize == self.parts.len() {
-            self.parts.push(Box::default());
-            let targets = self.sets.all.get(set as usize).cloned().unwrap_or_default();
-            if targets.len() > 1 {
-                let parts = targets.iter().map(|target| {
-                    let alone = self.sets.intern(vec![*target]);
-                    self.view(alone, pipeline)
-                });
-                let parts = parts.collect();
-                if let Some(place) = self.parts.get_mut(view as usize) {
-                    *place = parts;
-                }
-            }
+        if (view as usize) < self.parts.len() {
+            return view;
+        }
+        self.parts.push(Box::default());
+        let targets = self.sets.all.get(set as usize).filter(|targets| targets.len() > 1);
+        let targets = targets.cloned().unwrap_or_default();
+        let alone = |target: &u32| {
+            let alone = self.sets.intern(vec![*target]);
+            self.view(alone, pipeline)
+        };
+        let parts = targets.iter().map(alone).collect();
+        if let Some(place) = self.parts.get_mut(view as usize) {
+            *place = parts;
         }
         view
     }

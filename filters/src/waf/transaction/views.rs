@@ -185,23 +185,20 @@ impl State {
         side: Side,
     ) -> u32 {
         let words = program.patterns.words(side);
+        let ones = state.start..state.start + state.length;
         if state.is_joined {
             // Its parts first: their bits may not come between those of the union.
-            for at in state.start..state.start + state.length {
+            for at in ones.clone() {
                 self.union_of_part(program, caches, at, side);
             }
         }
         let offset = self.columns.unions.len();
         self.columns.unions.resize(offset + words, 0);
         let mut is_empty = true;
-        for at in state.start..state.start + state.length {
+        for at in ones {
             if state.is_joined {
                 let known = self.union_of_part(program, caches, at, side);
-                let Some(from) = known.checked_sub(2).map(|from| from as usize) else { continue };
-                let (before, union) = self.columns.unions.split_at_mut(offset);
-                let bits = before.get(from..from + words).unwrap_or_default();
-                union.iter_mut().zip(bits).for_each(|(word, bits)| *word |= bits);
-                is_empty = false;
+                is_empty &= !self.add_union(known, offset, words);
                 continue;
             }
             let id = self.columns.distinct.get(at as usize).copied().unwrap_or_default();
@@ -223,6 +220,15 @@ impl State {
             *place = union;
         }
         union
+    }
+
+    /// Adds a union that is known to the last one, which begins at `offset`; false: it is empty.
+    fn add_union(&mut self, known: u32, offset: usize, words: usize) -> bool {
+        let Some(from) = known.checked_sub(2).map(|from| from as usize) else { return false };
+        let (before, union) = self.columns.unions.split_at_mut(offset);
+        let bits = before.get(from..from + words).unwrap_or_default();
+        union.iter_mut().zip(bits).for_each(|(word, bits)| *word |= bits);
+        true
     }
 
     /// The union of a part of joined contents, made when it is not.
