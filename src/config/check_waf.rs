@@ -34,10 +34,10 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
     let routes = root.get("route").map(Node::items).unwrap_or_default();
     let named = |route: &Node| Some(route.get("waf")?.text()?.to_owned());
     for (index, route) in routes.iter().enumerate() {
-        if let (Some(node), Some(name)) = (route.get("waf"), named(route)) {
-            if name != NONE {
-                check_defined(root, ("waf", &name), node, &format!("route[{index}].waf"), problems);
-            }
+        if let (Some(node), Some(name)) = (route.get("waf"), named(route))
+            && name != NONE
+        {
+            check_defined(root, ("waf", &name), node, &format!("route[{index}].waf"), problems);
         }
     }
     let used: Vec<String> = routes.iter().filter_map(named).collect();

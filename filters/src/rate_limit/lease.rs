@@ -262,12 +262,8 @@ impl Leases {
             if lease.used.later(IDLE) > now || lease.asked.is_some() {
                 return true;
             }
-            let (owed, back) = (lease.owed, lease.credit);
-            if owed > 0 || back > 0 {
-                tell(Ask { key: Key(*key), owed, back, want: 0, least: 1 });
-            }
+            lease.settle(*key).into_iter().for_each(&mut tell);
             // What is known to be empty stays so.
-            (lease.owed, lease.credit) = (0, 0);
             lease.empty_until > now
         });
     }
@@ -275,12 +271,8 @@ impl Leases {
     /// Forgets everything: the replica ends. `tell` gets what is to be told.
     pub fn end(&self, mut tell: impl FnMut(Ask)) {
         for shard in &self.shards {
-            for (key, lease) in std::mem::take(&mut *shard.lock()) {
-                let (owed, back) = (lease.owed, lease.credit);
-                if owed > 0 || back > 0 {
-                    tell(Ask { key: Key(key), owed, back, want: 0, least: 1 });
-                }
-            }
+            let all = std::mem::take(&mut *shard.lock());
+            all.into_iter().filter_map(|(key, mut lease)| lease.settle(key)).for_each(&mut tell);
         }
     }
 
@@ -304,6 +296,13 @@ impl Leases {
 }
 
 impl Lease {
+    /// Lets go of all that it has: what is to be told of it, if anything.
+    fn settle(&mut self, key: u64) -> Option<Ask> {
+        let (owed, back) = (std::mem::take(&mut self.owed), std::mem::take(&mut self.credit));
+        let is_any = owed > 0 || back > 0;
+        is_any.then_some(Ask { key: Key(key), owed, back, want: 0, least: 1 })
+    }
+
     /// What is known of `what` without the replica's own bucket: there is enough at hand, or the
     /// shared bucket is empty. `None`: neither.
     fn verdict(&self, now: Tick, what: Take<'_>) -> Option<Result<Pass, Refused>> {

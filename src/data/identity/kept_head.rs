@@ -12,7 +12,10 @@ pub struct KeptHead {
     fields: Fields,
 }
 
-struct Fields(Vec<(Box<[u8]>, Box<[u8]>)>);
+/// Name and value.
+type Field = (Box<[u8]>, Box<[u8]>);
+
+struct Fields(Vec<Field>);
 
 impl FieldList for Fields {
     fn each(&self, visit: &mut dyn FnMut(&[u8], &[u8])) {

@@ -75,16 +75,14 @@ impl Blocks {
         for (place, (network, number)) in sent.into_iter().enumerate() {
             let untold = self.sharing.untold.get_mut(&network);
             let untold = untold.filter(|untold| untold.number == number);
+            let Some(untold) = untold else { continue };
             if answer.full.contains(&place) {
-                if let Some(untold) = untold {
-                    untold.due = now.after(FULL_PAUSE);
-                }
+                untold.due = now.after(FULL_PAUSE);
                 continue;
             }
-            if let Some(Untold { is_kept, .. }) = untold.copied() {
-                self.sharing.forget(&network);
-                lines.extend((!is_kept).then_some(Line::Told(Network(network))));
-            }
+            let is_kept = untold.is_kept;
+            self.sharing.forget(&network);
+            lines.extend((!is_kept).then_some(Line::Told(Network(network))));
         }
         if !answer.full.is_empty() {
             self.sharing.count(Trouble::Full, answer.full.len());

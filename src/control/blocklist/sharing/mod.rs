@@ -13,6 +13,7 @@
 mod hearing;
 mod store;
 
+use super::entry::Entry;
 use super::state::Line;
 use super::{Blocks, Change};
 use crate::config::{Blocklist, Network};
@@ -370,14 +371,11 @@ impl Blocks {
         let (mut words, mut sent) = (Vec::new(), Vec::new());
         for (network, untold) in due.take(WORDS_MAX) {
             let said = match self.entries.get_mut(network) {
-                None => Said::Lift,
-                Some(entry) => {
-                    // Over in this moment: `tend` forgets it.
-                    let Some(text) = Text::of(entry, now) else { continue };
-                    entry.is_stored = true;
-                    if untold.is_kept { Said::Keep(text) } else { Said::Block(text) }
-                }
+                None => Some(Said::Lift),
+                Some(entry) => said_of(entry, untold.is_kept, now),
             };
+            // Over in this moment: `tend` forgets it.
+            let Some(said) = said else { continue };
             words.push((*network, said));
             sent.push((*network, untold.number));
         }
@@ -386,4 +384,11 @@ impl Blocks {
         let (id, base, from, most) = (id.clone(), *base, *from, self.config.max_blocks);
         Question { id, base, from, most, words }
     }
+}
+
+/// What is said of a block that is here, unless it is over.
+fn said_of(entry: &mut Entry, is_kept: bool, now: Moment) -> Option<Said> {
+    let text = Text::of(entry, now)?;
+    entry.is_stored = true;
+    Some(if is_kept { Said::Keep(text) } else { Said::Block(text) })
 }
