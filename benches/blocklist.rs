@@ -49,7 +49,7 @@ fn networks(kind: &str) -> Vec<(IpNet, Origin)> {
         let address = address(kind, number);
         // One of eight is a network, as in lists that are given out.
         let bits = match (kind, number % 8) {
-            ("IPv6 mixed", _) => MIXED[(mix(!number) % 16) as usize],
+            ("IPv6 mixed", _) => MIXED.get(mix(!number) as usize % 16).copied().unwrap_or(64),
             ("IPv6", _) => 64,
             (_, 0) => 24,
             _ => 32,

@@ -263,7 +263,7 @@ impl Leases {
                 return true;
             }
             let (owed, back) = (lease.owed, lease.credit);
-            if owed > 0 || back > 0 {
+            if lease.has_to_tell() {
                 tell(Ask { key: Key(*key), owed, back, want: 0, least: 1 });
             }
             // What is known to be empty stays so.
@@ -274,13 +274,9 @@ impl Leases {
 
     /// Forgets everything: the replica ends. `tell` gets what is to be told.
     pub fn end(&self, mut tell: impl FnMut(Ask)) {
-        for shard in &self.shards {
-            for (key, lease) in std::mem::take(&mut *shard.lock()) {
-                let (owed, back) = (lease.owed, lease.credit);
-                if owed > 0 || back > 0 {
-                    tell(Ask { key: Key(key), owed, back, want: 0, least: 1 });
-                }
-            }
+        let all = self.shards.iter().flat_map(|shard| std::mem::take(&mut *shard.lock()));
+        for (key, Lease { owed, credit: back, .. }) in all.filter(|(_, one)| one.has_to_tell()) {
+            tell(Ask { key: Key(key), owed, back, want: 0, least: 1 });
         }
     }
 
@@ -312,6 +308,11 @@ impl Lease {
         }
         let retry_after = self.empty_until.since(now).filter(|_| what.patience.is_zero())?;
         Some(Err(Refused { retry_after, left: self.credit }))
+    }
+
+    /// Whether the shared bucket is to get something of it.
+    fn has_to_tell(&self) -> bool {
+        self.owed > 0 || self.credit > 0
     }
 
     /// What to tell and to ask, unless an answer is awaited. Who came once leases nothing.

@@ -48,7 +48,7 @@ impl Exchange {
         }
         if self.refusal == Some(Refusal::TooManyAtOnce) {
             // When its other requests end nobody knows.
-            edits.set_if_absent(header::RETRY_AFTER, &HeaderValue::from_static("1"));
+            edits.set_if_absent(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if self.refusal != Some(Refusal::Overloaded) {
             return;

@@ -74,16 +74,15 @@ impl Blocks {
         let sent = std::mem::take(&mut self.sharing.sent);
         for (place, (network, number)) in sent.into_iter().enumerate() {
             let untold = self.sharing.untold.get_mut(&network);
-            let untold = untold.filter(|untold| untold.number == number);
-            if answer.full.contains(&place) {
-                if let Some(untold) = untold {
+            match untold.filter(|untold| untold.number == number) {
+                Some(untold) if answer.full.contains(&place) => {
                     untold.due = now.after(FULL_PAUSE);
                 }
-                continue;
-            }
-            if let Some(Untold { is_kept, .. }) = untold.copied() {
-                self.sharing.forget(&network);
-                lines.extend((!is_kept).then_some(Line::Told(Network(network))));
+                Some(Untold { is_kept, .. }) => {
+                    lines.extend((!*is_kept).then_some(Line::Told(Network(network))));
+                    self.sharing.forget(&network);
+                }
+                None => {}
             }
         }
         if !answer.full.is_empty() {

@@ -13,6 +13,7 @@
 mod hearing;
 mod store;
 
+use super::entry::Entry;
 use super::state::Line;
 use super::{Blocks, Change};
 use crate::config::{Blocklist, Network};
@@ -369,15 +370,8 @@ impl Blocks {
         let due = sharing.untold.iter().filter(|(_, untold)| untold.due <= now);
         let (mut words, mut sent) = (Vec::new(), Vec::new());
         for (network, untold) in due.take(WORDS_MAX) {
-            let said = match self.entries.get_mut(network) {
-                None => Said::Lift,
-                Some(entry) => {
-                    // Over in this moment: `tend` forgets it.
-                    let Some(text) = Text::of(entry, now) else { continue };
-                    entry.is_stored = true;
-                    if untold.is_kept { Said::Keep(text) } else { Said::Block(text) }
-                }
-            };
+            let entry = self.entries.get_mut(network);
+            let Some(said) = said(entry, untold.is_kept, now) else { continue };
             words.push((*network, said));
             sent.push((*network, untold.number));
         }
@@ -386,4 +380,12 @@ impl Blocks {
         let (id, base, from, most) = (id.clone(), *base, *from, self.config.max_blocks);
         Question { id, base, from, most, words }
     }
+}
+
+/// What is said of a network that has this block now. `None`: that is over in this moment.
+fn said(entry: Option<&mut Entry>, is_kept: bool, now: Moment) -> Option<Said> {
+    let Some(entry) = entry else { return Some(Said::Lift) };
+    let text = Text::of(entry, now)?;
+    entry.is_stored = true;
+    Some(if is_kept { Said::Keep(text) } else { Said::Block(text) })
 }
