@@ -313,11 +313,6 @@ impl Lease {
         Some(Err(Refused { retry_after, left: self.credit }))
     }
 
-    /// Whether the shared bucket is to get something of it.
-    fn has_to_tell(&self) -> bool {
-        self.owed > 0 || self.credit > 0
-    }
-
     /// What to tell and to ask, unless an answer is awaited. Who came once leases nothing.
     fn ask(&mut self, key: Key, now: Tick, what: Take<'_>, terms: Terms) -> Option<Ask> {
         if self.asked.is_some() {
