@@ -126,7 +126,7 @@ SecRule &REQUEST_HEADERS:None "@eq 0" "id:5,phase:1,pass"
 SecRule ARGS_NAMES "!@within a b cc" "id:6,phase:1,pass"
 "#;
     let done = run(rules, "/?a=1&b=2&cc=3", "");
-    assert_eq!(ids(&done), [1, 2, 3, 5]);
+    assert_eq!(ids(&done), [1, 2, 3, 4, 5]);
     assert_eq!(done.matches().nth(1).unwrap().found().count(), 1);
 }
 
@@ -195,6 +195,18 @@ fn faults_are_all_shown_with_their_places() {
     let jump = "SecAction \"id:1,phase:1,pass,skipAfter:NOWHERE\"";
     let set = load(&[Source::Text("f.conf", jump)], &NoFiles).unwrap();
     assert!(Program::compile(&set).unwrap_err().to_string().contains("no SecMarker `NOWHERE`"));
+}
+
+#[test]
+fn names_of_arguments_are_chosen_in_any_case() {
+    let rules = r#"
+SecRule ARGS:_Method "@streq put" "id:1,phase:2,pass"
+SecRule &ARGS_POST:_METHOD "@eq 1" "id:2,phase:2,pass"
+SecRule ARGS|!ARGS:_method "@rx ." "id:3,phase:2,pass"
+SecRule REQUEST_METHOD "!@streq %{ARGS._method}" "id:4,phase:2,pass,setvar:'tx.m=%{ARGS._Method}'"
+"#;
+    let done = run(rules, "/", "_meTHOD=put");
+    assert_eq!((ids(&done), &*text(&done, "m")), (vec![1, 2, 4], "put"));
 }
 
 #[test]

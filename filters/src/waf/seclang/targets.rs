@@ -125,8 +125,7 @@ fn xml(key: Option<&str>, offset: usize) -> Result<Variable, Problem> {
 }
 
 pub(crate) fn selector(variable: Variable, key: &str, offset: usize) -> Result<Selector, Problem> {
-    let shape = variable.shape();
-    if shape == Shape::Scalar {
+    if variable.shape() == Shape::Scalar {
         return Err(Problem::at(
             offset,
             format!("{} has one value, so `{key}` cannot be chosen from it", variable.name()),
@@ -142,8 +141,7 @@ pub(crate) fn selector(variable: Variable, key: &str, offset: usize) -> Result<S
             pattern::parse(&inner).map_err(|problem| problem.shifted(offset + 1))?;
             Ok(Selector::Pattern(inner))
         }
-        None if shape == Shape::Keyed => Ok(Selector::Name(key.to_ascii_lowercase())),
-        None => Ok(Selector::Name(key.to_owned())),
+        None => Ok(Selector::Name(key.to_ascii_lowercase())),
     }
 }
 

@@ -80,7 +80,6 @@ fn value(name: &str) -> Option<Piece> {
     let key = match (variable.shape(), key) {
         (Shape::Scalar, _) | (_, None) => None,
         (Shape::Keyed, Some(key)) => Some(key.trim().to_ascii_lowercase()),
-        (Shape::KeyedExact, Some(key)) => Some(key.trim().to_owned()),
     };
     Some(Piece::Value(variable, key))
 }

@@ -105,21 +105,19 @@ pub const COUNT: usize = Variable::XmlText as usize + 1;
 pub enum Shape {
     /// One value without a name.
     Scalar,
-    /// Values with names that ignore case.
+    /// Values with names, in any case.
     Keyed,
-    /// Values with names whose case matters.
-    KeyedExact,
 }
 
 /// All variables: name, variable, shape.
 pub const VARIABLES: &[(&str, Variable, Shape)] = &[
-    ("ARGS", Variable::Args, Shape::KeyedExact),
+    ("ARGS", Variable::Args, Shape::Keyed),
     ("ARGS_COMBINED_SIZE", Variable::ArgsCombinedSize, Shape::Scalar),
-    ("ARGS_GET", Variable::ArgsGet, Shape::KeyedExact),
-    ("ARGS_GET_NAMES", Variable::ArgsGetNames, Shape::KeyedExact),
-    ("ARGS_NAMES", Variable::ArgsNames, Shape::KeyedExact),
-    ("ARGS_POST", Variable::ArgsPost, Shape::KeyedExact),
-    ("ARGS_POST_NAMES", Variable::ArgsPostNames, Shape::KeyedExact),
+    ("ARGS_GET", Variable::ArgsGet, Shape::Keyed),
+    ("ARGS_GET_NAMES", Variable::ArgsGetNames, Shape::Keyed),
+    ("ARGS_NAMES", Variable::ArgsNames, Shape::Keyed),
+    ("ARGS_POST", Variable::ArgsPost, Shape::Keyed),
+    ("ARGS_POST_NAMES", Variable::ArgsPostNames, Shape::Keyed),
     ("ARGUMENTS_LIMIT_REACHED", Variable::ArgumentsLimitReached, Shape::Scalar),
     ("DURATION", Variable::Duration, Shape::Scalar),
     ("FILES", Variable::Files, Shape::Keyed),

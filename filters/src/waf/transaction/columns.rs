@@ -10,7 +10,6 @@ use super::values::Field;
 use super::views::{Contents, ViewState};
 use crate::waf::program::Program;
 use crate::waf::program::tables::{Selector, Target};
-use crate::waf::seclang::variables::Shape;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct TargetState {
@@ -131,12 +130,8 @@ impl State {
     fn resolve(&mut self, program: &Program, target: &Target) {
         let start = self.columns.items.len();
         let fields = self.values.of(target.variable);
-        let is_exact = target.variable.shape() == Shape::KeyedExact;
         for field in fields {
-            let is_chosen = match &target.selector {
-                Selector::Name(name) if is_exact => self.strings.get(field.key) == &**name,
-                selector => self.selects(program, selector, field.key),
-            };
+            let is_chosen = self.selects(program, &target.selector, field.key);
             let is_excluded =
                 || target.exclusions.iter().any(|one| self.selects(program, one, field.key));
             if is_chosen && !is_excluded() {

@@ -8,7 +8,7 @@ use crate::waf::operator;
 use crate::waf::program::Program;
 use crate::waf::program::rule::{Link, Question};
 use crate::waf::program::text::{Part, Text};
-use crate::waf::seclang::variables::{Shape, Variable};
+use crate::waf::seclang::variables::Variable;
 
 /// Bytes of an expanded text, at most: a message does not repeat a whole body.
 const EXPANDED_BYTES_MAX: usize = 4096;
@@ -88,11 +88,9 @@ impl State {
 
     /// The first value of a variable, or the first that is called `key`.
     fn first(&self, variable: Variable, key: Option<&[u8]>) -> Option<Id> {
-        let is_exact = variable.shape() == Shape::KeyedExact;
         let fields = self.values.of(variable);
         let found = match key {
             None => fields.first(),
-            Some(key) if is_exact => fields.iter().find(|one| self.strings.get(one.key) == key),
             Some(key) => {
                 fields.iter().find(|one| self.strings.get(one.key).eq_ignore_ascii_case(key))
             }
