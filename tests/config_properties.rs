@@ -594,7 +594,7 @@ prop_compose! {
                     except: vec!["XSRF".parse().unwrap()],
                 }),
                 timeouts: sketch.timeouts,
-                waf: None,
+                waf: Some("off".parse().unwrap()),
             })
             .collect();
         Config {
@@ -623,7 +623,7 @@ prop_compose! {
             .into(),
             cors: [("pages".parse().unwrap(), cors())].into(),
             rate_limit: [("clients".parse().unwrap(), limit())].into(),
-            waf: std::collections::BTreeMap::new(),
+            waf: [("default".parse().unwrap(), waf())].into(),
             waf_log: config::WafLog::default(),
             security_headers: headers
                 .clone()
@@ -633,6 +633,35 @@ prop_compose! {
                 .collect(),
             route,
         }
+    }
+}
+
+fn waf() -> config::Waf {
+    config::Waf {
+        mode: config::WafMode::Detect,
+        crs: Some(config::FilePath("/usr/share/modsecurity-crs".into())),
+        own_rules: true,
+        rules: vec![config::FilePath("/etc/vanne/waf/*.conf".into())],
+        paranoia: Some(2),
+        inbound_threshold: Some(7),
+        answers: true,
+        outbound_threshold: Some(6),
+        exclusions: vec![config::WafExclusion {
+            route: None,
+            rule: Some(942_100),
+            tag: None,
+            target: Some("ARGS:comment".to_owned()),
+        }],
+        body: config::WafBody { max: ByteSize::from_kib(64), above: config::WafAbove::FirstPart },
+        answer_body: config::WafAnswerBody {
+            max: ByteSize::from_kib(32),
+            above: config::WafAbove::Reject,
+            types: vec!["text/html".to_owned()],
+        },
+        time_budget: Period::from_millis(50),
+        when_over: config::WafWhenOver::Open,
+        log: config::WafLogged::Refused,
+        sample: Some("10%".parse().unwrap()),
     }
 }
 
