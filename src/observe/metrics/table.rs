@@ -89,10 +89,10 @@ table! {
         "Steps taken for requests that no backend may be tried for: cached, pool:NAME, static:NAME.";
     GENERATIONS_ALIVE: Gauge = "vanne_generations_alive" ["held_by"]
         "Configs still alive, by what holds them: current, requests under way, open tunnels.";
-    HTTP2_FLOODS: Counter = "vanne_http2_floods_total" ["listener", "reason"]
-        "HTTP/2 connections ended for too many frames that bring nothing, too many resets, or what the library found.";
     GEOIP_MADE: Gauge = "vanne_geoip_made_timestamp_seconds" ["file"]
         "When the file that says where addresses are was made, in Unix time: country, asn.";
+    HTTP2_FLOODS: Counter = "vanne_http2_floods_total" ["listener", "reason"]
+        "HTTP/2 connections ended for too many frames that bring nothing, too many resets, or what the library found.";
     FORWARD_DURATION: Histogram = "vanne_identity_forward_seconds" ["identity"]
         "Time that the service of forward-auth took to say who may pass, or was given for it.";
     FORWARD_TOTAL: Counter = "vanne_identity_forward_total" ["identity", "outcome"]
