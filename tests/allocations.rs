@@ -13,7 +13,7 @@ use std::time::UNIX_EPOCH;
 use vanne::config::{self, Config, Environment, Format, Source};
 use vanne::control::compile::{self, Means};
 use vanne::control::kept::Kept;
-use vanne::data::exchange::{Action, Event, Running, Waiting};
+use vanne::data::exchange::{Action, Beginning, Event, Running, Waiting};
 use vanne::data::finish::{Logs, RequestMetrics, Traffic, finish};
 use vanne::data::generation::Generation;
 use vanne::data::listener::carrier::Cell;
@@ -87,14 +87,14 @@ fn ended(access_log: &str) -> Running {
         listener = Some(Arc::new(rules));
     });
     let now = clock::now();
-    let mut running = Running::begin(
-        Arc::new(Arc::new(snapshot)),
-        Arc::new(listener.unwrap()),
-        Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80, false)),
-        RequestId::next(&mut fastrand::Rng::with_seed(1)),
+    let mut running = Running::begin(Beginning {
+        snapshot: Arc::new(Arc::new(snapshot)),
+        listener: Arc::new(listener.unwrap()),
+        client: Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80, false)),
+        id: RequestId::next(&mut fastrand::Rng::with_seed(1)),
         now,
-        UNIX_EPOCH,
-    );
+        wall: UNIX_EPOCH,
+    });
     let fields = FieldSlice(&[("host", "a.test"), ("user-agent", "curl/8.0 \"x\"")]);
     let head = RequestHead::new("GET", b"/x?a=1&token=S&%74oken=S", Version::Http11, &fields);
     let exchange = running.exchange_mut().unwrap();
@@ -200,14 +200,14 @@ impl Lab {
     /// Serves one request as an engine does.
     fn serve(&mut self, ring: &LogRing) {
         self.cell.wake_up();
-        let running = Running::begin(
-            self.reader.load(),
-            self.slot.rules(),
-            Arc::clone(&self.client),
-            RequestId::next(&mut self.rng),
-            self.cell.now(),
-            UNIX_EPOCH,
-        );
+        let running = Running::begin(Beginning {
+            snapshot: self.reader.load(),
+            listener: self.slot.rules(),
+            client: Arc::clone(&self.client),
+            id: RequestId::next(&mut self.rng),
+            now: self.cell.now(),
+            wall: UNIX_EPOCH,
+        });
         self.cell.begin(running);
         let fields = FieldSlice(&REQUEST);
         let head = RequestHead::new("GET", b"/api/items?page=2", Version::Http11, &fields);

@@ -34,7 +34,7 @@ use std::time::{Duration, Instant, SystemTime};
 use vanne::config::{self, Format, Source};
 use vanne::control::compile::{self, Means};
 use vanne::control::kept::Kept;
-use vanne::data::exchange::{self, Action, Event, Exchange, Waiting};
+use vanne::data::exchange::{self, Action, Beginning, Event, Exchange, Waiting};
 use vanne::data::generation::Generation;
 use vanne::data::listener::{Client, LocalListener};
 use vanne::data::outcome::Outcome;
@@ -196,14 +196,14 @@ impl World {
     }
 
     fn begin(&mut self) {
-        let machine = exchange::Running::begin(
-            self.reader.load(),
-            Arc::clone(&self.listener),
-            Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80, false)),
-            RequestId::next(&mut self.rng),
-            self.now,
-            SystemTime::UNIX_EPOCH,
-        );
+        let machine = exchange::Running::begin(Beginning {
+            snapshot: self.reader.load(),
+            listener: Arc::clone(&self.listener),
+            client: Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80, false)),
+            id: RequestId::next(&mut self.rng),
+            now: self.now,
+            wall: SystemTime::UNIX_EPOCH,
+        });
         self.running.push(Running {
             machine,
             state: State::ReadingHead,

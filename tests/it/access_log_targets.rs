@@ -114,6 +114,7 @@ async fn a_full_disk_drops_lines_and_says_so_once() {
         assert_eq!(vanne.get("/a").await.status(), 200);
         vanne.metric_is(DROPPED, &[], dropped).await;
     }
+    vanne.says("access log cannot be written").await;
     assert_eq!(vanne.process_log().matches("access log cannot be written").count(), 1);
     // It is not given up for good.
     vanne.reload(&logging(origin.address, "to = \"stdout\"")).await;

@@ -221,13 +221,13 @@ async fn what_is_no_block_in_redis_is_counted_and_left_out() {
     post(&all[0], json!({ "cidr": "192.0.2.1" })).await;
     all_answer(&all, "192.0.2.1", 403).await;
     // Something that is no block, as if a replica had written it.
-    let number = server.ask::<i64>(&["HINCRBY", "vanne:blocklist:about", "number", "1"]).await;
-    let odd = "MULTI-nonsense";
-    let script = "redis.call('HSET', KEYS[1], ARGV[1], 'x') redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1]) \
+    let script = "redis.call('HSET', KEYS[1], ARGV[1], 'x') \
+                  local number = redis.call('HINCRBY', KEYS[4], 'number', 1) \
+                  redis.call('ZADD', KEYS[2], number, ARGV[1]) \
                   return redis.call('ZADD', KEYS[3], '+inf', ARGV[1])";
-    let keys = ["vanne:blocklist", "vanne:blocklist:order", "vanne:blocklist:ends"];
-    let number = number.to_string();
-    let words = ["EVAL", script, "3", keys[0], keys[1], keys[2], odd, &number];
+    let keys = ["", ":order", ":ends", ":about"].map(|end| format!("vanne:blocklist{end}"));
+    let [key, order, ends, about] = keys.each_ref().map(String::as_str);
+    let words = ["EVAL", script, "4", key, order, ends, about, "MULTI-nonsense"];
     assert_eq!(server.ask::<i64>(&words).await, 1);
     for lab in &all {
         eventually_async("it is counted", async || {
@@ -238,8 +238,8 @@ async fn what_is_no_block_in_redis_is_counted_and_left_out() {
     post(&all[1], json!({ "cidr": "192.0.2.2" })).await;
     all_answer(&all, "192.0.2.2", 403).await;
     // A key that holds something else: each goes on by itself, and that is told.
-    server.ask::<i64>(&["DEL", keys[0]]).await;
-    server.ask::<i64>(&["LPUSH", keys[0], "something"]).await;
+    let script = "redis.call('DEL', KEYS[1]) return redis.call('LPUSH', KEYS[1], 'something')";
+    assert_eq!(server.ask::<i64>(&["EVAL", script, "1", key]).await, 1);
     post(&all[0], json!({ "cidr": "192.0.2.3" })).await;
     for lab in &all {
         eventually_async("that is told", async || {
@@ -251,24 +251,24 @@ async fn what_is_no_block_in_redis_is_counted_and_left_out() {
         assert_eq!(total(lab).await, if std::ptr::eq(lab, &all[0]) { 3 } else { 2 });
     }
     // Away again, what is left of the rest is not believed, and everything is told anew.
-    server.ask::<i64>(&["DEL", keys[0]]).await;
+    server.ask::<i64>(&["DEL", key]).await;
     for client in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
         all_answer(&all, client, 403).await;
     }
     for lab in &all {
         is_told(lab).await;
     }
-    let told = server.ask::<Vec<String>>(&["HKEYS", keys[0]]).await;
+    let told = server.ask::<Vec<String>>(&["HKEYS", key]).await;
     assert_eq!(told.len(), 3, "{told:?}");
     // An older state of the store, as after a restart of one that writes to its disk now and then.
     // In one step: a store that is there in part only is not believed.
     let script = "redis.call('ZREM', KEYS[2], ARGV[1]) redis.call('ZREM', KEYS[3], ARGV[1]) \
+                  redis.call('HSET', KEYS[4], 'number', 1) \
                   return redis.call('HDEL', KEYS[1], ARGV[1])";
-    let words = ["EVAL", script, "3", keys[0], keys[1], keys[2], "192.0.2.3/32"];
+    let words = ["EVAL", script, "4", key, order, ends, about, "192.0.2.3/32"];
     assert_eq!(server.ask::<i64>(&words).await, 1);
-    server.ask::<i64>(&["HSET", "vanne:blocklist:about", "number", "1"]).await;
     eventually_async("it is told again", async || {
-        (server.ask::<i64>(&["HLEN", keys[0]]).await == 3).then_some(())
+        (server.ask::<i64>(&["HLEN", key]).await == 3).then_some(())
     })
     .await;
     all_answer(&all, "192.0.2.3", 403).await;

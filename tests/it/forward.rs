@@ -14,8 +14,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
 /// A service that answers what it is told to; nothing at all without it.
 struct Service {
@@ -299,15 +297,16 @@ async fn without_a_word_of_the_service_nobody_passes() {
     assert_eq!(lab.vanne.get("/open").await.status(), 200);
     lab.service.says(Some(YES));
     assert_eq!(lab.visit().await.status(), 200, "it is asked again at once");
+    lab.vanne.says("answers again").await;
     let log = lab.vanne.process_log();
-    assert!(log.contains("status 500") && log.contains("answers again"), "{log}");
+    assert!(log.contains("status 500"), "{log}");
     assert_eq!(log.matches("requests are refused").count(), 1, "{log}");
     // Nobody is there at all.
     let away = Port::take();
     let config = config(&lab.origin, away.address, &lab.dir, USUAL, ASKS, "");
     assert_ne!(lab.vanne.reload(&config).await["result"], "refused");
     unavailable("away").await;
-    assert!(lab.vanne.process_log().contains("connect: "), "{}", lab.vanne.process_log());
+    lab.vanne.says("connect: ").await;
     let labels = [("identity", "portal"), ("result", "unavailable")];
     lab.vanne.metric_is("vanne_identity_total", &labels, 7.0).await;
 }
@@ -440,19 +439,7 @@ async fn a_service_proves_by_tls_that_it_is_the_one() {
     let (authority, dir) = (Authority::new(), tempfile::tempdir().unwrap());
     let file = dir.path().join("ca.pem");
     authority.write(&file);
-    let acceptor = authority.acceptor(&["localhost"], &[], false);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-            let mut buffer = [0; 4096];
-            if stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {
-                drop(stream.write_all(YES.as_bytes()).await);
-                drop(stream.shutdown().await);
-            }
-        }
-    });
+    let port = authority.answering("localhost", YES.to_owned()).await.port();
     let config = format!(
         "admin.socket = \"@dir/admin.sock\"\n[listener.http]\naddress = \"@http\"\n\
          [identity.portal.forward]\nurl = \"https://localhost:{port}/check\"\nca_file = \"{}\"\n\
@@ -466,5 +453,5 @@ async fn a_service_proves_by_tls_that_it_is_the_one() {
     Authority::new().write(&file);
     assert_ne!(vanne.reload(&config).await["result"], "refused");
     assert_eq!(vanne.get("/").await.refusal(), (503, "forward_unavailable".into()));
-    assert!(vanne.process_log().contains("tls: "), "{}", vanne.process_log());
+    vanne.says("tls: ").await;
 }

@@ -70,7 +70,7 @@ async fn a_backend_whose_check_fails_is_left_out_until_it_passes() {
     let backend = state_is(&vanne, "unhealthy").await;
     assert!(backend["check"].as_str().unwrap().contains("503"), "{backend}");
     assert_eq!(vanne.get("/").await.refusal(), (503, "no_healthy_backend".into()));
-    assert!(vanne.process_log().contains("backend is down"), "{}", vanne.process_log());
+    vanne.says("backend is down").await;
     let name = origin.address.to_string();
     vanne.metric_is("vanne_backend_up", &[("pool", "app"), ("backend", &name)], 0.0).await;
     status.store(204, Ordering::Relaxed);

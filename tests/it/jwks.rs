@@ -9,8 +9,6 @@ use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
 /// What an issuer answers: all of it, or nothing at all.
 type Says = Arc<Mutex<Option<String>>>;
@@ -177,24 +175,12 @@ async fn keys_are_fetched_from_who_the_authorities_say_it_is() {
     let (authority, dir) = (Authority::new(), tempfile::tempdir().unwrap());
     let file = dir.path().join("ca.pem");
     authority.write(&file);
-    let acceptor = authority.acceptor(&["localhost"], &[], false);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-            let mut buffer = [0; 4096];
-            if stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {
-                drop(stream.write_all(ok(&jwks()).as_bytes()).await);
-                drop(stream.shutdown().await);
-            }
-        }
-    });
+    let port = authority.answering("localhost", ok(&jwks())).await.port();
     let url = format!("https://localhost:{port}/keys");
     let vanne = proxy(&url, &format!("ca_file = \"{}\"", file.display())).await;
     assert_eq!(bear(&vanne, &of("ed")).await.status(), 200);
     let other = proxy(&url, "").await;
     let refused = bear(&other, &of("ed")).await;
     assert_eq!(refused.refusal(), (503, "token_keys_unavailable".into()));
-    assert!(other.process_log().contains("tls: "), "{}", other.process_log());
+    other.says("tls: ").await;
 }

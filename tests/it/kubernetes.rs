@@ -242,7 +242,7 @@ async fn the_last_backends_are_kept_for_a_start_without_the_api_server() {
     let vanne = Vanne::start(&keeping).await;
     assert_eq!(vanne.get("/").await.text(), "a");
     vanne.metric_is("vanne_source_stale", &[("source", "kubernetes")], 1.0).await;
-    assert!(vanne.process_log().contains("from state_dir"), "{}", vanne.process_log());
+    vanne.says("from state_dir").await;
 }
 
 #[tokio::test]

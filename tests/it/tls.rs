@@ -151,7 +151,7 @@ async fn large_bodies_and_websockets_go_over_tls() {
     let (lab, origin) = (Lab::new(), Origin::hashing().await);
     lab.put("a.pem", &lab.authority.sign(&["a.example"]));
     let vanne = lab.vanne(&origin, ALL).await;
-    let body = noise(64 * 1024 * 1024);
+    let body = noise(16 * 1024 * 1024);
     let stream = lab.tls().connect(vanne.http, "a.example").await.unwrap();
     let answer = Tls::post(stream, &body).await;
     assert!(answer.ends_with(&format!("{} {}", body.len(), sha256(&body))), "{answer}");

@@ -7,19 +7,22 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what it does")]
 
 mod cases;
-#[path = "../../tests/counting/mod.rs"]
-mod counting;
 #[path = "../../tests/crs/files.rs"]
 mod files;
 
+use std::alloc::System;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use vanne_filters::waf::program::Program;
 use vanne_filters::waf::regression::Case;
 use vanne_filters::waf::seclang::{Source, load};
 use vanne_filters::waf::transaction::{Caches, Transaction};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const SETUP: &str = r#"
 SecRuleEngine On
@@ -71,6 +74,12 @@ fn measure(
     (best, transaction.memory_bytes())
 }
 
+/// Bytes that the process holds now.
+fn live_bytes() -> isize {
+    let stats = ALLOCATOR.stats();
+    stats.bytes_allocated.cast_signed() - stats.bytes_deallocated.cast_signed()
+}
+
 fn megabytes(bytes: isize) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
@@ -84,10 +93,10 @@ fn main() -> Result<(), String> {
             let (_, one, other) = program(&crs, level)?;
             (read, compile) = (read.min(one), compile.min(other));
         }
-        let before = counting::live_bytes();
+        let before = live_bytes();
         let (built, one, other) = program(&crs, level)?;
         (read, compile) = (read.min(one), compile.min(other));
-        let alone = megabytes(counting::live_bytes() - before);
+        let alone = megabytes(live_bytes() - before);
         println!(
             "paranoia {level}  read in {read:.1} ms, compiled in {compile:.1} ms, {alone:.1} MiB"
         );
@@ -102,9 +111,9 @@ fn main() -> Result<(), String> {
             let (micros, bytes) = measure(&program, &mut transaction, &mut caches, case);
             println!("paranoia {level}  {:32} {micros:10.1} us {:8} KiB", case.id, bytes / 1024);
         }
-        let used = megabytes(counting::live_bytes() - before);
+        let used = megabytes(live_bytes() - before);
         drop(caches);
-        let program_used = megabytes(counting::live_bytes() - before);
+        let program_used = megabytes(live_bytes() - before);
         println!(
             "paranoia {level}  after use {program_used:.1} MiB, with a thread's caches {used:.1} MiB"
         );

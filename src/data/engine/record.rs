@@ -1,7 +1,7 @@
 //! The two ends of every request, whatever carries it: its machine begins, and is recorded.
 
 use super::worker::Worker;
-use crate::data::exchange::Running;
+use crate::data::exchange::{Beginning, Running};
 use crate::data::finish::{Logs, finish};
 use crate::data::listener::carrier::Carrier;
 use crate::types::clock;
@@ -11,14 +11,14 @@ use std::sync::Arc;
 /// recorded.
 pub(super) fn new_exchange(worker: &Worker, carrier: &dyn Carrier) -> Running {
     worker.in_flight.inc();
-    Running::begin(
-        worker.snapshots.load(),
-        carrier.rules(),
-        Arc::clone(carrier.client()),
-        worker.next_request_id(),
-        clock::now(),
-        clock::wall(),
-    )
+    Running::begin(Beginning {
+        snapshot: worker.snapshots.load(),
+        listener: carrier.rules(),
+        client: Arc::clone(carrier.client()),
+        id: worker.next_request_id(),
+        now: clock::now(),
+        wall: clock::wall(),
+    })
 }
 
 /// Records the end of the request.

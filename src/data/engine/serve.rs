@@ -237,7 +237,7 @@ async fn carry_out(
     lane: &mut Lane,
     mut action: Action,
 ) -> Next {
-    let (mut is_reusable, mut is_held_back) = (false, false);
+    let mut is_reusable = false;
     loop {
         if matches!(action, Action::Attempt(_)) {
             connection.rewind();
@@ -257,20 +257,14 @@ async fn carry_out(
                 let mut serving = engine.serve(Arc::clone(connection));
                 drive(&**connection, &worker.lifecycle, timer, serving.as_mut()).await
             }
-            // What an engine has passed on was looked at before it leaves.
-            Action::Done if is_held_back => {
-                return ended(worker, connection, timer, is_reusable).await;
-            }
+            // The answer is through, or was held back and may leave.
+            Action::Done => return ended(worker, connection, timer, is_reusable).await,
             // Boxed, as the wait is: who forwards, and who waits, must not hold room for it.
             action => return Box::pin(end(worker, connection, timer, action)).await,
         };
         let left;
         (left, is_reusable) = left_to_do(worker, driven);
-        match left {
-            Some(left) => action = left,
-            None => return ended(worker, connection, timer, is_reusable).await,
-        }
-        is_held_back = matches!(action, Action::Wait(_));
+        action = left.unwrap_or(Action::Done);
     }
 }
 
@@ -317,10 +311,6 @@ async fn end(worker: &Worker, connection: &Connection, timer: &mut Timer, action
             write_answer(connection, &answer, next);
             flush(worker, connection, timer).await;
             next
-        }
-        Action::Done => {
-            flush(worker, connection, timer).await;
-            Next::Close
         }
         // Nothing was begun that could be taken for whole.
         _ if connection.is_unanswered() => Next::Close,

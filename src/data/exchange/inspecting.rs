@@ -15,12 +15,13 @@ use crate::data::upstream::Fault;
 use crate::data::waf::aside::{Aside, FROM_BYTES, Of};
 use crate::data::waf::{self, Asker, Verdict, Waf, audit, memory};
 use crate::types::clock;
+use crate::wire::bytes::parse_length;
 use http::header;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use vanne_filters::waf::transaction::Transaction;
-use vanne_filters::{RequestHead, Version};
+use vanne_filters::{FieldList, RequestHead, Version};
 
 /// Rules that the access log names, of one request.
 const RULES_TOLD_MAX: usize = 16;
@@ -114,12 +115,8 @@ impl Exchange {
 
     /// The body is to be read ahead, unless it is said to be too long.
     fn read_body(&mut self, waf: &Waf, head: &RequestHead<'_>, now: Instant) -> Action {
-        let length = head
-            .fields
-            .first("content-length")
-            .and_then(|text| std::str::from_utf8(text).ok()?.trim().parse::<u64>().ok());
-        if !waf.takes_first_part && length.is_some_and(|length| length > waf.body_bytes_max as u64)
-        {
+        let is_too_long = length(head.fields).is_some_and(|it| it > waf.body_bytes_max as u64);
+        if is_too_long && !waf.takes_first_part {
             return self.not_inspected(Verdict::TooLarge, Refusal::WafBodyTooLarge, now);
         }
         let expects = head.version > Version::Http10
@@ -178,7 +175,7 @@ impl Exchange {
         Some(refused.unwrap_or_else(|| self.attempt_in_time(now)))
     }
 
-    fn waf(&self) -> Option<Arc<Waf>> {
+    pub(super) fn waf(&self) -> Option<Arc<Waf>> {
         self.route.as_ref()?.waf.clone()
     }
 
@@ -206,8 +203,8 @@ impl Exchange {
         };
         self.inspecting.verdict = Some(verdict);
         self.note_matches(&transaction);
-        let waf = self.waf();
-        let is_audited = waf.as_ref().is_some_and(|waf| waf.audit.is_some());
+        let waf = self.route.as_ref().and_then(|route| route.waf.as_ref());
+        let is_audited = waf.is_some_and(|waf| waf.audit.is_some());
         let is_over = waf.is_none_or(|waf| waf.answers.is_none());
         let is_told_of =
             !self.inspecting.rules.is_empty() || (is_audited && audit::is_wanted(&transaction));
@@ -252,6 +249,11 @@ impl Exchange {
     pub(super) fn leave_inspection(&mut self) {
         self.inspecting.transaction.take().into_iter().for_each(memory::give);
     }
+}
+
+/// The length that a head says, if it says one.
+pub(super) fn length(fields: &dyn FieldList) -> Option<u64> {
+    parse_length(fields.first("content-length")?.trim_ascii())
 }
 
 pub(super) fn is_refused(transaction: &Transaction) -> bool {

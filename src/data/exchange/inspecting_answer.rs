@@ -6,7 +6,8 @@
 //! it leaves, or is dropped for an answer of ours. What rules cannot read is never held back. What
 //! Vanne answers itself is not looked at.
 
-use super::inspecting::is_refused;
+use super::attempts::is_event_stream;
+use super::inspecting::{is_refused, length};
 use super::{Action, Exchange, Phase};
 use crate::data::effects::Effect;
 use crate::data::listener::kept_bytes::KeptBytes;
@@ -17,8 +18,8 @@ use crate::types::clock;
 use crate::wire::chunked::ChunkScan;
 use std::sync::Arc;
 use std::time::Instant;
+use vanne_filters::ResponseHead;
 use vanne_filters::waf::transaction::Transaction;
-use vanne_filters::{FieldList, ResponseHead};
 
 /// What framing and the heads of two messages may add to what is held back.
 const FRAMING_BYTES_MAX: usize = 64 * 1024;
@@ -87,10 +88,9 @@ fn framed_max(answers: Answers) -> usize {
 }
 
 impl Exchange {
-    /// The firewall that looks at the answer, and how, if one does.
-    fn looks_at_answers(&self) -> Option<(Arc<Waf>, Answers)> {
-        let waf = self.route.as_ref()?.waf.as_ref()?;
-        Some((Arc::clone(waf), waf.answers?))
+    /// How the firewall looks at the answer, if one does.
+    fn looks_at_answers(&self) -> Option<Answers> {
+        self.route.as_ref()?.waf.as_ref()?.answers
     }
 
     /// Holds the head of the final answer against the rules. `Some`: it is refused.
@@ -101,7 +101,7 @@ impl Exchange {
     ) -> Option<Action> {
         // A request that was not inspected has no transaction.
         self.inspecting.transaction.as_ref()?;
-        let (waf, answers) = self.looks_at_answers()?;
+        let (answers, waf) = self.looks_at_answers().zip(self.waf())?;
         let mut transaction = self.inspecting.transaction.take()?;
         let began = clock::now();
         let age = began.duration_since(self.started);
@@ -127,16 +127,13 @@ impl Exchange {
 
     /// Whether the body that follows `head` is one that rules read.
     fn reads(&self, head: &ResponseHead<'_>, transaction: &Transaction) -> bool {
-        const EVENTS: &[u8] = b"text/event-stream";
         let Some(facts) = &self.facts else { return false };
         let has_body = facts.method != "HEAD"
             && !matches!(head.status, 101 | 204 | 304)
             && length(head.fields) != Some(0);
-        let kind = head.fields.first("content-type").unwrap_or_default();
-        let is_stream = kind.get(..EVENTS.len()).is_some_and(|k| k.eq_ignore_ascii_case(EVENTS));
         let coding = head.fields.first("content-encoding").unwrap_or_default().trim_ascii();
         let is_plain = coding.is_empty() || coding.eq_ignore_ascii_case(b"identity");
-        let is_readable = has_body && is_plain && !is_stream && facts.call.is_none();
+        let is_readable = has_body && is_plain && !is_event_stream(head) && facts.call.is_none();
         is_readable && transaction.wants_answer_body()
     }
 
@@ -155,7 +152,7 @@ impl Exchange {
     /// How many bytes of the answer the carrier may have to hold back; `None`: it may leave.
     #[must_use]
     pub fn held_back(&self) -> Option<usize> {
-        let (_, answers) = self.looks_at_answers().filter(|_| self.is_held_back())?;
+        let answers = self.looks_at_answers().filter(|_| self.is_held_back())?;
         Some(framed_max(answers).saturating_add(MORE_BYTES_MAX))
     }
 
@@ -180,8 +177,8 @@ impl Exchange {
 
     /// More has come of an answer that is held back, or `is_whole`: all of it.
     pub(super) fn on_held_back(&mut self, is_whole: bool, now: Instant) -> Action {
-        let looks = self.looks_at_answers();
-        let (Some(held), Some((waf, answers))) = (&mut self.inspecting.held, looks) else {
+        let looks = self.looks_at_answers().zip(self.waf());
+        let (Some(held), Some((answers, waf))) = (&mut self.inspecting.held, looks) else {
             return self.refuse(Refusal::Internal, now);
         };
         held.is_whole |= is_whole;
@@ -227,7 +224,7 @@ impl Exchange {
     /// What it waited for has come, if that was the inspection of its answer.
     pub(super) fn on_answer_inspected(&mut self, now: Instant) -> Option<Action> {
         let aside = self.inspecting.held.as_mut()?.aside.take()?;
-        let (waf, _) = self.looks_at_answers()?;
+        let waf = self.waf()?;
         let Some(done) = aside.take() else { return Some(self.answer_is_over(&waf, now)) };
         self.inspecting.spent += done.spent;
         self.inspecting.transaction = Some(done.transaction);
@@ -288,17 +285,17 @@ impl Exchange {
 
     /// It is over: where answers are looked at, rules have their last say.
     pub fn end_inspection(&mut self) {
-        let Some((waf, _)) = self.looks_at_answers() else { return };
-        let Some(mut transaction) = self.inspecting.transaction.take() else { return };
+        if self.looks_at_answers().is_none() {
+            return;
+        }
+        let Some((waf, mut transaction)) = self.waf().zip(self.inspecting.transaction.take())
+        else {
+            return;
+        };
         let began = clock::now();
         waf.end(&mut transaction);
         self.inspecting.spent += clock::now().duration_since(began);
         self.note_matches(&transaction);
         self.inspecting.transaction = Some(transaction);
     }
-}
-
-/// The length that a head says, if it says one.
-fn length(fields: &dyn FieldList) -> Option<u64> {
-    std::str::from_utf8(fields.first("content-length")?).ok()?.trim().parse().ok()
 }

@@ -5,15 +5,12 @@
 //! thread that is warm allocates nothing for an ordinary request, and a connection that waits
 //! holds none of it. Bounded: [`SPARE_MAX`] on each thread, each of [`BYTES_MAX`] at most.
 
-use super::{Exchange, Texts};
-use crate::data::listener::{Client, LocalListener};
+use super::{Beginning, Exchange, Texts};
 use crate::data::pool::Backend;
-use crate::data::snapshot::LocalSnapshot;
 use crate::data::upstream::AttemptRecord;
-use crate::types::request_id::RequestId;
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 use vanne_filters::HeadEdits;
 
 /// Requests whose memory is kept on a thread. More of them at once find none.
@@ -77,20 +74,12 @@ impl Memory {
 pub struct Running(Room);
 
 impl Running {
-    /// The machine of a request whose first byte came at `now`. `snapshot` holds until its route
-    /// is found.
+    /// The machine of a request.
     /// Cost: no allocation where one on this thread has ended before.
     #[must_use]
-    pub fn begin(
-        snapshot: LocalSnapshot,
-        listener: LocalListener,
-        client: Arc<Client>,
-        id: RequestId,
-        now: Instant,
-        wall: SystemTime,
-    ) -> Self {
+    pub fn begin(with: Beginning) -> Self {
         let (mut room, memory) = Memory::take();
-        *room = Some(Exchange::new(memory, snapshot, listener, client, id, now, wall));
+        *room = Some(Exchange::new(memory, with));
         Self(room)
     }
 

@@ -148,33 +148,35 @@ pub struct Exchange {
     response_edits: HeadEdits,
 }
 
+/// What a request begins with.
+pub struct Beginning {
+    /// The config that holds until its route is found.
+    pub snapshot: LocalSnapshot,
+    /// Where it came in.
+    pub listener: LocalListener,
+    /// Who is at the other end of its connection.
+    pub client: Arc<Client>,
+    /// Its id.
+    pub id: RequestId,
+    /// When its first byte came.
+    pub now: Instant,
+    /// The same on the wall clock.
+    pub wall: SystemTime,
+}
+
 /// Times one request may be sent again because a kept connection turned out closed.
 const REPLAYS_MAX: u8 = 3;
 
 impl Exchange {
     /// A request by itself, for tests.
     #[cfg(test)]
-    pub(crate) fn begin(
-        snapshot: LocalSnapshot,
-        listener: LocalListener,
-        client: Arc<Client>,
-        id: RequestId,
-        now: Instant,
-        wall: SystemTime,
-    ) -> Self {
-        Self::new(Memory::default(), snapshot, listener, client, id, now, wall)
+    pub(crate) fn begin(with: Beginning) -> Self {
+        Self::new(Memory::default(), with)
     }
 
-    /// A request whose first byte came at `now`, with the memory of another.
-    fn new(
-        memory: Memory,
-        snapshot: LocalSnapshot,
-        listener: LocalListener,
-        client: Arc<Client>,
-        id: RequestId,
-        now: Instant,
-        wall: SystemTime,
-    ) -> Self {
+    /// A request, with the memory of another.
+    fn new(memory: Memory, with: Beginning) -> Self {
+        let Beginning { snapshot, listener, client, id, now, wall } = with;
         let Memory { attempts, tried, texts, request_edits, response_edits } = memory;
         Self {
             id,

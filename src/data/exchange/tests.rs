@@ -26,18 +26,26 @@ impl Lab {
     /// With one route for everything, to a pool of so many backends (first byte 10 s,
     /// between bytes 5 s, total 100 s, tunnel idle 50 s).
     fn new(backends: usize) -> Self {
+        Self::to(route_to(pool_of(backends), "all"))
+    }
+
+    /// With this route for everything.
+    fn to(route: Arc<Route>) -> Self {
         let mut routes = RouteTable::default();
-        routes.add(Match::prefix("/"), route_to(pool_of(backends), "all"));
-        let snapshot = Snapshot { routes, ..Snapshot::default() };
+        routes.add(Match::prefix("/"), route);
+        Self::of(Snapshot { routes, ..Snapshot::default() }, listener::tests::plain(), false)
+    }
+
+    fn of(snapshot: Snapshot, listener: LocalListener, is_tls: bool) -> Self {
         let now = crate::types::clock::now();
-        let exchange = Exchange::begin(
-            Arc::new(Arc::new(snapshot)),
-            listener::tests::plain(),
-            Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80, false)),
-            RequestId::next(&mut fastrand::Rng::with_seed(1)),
+        let exchange = Exchange::begin(Beginning {
+            snapshot: Arc::new(Arc::new(snapshot)),
+            listener,
+            client: Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80, is_tls)),
+            id: RequestId::next(&mut fastrand::Rng::with_seed(1)),
             now,
-            SystemTime::UNIX_EPOCH,
-        );
+            wall: SystemTime::UNIX_EPOCH,
+        });
         Self { exchange, now }
     }
 

@@ -1,7 +1,7 @@
 //! Lines of every format, of requests that a virtual clock runs.
 
 use super::*;
-use crate::data::exchange::Event;
+use crate::data::exchange::{Beginning, Event};
 use crate::data::listener::{self, Client};
 use crate::data::refusal::Refusal;
 use crate::data::route::{Match, RouteTable};
@@ -60,14 +60,14 @@ fn ended(
     routes.add(Match::prefix("/"), Arc::new(Route { log: Arc::clone(&log), ..route }));
     let snapshot = Snapshot { routes, log, ..Snapshot::default() };
     let begin = clock::now();
-    let mut exchange = Exchange::begin(
-        Arc::new(Arc::new(snapshot)),
-        listener::tests::plain(),
-        Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80, false)),
-        RequestId::next(&mut fastrand::Rng::with_seed(1)),
-        begin,
-        UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456),
-    );
+    let mut exchange = Exchange::begin(Beginning {
+        snapshot: Arc::new(Arc::new(snapshot)),
+        listener: listener::tests::plain(),
+        client: Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80, false)),
+        id: RequestId::next(&mut fastrand::Rng::with_seed(1)),
+        now: begin,
+        wall: UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456),
+    });
     let fields = Fields(vec![
         ("host", b"a.test:80".to_vec()),
         ("authorization", b"Bearer S3CRET".to_vec()),

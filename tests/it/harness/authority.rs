@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
@@ -143,6 +143,24 @@ impl Authority {
         let mut config = builder.with_single_cert(vec![signed.der], key).unwrap();
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// A server of this name that gives everyone the same answer, one to a connection.
+    pub(crate) async fn answering(&self, name: &str, answer: String) -> SocketAddr {
+        let acceptor = self.acceptor(&[name], &[], false);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut buffer = [0; 4096];
+                if stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {
+                    drop(stream.write_all(answer.as_bytes()).await);
+                    drop(stream.shutdown().await);
+                }
+            }
+        });
+        address
     }
 }
 
@@ -293,6 +311,8 @@ impl Tls {
         );
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(body).await.unwrap();
+        // What the socket did not take at once is left with TLS until then.
+        stream.flush().await.unwrap();
         let mut answer = String::new();
         in_time("an answer", stream.read_to_string(&mut answer)).await.unwrap();
         answer

@@ -237,6 +237,12 @@ impl Vanne {
         self.process.stderr().join("\n")
     }
 
+    /// Waits until the process log says this.
+    pub(crate) async fn says(&self, text: &str) {
+        let is_said = || self.process_log().contains(text).then_some(());
+        eventually(&format!("`{text}` in the process log"), is_said).await;
+    }
+
     /// The metrics now.
     pub(crate) async fn metrics(&self) -> Metrics {
         let answer = get(self.probe, "/metrics").await;

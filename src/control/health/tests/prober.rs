@@ -34,7 +34,7 @@ async fn next(findings: &mut mpsc::Receiver<Finding>) -> (Verdict, String) {
 #[tokio::test]
 async fn what_turns_is_pushed_and_what_is_known_can_be_read() {
     let backend = Backend::start(answer(OK)).await;
-    let check = Arc::new(compile("interval = '20ms'\ntimeout = '20ms'\nrise = 3\nfall = 2", ""));
+    let check = Arc::new(compile("interval = '250ms'\ntimeout = '250ms'\nrise = 3\nfall = 2", ""));
     let (mut prober, mut findings) = prober();
     assert!(prober.report(backend.address, check.id).is_none());
     prober.set([target(backend.address, &check)]);

@@ -52,19 +52,7 @@ fn lab(waf: Arc<Waf>) -> (Lab, Arc<Store>) {
     let store = Arc::new(Store::new(1 << 20));
     let cache = RouteCache { store: Arc::clone(&store), entry_bytes_max: 1 << 16, stale_for: S };
     route.fallbacks = Fallbacks { cache: Some(cache), ..Fallbacks::default() };
-    let mut routes = RouteTable::default();
-    routes.add(Match::prefix("/"), Arc::new(route));
-    let snapshot = Snapshot { routes, ..Snapshot::default() };
-    let now = crate::types::clock::now();
-    let exchange = Exchange::begin(
-        Arc::new(Arc::new(snapshot)),
-        listener::tests::plain(),
-        Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80, false)),
-        RequestId::next(&mut fastrand::Rng::with_seed(1)),
-        now,
-        SystemTime::UNIX_EPOCH,
-    );
-    let mut lab = Lab { exchange, now };
+    let mut lab = Lab::to(Arc::new(route));
     assert!(matches!(lab.request(), Action::Attempt(_)));
     lab.connected();
     (lab, store)

@@ -44,16 +44,7 @@ fn lab(target: Option<Target>, meets: Meets) -> Lab {
     let mut routes = RouteTable::default();
     routes.add(Match::prefix("/"), Arc::new(route));
     let snapshot = Snapshot { routes, default_chain: chain(OF_NONE), ..Snapshot::default() };
-    let now = crate::types::clock::now();
-    let exchange = Exchange::begin(
-        Arc::new(Arc::new(snapshot)),
-        Arc::new(Arc::new(listener)),
-        Arc::new(Client::new("192.0.2.1:1000".parse().unwrap(), 80, meets.is_tls)),
-        RequestId::next(&mut fastrand::Rng::with_seed(1)),
-        now,
-        SystemTime::UNIX_EPOCH,
-    );
-    Lab { exchange, now }
+    Lab::of(snapshot, Arc::new(Arc::new(listener)), meets.is_tls)
 }
 
 /// Fails unless `answer` has each field of `preset` once, with its value, and no other.
