@@ -25,7 +25,7 @@ use vanne::config::{
     PoolQueue, PoolRetries, PoolTimeouts, PoolTls, Priority, Probe, Process, Profile, RateLimit,
     Redact, Redirect, RetryOn, Rewrite, Route, RouteHeaders, RouteIdentity, RouteMatch,
     RouteMirror, RouteSecurityHeaders, RouteTimeouts, SampleRule, Scheme, SlowCall, Source,
-    ValueMatch, ValueRule,
+    UnsafeCharacters, ValueMatch, ValueRule,
 };
 use vanne::types::units::{ByteSize, Percent, Period};
 use vanne_filters::SecurityHeaders;
@@ -135,6 +135,7 @@ fn listener() -> impl Strategy<Value = Listener> {
             paths: ListenerPaths {
                 dot_segments: DotSegments::Normalise,
                 encoded_slashes: EncodedSlashes::Reject,
+                unsafe_characters: UnsafeCharacters::Encode,
             },
             https_port: 443,
             explain_to: Vec::new(),

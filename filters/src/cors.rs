@@ -284,6 +284,7 @@ mod tests {
         Cors::new(policy).on_response(asked, &head, &mut edits);
         let text = |edit: Edit<'_>| match edit {
             Edit::Remove(name) => format!("-{name}"),
+            Edit::Line(line) => panic!("{line:?}"),
             Edit::Add(name, value) | Edit::Set(name, value) | Edit::SetIfAbsent(name, value) => {
                 format!("{name}: {}", String::from_utf8_lossy(value))
             }

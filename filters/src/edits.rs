@@ -7,7 +7,7 @@
 //! answers get are added as [`Lines`], at once.
 
 use crate::head::FieldList;
-use crate::lines::{Lines, Meeting, Placed, PlacedIter};
+use crate::lines::{Line, Lines, Meeting, Placed, PlacedIter};
 use http::HeaderName;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -17,6 +17,8 @@ use std::sync::Arc;
 pub enum Edit<'a> {
     /// One more field, after those of its name that are there.
     Add(&'a HeaderName, &'a [u8]),
+    /// The same with a name and a value that many answers get.
+    Line(&'a Line),
     /// All fields of this name go.
     Remove(&'a HeaderName),
     /// The field is there once, with this value, whatever was there before.
@@ -355,7 +357,7 @@ impl<'a> Iterator for Iter<'a> {
 
     fn next(&mut self) -> Option<Edit<'a>> {
         if let Some(line) = self.lines.next() {
-            return Some(Edit::Add(&line.name, line.value.as_bytes()));
+            return Some(Edit::Line(line));
         }
         let Entry { kind, name, value_bytes } = self.entries.next()?;
         let (value, rest) = self.values.split_at_checked(*value_bytes)?;
@@ -482,12 +484,15 @@ mod tests {
                 Edit::Remove(name) | Edit::Set(name, _) => {
                     all.retain(|(one, _)| one != name.as_str())
                 }
-                Edit::Add(..) | Edit::SetIfAbsent(..) => {}
+                Edit::Add(..) | Edit::Line(_) | Edit::SetIfAbsent(..) => {}
             }
             let value = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
             match edit {
                 Edit::Add(name, new) | Edit::Set(name, new) => {
                     all.push((name.to_string(), value(new)))
+                }
+                Edit::Line(line) => {
+                    all.push((line.name.to_string(), value(line.value.as_bytes())));
                 }
                 Edit::SetIfAbsent(name, new) if all.iter().all(|(one, _)| one != name.as_str()) => {
                     all.push((name.to_string(), value(new)));

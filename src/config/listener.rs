@@ -126,6 +126,11 @@ pub struct ListenerPaths {
     /// `%2F`, `%5C` and backslashes, which some backends take for a slash. `"pass"`: they stay,
     /// and are no slashes here. `"reject"`: 400 `encoded_slash`.
     pub encoded_slashes: EncodedSlashes,
+    /// `"`, `<`, `>` and bytes beyond ASCII, which no target may have (RFC 3986 §2) and some
+    /// clients send all the same. `"reject"`: 400 `malformed_target`. `"encode"`: they are
+    /// percent-encoded as the head is read, so that routes, rules, log and backend see `%3C`
+    /// for `<`. In HTTP/2, `<` and `>` in a path are refused either way.
+    pub unsafe_characters: UnsafeCharacters,
 }
 
 /// What is done about segments `.` and `..`.
@@ -149,6 +154,17 @@ pub enum EncodedSlashes {
     #[default]
     Pass,
     /// The request is refused.
+    Reject,
+}
+
+/// What is done about characters that a client ought to have encoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnsafeCharacters {
+    /// They are encoded here.
+    Encode,
+    /// The request is refused.
+    #[default]
     Reject,
 }
 

@@ -83,7 +83,7 @@ pub use identity::{
 pub use kubernetes::{Kubernetes, KubernetesService, ObjectName, ServicePort, ZoneRule};
 pub use listener::{
     Address, ConnectionRate, DotSegments, EncodedSlashes, Http2, Listener, ListenerPaths,
-    ListenerProtocol, ListenerTimeouts,
+    ListenerProtocol, ListenerTimeouts, UnsafeCharacters,
 };
 pub use matching::{
     CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern, RouteMatch,

@@ -215,6 +215,7 @@ fn paths(config: config::ListenerPaths) -> PathPolicy {
             config::DotSegments::Reject => DotSegments::Reject,
         },
         refuses_encoded_slashes: config.encoded_slashes == config::EncodedSlashes::Reject,
+        encodes_unsafe: config.unsafe_characters == config::UnsafeCharacters::Encode,
     }
 }
 

@@ -10,13 +10,18 @@ const TOKEN: u8 = 1;
 const TARGET: u8 = 2;
 /// A host and its port.
 const HOST: u8 = 4;
+/// No part of a target, though some clients send it in one without encoding it.
+const UNSAFE: u8 = 8;
 
 #[expect(clippy::indexing_slicing, reason = "a byte is an index of it, and it is a constant")]
 const fn classes() -> [u8; 256] {
     let mut table = [0; 256];
     let mut byte = 0_u8;
-    while byte < 128 {
+    while byte < 255 {
         let mut class = 0;
+        if !byte.is_ascii() || is_one_of(byte, b"\"<>") {
+            class |= UNSAFE;
+        }
         if byte.is_ascii_alphanumeric() || is_one_of(byte, b"!#$%&'*+-.^_`|~") {
             class |= TOKEN;
         }
@@ -29,6 +34,7 @@ const fn classes() -> [u8; 256] {
         table[byte as usize] = class;
         byte += 1;
     }
+    table[255] = UNSAFE;
     table
 }
 
@@ -66,6 +72,13 @@ pub fn is_target(byte: u8) -> bool {
     has(byte, TARGET)
 }
 
+/// Whether `byte` is none of a target (RFC 3986 §2) that some clients send in one all the same:
+/// `"`, `<`, `>` and what is beyond ASCII. `#` begins a fragment, which is nothing of a target.
+#[must_use]
+pub fn is_unsafe_in_target(byte: u8) -> bool {
+    has(byte, UNSAFE)
+}
+
 /// A content-length: digits only, and not more than fit (RFC 9110 §8.6).
 #[must_use]
 pub fn parse_length(value: &[u8]) -> Option<u64> {
@@ -95,6 +108,11 @@ mod tests {
         assert_eq!(all(is_token), alphanumeric("!#$%&'*+-.^_`|~"));
         assert_eq!(all(is_host), alphanumeric("-._~%!$&'()*+;=:[]"));
         assert_eq!(all(is_target), alphanumeric("!$%&'()*+,-./:;=?@[\\]^_`{|}~"));
+        let known = |byte| is_target(byte) || is_unsafe_in_target(byte);
+        assert!(
+            (0..=255).all(|byte: u8| known(byte) == (byte > b' ' && !b"#\x7f".contains(&byte)))
+        );
+        assert!((0..=255).all(|byte| !is_target(byte) || !is_unsafe_in_target(byte)));
         assert!(
             (0..=255)
                 .all(|byte: u8| is_value(&[byte]) == (byte == 9 || (byte >= 32 && byte != 127)))

@@ -14,3 +14,4 @@ pub mod invalid_head;
 pub mod preface;
 pub mod request;
 pub mod response;
+pub mod unsafe_target;

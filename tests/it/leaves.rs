@@ -120,6 +120,10 @@ const LEAVES: &[(&str, &str)] = &[
         "listener.*.paths.encoded_slashes",
         "a_path_that_the_listener_refuses_gets_400_with_the_reason",
     ),
+    (
+        "listener.*.paths.unsafe_characters",
+        "what_a_client_ought_to_have_encoded_is_encoded_if_the_listener_says_so",
+    ),
     ("listener.*.protocols[]", "a_listener_speaks_the_protocols_it_names"),
     ("listener.*.redirect_to_https", "a_listener_may_send_all_to_https"),
     (

@@ -97,6 +97,40 @@ async fn dot_segments_and_encoded_slashes_pass_as_they_came_unless_it_is_said() 
 }
 
 #[tokio::test]
+async fn what_a_client_ought_to_have_encoded_is_encoded_if_the_listener_says_so() {
+    let origin = Origin::fixed("ok").await;
+    let targets = [
+        ("/public/\"a\"", "public", "/p/%22a%22"),
+        ("/<b>?q=<i>\"\u{e4}\"", "rest", "/%3Cb%3E?q=%3Ci%3E%22%C3%A4%22"),
+        ("http://a/admin/<?>", "admin", "/admin/%3C?%3E"),
+        ("/admin/%22?%3c", "admin", "/admin/%22?%3c"),
+    ];
+    let encoding = before(&origin, "unsafe_characters = \"encode\"").await;
+    for (target, route, to) in targets {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let line = encoding.log_of(ask(encoding.http, &request).await.id()).await;
+        assert_eq!(seen(&line, &origin), route_and_target(route, to), "{target}");
+    }
+    // The library of HTTP/2 takes no `<` and no `>`.
+    let answer = Client2::connect(encoding.http).await.get("/public/\"?\u{e4}").await;
+    let line = encoding.log_of(answer.field("x-request-id").unwrap()).await;
+    assert_eq!(seen(&line, &origin), route_and_target("public", "/p/%22?%C3%A4"));
+    let refusing = before(&origin, "").await;
+    for (target, _, _) in &targets[..3] {
+        let head = format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n");
+        let refusal = ask(refusing.http, &head).await.refusal();
+        assert_eq!(refusal, (400, "malformed_target".into()), "{target}");
+    }
+    let mut client = Client2::connect(refusing.http).await;
+    assert_eq!(client.get("/public/\"").await.status(), 400);
+    // What ends a request line or begins a fragment is no part of any target.
+    for target in ["/a#b", "/a\u{7f}", "/a b"] {
+        let head = format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n");
+        assert_eq!(ask(encoding.http, &head).await.status(), 400, "{target}");
+    }
+}
+
+#[tokio::test]
 async fn a_path_that_the_listener_refuses_gets_400_with_the_reason() {
     let origin = Origin::fixed("ok").await;
     let slashes = before(&origin, "encoded_slashes = \"reject\"").await;

@@ -53,6 +53,7 @@ to = "{scratch}/waf.log"
 [probe]
 address = "127.0.0.1:{probe}"
 [listener.http]
+paths.unsafe_characters = "encode"
 address = "127.0.0.1:{http}"
 [waf.main]
 crs = "{scratch}/crs"

@@ -128,9 +128,13 @@ impl SecurityHeaders {
             let value = (row.key)(&mut set).take().unwrap_or_default();
             // RFC 6797 §7.2: never over plain text, where anybody could have written it.
             let is_sent = is_https || row.field != Field::StrictTransportSecurity;
-            if let (true, false, Ok(value)) =
-                (is_sent, value.is_empty(), HeaderValue::from_str(&value))
-            {
+            // The preset's own value is in the program: a copy of it costs nothing.
+            let preset = row.value(self.preset);
+            let made = match value == preset {
+                true => Ok(HeaderValue::from_static(preset)),
+                false => HeaderValue::from_str(&value),
+            };
+            if let (true, false, Ok(value)) = (is_sent, value.is_empty(), made) {
                 let replaces = set.replace.contains(&row.field);
                 lines.push(Line { name: row.name.clone(), value, replaces });
             }
@@ -203,8 +207,8 @@ mod tests {
         for edit in &edits {
             match edit {
                 Edit::Remove(name) => removed.push(name.to_string()),
-                Edit::Add(name, _) => added.push(name.to_string()),
-                Edit::Set(..) | Edit::SetIfAbsent(..) => panic!("{edit:?}"),
+                Edit::Line(line) => added.push(line.name.to_string()),
+                Edit::Add(..) | Edit::Set(..) | Edit::SetIfAbsent(..) => panic!("{edit:?}"),
             }
         }
         (removed, added)

@@ -245,7 +245,7 @@ impl Streams {
         let counted = head_bytes + FIELD_BYTES * head.headers.len() as u64;
         let prepared = match counted > HEAD_BYTES_MAX as u64 {
             true => Err(Refusal::HeadTooLarge),
-            false => prepare(&mut head),
+            false => prepare(&mut head, self.connection.present_rules().paths),
         };
         let asks_for_tunnel = prepared.unwrap_or_default();
         let connection = Arc::clone(&self.connection);

@@ -89,6 +89,7 @@ fn apply(edits: &HeadEdits, fields: &mut Vec<(HeaderName, HeaderValue)>) {
     for edit in edits {
         match edit {
             Edit::Add(name, value) => fields.extend(field(name, value)),
+            Edit::Line(line) => fields.push((line.name.clone(), line.value.clone())),
             Edit::Remove(name) => fields.retain(|(field, _)| field != name),
             Edit::Set(name, value) => {
                 fields.retain(|(field, _)| field != name);

@@ -12,6 +12,7 @@ use crate::data::exchange::Waiting;
 use crate::data::finish::Traffic;
 use crate::wire::chunked::{ChunkScan, InvalidChunks};
 use crate::wire::request::Body;
+use crate::wire::unsafe_target::encoded_in_head;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -111,6 +112,14 @@ impl ClientIo {
     /// What was read ahead and nobody had yet.
     pub(super) fn unread(&self) -> &[u8] {
         self.ahead.get(self.taken..).unwrap_or_default()
+    }
+
+    /// Encodes what is unsafe in the target of an unread head of `length` bytes.
+    pub(super) fn encode_target(&mut self, length: usize) -> bool {
+        let head = self.unread().get(..length).unwrap_or_default();
+        let Some((at, target)) = encoded_in_head(head) else { return false };
+        self.ahead.splice(self.taken + at.start..self.taken + at.end, target);
+        true
     }
 
     /// An engine may read a head of `length` bytes and no more; what it says is dropped until

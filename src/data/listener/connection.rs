@@ -118,6 +118,13 @@ impl Connection {
         look(self.io.get().unread())
     }
 
+    /// Encodes what is unsafe in the target of the head of `length` bytes that has been read
+    /// ahead. Whether there is another target now, and so another head.
+    #[cold]
+    pub fn encode_target(&self, length: usize) -> bool {
+        self.present_rules().paths.encodes_unsafe && self.io.get().encode_target(length)
+    }
+
     /// Lets an engine read a head of `length` bytes and no more, and drops what it says
     /// until it has taken it. `body` follows the head.
     pub fn open_head(&self, length: usize, body: Body) {

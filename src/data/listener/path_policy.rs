@@ -15,6 +15,9 @@ pub struct PathPolicy {
     pub dot_segments: DotSegments,
     /// Whether what some readers take for a slash is refused: `%2F`, `%5C` and backslashes.
     pub refuses_encoded_slashes: bool,
+    /// Whether bytes that clients ought to encode are encoded where the head is read; else a
+    /// target with one is malformed.
+    pub encodes_unsafe: bool,
 }
 
 /// What is done about segments `.` and `..`, also written `%2e`.

@@ -5,21 +5,25 @@
 //! §10.3): one host, one length, a target that is one, cookie crumbs joined, and a request
 //! for a WebSocket tunnel (RFC 8441) turned into the request that HTTP/1 backends know.
 
+use super::path_policy::PathPolicy;
 use crate::data::refusal::Refusal;
 use crate::wire::bytes::{is_host, is_target, parse_length};
 use crate::wire::invalid_head::InvalidHead;
+use crate::wire::unsafe_target::encoded;
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
 /// Room for the key that a WebSocket over HTTP/1 asks for; a stream does not have one.
 const WEBSOCKET_KEY: HeaderValue = HeaderValue::from_static("dmFubmUtcmZjODQ0MS1rZQ==");
 
-/// Puts `head` into the shape of a request to forward. Whether it asks for a tunnel.
+/// Puts `head` into the shape of a request to forward; `paths`: what its target may have. Whether
+/// it asks for a tunnel.
 ///
 /// # Errors
 /// [`Refusal::Head`], for heads that two readers could read in two ways, and
 /// [`Refusal::MethodRefused`] for other tunnels.
-pub fn prepare(head: &mut Parts) -> Result<bool, Refusal> {
+pub fn prepare(head: &mut Parts, paths: PathPolicy) -> Result<bool, Refusal> {
     let protocol = head.extensions.remove::<h2::ext::Protocol>();
     let asks_for_tunnel = match (&head.method, &protocol) {
         (&Method::CONNECT, Some(protocol)) if protocol.as_str() == "websocket" => true,
@@ -28,7 +32,7 @@ pub fn prepare(head: &mut Parts) -> Result<bool, Refusal> {
     };
     name_host(head)?;
     if head.method != Method::CONNECT || asks_for_tunnel {
-        head.uri = target(&head.uri)?;
+        head.uri = target(&head.uri, paths)?;
     }
     check_length(&head.headers)?;
     join_cookies(&mut head.headers)?;
@@ -73,13 +77,20 @@ fn name_host(head: &mut Parts) -> Result<(), InvalidHead> {
 }
 
 /// Path and query alone: nothing that could end a request line of HTTP/1.
-fn target(uri: &Uri) -> Result<Uri, InvalidHead> {
+fn target(uri: &Uri, paths: PathPolicy) -> Result<Uri, InvalidHead> {
     let target = uri.path_and_query().ok_or(InvalidHead::MalformedTarget)?;
+    let other = if paths.encodes_unsafe { encoded(target.as_str().as_bytes()) } else { None };
+    let target = match other {
+        Some(other) => {
+            PathAndQuery::try_from(other).map_err(|_bad| InvalidHead::MalformedTarget)?
+        }
+        None => target.clone(),
+    };
     let is_path = target.as_str().starts_with('/') || target.as_str() == "*";
     if !is_path || !target.as_str().bytes().all(is_target) {
         return Err(InvalidHead::MalformedTarget);
     }
-    Ok(target.clone().into())
+    Ok(target.into())
 }
 
 fn check_length(fields: &HeaderMap) -> Result<(), InvalidHead> {
@@ -113,7 +124,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let mut parts = request.body(()).unwrap().into_parts().0;
-        prepare(&mut parts).map(|_| parts)
+        prepare(&mut parts, PathPolicy::default()).map(|_| parts)
     }
 
     #[test]
@@ -173,7 +184,7 @@ mod tests {
             let request = Request::builder().method("CONNECT").uri("https://a/chat");
             let mut parts = request.body(()).unwrap().into_parts().0;
             parts.extensions.insert(h2::ext::Protocol::from(protocol));
-            assert_eq!(prepare(&mut parts), want);
+            assert_eq!(prepare(&mut parts, PathPolicy::default()), want);
             assert_eq!(parts.method == "GET", want.is_ok());
         }
     }

@@ -71,6 +71,7 @@ fn applied(fields: &Fields, edits: &HeadEdits) -> Fields {
     for edit in edits {
         match edit {
             Edit::Add(name, value) => after.push((name.clone(), value.to_vec())),
+            Edit::Line(line) => after.push((line.name.clone(), line.value.as_bytes().to_vec())),
             Edit::Remove(name) => after.retain(|(field, _)| field != name),
             Edit::Set(name, value) => {
                 after.retain(|(field, _)| field != name);

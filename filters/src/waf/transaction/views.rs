@@ -15,6 +15,9 @@ pub(crate) struct ViewState {
     epoch: u64,
     /// Index of its contents.
     contents: u32,
+    /// Of a view of several targets, those that have any values, as bits: the last bit stands for
+    /// all targets from there on. A step makes none where there are none.
+    filled: u32,
 }
 
 /// The strings of one or more views: most transformations change nothing.
@@ -76,9 +79,9 @@ impl State {
         let contents = match known.epoch == epoch {
             true => known.contents,
             false => {
-                let contents = self.make_view(program, index);
+                let (contents, filled) = self.make_view(program, index);
                 if let Some(place) = self.columns.views.get_mut(index as usize) {
-                    *place = ViewState { epoch, contents };
+                    *place = ViewState { epoch, contents, filled };
                 }
                 contents
             }
@@ -87,13 +90,16 @@ impl State {
         (contents, found.unwrap_or_default())
     }
 
-    /// Makes view `index`: where its contents are. A step that changes nothing makes none.
-    fn make_view(&mut self, program: &Program, index: u32) -> u32 {
-        let Some(view) = program.tables.views.all.get(index as usize) else { return 0 };
+    /// Makes view `index`: where its contents are, and which of its targets have any values. A
+    /// step that changes nothing makes no contents.
+    fn make_view(&mut self, program: &Program, index: u32) -> (u32, u32) {
+        let Some(view) = program.tables.views.all.get(index as usize) else { return (0, 0) };
         let before = view.from.map(|(from, step)| (self.view(program, from), step));
         let parts = program.tables.parts.get(index as usize).map_or(&[][..], |parts| parts);
         if !parts.is_empty() {
-            return self.join(program, parts, before.map(|(before, _)| before));
+            let from = view.from.and_then(|(from, _)| self.columns.views.get(from as usize));
+            let filled = from.map_or(u32::MAX, |from| from.filled);
+            return self.join(program, parts, before.map(|(before, _)| before), filled);
         }
         let start = self.columns.distinct.len() as u32;
         self.columns.mark += 1;
@@ -114,11 +120,11 @@ impl State {
                 }
                 if !is_changed {
                     self.columns.distinct.truncate(start as usize);
-                    return known;
+                    return (known, 0);
                 }
             }
         }
-        self.add_contents(start, false)
+        (self.add_contents(start, false), 0)
     }
 
     /// Makes contents of all that was added to the strings from `start` on.
@@ -129,15 +135,28 @@ impl State {
         self.columns.contents.len() as u32 - 1
     }
 
-    /// Joins the contents of the views `parts`: where the result is. The contents `before` the last
-    /// step when it changed none of them, the only ones when all others are empty.
-    fn join(&mut self, program: &Program, parts: &[u32], before: Option<(u32, Contents)>) -> u32 {
+    /// Joins the contents of the views `parts`, of those that may be `filled`: where the result
+    /// is, and which of them are. The contents `before` the last step when it changed none of
+    /// them, the only ones when all others are empty.
+    fn join(
+        &mut self,
+        program: &Program,
+        parts: &[u32],
+        before: Option<(u32, Contents)>,
+        filled: u32,
+    ) -> (u32, u32) {
+        let bit = |at: usize| 1 << at.min(u32::BITS as usize - 1);
         let mut found = std::mem::take(&mut self.columns.joined);
         found.clear();
-        for part in parts {
+        let mut still = 0;
+        for (at, part) in parts.iter().enumerate() {
+            if filled & bit(at) == 0 {
+                continue;
+            }
             let (index, contents) = self.view(program, *part);
             if contents.length > 0 {
                 found.push(index);
+                still |= bit(at);
             }
         }
         let is_same = |contents: &Contents| {
@@ -155,7 +174,7 @@ impl State {
             }
         };
         self.columns.joined = found;
-        joined
+        (joined, still)
     }
 
     /// Adds the values of a target to the view that is made.

@@ -2,7 +2,7 @@
 //! they are whole, by tasks of their own, so that no request ever waits for its copy.
 
 use super::checked::Checked;
-use super::heads::{Fields, Name, each_field, write_field};
+use super::heads::{Fields, each_field, write_field};
 use super::lane::Stop;
 use super::link::Offer;
 use crate::data::balance::Choice;
@@ -115,10 +115,7 @@ impl Made {
         head.extend_from_slice(b" HTTP/1.1\r\n");
         let mut has_length = false;
         each_field(fields, edits, |name, value| {
-            let name = match &name {
-                Name::Came(name) => *name,
-                Name::Ours(name) => name.as_str().as_bytes(),
-            };
+            let name = name.as_bytes();
             let is = |wanted: &HeaderName| name.eq_ignore_ascii_case(wanted.as_str().as_bytes());
             has_length |= is(&header::CONTENT_LENGTH);
             if !NOT_COPIED.iter().any(is) {

@@ -6,7 +6,7 @@
 use crate::wire::fields::Fields as Ranges;
 use http::{HeaderMap, HeaderName};
 use vanne_filters::edits::Iter;
-use vanne_filters::{Edit, HeadEdits};
+use vanne_filters::{Edit, HeadEdits, Line};
 
 /// The fields of a head that came, in whatever shape: each time from the first.
 pub trait Fields<'a> {
@@ -33,6 +33,18 @@ pub(super) enum Name<'a> {
     Came(&'a [u8]),
     /// It is ours.
     Ours(&'a HeaderName),
+    /// It is a line that many answers get.
+    Line(&'a Line),
+}
+
+impl<'a> Name<'a> {
+    /// The name: in lower case if it is ours.
+    pub(super) fn as_bytes(self) -> &'a [u8] {
+        match self {
+            Self::Came(name) => name,
+            Self::Ours(name) | Self::Line(Line { name, .. }) => name.as_str().as_bytes(),
+        }
+    }
 }
 
 /// Calls `visit` with each field of a head that leaves.
@@ -65,6 +77,12 @@ fn each_field_by<'a>(
     for (at, edit) in all.enumerate() {
         let (name, value) = match edit {
             Edit::Remove(_) => continue,
+            Edit::Line(line) => {
+                if !is_gone_later(at, &line.name) {
+                    visit(Name::Line(line), line.value.as_bytes());
+                }
+                continue;
+            }
             Edit::Add(name, value) | Edit::Set(name, value) => (name, value),
             Edit::SetIfAbsent(name, value) => {
                 if is_there(&fields, edits, at, name) {
@@ -85,7 +103,7 @@ pub(super) fn write_fields<'a>(out: &mut Vec<u8>, fields: impl Fields<'a>, edits
     let all = if text.is_some() { edits.iter_but_lines() } else { edits.iter() };
     each_field_by(fields, edits, all, |name, value| match name {
         Name::Came(name) => write_came(out, name, value),
-        Name::Ours(name) => write_field(out, name.as_str().as_bytes(), value),
+        Name::Ours(_) | Name::Line(_) => write_field(out, name.as_bytes(), value),
     });
     out.extend_from_slice(text.unwrap_or_default());
 }
@@ -112,7 +130,7 @@ fn write_came(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 fn removed<'a>(edit: &Edit<'a>) -> Option<&'a HeaderName> {
     match edit {
         Edit::Remove(name) | Edit::Set(name, _) => Some(name),
-        Edit::Add(..) | Edit::SetIfAbsent(..) => None,
+        Edit::Add(..) | Edit::Line(_) | Edit::SetIfAbsent(..) => None,
     }
 }
 
@@ -124,7 +142,10 @@ fn is_there<'a>(fields: &impl Fields<'a>, edits: &HeadEdits, at: usize, name: &H
     }
     edits.iter().take(at).fold(came, |is_there, edit| match edit {
         Edit::Remove(other) if other == name => false,
-        Edit::Add(other, _) | Edit::Set(other, _) | Edit::SetIfAbsent(other, _)
+        Edit::Add(other, _)
+        | Edit::Line(Line { name: other, .. })
+        | Edit::Set(other, _)
+        | Edit::SetIfAbsent(other, _)
             if other == name =>
         {
             true

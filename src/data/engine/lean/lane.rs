@@ -112,6 +112,10 @@ impl Lane {
                 let head =
                     |ahead: &[u8]| self.request.read(ahead.get(..length).unwrap_or_default());
                 match connection.with_ahead(head) {
+                    Err(InvalidHead::MalformedTarget) if connection.encode_target(length) => {
+                        self.scan = HeadScan::default();
+                        return self.look_at_head(connection);
+                    }
                     Ok(()) => return Some(self.begin(connection, length)),
                     Err(fault) => Refusal::Head(fault),
                 }

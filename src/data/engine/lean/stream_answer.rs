@@ -116,6 +116,10 @@ impl Answer {
         let mut is_whole = true;
         each_field(self.head.index.fields(head), exchange.response_edits(), |name, value| {
             let name = match name {
+                Name::Line(line) => {
+                    map.append(line.name.clone(), line.value.clone());
+                    return;
+                }
                 Name::Came(name) if is_not_for_http2(name) => return,
                 Name::Came(name) => HeaderName::from_bytes(name).ok(),
                 Name::Ours(name) => Some(name.clone()),

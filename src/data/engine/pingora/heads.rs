@@ -91,6 +91,7 @@ fn apply(edits: &HeadEdits, fields: &mut HeaderMap) {
     for edit in edits {
         match edit {
             Edit::Add(name, value) => drop(fields.append(name, value_of(value))),
+            Edit::Line(line) => drop(fields.append(&line.name, line.value.clone())),
             Edit::Remove(name) => drop(fields.remove(name)),
             Edit::Set(name, value) => drop(fields.insert(name, value_of(value))),
             Edit::SetIfAbsent(name, value) => {
