@@ -8,7 +8,7 @@ help:
 	@echo "make check   the gate: form, spelling, lints, docs, dependencies, generated files"
 	@echo "make bench   beside HAProxy, nginx and Envoy: CPU, latency, memory (ARGS=--quick: 3 minutes)"
 	@echo "make bench-gate   instructions and allocations per request, as CI checks them (ARGS=--bless accepts them)"
-	@echo "make microbench   time of a pick, a circuit, a rate limit, the blocklist, a route, edits of a head, a config (ARGS: some of pick breaker rate_limit blocklist route edits compile)"
+	@echo "make microbench   time of a pick, a circuit, a rate limit, the blocklist, an identity, a route, edits of a head, a config (ARGS: some of pick breaker rate_limit blocklist identity route edits compile)"
 	@echo "make conformance  foreign tools judge HTTP/2, gRPC and TLS (ARGS: some of h2spec grpc_interop h2_fairness tls_scan)"
 	@echo "make waf     the firewall beside ModSecurity and Coraza, with the Core Rule Set of VANNE_CRS_DIR (ARGS: some of rules http proxies speed differential)"
 	@echo "make test-chart  the Helm chart: lint, configs, pods, every value, alerts"

@@ -57,10 +57,10 @@ under_load balance overload retry_storm sticky split trips
 for script in faults breaker_peers; do
   python3 "tests/load/$script.py" --vanne "$TARGET/release/vanne"
 done
-say "limits and blocks across replicas, and limits while Redis is in trouble"
+say "limits and blocks across replicas, limits while Redis is in trouble, others while passwords are hashed"
 need_packages redis-server:redis-server
 python3 tests/load/redis_faults.py --vanne "$TARGET/release/vanne"
-under_load blocks
+under_load blocks passwords
 say "the wire corpus beside HAProxy and nginx"
 python3 tests/load/wire_peers.py --vanne "$TARGET/release/vanne" --lanes lean,pingora
 say "clients that misbehave: floods of frames, slow ones, pipelines; connections over workers"
