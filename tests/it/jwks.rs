@@ -109,6 +109,8 @@ async fn keys_change_under_load_and_nobody_is_refused() {
 async fn an_unknown_key_has_them_fetched_at_once_and_not_again_and_again() {
     let (origin, says) = issuer(&set("ed")).await;
     let vanne = proxy(&url(origin.address), "").await;
+    // Fetched at the start: who comes before that asks for them too, and may not ask again soon.
+    vanne.metric_is("vanne_identity_keys", &[("identity", "idp")], 1.0).await;
     assert_eq!(bear(&vanne, &of("ed")).await.status(), 200);
     *says.lock() = Some(ok(&jwks()));
     let fetches = origin.requests().len();

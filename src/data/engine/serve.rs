@@ -176,11 +176,11 @@ async fn serve_one(
     }
     connection.begin(new_exchange(worker, &**connection));
     let mut lane = Lane::take();
-    let action = {
+    let mut action = {
         let head = pin!(poll_fn(|cx| lane.poll_head(connection, cx)));
         drive_to_action(worker, &**connection, timer, head).await
     };
-    let next = carry_out(worker, engine, connection, timer, &mut lane, action).await;
+    let next = carry_out(worker, engine, connection, timer, &mut lane, &mut action).await;
     lane.give();
     connection.forget();
     next
@@ -235,36 +235,36 @@ async fn carry_out(
     connection: &Arc<Connection>,
     timer: &mut Timer,
     lane: &mut Lane,
-    mut action: Action,
+    // Behind a reference: what an async function is given lies in its future twice.
+    action: &mut Action,
 ) -> Next {
     let mut is_reusable = false;
     loop {
-        if matches!(action, Action::Attempt(_)) {
-            connection.rewind();
-        }
         let driven = match action {
             Action::Wait(_) | Action::Read(_) => {
-                let mut wait = Box::pin(wait(&**connection, action));
-                action = drive_to_action(worker, &**connection, timer, wait.as_mut()).await;
+                let mut wait = Box::pin(wait(&**connection, action.take()));
+                *action = drive_to_action(worker, &**connection, timer, wait.as_mut()).await;
                 continue;
             }
-            Action::Attempt(attempt) if goes_lean(worker, &attempt) => {
-                let serving = pin!(lane.attempt(connection, &worker.lifecycle, &attempt));
+            Action::Attempt(attempt) if goes_lean(worker, attempt) => {
+                connection.rewind();
+                let serving = pin!(lane.attempt(connection, &worker.lifecycle, attempt));
                 drive(&**connection, &worker.lifecycle, timer, serving).await
             }
-            Action::Attempt(attempt) => {
-                connection.cell.leave(Action::Attempt(attempt));
+            Action::Attempt(_) => {
+                connection.rewind();
+                connection.cell.leave(action.take());
                 let mut serving = engine.serve(Arc::clone(connection));
                 drive(&**connection, &worker.lifecycle, timer, serving.as_mut()).await
             }
             // The answer is through, or was held back and may leave.
             Action::Done => return ended(worker, connection, timer, is_reusable).await,
             // Boxed, as the wait is: who forwards, and who waits, must not hold room for it.
-            action => return Box::pin(end(worker, connection, timer, action)).await,
+            _ => return Box::pin(end(worker, connection, timer, action.take())).await,
         };
         let left;
         (left, is_reusable) = left_to_do(worker, driven);
-        action = left.unwrap_or(Action::Done);
+        *action = left.unwrap_or(Action::Done);
     }
 }
 

@@ -74,3 +74,10 @@ pub enum Action {
     /// The exchange is over.
     Done,
 }
+
+impl Action {
+    /// This action, to be done by whoever takes it; nothing is left to do in its place.
+    pub fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Continue)
+    }
+}

@@ -189,7 +189,8 @@ impl Transform {
         Self::Utf8ToUnicode,
     ];
 
-    /// Those that find nothing to do in their own results.
+    /// Those that find nothing to do in their own results. `RemoveWhitespace` may: what it leaves of
+    /// `C2 20 85`, which is no UTF-8, is white space.
     pub const IDEMPOTENT: &[Self] = &[
         Self::CmdLine,
         Self::CompressWhitespace,
@@ -198,7 +199,6 @@ impl Transform {
         Self::NormalizePath,
         Self::ParityZero7bit,
         Self::RemoveNulls,
-        Self::RemoveWhitespace,
         Self::ReplaceNulls,
         Self::Trim,
         Self::TrimLeft,
