@@ -248,9 +248,7 @@ async def played(scenario, proxy, scratch):
         child = stack.enter_context(stage.running(proxy.write(scratch, http, ports), scratch / "log", [http]))
         client = stack.enter_context(traffic.client(http))
         await asyncio.sleep(1.5)
-        lags = traffic.Lags(child)
-        watching = asyncio.create_task(lags.watch())
-        stack.callback(watching.cancel)
+        lags = stack.enter_context(traffic.lags(child))
         sent, began = traffic.request(), time.monotonic()
         load = asyncio.create_task(traffic.on_schedule(RATE, RATE * SECONDS, lambda _: client.ask(sent)))
         faulty = all_origins[: scenario.backends]

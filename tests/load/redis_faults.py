@@ -26,8 +26,6 @@ RATE, SECONDS, FAULTY_FROM, FAULTY_UNTIL = 200, 12, 4, 8
 GREEDY_EVERY = 4
 LIMIT_RATE, LIMIT_BURST = 10, 20
 TIMEOUT_MS, SLOW_MS = 20, 200
-# Answers during which this script or the proxy waited longer for a core say nothing.
-LAG_SECONDS_MAX = 0.005
 # Leases make nobody wait; exactly means to wait for as long as Redis may take.
 NOISE_MS = {"leased": 10, "exact": TIMEOUT_MS + 10}
 
@@ -171,12 +169,6 @@ SCENARIOS = {
 }
 
 
-def p99(answers, lags):
-    """The 99th percentile of times, in milliseconds, of those during which the machine was not late."""
-    is_fair = lambda one: lags.during(one.began, one.began + one.seconds) < LAG_SECONDS_MAX
-    return 1000 * traffic.percentile([one.seconds for one in answers if is_fair(one)], 0.99)
-
-
 async def played(scenario, shared, args, scratch):
     """One scenario: the answers to honest requests and to greedy ones, by when they began."""
     redis = Redis(scratch)
@@ -193,9 +185,7 @@ async def played(scenario, shared, args, scratch):
         child = stack.enter_context(stage.vanne(args.vanne, config, scratch, [http, probe]))
         client = stack.enter_context(traffic.client(http))
         await asyncio.sleep(1)
-        lags = traffic.Lags(child)
-        watching = asyncio.create_task(lags.watch())
-        stack.callback(watching.cancel)
+        lags = stack.enter_context(traffic.lags(child))
         greedy, honest, began = [], [], time.monotonic()
 
         async def ask(number):
@@ -223,7 +213,7 @@ def judge(scenario, shared, found, findings):
     failed += [answer.why for answer in greedy if answer.status not in (200, 429)]
     before = [one for one in honest if 1 < one.began - began < FAULTY_FROM]
     during = [one for one in honest if FAULTY_FROM <= one.began - began < FAULTY_UNTIL]
-    calm, troubled = p99(before, lags), p99(during, lags)
+    calm, troubled = lags.p99_ms(before), lags.p99_ms(during)
     passed = sum(answer.is_good for answer in greedy)
     # One replica: its share is the whole; what a change of mode may give once more is a burst each way.
     bursts = 9 / 4 + 2 + scenario.forgets

@@ -161,6 +161,8 @@ class Lags:
 
     STEP_SECONDS = 0.002
     LOOK_STEPS = 10
+    # Answers during which somebody was later than that say nothing.
+    FAIR_SECONDS_MAX = 0.005
 
     def __init__(self, child):
         self.tasks = pathlib.Path(f"/proc/{child.pid}/task")
@@ -191,6 +193,22 @@ class Lags:
         first = bisect.bisect_left(self.times, start)
         last = bisect.bisect_right(self.times, end) + self.LOOK_STEPS
         return max(self.lags[first:last], default=0.0)
+
+    def p99_ms(self, answers):
+        """The 99th percentile of times, in milliseconds, of those during which nothing was late by much."""
+        is_fair = lambda one: self.during(one.began, one.began + one.seconds) < self.FAIR_SECONDS_MAX
+        return 1000 * percentile([one.seconds for one in answers if is_fair(one)], 0.99)
+
+
+@contextlib.contextmanager
+def lags(child):
+    """What the machine is late by, noted in the meantime."""
+    noted = Lags(child)
+    watching = asyncio.create_task(noted.watch())
+    try:
+        yield noted
+    finally:
+        watching.cancel()
 
 
 @contextlib.contextmanager
