@@ -57,6 +57,12 @@ async fn bear(vanne: &Vanne, token: &str) -> Answer {
     ask(vanne.http, &head).await
 }
 
+/// How many fetches have failed.
+async fn failures(vanne: &Vanne) -> f64 {
+    let labels = [("identity", "idp"), ("result", "failed")];
+    vanne.metrics().await.value("vanne_identity_keys_fetches_total", &labels).unwrap_or_default()
+}
+
 fn url(address: SocketAddr) -> String {
     format!("http://{address}/keys")
 }
@@ -137,16 +143,10 @@ async fn while_the_issuer_is_away_or_wrong_its_last_keys_stay_for_max_age() {
         Some(ok("{\"keys\":[]}")),
         Some(long),
     ] {
-        let failed = |metrics: crate::harness::Metrics| {
-            let labels = [("identity", "idp"), ("result", "failed")];
-            metrics.value("vanne_identity_keys_fetches_total", &labels).unwrap_or_default()
-        };
-        let before = failed(vanne.metrics().await);
+        let before = failures(&vanne).await;
         *says.lock() = wrong;
-        eventually_async("a failure", async || {
-            (failed(vanne.metrics().await) > before).then_some(())
-        })
-        .await;
+        eventually_async("a failure", async || (failures(&vanne).await > before).then_some(()))
+            .await;
         let answer = bear(&vanne, &of("ed")).await;
         assert_eq!(answer.status(), 200, "{}", answer.text());
         *says.lock() = Some(ok(&set("ed")));
@@ -185,4 +185,26 @@ async fn keys_are_fetched_from_who_the_authorities_say_it_is() {
     let refused = bear(&other, &of("ed")).await;
     assert_eq!(refused.refusal(), (503, "token_keys_unavailable".into()));
     other.says("tls: ").await;
+}
+
+#[tokio::test]
+async fn authorities_that_were_replaced_are_asked_at_once_without_keys_and_else_from_the_next_fetch()
+ {
+    let (right, wrong, dir) = (Authority::new(), Authority::new(), tempfile::tempdir().unwrap());
+    let file = dir.path().join("ca.pem");
+    wrong.write(&file);
+    let port = right.answering("localhost", ok(&jwks())).await.port();
+    let url = format!("https://localhost:{port}/keys");
+    let vanne = proxy(&url, &format!("ca_file = \"{}\"\nrefresh = \"50ms\"", file.display())).await;
+    assert_eq!(bear(&vanne, &of("ed")).await.refusal(), (503, "token_keys_unavailable".into()));
+    right.write(&file);
+    eventually_async("its keys are there", async || {
+        (bear(&vanne, &of("ed")).await.status() == 200).then_some(())
+    })
+    .await;
+    let before = failures(&vanne).await;
+    wrong.write(&file);
+    eventually_async("a fetch fails", async || (failures(&vanne).await > before).then_some(()))
+        .await;
+    assert_eq!(bear(&vanne, &of("ed")).await.status(), 200);
 }

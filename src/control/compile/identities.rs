@@ -19,7 +19,7 @@ use crate::data::identity::{
 use crate::observe::metrics::IDENTITY;
 use crate::types::ids::IdentityId;
 use crate::types::units::Period;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use http::HeaderName;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -70,7 +70,7 @@ pub(super) fn issuers(
         issuers.push(Issuer {
             id: id.clone(),
             url: url.clone(),
-            tls,
+            tls: ArcSwapOption::new(tls),
             algorithms: algorithms(jwt),
             refresh: period(jwt.refresh, REFRESH),
             max_age: period(jwt.max_age, MAX_AGE),

@@ -15,6 +15,7 @@ use crate::observe::metrics::{
 };
 use crate::types::clock;
 use crate::types::ids::IdentityId;
+use arc_swap::ArcSwapOption;
 use rustls::ClientConfig;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -31,8 +32,8 @@ pub struct Issuer {
     pub id: IdentityId,
     /// Where they are.
     pub url: HttpUrl,
-    /// Whom to believe that the issuer is who it is; `None`: plain text.
-    pub tls: Option<Arc<ClientConfig>>,
+    /// Whom to believe that the issuer is who it is, from the next fetch on; nobody: plain text.
+    pub tls: ArcSwapOption<ClientConfig>,
     /// What keys are for.
     pub algorithms: Vec<Algorithm>,
     /// How often they are fetched.
@@ -59,12 +60,18 @@ struct Running {
 }
 
 impl Followed {
-    /// Follows these from now on, and no others. One whose keys go where they went stays.
+    /// Follows these from now on, and no others. One whose keys go where they went stays, but is
+    /// asked at once if it has none: what kept them away may be what was mended.
     pub fn apply(&mut self, issuers: Vec<Issuer>) {
         let mut before = std::mem::take(&mut self.issuers);
         for issuer in issuers {
             let known = before.remove(&issuer.id);
-            let kept = known.filter(|(known, _)| Arc::ptr_eq(&known.keys, &issuer.keys));
+            let kept = known.filter(|(known, _)| {
+                Arc::ptr_eq(&known.keys, &issuer.keys) && !known.keys.load().is_empty()
+            });
+            if let Some((known, _)) = &kept {
+                known.tls.store(issuer.tls.load_full());
+            }
             let entry = kept.unwrap_or_else(|| {
                 let issuer = Arc::new(issuer);
                 let running = self.metrics.as_ref().map(|metrics| Running::new(&issuer, metrics));
@@ -148,7 +155,7 @@ async fn follow(issuer: Arc<Issuer>, [fetched, failed]: [Counter; 2]) {
 
 /// Fetches once, and has what came believed: for how long the issuer says.
 async fn take(issuer: &Issuer, began: Instant) -> Result<Option<Duration>, String> {
-    let Fetched { text, max_age } = fetch(&issuer.url, issuer.tls.as_ref()).await?;
+    let Fetched { text, max_age } = fetch(&issuer.url, issuer.tls.load_full().as_ref()).await?;
     let keys = KeySet::read(&text, &issuer.algorithms).map_err(|why| format!("it {why}"))?;
     issuer.keys.believe(keys, began);
     Ok(max_age)

@@ -31,7 +31,7 @@ pub(crate) fn told(seen: &Seen, sent: &[u8]) -> Told {
     let mut method = methods.next().flatten().unwrap_or("GET");
     let mut faults = Vec::new();
     while !rest.is_empty() {
-        let (mut message, length) = match message(rest, method) {
+        let (mut message, length) = match message(rest, method, seen.is_reset) {
             Ok(Some(found)) => found,
             Ok(None) => break,
             Err(why) => {
@@ -72,7 +72,8 @@ pub(crate) fn told(seen: &Seen, sent: &[u8]) -> Told {
 }
 
 /// The answer at the beginning of `bytes`, whole or not, and its length; or why it cannot be read.
-fn message(bytes: &[u8], method: &str) -> strict::Read<Message> {
+/// After them came an end, or a reset: what has no length is whole at an end only.
+fn message(bytes: &[u8], method: &str, is_reset: bool) -> strict::Read<Message> {
     let Some(((head, framing), length)) = strict::answer_head(bytes, method)? else {
         return Ok(None);
     };
@@ -80,7 +81,7 @@ fn message(bytes: &[u8], method: &str) -> strict::Read<Message> {
     if let Some((body, more)) = strict::body(after, framing)? {
         return Ok(Some((Message { head, body, is_whole: true }, length + more)));
     }
-    let is_whole = framing == Framing::UntilEnd;
+    let is_whole = framing == Framing::UntilEnd && !is_reset;
     // Where the borders of chunks are has no meaning, also if the last one is not whole.
     let body = if framing == Framing::Chunked { data(after) } else { after.to_vec() };
     Ok(Some((Message { head, body, is_whole }, bytes.len())))

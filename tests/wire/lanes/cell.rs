@@ -41,6 +41,8 @@ pub(crate) struct Seen {
     pub(crate) client: Vec<u8>,
     /// What came of its connection.
     pub(crate) fate: Fate,
+    /// Whether that ended with a reset: what has no length is not whole then.
+    pub(crate) is_reset: bool,
     /// What the backend got, in order.
     pub(crate) backend: Vec<Received>,
 }
@@ -138,9 +140,9 @@ impl Cell {
         let client = converse(stream, Arc::clone(&shared), silence);
         tokio::pin!(client);
         let mut connections = JoinSet::new();
-        let fate = loop {
+        let (fate, is_reset) = loop {
             tokio::select! {
-                fate = &mut client => break fate,
+                ended = &mut client => break ended,
                 Some(stream) = self.accepted.recv() => {
                     shared.happened();
                     connections.spawn(serve(stream, Arc::clone(&shared)));
@@ -155,18 +157,22 @@ impl Cell {
             std::mem::take(&mut *shared.client.lock()),
             std::mem::take(&mut *shared.received.lock()),
         );
-        Seen { client, fate, backend }
+        Seen { client, fate, is_reset, backend }
     }
 }
 
-/// The client's side.
-async fn converse(stream: TcpStream, shared: Arc<Shared>, silence: Duration) -> Fate {
+/// The client's side: what came of its connection, and whether that was reset.
+async fn converse(stream: TcpStream, shared: Arc<Shared>, silence: Duration) -> (Fate, bool) {
     let (mut reader, mut writer) = stream.into_split();
     let keep = Arc::clone(&shared);
-    let reading = tokio::spawn(async move {
+    let mut reading = tokio::spawn(async move {
         let mut piece = vec![0; 16 * 1024];
-        while let Ok(count @ 1..) = reader.read(&mut piece).await {
-            keep.client.lock().extend_from_slice(&piece[..count]);
+        loop {
+            match reader.read(&mut piece).await {
+                Ok(0) => return false,
+                Ok(count) => keep.client.lock().extend_from_slice(&piece[..count]),
+                Err(_) => return true,
+            }
             keep.happened();
         }
     });
@@ -177,9 +183,10 @@ async fn converse(stream: TcpStream, shared: Arc<Shared>, silence: Duration) -> 
     drop(writer.shutdown().await);
     shared.quiet(silence, || reading.is_finished()).await;
     reading.abort();
+    let is_reset = (&mut reading).await.unwrap_or(false);
     // The backend may still read what came before that.
     shared.quiet(LOOK * 2, || false).await;
-    fate
+    (fate, is_reset)
 }
 
 /// A connection to the backend.
