@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use vanne_filters::waf::program::Program;
@@ -257,6 +258,18 @@ fn how_long_it_has_taken_is_what_the_caller_says() {
     let mut caches = Caches::new(done.program());
     done.request_body(b"", &mut caches);
     assert_eq!(ids(&done), [1, 2]);
+}
+
+#[test]
+fn it_ends_before_the_next_rule_when_it_is_told_to() {
+    let mut done = run("SecAction \"id:1,phase:3,pass\"", "/", "");
+    let mut caches = Caches::new(&Arc::clone(done.program()));
+    let head = AnswerHead { status: 200, protocol: b"HTTP/1.1", fields: &[] };
+    for (is_stopped, matched) in [(true, &[][..]), (false, &[1])] {
+        done.stop_when(Some(Arc::new(AtomicBool::new(is_stopped))));
+        done.answer_head(&head, &mut caches);
+        assert_eq!(ids(&done), matched);
+    }
 }
 
 #[test]

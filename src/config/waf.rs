@@ -87,7 +87,7 @@ pub struct Waf {
     /// With `answers`: how much of an answer's body is looked at, and of which types.
     #[serde(default)]
     pub answer_body: WafAnswerBody,
-    /// The longest that the inspection of a body over 16 KiB may take, and wait for its turn.
+    /// The longest that the inspection of a body from 4 KiB on may take, and wait for its turn.
     /// Such an inspection runs beside the traffic; smaller ones are over before they would be
     /// timed.
     #[serde(default = "budget")]

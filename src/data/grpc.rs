@@ -9,7 +9,8 @@ use super::refusal::Refusal;
 use std::time::Duration;
 use vanne_filters::{FieldList, RequestHead, Version};
 
-/// Whether the request is a gRPC call. `application/grpc-web` is something else.
+/// Whether the request is a gRPC call. `application/grpc-web` is something else, and so is what
+/// says of itself that it is of another type too.
 #[must_use]
 pub fn is_call(head: &RequestHead<'_>) -> bool {
     const TYPE: &[u8] = b"application/grpc";
@@ -18,6 +19,7 @@ pub fn is_call(head: &RequestHead<'_>) -> bool {
             kind.strip_prefix(TYPE)
                 .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
         })
+        && head.fields.count("content-type") == 1
 }
 
 /// The time the client gives, if it says any: at most 8 digits and a unit.
@@ -110,6 +112,9 @@ mod tests {
             assert_eq!(is_call(&RequestHead::new("POST", b"/", Version::Http2, &fields)), is);
             assert!(!is_call(&RequestHead::new("POST", b"/", Version::Http11, &fields)));
         }
+        let two = [("content-type", "application/grpc"), ("content-type", "text/xml")];
+        let two = FieldSlice(&two);
+        assert!(!is_call(&RequestHead::new("POST", b"/", Version::Http2, &two)));
     }
 
     #[test]

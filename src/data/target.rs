@@ -6,6 +6,7 @@
 use super::pool::Pool;
 use super::refusal::Refusal;
 use super::split::Split;
+use super::upstream::wire::Protocol;
 use crate::wire::bytes::is_host;
 use crate::wire::invalid_head::InvalidHead;
 use bytes::Bytes;
@@ -32,6 +33,17 @@ impl Target {
         match self {
             Self::Pool(pool) => Some(pool),
             Self::Split(_) | Self::Redirect(_) | Self::Answer(_) => None,
+        }
+    }
+
+    /// Whether its backends may be spoken to by HTTP/2, as gRPC needs it.
+    #[must_use]
+    pub fn takes_calls(&self) -> bool {
+        let takes = |pool: &Arc<Pool>| pool.wire.protocol != Protocol::Http1;
+        match self {
+            Self::Pool(pool) => takes(pool),
+            Self::Split(split) => split.pools.iter().all(|(pool, _)| takes(pool)),
+            Self::Redirect(_) | Self::Answer(_) => false,
         }
     }
 }

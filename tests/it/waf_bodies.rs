@@ -151,6 +151,31 @@ async fn who_is_over_its_budget_is_refused_or_passes() {
 }
 
 #[tokio::test]
+async fn what_says_that_it_is_a_call_is_read_where_no_call_can_be_made() {
+    let rules = "SecAction \"id:1,phase:1,pass,nolog,ctl:forceRequestBodyVariable=On\"\n\
+                 SecRule REQUEST_BODY \"@contains attack\" \"id:2,phase:2,deny\"\n";
+    let (_folder, path) = rules_of(rules);
+    let more = format!("[waf.main]\nrules = [{path:?}]");
+    let listener = "protocols = [\"h2\"]";
+    let settings =
+        Settings { listener, route: "waf = \"main\"", more: &more, ..Settings::default() };
+    let origin = Origin::hashing().await;
+    let vanne = Vanne::with(&[origin.address], settings).await;
+    let mut client = Client2::connect(vanne.http).await;
+    for kinds in
+        [&["application/grpc"][..], &["application/grpc", FORM], &["application/grpc+json"]]
+    {
+        let head = client.request("POST", "/s/M");
+        let head = kinds.iter().fold(head, |head, kind| head.header("content-type", *kind));
+        let (answer, mut stream) = client.send(head, false).await;
+        stream.send_data(Bytes::from_static(b"a=attack"), true).unwrap();
+        let answer = whole(answer).await.unwrap();
+        assert!(answer.status() == 403 || answer.field("grpc-status") == Some("7"), "{kinds:?}");
+    }
+    assert!(origin.requests().is_empty());
+}
+
+#[tokio::test]
 async fn a_client_that_waits_for_100_is_told_to_go_on() {
     let origin = Origin::hashing().await;
     let (vanne, _rules) = guarded(&origin, "").await;
@@ -275,4 +300,42 @@ async fn events_of_a_guarded_route_come_as_they_are_sent() {
     assert!(wire.line().await.is_some_and(|line| !line.is_empty()));
     drop(wire);
     assert_ne!(origin.first_end().await.0, End::Reset);
+}
+
+#[tokio::test]
+async fn beside_the_core_rule_set_what_cannot_be_inspected_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("rules")).unwrap();
+    std::fs::write(folder.path().join("crs-setup.conf"), "").unwrap();
+    let rule = "SecRule ARGS \"@contains attack\" \"id:942999,phase:2,deny,log\"\n";
+    std::fs::write(folder.path().join("rules/REQUEST-942-X.conf"), rule).unwrap();
+    let origin = Origin::hashing().await;
+    let crs = folder.path();
+    let more =
+        format!("[waf.main]\ncrs = {crs:?}\nbody = {{ max = \"40KiB\", above = \"first-part\" }}");
+    let settings = Settings { route: "waf = \"main\"", more: &more, ..Settings::default() };
+    let vanne = Vanne::with(&[origin.address], settings).await;
+    let many = |count: usize| "a=1&".repeat(count) + "b=2";
+    let (json, form) = ("application/json", "application/x-www-form-urlencoded");
+    let part = |before: &str| {
+        format!("{before}--b\r\ncontent-disposition: form-data; name=\"f\"\r\n\r\nx\r\n--b--\r\n")
+    };
+    for (kind, body, is_bad) in [
+        (json, "{\"a\":1}".to_owned(), false),
+        (json, "{\"a\":/**/1}".to_owned(), true),
+        (json, String::new(), false),
+        // Cut by us: no fault of its own.
+        (json, format!("[{:50000}]", 1), false),
+        ("text/xml", "<a><b></a>".to_owned(), true),
+        (form, many(500), false),
+        (form, many(1001), true),
+        ("multipart/form-data; boundary=b", part(""), false),
+        ("multipart/form-data; boundary=b", part("--b--\r\n"), true),
+    ] {
+        let length = body.len();
+        let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-type: {kind}\r\n");
+        let answer =
+            ask(vanne.http, &format!("{head}content-length: {length}\r\n\r\n{body}")).await;
+        assert_eq!(is_refused(&answer), is_bad, "{kind} {length}: {answer:?}");
+    }
 }

@@ -25,3 +25,31 @@ pub fn body_processors(id: u64) -> String {
          \"id:{next},phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=JSON\"\n"
     )
 }
+
+/// Rules that refuse what cannot be inspected, which the Core Rule Set leaves to the config of the
+/// engine too: bodies that are not of their type, parts that two readers see differently, and more
+/// arguments than are looked at. What comes of a body that is cut on purpose is no fault of its
+/// own. Their ids are `id` and the next two.
+#[must_use]
+pub fn body_refusals(id: u64) -> String {
+    let rule = |id: u64, what: &str, message: &str, chain: &str| {
+        format!(
+            "SecRule {what} \"id:{id},phase:2,t:none,deny,log,msg:'{message}',\
+             logdata:'%{{REQBODY_ERROR_MSG}}',tag:'vanne/protocol',severity:'CRITICAL'{chain}\n"
+        )
+    };
+    let whole = ",chain\"\n    SecRule INBOUND_DATA_ERROR \"!@eq 1\" \"t:none\"";
+    rule(id, "REQBODY_ERROR \"!@eq 0\"", "Body is not of its type", whole)
+        + &rule(
+            id + 1,
+            "MULTIPART_STRICT_ERROR \"!@eq 0\"",
+            "Parts are not as they should be",
+            whole,
+        )
+        + &rule(
+            id + 2,
+            "ARGUMENTS_LIMIT_REACHED \"@eq 1\"",
+            "More arguments than are looked at",
+            "\"",
+        )
+}

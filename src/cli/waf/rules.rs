@@ -117,6 +117,7 @@ impl Crs {
             lines += "SecResponseBodyAccess On\n\
                       SecResponseBodyMimeType text/plain text/html text/xml application/json\n";
             lines += &vanne_filters::waf::body_processors(ADDED_RULES + 1);
+            lines += &vanne_filters::waf::body_refusals(ADDED_RULES + 3);
             lines += setup;
         }
         lines

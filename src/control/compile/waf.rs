@@ -191,7 +191,8 @@ fn before(waf: &config::Waf) -> String {
         true => String::new(),
         false => format!("SecAction \"id:{ADDED_RULES},phase:1,pass,nolog,t:none{sets}\"\n"),
     };
-    said + &vanne_filters::waf::body_processors(ADDED_RULES + 1)
+    let refusals = waf.crs.as_ref().map(|_| vanne_filters::waf::body_refusals(ADDED_RULES + 3));
+    said + &vanne_filters::waf::body_processors(ADDED_RULES + 1) + &refusals.unwrap_or_default()
 }
 
 fn after(waf: &config::Waf) -> String {

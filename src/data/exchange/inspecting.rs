@@ -79,7 +79,9 @@ impl Exchange {
         let began = clock::now();
         let mut transaction = self.begin_inspection(waf, head);
         let passes_body = matches!(route.target, Target::Pool(_) | Target::Split(_));
-        let is_call = self.facts.as_ref().is_some_and(|facts| facts.call.is_some());
+        // To who speaks HTTP/1.1, what says that it is a call is a body like another.
+        let is_call = self.facts.as_ref().is_some_and(|facts| facts.call.is_some())
+            && route.target.takes_calls();
         // A handshake for a tunnel has no body; what says so and has one is no handshake.
         let has_body = !self.request_done && passes_body && !is_call;
         if has_body && !is_refused(&transaction) && transaction.reads_request_body() {
@@ -169,7 +171,10 @@ impl Exchange {
     fn on_inspected(&mut self, now: Instant) -> Option<Action> {
         let aside = self.inspecting.aside.take()?;
         let waf = self.waf()?;
-        let Some(done) = aside.take() else { return Some(self.over(&waf, now)) };
+        let Some(done) = aside.take() else {
+            self.inspecting.spent += waf.time_budget;
+            return Some(self.over(&waf, now));
+        };
         self.inspecting.spent += done.spent;
         let refused = self.conclude(done.transaction, now);
         Some(refused.unwrap_or_else(|| self.attempt_in_time(now)))

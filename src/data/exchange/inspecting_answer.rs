@@ -225,7 +225,10 @@ impl Exchange {
     pub(super) fn on_answer_inspected(&mut self, now: Instant) -> Option<Action> {
         let aside = self.inspecting.held.as_mut()?.aside.take()?;
         let waf = self.waf()?;
-        let Some(done) = aside.take() else { return Some(self.answer_is_over(&waf, now)) };
+        let Some(done) = aside.take() else {
+            self.inspecting.spent += waf.time_budget;
+            return Some(self.answer_is_over(&waf, now));
+        };
         self.inspecting.spent += done.spent;
         self.inspecting.transaction = Some(done.transaction);
         Some(self.conclude_answer(now).unwrap_or_else(|| self.let_go(now)))

@@ -60,10 +60,10 @@ impl BodyAhead {
         debug_assert!(read.is_ok(), "it was checked when it was granted");
     }
 
-    /// Whether there is more than `wanted`: that is cut off.
+    /// Whether there is more than `wanted`: that is cut off, but for a byte that tells of it.
     pub fn is_too_long(&mut self, wanted: Wanted) -> bool {
         let is_too_long = self.body.len() > wanted.bytes_max;
-        self.body.truncate(wanted.bytes_max);
+        self.body.truncate(wanted.bytes_max.saturating_add(1));
         is_too_long
     }
 }

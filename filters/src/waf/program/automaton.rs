@@ -3,8 +3,7 @@
 //! A lazy DFA: its states are made when a string first needs them and kept in a cache of the
 //! thread. A known state costs two nanoseconds a byte, a new one ten microseconds and more, and
 //! texts can be written that need a new one at every byte. So a thread has a credit of bytes for
-//! new states, which grows with the bytes that it scans; where it is used up a scan gives up, and
-//! its patterns are tried one by one. A full cache is emptied and filled anew.
+//! new states, which grows with the bytes that it scans; where it is used up a scan gives up. A full cache is emptied and filled anew.
 
 use regex_automata::hybrid::{LazyStateID, dfa};
 use regex_automata::nfa::thompson;
@@ -21,7 +20,7 @@ const CACHE_BYTES_FREE: usize = 512 << 10;
 
 /// Bytes of new states that a byte of a string pays for, and for how many a thread saves at most.
 /// It begins with as many as fill the cache.
-const CREDIT_PER_BYTE: usize = 4;
+const CREDIT_PER_BYTE: usize = 1;
 const CREDIT_MAX: isize = 1 << 20;
 
 /// A thread that owes more does not begin a scan.

@@ -10,6 +10,7 @@ mod fold;
 mod front;
 mod known;
 mod links;
+mod literals;
 mod names;
 mod patterns;
 pub(crate) mod rule;

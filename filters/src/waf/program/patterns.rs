@@ -1,8 +1,9 @@
 //! All patterns of a program: scanned together, and each alone where its groups are asked for.
 //!
 //! One automaton over all patterns finds in one pass which of them match a string (WAF.md: four to
-//! ten times faster than one after the other); where it gives up the patterns are tried one by one,
-//! each in linear time. Phases 1 and 2 have one automaton, phases 3 to 5 another: a request is not
+//! ten times faster than one after the other). Where it gives up, the patterns that the string has
+//! literals for are left open, and those of them that some rule asks for are tried alone, each in
+//! linear time. Phases 1 and 2 have one automaton, phases 3 to 5 another: a request is not
 //! scanned for what answers contain.
 
 use std::sync::{Arc, OnceLock};
@@ -11,8 +12,9 @@ use regex_automata::nfa::thompson;
 use regex_automata::{Input, meta, util::primitives::NonMaxUsize};
 use regex_syntax::hir::{Hir, HirKind};
 
-use super::automaton::{Automaton, Cache, set};
+use super::automaton::{Automaton, Cache};
 use super::links::Draft;
+use super::literals::{Literals, Needs};
 use crate::waf::seclang::pattern;
 
 /// Bytes of one compiled pattern.
@@ -89,7 +91,15 @@ impl Single {
 #[derive(Debug, Default)]
 pub(crate) struct Patterns {
     pub singles: Vec<Single>,
-    sides: [Option<Automaton>; 2],
+    sides: [Option<Joint>; 2],
+}
+
+/// Patterns that are scanned for together.
+#[derive(Debug)]
+struct Joint {
+    automaton: Automaton,
+    /// What says which of them a text may match, where the automaton gives up.
+    literals: Literals,
 }
 
 /// What a thread needs to scan: caches that grow with use, up to their bound.
@@ -128,52 +138,53 @@ impl Patterns {
         let mut sides = [None, None];
         for (slot, (members, hirs)) in sides.iter_mut().zip(members.into_iter().zip(hirs)) {
             let Some(first) = members.first().map(|index| *index as usize) else { continue };
-            *slot = Some(Automaton::build(members, &hirs).map_err(|error| (first, error))?);
+            let joint = Joint::build(members, &hirs).map_err(|error| (first, error))?;
+            *slot = Some(joint);
         }
         Ok(Self { singles, sides })
     }
 
     /// How many 64-bit words hold the matches of one side.
     pub(crate) fn words(&self, side: Side) -> usize {
-        let count = self.side(side).map_or(0, |automaton| automaton.members.len());
+        let count = self.side(side).map_or(0, |joint| joint.automaton.members.len());
         count.div_ceil(64)
     }
 
-    pub(crate) fn side(&self, side: Side) -> Option<&Automaton> {
+    fn side(&self, side: Side) -> Option<&Joint> {
         self.sides.get(side as usize).and_then(Option::as_ref)
     }
 
     pub(crate) fn caches(&self) -> ScanCaches {
         ScanCaches {
             sides: [Side::Request, Side::Answer]
-                .map(|side| self.side(side).map(|automaton| automaton.cache())),
+                .map(|side| self.side(side).map(|joint| joint.automaton.cache())),
         }
     }
 
-    /// Sets in `row` the bit of each pattern of `side` that matches `value`. Returns whether any
-    /// does.
+    /// Sets in `row` the bit of each pattern of `side` that matches `value`. Where the automaton
+    /// gives up, bits may be missing: of patterns that are in `open` then.
+    /// Cost: a pass over the text, or two.
     pub(crate) fn scan(
         &self,
         side: Side,
         caches: &mut ScanCaches,
         value: &[u8],
-        row: &mut [u64],
-    ) -> bool {
-        let Some(automaton) = self.side(side) else { return false };
-        if let Some(cache) = caches.sides.get_mut(side as usize).and_then(Option::as_mut)
-            && automaton.scan(cache, value, row).is_some()
-        {
-            return row.iter().any(|word| *word != 0);
+        (row, open): (&mut [u64], &mut [u64]),
+    ) {
+        let cache = caches.sides.get_mut(side as usize).and_then(Option::as_mut);
+        let Some((joint, cache)) = self.side(side).zip(cache) else { return };
+        if joint.automaton.scan(cache, value, row).is_none() {
+            joint.literals.note_possible(value, open);
+            open.iter_mut().zip(row).for_each(|(open, known)| *open &= !*known);
         }
-        let mut any = false;
-        for (bit, member) in automaton.members.iter().enumerate() {
-            let single = self.singles.get(*member as usize);
-            if single.is_some_and(|single| single.is_match(value)) {
-                set(row, bit);
-                any = true;
-            }
-        }
-        any
+    }
+}
+
+impl Joint {
+    fn build(members: Vec<u32>, hirs: &[&Hir]) -> Result<Self, String> {
+        let needs: Vec<Needs> = hirs.iter().map(|hir| Needs::of(hir)).collect();
+        let literals = Literals::build(&needs)?;
+        Ok(Self { automaton: Automaton::build(members, hirs)?, literals })
     }
 }
 

@@ -44,8 +44,9 @@ pub(crate) struct Columns {
     pub joined: Vec<u32>,
     /// Bits of the patterns that match any string of a view.
     pub unions: Vec<u64>,
-    /// Bits of one scan, reused.
+    /// Bits of one scan, reused: of what matches, and of what may.
     pub row: Vec<u64>,
+    pub open: Vec<u64>,
     /// The last mark of a view.
     pub mark: u32,
 }
@@ -64,6 +65,7 @@ impl Columns {
             joined: Vec::new(),
             unions: Vec::new(),
             row: Vec::new(),
+            open: Vec::new(),
             mark: 0,
         }
     }

@@ -36,6 +36,9 @@ impl State {
         while let Some(operation) = operations.get(at) {
             at += 1;
             let index = operation.rule;
+            if self.is_stopped() {
+                break;
+            }
             if !self.removed.is_empty() && bit(&self.removed, index) {
                 continue;
             }

@@ -21,6 +21,7 @@ mod verdict;
 mod views;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::program::{Program, ScanCaches};
@@ -96,6 +97,12 @@ impl Transaction {
         self.state.load_request(&self.program, request);
         self.state.phase(&self.program, caches.of(&self.program), 1);
         self.state.interruption.as_ref()
+    }
+
+    /// From now on it ends between two rules when `stop` is set by another thread. What has come of
+    /// it until then says nothing.
+    pub fn stop_when(&mut self, stop: Option<Arc<AtomicBool>>) {
+        self.state.stop = stop;
     }
 
     /// How long it has taken since the request began: DURATION, in the phases that follow.

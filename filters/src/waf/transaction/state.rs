@@ -9,6 +9,8 @@ use crate::waf::program::Program;
 use crate::waf::program::tables::Selector;
 use crate::waf::seclang::settings::{AuditMode, EngineMode};
 use crate::waf::seclang::variables::Variable;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How far `allow` reaches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub(crate) struct State {
     /// Targets that `ctl` has removed: rule, link and effect that say so.
     pub untargeted: Vec<(u32, u32, u32)>,
     pub severity: u8,
+    /// Set by another thread: nobody waits for what comes of it any more.
+    pub stop: Option<Arc<AtomicBool>>,
     /// The rule that runs, for `%{RULE.id}`.
     pub rule: u32,
     /// Values of a fluid target, reused.
@@ -82,6 +86,7 @@ impl State {
             removed: Vec::new(),
             untargeted: Vec::new(),
             severity: SEVERITY_NONE,
+            stop: None,
             rule: 0,
             pending: Vec::new(),
             out: Vec::new(),
@@ -111,6 +116,12 @@ impl State {
         self.removed.clear();
         self.untargeted.clear();
         self.severity = SEVERITY_NONE;
+        self.stop = None;
+    }
+
+    /// Whether it is to end here.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
     /// Interns `value` and makes it the one value of `variable`, if any rule looks at it.

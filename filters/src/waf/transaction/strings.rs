@@ -19,12 +19,16 @@ pub(crate) const EMPTY: Id = 0;
 const BYTES_KEPT: usize = 64 << 10;
 const STRINGS_KEPT: usize = 512;
 
+/// A row with bits of patterns that may match.
+const OPEN: u32 = 1 << 31;
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
     start: u32,
     length: u32,
     hash: u32,
-    /// Per side: 0 not scanned, 1 nothing matches, else 2 + the offset of its row of bits.
+    /// Per side: 0 not scanned, 1 nothing matches, else 2 + the offset of its row of bits; with
+    /// [`OPEN`], of that and of the bits that are not sure.
     scans: [u32; 2],
     /// One more than the index of the variable of TX with this name that no slot has.
     extra: u32,
@@ -227,25 +231,58 @@ impl Strings {
         entry.and_then(|entry| entry.scans.get(side)).copied().unwrap_or(1)
     }
 
-    /// The bits of the patterns that match `id`; empty when none does.
-    pub(crate) fn row(&self, id: Id, side: usize, words: usize) -> &[u64] {
-        match self.scan_of(id, side).checked_sub(2) {
-            Some(offset) => {
-                self.rows.get(offset as usize..offset as usize + words).unwrap_or_default()
-            }
-            None => &[],
-        }
+    /// Where the row of `id` begins, and whether it has open bits.
+    fn row_at(&self, id: Id, side: usize) -> Option<(usize, bool)> {
+        let scan = self.scan_of(id, side);
+        Some(((scan & !OPEN).checked_sub(2)? as usize, scan & OPEN != 0))
     }
 
-    /// Keeps `row` as the bits of the patterns that match `id`; empty: none does.
-    pub(crate) fn set_row(&mut self, id: Id, side: usize, row: &[u64]) {
-        let offset = self.rows.len() as u32;
+    /// The bits of the patterns that match `id`, or may; empty when none does.
+    pub(crate) fn row(&self, id: Id, side: usize, words: usize) -> &[u64] {
+        let at = self.row_at(id, side);
+        at.and_then(|(at, _)| self.rows.get(at..at + words)).unwrap_or_default()
+    }
+
+    /// Keeps `row` as the bits of the patterns that match `id`, and those in `open`, which may.
+    pub(crate) fn set_row(&mut self, id: Id, side: usize, row: &[u64], open: &[u64]) {
+        let offset = self.rows.len() as u32 + 2;
         let Some(scan) = self.entries.get_mut(id as usize).and_then(|e| e.scans.get_mut(side))
         else {
             return;
         };
-        *scan = if row.is_empty() { 1 } else { offset + 2 };
-        self.rows.extend_from_slice(row);
+        let is_open = open.iter().any(|word| *word != 0);
+        *scan = match (is_open, row.iter().any(|word| *word != 0)) {
+            (true, _) => offset | OPEN,
+            (false, true) => offset,
+            (false, false) => 1,
+        };
+        if is_open {
+            self.rows.extend(row.iter().zip(open).map(|(row, open)| row | open));
+            self.rows.extend_from_slice(open);
+        } else if *scan != 1 {
+            self.rows.extend_from_slice(row);
+        }
+    }
+
+    /// Whether the pattern of this bit matches `id`; `None`: it may.
+    pub(crate) fn matches(&self, id: Id, side: usize, words: usize, bit: u32) -> Option<bool> {
+        let (cell, mask) = (bit as usize / 64, 1 << (bit % 64));
+        let Some((at, is_open)) = self.row_at(id, side) else { return Some(false) };
+        let has = |at: usize| self.rows.get(at + cell).is_some_and(|word| word & mask != 0);
+        let is_unsure = is_open && has(at + words);
+        (!is_unsure).then(|| has(at))
+    }
+
+    /// Whether the pattern of this bit matches `id` is known now.
+    pub(crate) fn settle(&mut self, (id, side): (Id, usize), words: usize, bit: u32, yes: bool) {
+        let (cell, mask) = (bit as usize / 64, 1 << (bit % 64));
+        let Some((at, true)) = self.row_at(id, side) else { return };
+        if let Some(open) = self.rows.get_mut(at + words + cell) {
+            *open &= !mask;
+        }
+        if let Some(row) = self.rows.get_mut(at + cell).filter(|_| !yes) {
+            *row &= !mask;
+        }
     }
 
     /// Whether `id` is met for the first time under `mark`; marks only grow.
@@ -298,10 +335,17 @@ mod tests {
         strings.set_answer(a, 3, false);
         assert_eq!((strings.answer(a, 69), strings.answer(a, 3)), (Some(true), Some(false)));
         assert_eq!(strings.answer(a, 68), None);
-        strings.set_row(a, 0, &[]);
+        strings.set_row(a, 0, &[0, 0], &[0, 0]);
         assert!(strings.is_scanned(a, 0) && !strings.is_scanned(a, 1));
-        strings.set_row(a, 1, &[0, 2]);
-        assert_eq!(strings.row(a, 1, 2), [0, 2]);
+        assert_eq!((strings.row(a, 0, 2), strings.matches(a, 0, 2, 65)), (&[][..], Some(false)));
+        strings.set_row(a, 1, &[0, 2], &[1 << 7, 1]);
+        assert_eq!(strings.row(a, 1, 2), [1 << 7, 3]);
+        let known = |strings: &Strings| [0, 7, 64, 65].map(|bit| strings.matches(a, 1, 2, bit));
+        assert_eq!(known(&strings), [Some(false), None, None, Some(true)]);
+        strings.settle((a, 1), 2, 7, false);
+        strings.settle((a, 1), 2, 64, true);
+        assert_eq!(known(&strings), [Some(false), Some(false), Some(true), Some(true)]);
+        assert_eq!(strings.row(a, 1, 2), [0, 3]);
         assert!(strings.meets(a, 1) && !strings.meets(a, 1) && strings.meets(a, 2));
         strings.clear();
         assert_eq!(strings.intern(b"a"), 1);

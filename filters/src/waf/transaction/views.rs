@@ -270,13 +270,14 @@ impl State {
         if self.strings.is_scanned(id, side as usize) {
             return;
         }
-        let row = &mut self.columns.row;
-        row.clear();
-        row.resize(program.patterns.words(side), 0);
-        if !program.patterns.scan(side, caches, self.strings.get(id), row) {
-            row.clear();
+        let words = program.patterns.words(side);
+        let (row, open) = (&mut self.columns.row, &mut self.columns.open);
+        for bits in [&mut *row, &mut *open] {
+            bits.clear();
+            bits.resize(words, 0);
         }
-        self.strings.set_row(id, side as usize, &self.columns.row);
+        program.patterns.scan(side, caches, self.strings.get(id), (row, open));
+        self.strings.set_row(id, side as usize, row, open);
     }
 
     /// Whether `pattern` matches the string `id` of a column.
@@ -292,9 +293,12 @@ impl State {
             return single.is_match(self.strings.get(id));
         };
         self.scan(program, caches, id, single.side);
-        let words = program.patterns.words(single.side);
-        let row = self.strings.row(id, single.side as usize, words);
-        row.get(bit as usize / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1)
+        let (side, words) = (single.side as usize, program.patterns.words(single.side));
+        self.strings.matches(id, side, words, bit).unwrap_or_else(|| {
+            let yes = single.is_match(self.strings.get(id));
+            self.strings.settle((id, side), words, bit, yes);
+            yes
+        })
     }
 
     /// The answer to a question about the string `id`.
