@@ -62,6 +62,7 @@ for name in "$@"; do
     met "CPU of a transaction" python3 tests/waf/speed.py --ours "$engine"
     met "the rules themselves" python3 tests/waf/speed.py --ours "$engine" --load
     met "hostile bodies" python3 tests/waf/speed.py --ours "$engine" --worst
+    met "text that never comes twice" python3 tests/waf/varied.py --ours "$engine"
     ;;
   differential)
     met "random requests beside Coraza" python3 tests/waf/differential.py --ours "$engine" --count "${REQUESTS:-200000}"
