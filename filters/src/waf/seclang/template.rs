@@ -76,7 +76,10 @@ fn value(name: &str) -> Option<Piece> {
         Some((variable, key)) => (variable, Some(key)),
         None => (name, None),
     };
-    let variable = Variable::parse(variable.trim())?;
+    let variable = match Variable::parse(variable.trim())? {
+        Variable::RequestBody => Variable::WholeRequestBody,
+        variable => variable,
+    };
     let key = match (variable.shape(), key) {
         (Shape::Scalar, _) | (_, None) => None,
         (Shape::Keyed, Some(key)) => Some(key.trim().to_ascii_lowercase()),

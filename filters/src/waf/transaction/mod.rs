@@ -110,10 +110,12 @@ impl Transaction {
         self.state.engine != EngineMode::Off && self.state.reads_request_body
     }
 
-    /// Whether phase 2 makes something of a body: whether something reads one of its type.
+    /// Whether phase 2 makes something of a body: whether something reads one of its type, or a rule
+    /// looks at bodies of any.
     #[must_use]
     pub fn reads_request_body(&self) -> bool {
-        self.wants_request_body() && self.state.has_processor()
+        self.wants_request_body()
+            && (self.state.has_processor() || State::reads_every_body(&self.program))
     }
 
     /// Phase 2: the body of the request, whole; empty when there is none or it is not wanted.
