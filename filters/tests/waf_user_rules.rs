@@ -107,3 +107,80 @@ fn what_is_logged_of_a_match_needs_no_message() {
         assert_eq!((found.message, found.data), (message.as_bytes(), data.as_bytes()), "{rules}");
     }
 }
+
+#[test]
+fn rules_say_what_logs_hide_once_they_match() {
+    let rules = |actions: &str| {
+        format!(
+            "SecRule ARGS:pw \"@rx .\" \"id:1,phase:1,pass,nolog,{actions}\"\n\
+             SecRule ARGS \"@rx .\" \"id:2,phase:1,pass,logdata:'%{{MATCHED_VAR}}'\"\n\
+             SecRule REQUEST_HEADERS:X-Key \"@rx .\" \"id:3,phase:1,pass\"\n\
+             SecRule REQUEST_URI \"@rx .\" \"id:4,phase:1,pass\"\n\
+             SecRule REQUEST_METHOD \"@rx .\" \"id:5,phase:1,pass\"\n"
+        )
+    };
+    for (actions, uri, expected) in [
+        ("sanitiseArg:PW", "/?pw=hunter2", &[1, 2, 4][..]),
+        ("sanitiseMatched", "/?pw=hunter2", &[1, 2, 4]),
+        ("sanitiseMatchedBytes:1/2", "/?pw=hunter2", &[1, 2, 4]),
+        ("sanitiseRequestHeader:x-key", "/?pw=hunter2", &[3]),
+        ("sanitiseResponseHeader:x-key", "/?pw=hunter2", &[]),
+        ("sanitiseArg:pw", "/?q=hunter2", &[]),
+        ("severity:1", "/?pw=hunter2", &[]),
+    ] {
+        let done = run(&rules(actions), uri, "", "");
+        let hidden = done.hidden();
+        let found = done.matches().filter(|one| hidden.hides(one)).map(|one| one.about.id);
+        assert_eq!(found.collect::<Vec<_>>(), expected, "{actions} {uri}");
+        assert_eq!(hidden.hides_field(b"X-Key"), actions.contains("key"), "{actions}");
+        let names = if expected.contains(&4) { vec!["pw"] } else { vec![] };
+        let same = |(a, b): (&Vec<u8>, &str)| a.eq_ignore_ascii_case(b.as_bytes());
+        assert!(hidden.arguments.len() == names.len(), "{actions}");
+        assert!(hidden.arguments.iter().zip(names).all(same), "{actions}");
+    }
+    let later = "SecRule ARGS:pw \"@rx .\" \"id:1,phase:1,pass\"\n\
+                 SecRuleUpdateActionById 1 \"sanitiseArg:pw\"\n";
+    assert!(!run(later, "/?pw=a", "", "").hidden().is_empty());
+}
+
+/// What keeps `rules` from being loaded.
+fn refused(rules: &str) -> String {
+    load(&[Source::Text("f.conf", rules)], &NoFiles).unwrap_err().to_string()
+}
+
+#[test]
+fn what_would_never_match_is_refused_with_a_reason() {
+    for (operator, what) in [
+        ("@rx %{tx.p}", "%{tx.p} are not expanded"),
+        ("!@rx a%{REQUEST_URI}b", "%{REQUEST_URI} are not expanded"),
+        ("%{tx.p}", "%{tx.p} are not expanded"),
+        ("@pm a %{tx.p}", "%{tx.p} are not expanded"),
+        ("@eq", "`@eq` compares with nothing"),
+        ("@beginsWith", "`@beginsWith` compares with nothing"),
+        ("@rx [", "a class is not closed"),
+    ] {
+        let told = refused(&format!("SecRule ARGS \"{operator}\" \"id:1,phase:1,pass\"\n"));
+        assert!(told.contains(what), "{operator}: {told}");
+        assert!(told.ends_with("\n1 fault(s) in the rules"), "{operator}: {told}");
+    }
+    for operator in ["@rx %\\{tx.p}", "@rx a%{2}", "@rx %{#a}", "@streq", "@within %{tx.p}"] {
+        let rule = format!("SecRule ARGS \"{operator}\" \"id:1,phase:1,pass\"\n");
+        load(&[Source::Text("f.conf", &rule)], &NoFiles).unwrap_or_else(|e| panic!("{e}"));
+    }
+    for id in ["id:0", "id:x", "id:1,id:2"] {
+        let told = refused(&format!("SecAction \"{id},phase:1,pass\"\n"));
+        assert!(!told.contains("without an id"), "{told}");
+        assert!(told.ends_with("\n1 fault(s) in the rules"), "{told}");
+    }
+}
+
+#[test]
+fn of_too_much_to_hide_everything_is_hidden() {
+    let rules = "SecRule ARGS \"@rx .\" \"id:1,phase:1,pass,sanitiseMatched\"\n\
+                 SecRule REQUEST_METHOD \"@rx .\" \"id:2,phase:1,pass\"\n";
+    for (count, is_all) in [(64, false), (65, true)] {
+        let query: String = (0..count).map(|at| format!("&a{at}=v{at}")).collect();
+        let done = run(rules, &format!("/?{query}"), "", "");
+        assert_eq!(done.hidden().hides(&done.matches().last().unwrap()), is_all, "{count}");
+    }
+}

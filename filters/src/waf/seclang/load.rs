@@ -9,6 +9,7 @@ use super::fault::{Fault, Faults, Note, Place};
 use super::library::{Library, beside, expand};
 use super::lines::{self, Line, Word};
 use super::problem::Problem;
+use super::sanitise::Sanitise;
 use super::variables::Variable;
 
 /// Files that include each other are followed this deep.
@@ -200,6 +201,13 @@ impl<'a> Loader<'a> {
                 message: "the rule ends in `chain` and no rule follows".into(),
                 help: "add the next SecRule of the chain, or take `chain` away".into(),
             });
+        }
+    }
+
+    /// What the rule `id` hides from logs when it matches, added to what is known of it.
+    pub(crate) fn sanitise(&mut self, id: u64, more: &[Sanitise]) {
+        if !more.is_empty() {
+            self.set.settings.sanitised.entry(id).or_default().extend_from_slice(more);
         }
     }
 

@@ -12,6 +12,7 @@ mod effects;
 mod evaluate;
 mod expand;
 mod fluid;
+mod hidden;
 mod request;
 mod state;
 mod strings;
@@ -29,6 +30,7 @@ use super::seclang::variables::Variable;
 
 pub use answer::AnswerHead;
 pub(crate) use evaluate::compares;
+pub use hidden::Hidden;
 pub use request::{Endpoint, Request};
 use state::State;
 pub use verdict::{Action, Found, Interruption, Match};
@@ -181,6 +183,12 @@ impl Transaction {
     /// All matches so far, in order, also those that are not logged.
     pub fn matches(&self) -> impl Iterator<Item = Match<'_>> {
         self.state.matches(&self.program)
+    }
+
+    /// What rules that matched do not want in logs (`sanitiseArg` …).
+    #[must_use]
+    pub fn hidden(&self) -> Hidden {
+        Hidden::of(self)
     }
 
     /// The fields of the request's head, in order: names and values as they came.
