@@ -12,6 +12,7 @@ mod actions;
 pub mod ast;
 mod control;
 mod directives;
+mod doubts;
 mod fault;
 mod library;
 mod lines;
@@ -28,6 +29,7 @@ mod update;
 pub mod variables;
 
 pub use ast::RuleSet;
+pub use doubts::doubts;
 pub use fault::{Fault, Faults, Note, Place};
 pub use library::{Library, NoFiles, beside, expand};
 pub use load::{DEPTH_MAX, Source, includes, load};
