@@ -249,7 +249,7 @@ fn exclusions_that_fit_no_rule_are_told_by_check_deep_at_their_place() {
     let (folder, path) = rules_of(RULES);
     let file = folder.path().join("vanne.toml");
     let text = format!(
-        "[listener.http]\naddress = \"127.0.0.1:0\"\n[pool.app]\nbackends = [\"127.0.0.1:1\"]\n\
+        "[listener.http]\naddress = \"127.0.0.1:8080\"\n[pool.app]\nbackends = [\"127.0.0.1:1\"]\n\
          [[route]]\nname = \"all\"\npool = \"app\"\nwaf = \"main\"\n[waf.main]\nrules = [{path:?}]\n\
          exclusions = [\n{{ rule = 1002 }},\n{{ rule = 99999 }},\n{{ tag = \"nosuchtag\" }},\n]\n"
     );

@@ -7,7 +7,10 @@ use crate::waf::seclang::Sanitise;
 use crate::waf::seclang::variables::Variable;
 
 /// Values and names of each kind that are looked for; of more, all texts are hidden.
-const MOST: usize = 64;
+const MOST: usize = 16;
+
+/// Bytes of a value that are looked for: its beginning, for texts are cut.
+const VALUE_BYTES_MAX: usize = 128;
 
 /// Names and values that are not to be shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +21,7 @@ pub struct Hidden {
     answer_fields: Vec<Vec<u8>>,
     /// Rules whose matches are hidden whole.
     rules: Vec<u64>,
-    /// Values of all these, none empty.
+    /// The beginnings of the values of all these, none empty.
     values: Vec<Vec<u8>>,
     /// There are more than are kept.
     is_all: bool,
@@ -36,6 +39,7 @@ impl Hidden {
             let said = sanitised.get(&found.about.id).map_or(&[][..], Vec::as_slice);
             said.iter().for_each(|one| hidden.add(one, &found));
         }
+        hidden.bound();
         for (names, variable) in [
             (&hidden.arguments, Variable::Args),
             (&hidden.request_fields, Variable::RequestHeaders),
@@ -43,7 +47,7 @@ impl Hidden {
         ] {
             let fields = transaction.state.fields(variable);
             let secret = fields.filter(|(name, value)| has(names, name) && !value.is_empty());
-            hidden.values.extend(secret.map(|(_, value)| value.to_vec()));
+            hidden.values.extend(secret.map(|(_, value)| beginning(value)));
         }
         hidden.bound();
         hidden
@@ -70,7 +74,7 @@ impl Hidden {
                 _ => {}
             }
             if !one.value.is_empty() {
-                self.values.push(one.value.to_vec());
+                self.values.push(beginning(one.value));
             }
         }
     }
@@ -118,6 +122,10 @@ impl Hidden {
     pub fn hides_field(&self, name: &[u8]) -> bool {
         self.is_all || has(&self.request_fields, name) || has(&self.answer_fields, name)
     }
+}
+
+fn beginning(value: &[u8]) -> Vec<u8> {
+    value.get(..VALUE_BYTES_MAX).unwrap_or(value).to_vec()
 }
 
 fn has(names: &[Vec<u8>], name: &[u8]) -> bool {
