@@ -88,7 +88,8 @@ async fn what_rules_sanitise_is_in_no_log() {
         }
         let all = lines(&vanne, 3).await;
         let text = Value::from(all).to_string();
-        assert!(!text.contains("S3") && text.contains("***"), "{text}");
+        let is_shown = ["S3CRET", "S3%43RET"].iter().any(|secret| text.contains(secret));
+        assert!(!is_shown && text.contains("***"), "{text}");
     }
 }
 

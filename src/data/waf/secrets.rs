@@ -43,9 +43,9 @@ impl<'a> Secrets<'a> {
         }
     }
 
-    /// `text`, if nothing is in it that rules want hidden.
+    /// The text of a rule, if there is no secret in it.
     pub(super) fn shown<'t>(&self, text: &'t [u8]) -> &'t [u8] {
-        if self.hidden.is_in(text) { HIDDEN } else { text }
+        if self.hidden.is_in(text) || self.redact.finds_in(text) { HIDDEN } else { text }
     }
 
     /// `text`, a target or the value of a field, without what is secret in it.
