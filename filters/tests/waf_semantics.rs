@@ -239,7 +239,7 @@ fn a_body_that_is_forced_is_there_whatever_reads_it() {
     let rules = |forced: &str| {
         format!(
             "SecAction \"id:1,phase:1,nolog,pass,ctl:requestBodyProcessor=XML{forced}\"\n\
-             SecRule REQUEST_BODY \"@streq <a>b</a>\" \"id:2,phase:2,pass\"\n\
+             SecRule REQUEST_BODY \"@streq <a>b</a>\" \"id:2,phase:2,pass,ver:'OWASP_CRS/4'\"\n\
              SecRule XML:/* \"@streq b\" \"id:3,phase:2,pass\"\n"
         )
     };

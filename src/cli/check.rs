@@ -54,8 +54,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 /// The same config, or what is wrong with the files that it names.
-fn deeply(file: &Path, loaded: Loaded) -> Result<Loaded, Box<Diagnostics>> {
+fn deeply(file: &Path, mut loaded: Loaded) -> Result<Loaded, Box<Diagnostics>> {
     let format = config::format_of(file).unwrap_or(Format::Toml);
+    for (key, message) in deep::warnings(&loaded.config) {
+        let place = config::place(&loaded.warnings.text, format, &key);
+        loaded.warnings.problems.push(Problem::new(&key, place, message).warning());
+    }
     let problems = deep::problems(&loaded.config);
     if problems.is_empty() {
         return Ok(loaded);

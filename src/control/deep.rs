@@ -9,6 +9,12 @@ use super::wire;
 use crate::config::{Config, FilePath};
 use crate::types::clock;
 
+/// What has no effect, which only the files show: the key, and what there is to say.
+#[must_use]
+pub fn warnings(config: &Config) -> Vec<(String, String)> {
+    waf::warnings(config)
+}
+
 /// All that is wrong: the key that names the file, and what is wrong with it.
 #[must_use]
 pub fn problems(config: &Config) -> Vec<(String, String)> {

@@ -244,6 +244,25 @@ async fn rules_may_be_left_out_or_not_look_at_something_on_all_routes_or_one() {
     assert!(is_refused(&vanne.get("/?q=attack").await));
 }
 
+#[test]
+fn exclusions_that_fit_no_rule_are_told_by_check_deep_at_their_place() {
+    let (folder, path) = rules_of(RULES);
+    let file = folder.path().join("vanne.toml");
+    let text = format!(
+        "[listener.http]\naddress = \"127.0.0.1:8080\"\n[pool.app]\nbackends = [\"127.0.0.1:1\"]\n\
+         [[route]]\nname = \"all\"\npool = \"app\"\nwaf = \"main\"\n[waf.main]\nrules = [{path:?}]\n\
+         exclusions = [\n{{ rule = 1002 }},\n{{ rule = 99999 }},\n{{ tag = \"nosuchtag\" }},\n]\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let output = Command::new(binary()).args(["check", "--deep"]).arg(&file).output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && told.contains("2 warnings"), "{told}");
+    for part in ["no rule above fits `99999`", "no rule above fits `nosuchtag`", "13:", "14:"] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    assert!(!told.contains("`1002`"), "{told}");
+}
+
 #[tokio::test]
 async fn rule_files_are_watched_and_a_bad_one_keeps_the_old_rules() {
     let origin = Origin::fixed("x").await;

@@ -73,6 +73,27 @@ async fn requests_are_audited_as_modsecurity_does() {
 }
 
 #[tokio::test]
+async fn what_rules_sanitise_is_in_no_log() {
+    let origin = Origin::fixed("x").await;
+    let rules = "SecAction \"id:1,phase:1,pass,nolog,sanitiseArg:pin,sanitiseRequestHeader:X-Pin\"\n\
+                 SecRule ARGS|REQUEST_URI|REQUEST_HEADERS:X-Pin \"@contains S3\" \
+                 \"id:2,phase:2,deny,msg:'in %{MATCHED_VAR}',logdata:'%{MATCHED_VAR}'\"\n";
+    let (_folder, path) = rules_of(rules);
+    for format in ["", "waf_log.format = \"modsecurity\"\n"] {
+        let vanne = Vanne::start(&(format.to_owned() + &config(&origin, &path, "", ""))).await;
+        for (target, field) in [("/?pin=S3CRET&a=1", ""), ("/?p%69n=S3%43RET", ""), ("/", "S3CRET")]
+        {
+            let request = format!("GET {target} HTTP/1.1\r\nhost: a\r\nx-pin: {field}\r\n\r\n");
+            assert!(is_refused(&ask(vanne.http, &request).await), "{target}");
+        }
+        let all = lines(&vanne, 3).await;
+        let text = Value::from(all).to_string();
+        let is_shown = ["S3CRET", "S3%43RET"].iter().any(|secret| text.contains(secret));
+        assert!(!is_shown && text.contains("***"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn which_requests_are_audited_is_what_the_rules_say() {
     let origin = Origin::fixed("x").await;
     let (_folder, path) = rules_of(RULES);

@@ -146,6 +146,30 @@ fn errors_are_told_at_once() {
 }
 
 #[test]
+fn what_is_hardly_meant_is_told() {
+    let rules = "SecRule REQUEST_BODY x \"id:4000000001,phase:1,deny\"\n\
+                 SecRule ARGS \"@streq FOO\" \"id:12,phase:2,pass,t:lowercase\"\n\
+                 SecRule ARGS x \"id:13,phase:2,pass,drop\"\n";
+    let folder = folder(&[("a.conf", rules), ("request", "GET / HTTP/1.1\r\n\r\n")]);
+    let text = told(&waf(folder.path(), &["lint", "a.conf"]), 0);
+    for part in [
+        "rule 4000000001 never matches: what it looks at is there from phase 2 on",
+        " --> a.conf:1:1\n",
+        "rule 12: after t:lowercase no value has the upper case letters of `FOO`",
+        "`pass` does nothing here: `drop` follows",
+        "rule 13: `drop` is done as `deny`: the answer is 403",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(text.ends_with("0 errors, 4 warnings\n"), "{text}");
+    // Rules with the ids that Vanne's own have are rules as all others.
+    std::fs::write(folder.path().join("a.conf"), "SecAction \"id:4000000001,phase:1,pass\"")
+        .unwrap();
+    let args = ["explain", "request", "--rules", "a.conf"];
+    assert!(told(&waf(folder.path(), &args), 0).starts_with("4000000001 (phase 1"));
+}
+
+#[test]
 fn what_has_no_effect_is_told() {
     let rules = r#"
 SecAction "id:10,phase:2,pass,nolog,skipAfter:END,ctl:ruleRemoveById=88"

@@ -9,13 +9,14 @@ use vanne_filters::waf::program::Program;
 use vanne_filters::waf::seclang::ast::{
     Control, Disruption, Effect, Flow, Item, Rule, RuleSelector, RuleSet,
 };
-use vanne_filters::waf::seclang::{Fault, Library, Note, Place};
+use vanne_filters::waf::seclang::{Fault, Library, Note, Place, doubts};
 
 /// Find mistakes in rules: what cannot be loaded, and what has no effect.
 ///
 /// Errors keep rules from being loaded: ids that are taken, what is not supported, jumps to
 /// markers that do not follow. Warnings: rules that never match (removed, always skipped, of a
-/// paranoia level that is not reached), removals and updates that name no rule, markers that
+/// paranoia level that is not reached, looking at what comes later, comparing letters of the wrong
+/// case), what is not done as it is said (`drop`, `redirect`), removals and updates that name no rule, markers that
 /// nobody skips to, directives without effect.
 ///
 /// Exit code 0: no errors. 1: errors. 2: there is no Core Rule Set where --crs says.
@@ -91,6 +92,7 @@ fn findings(parts: &Parts) -> Vec<Finding> {
             findings.extend(program.notes().iter().map(note));
         }
     }
+    findings.extend(rules(&set).flat_map(doubtful));
     findings.extend(missing_rules(&set));
     findings.extend(lonely_markers(&set));
     findings
@@ -137,6 +139,12 @@ fn unreached(set: &RuleSet, dropped: &[u64]) -> Vec<Finding> {
 fn does_something(rule: &Rule) -> bool {
     let acts = rule.links.iter().any(|link| !link.effects.is_empty());
     rule.is_logged || acts || rule.disruption != Disruption::Pass
+}
+
+/// What a rule says that it hardly means.
+fn doubtful(rule: &Rule) -> impl Iterator<Item = Finding> {
+    let id = rule.id;
+    doubts(rule).into_iter().map(move |note| warning(note.message, vec![id], Some(&note.place)))
 }
 
 /// Actions that remove or change rules that are not there.

@@ -68,7 +68,7 @@ impl Rules {
         let unusable = |faults| anyhow!("the rules cannot be used\n{faults}");
         let set = parts.load(&Disk::default()).map_err(unusable)?;
         let program = Program::compile(&set).map_err(unusable)?;
-        let is_added = |about: &About| about.id >= ADDED_RULES;
+        let is_added = |about: &About| *about.file == *SAID;
         ensure!(
             !program.rules().all(is_added),
             "no rules found: files of rules, or globs that match some"

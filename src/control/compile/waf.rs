@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use vanne_filters::waf::own::OWN_RULES;
 use vanne_filters::waf::program::{About, Program};
-use vanne_filters::waf::seclang::{RuleSet, Source, load};
+use vanne_filters::waf::seclang::{Note, RuleSet, Source, load};
 
 /// Ids of the Core Rule Set: their first three digits are a family.
 const CRS: std::ops::Range<u64> = 900_000..1_000_000;
@@ -55,19 +55,43 @@ impl Wafs {
 
 /// What is wrong with the rules of firewalls that some route has.
 pub(in crate::control) fn problems(config: &Config) -> Vec<CompileError> {
-    let mut seen = Vec::new();
-    let mut problems = Vec::new();
+    let compiled = all(config).into_iter().filter_map(|(id, waf, exclusions)| {
+        read(id, waf, &exclusions).and_then(|(set, _)| compile(id, &set)).err()
+    });
+    compiled.collect()
+}
+
+/// Exclusions that fit no rule: the key of each, and what there is to say.
+pub(in crate::control) fn warnings(config: &Config) -> Vec<(String, String)> {
+    let mut warnings = Vec::new();
+    for (id, waf, exclusions) in all(config) {
+        let Ok((set, _)) = read(id, waf, &exclusions) else { continue };
+        let told = set.notes.iter().filter(|note| is_of_exclusion(id, note));
+        warnings.extend(told.map(|note| (note.place.file.to_string(), note.message.clone())));
+    }
+    warnings.sort();
+    warnings.dedup();
+    warnings
+}
+
+/// The firewalls that some route has, each with the exclusions that count for it.
+fn all(config: &Config) -> Vec<(&WafId, &config::Waf, Vec<usize>)> {
+    let mut found: Vec<(&WafId, &config::Waf, Vec<usize>)> = Vec::new();
     for route in &config.route {
         let Ok(Some((id, waf))) = config.waf_of(route) else { continue };
-        let key = (id, exclusions_of(waf, &route.name));
-        if waf.mode == WafMode::Off || seen.contains(&key) {
-            continue;
+        let exclusions = exclusions_of(waf, &route.name);
+        let is_same =
+            |(other, _, others): &(&WafId, _, Vec<usize>)| *other == id && *others == exclusions;
+        if waf.mode != WafMode::Off && !found.iter().any(is_same) {
+            found.push((id, waf, exclusions));
         }
-        let read = read(id, waf, &key.1).and_then(|(set, _)| compile(id, &set));
-        problems.extend(read.err());
-        seen.push(key);
     }
-    problems
+    found
+}
+
+/// Whether it is of a rule that an exclusion became.
+fn is_of_exclusion(id: &WafId, note: &Note) -> bool {
+    note.place.file.starts_with(&format!("waf.{id}.exclusions["))
 }
 
 /// The exclusions that count for `route`, by their places.
@@ -155,6 +179,10 @@ fn compile(id: &WafId, set: &RuleSet) -> Result<Program, CompileError> {
     tracing::info!(waf = %id, rules, without_effect = notes, "rules of a firewall compiled");
     for note in program.notes() {
         let (file, line) = (&note.place.file, note.place.line);
+        if is_of_exclusion(id, note) {
+            tracing::warn!(waf = %id, exclusion = %file, message = note.message, "without effect");
+            continue;
+        }
         tracing::debug!(waf = %id, %file, line, message = note.message, "without effect");
     }
     Ok(program)

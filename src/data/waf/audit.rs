@@ -5,6 +5,7 @@
 //! clients and backends sent is cut. Not known here, and so empty: `reference`, which is of places
 //! in the request.
 
+use super::secrets::{HIDDEN, Secrets};
 use super::{Waf, line};
 use crate::data::exchange::Exchange;
 use crate::data::log_line::{asctime, escape_json};
@@ -57,23 +58,24 @@ pub(super) fn write(
         host.port(),
         exchange.id,
     ));
+    let secrets = Secrets::of(waf, transaction);
     out.extend_from_slice(b",\"request\":{");
-    request(exchange, waf, out);
-    fields(waf, transaction.request_fields(), out);
+    request(exchange, &secrets, out);
+    fields(&secrets, transaction.request_fields(), out);
     drop(write!(out, "}},\"response\":{{\"http_code\":{}", exchange.status().unwrap_or(0)));
-    fields(waf, transaction.answer_fields(), out);
+    fields(&secrets, transaction.answer_fields(), out);
     out.extend_from_slice(b"},\"producer\":{");
     producer(transaction, out);
     out.extend_from_slice(b"},\"messages\":[");
     for (at, found) in audited(transaction).take(super::LINES_MAX).enumerate() {
         out.extend_from_slice(if at == 0 { b"{" } else { b",{" });
-        message(waf, &found, out);
+        message(&secrets, &found, out);
         out.push(b'}');
     }
     out.extend_from_slice(b"]}}");
 }
 
-fn request(exchange: &Exchange, waf: &Waf, out: &mut Vec<u8>) {
+fn request(exchange: &Exchange, secrets: &Secrets<'_>, out: &mut Vec<u8>) {
     let facts = exchange.facts();
     out.extend_from_slice(b"\"method\":\"");
     escape_json(facts.map_or("", |facts| facts.method.as_str()).as_bytes(), out);
@@ -84,20 +86,23 @@ fn request(exchange: &Exchange, waf: &Waf, out: &mut Vec<u8>) {
     };
     drop(write!(out, "\",\"http_version\":{version},\"uri\":\""));
     let target = line::cut(exchange.texts().target(), HEAD_BYTES_MAX);
-    waf.redact.each(target, |run| escape_json(run, out));
+    escape_json(&secrets.without(target), out);
     out.push(b'"');
 }
 
-fn fields<'a>(waf: &Waf, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>, out: &mut Vec<u8>) {
+fn fields<'a>(
+    secrets: &Secrets<'_>,
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    out: &mut Vec<u8>,
+) {
     out.extend_from_slice(b",\"headers\":{");
     for (at, (name, value)) in fields.enumerate() {
         out.extend_from_slice(if at == 0 { b"\"" } else { b",\"" });
         escape_json(name, out);
         out.extend_from_slice(b"\":\"");
-        let value = line::cut(value, HEAD_BYTES_MAX);
-        match waf.redact.hides_header(name) {
-            true => out.extend_from_slice(line::HIDDEN),
-            false => waf.redact.each(value, |run| escape_json(run, out)),
+        match secrets.hides_field(name) {
+            true => out.extend_from_slice(HIDDEN),
+            false => escape_json(&secrets.without(line::cut(value, HEAD_BYTES_MAX)), out),
         }
         out.push(b'"');
     }
@@ -128,15 +133,15 @@ fn list<'a>(texts: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
     }
 }
 
-fn message(waf: &Waf, found: &Match<'_>, out: &mut Vec<u8>) {
+fn message(secrets: &Secrets<'_>, found: &Match<'_>, out: &mut Vec<u8>) {
     let about = found.about;
-    let is_secret = line::hides(waf, found);
+    let is_secret = secrets.hides(found);
     let mut text = |name: &str, text: &[u8]| {
         drop(write!(out, "\"{name}\":\""));
         escape_json(line::cut(text, TEXT_BYTES_MAX), out);
         out.push(b'"');
     };
-    text("message", found.message);
+    text("message", secrets.shown(found.message));
     out.extend_from_slice(b",\"details\":{");
     let mut text = |name: &str, text: &[u8]| {
         drop(write!(out, "\"{name}\":\""));
@@ -148,7 +153,7 @@ fn message(waf: &Waf, found: &Match<'_>, out: &mut Vec<u8>) {
     text("ruleId", about.id.to_string().as_bytes());
     text("file", about.file.as_bytes());
     text("lineNumber", about.line.to_string().as_bytes());
-    text("data", if is_secret { line::HIDDEN } else { found.data });
+    text("data", if is_secret { HIDDEN } else { found.data });
     text("severity", about.severity.unwrap_or_default().to_string().as_bytes());
     text("ver", about.version.as_bytes());
     text("rev", about.revision.as_bytes());
@@ -178,7 +183,7 @@ fn matched(found: &Match<'_>, is_secret: bool) -> Vec<u8> {
     name(&last, &mut out);
     out.extend_from_slice(b"' (Value: `");
     match is_secret {
-        true => out.extend_from_slice(line::HIDDEN),
+        true => out.extend_from_slice(HIDDEN),
         false => value(last.value, &mut out),
     }
     out.extend_from_slice(b"' )");

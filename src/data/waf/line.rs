@@ -3,9 +3,10 @@
 //! Values of cookies, of header fields and arguments that carry secrets are shown as `***`, and so
 //! is what a rule says of them. All that a client sent is cut and escaped.
 
+use super::secrets::{HIDDEN, Secrets};
 use super::{Verdict, Waf};
 use crate::data::exchange::Exchange;
-use crate::data::log_line::{Redact, escape_json, rfc3339};
+use crate::data::log_line::{escape_json, rfc3339};
 use std::io::Write;
 use vanne_filters::waf::transaction::{Found, Match};
 
@@ -13,8 +14,6 @@ use vanne_filters::waf::transaction::{Found, Match};
 const TEXT_BYTES_MAX: usize = 256;
 /// Tags in a line.
 pub(super) const TAGS_MAX: usize = 32;
-/// What stands for a secret.
-pub(super) const HIDDEN: &[u8] = b"***";
 /// Severities, by number.
 const SEVERITIES: [&str; 8] =
     ["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
@@ -25,6 +24,7 @@ pub(super) fn write(
     waf: &Waf,
     verdict: Verdict,
     found: &Match<'_>,
+    secrets: &Secrets<'_>,
     out: &mut Vec<u8>,
 ) {
     let route = exchange.route().map_or("-", |route| route.id.as_str());
@@ -45,9 +45,9 @@ pub(super) fn write(
     if let Some(word) = found.about.severity.and_then(|at| SEVERITIES.get(usize::from(at))) {
         drop(write!(out, ",\"severity\":\"{word}\""));
     }
-    let is_secret = hides(waf, found);
+    let is_secret = secrets.hides(found);
     let shown = |text| if is_secret { HIDDEN } else { text };
-    text(out, "message", found.message);
+    text(out, "message", secrets.shown(found.message));
     text(out, "data", shown(found.data));
     tags(out, found);
     if let Some(first) = found.found().next() {
@@ -87,18 +87,4 @@ fn variable(out: &mut Vec<u8>, found: &Found<'_>) {
         escape_json(cut(found.name, TEXT_BYTES_MAX), out);
     }
     out.push(b'"');
-}
-
-/// Whether what `found` is on may hold a secret.
-pub(super) fn hides(waf: &Waf, found: &Match<'_>) -> bool {
-    found.found().any(|value| is_secret(&waf.redact, &value))
-}
-
-/// Whether the value may be a secret, by its name or by what is in it.
-fn is_secret(redact: &Redact, found: &Found<'_>) -> bool {
-    match found.variable {
-        "REQUEST_COOKIES" => true,
-        "REQUEST_HEADERS" if redact.hides_header(found.name) => true,
-        _ => redact.hides_argument(found.name) || redact.finds_in(found.value),
-    }
 }

@@ -13,6 +13,7 @@ pub mod aside;
 pub(in crate::data) mod audit;
 pub mod line;
 pub mod memory;
+mod secrets;
 pub mod tally;
 
 use super::exchange::Exchange;
@@ -20,6 +21,7 @@ use super::log_line::Redact;
 use crate::observe::access_log::LogRing;
 use crate::observe::metrics::{Counter, Histogram};
 use crate::types::ids::WafId;
+use secrets::Secrets;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -172,11 +174,13 @@ pub fn finish(exchange: &Exchange, log: Option<&LogRing>) {
         ring.write(|out| audit::write(exchange, waf, server, transaction, out));
     }
     let log = log.filter(|_| waf.audit.is_none());
-    for (at, found) in inspected.transaction.into_iter().flat_map(told).enumerate() {
+    let Some(transaction) = inspected.transaction else { return };
+    let log = log.map(|ring| (ring, Secrets::of(waf, transaction)));
+    for (at, found) in told(transaction).enumerate() {
         waf.families.count(found.about.id);
         waf.tally.count(&found, is_refused);
-        if let Some(ring) = log.filter(|_| at < LINES_MAX) {
-            ring.write(|out| line::write(exchange, waf, inspected.verdict, &found, out));
+        if let Some((ring, secrets)) = log.as_ref().filter(|_| at < LINES_MAX) {
+            ring.write(|out| line::write(exchange, waf, inspected.verdict, &found, secrets, out));
         }
     }
 }

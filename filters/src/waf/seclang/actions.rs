@@ -3,6 +3,7 @@
 use super::ast::{Disruption, Effect, Flow};
 use super::control;
 use super::problem::{Problem, nearest};
+use super::sanitise::Sanitise;
 use super::template::Template;
 use crate::waf::transform::Transform;
 
@@ -58,8 +59,12 @@ pub(crate) struct Actions {
     pub maturity: Option<u8>,
     /// `accuracy`
     pub accuracy: Option<u8>,
-    /// Actions that are accepted and do nothing here: name and offset.
-    pub ignored: Vec<(usize, String)>,
+    /// What a match hides from logs.
+    pub sanitised: Vec<Sanitise>,
+    /// What is accepted and does nothing, in words, and where it stands.
+    pub notes: Vec<(usize, String)>,
+    /// Whether an `id` is there that is none.
+    pub has_broken_id: bool,
 }
 
 const SEVERITIES: &[&str] =
@@ -87,6 +92,10 @@ const NAMES: &[&str] = &[
     "phase",
     "redirect",
     "rev",
+    "sanitiseArg",
+    "sanitiseMatched",
+    "sanitiseRequestHeader",
+    "sanitiseResponseHeader",
     "setvar",
     "severity",
     "skip",
@@ -101,29 +110,36 @@ const NAMES: &[&str] = &[
 pub(crate) fn parse(text: &str) -> (Actions, Vec<Problem>) {
     let mut actions = Actions::default();
     let mut problems = Vec::new();
-    for raw in cut(text) {
+    let (list, open_quote) = cut(text);
+    if let Some(offset) = open_quote {
+        let help = "close it with `'`; `\\'` is a quote inside";
+        problems.push(Problem::at(offset, "a quote is never closed", help));
+    }
+    for raw in list {
         if let Err(problem) = take(&mut actions, &raw) {
+            actions.has_broken_id |= raw.name.eq_ignore_ascii_case("id");
             problems.push(problem);
         }
     }
     (actions, problems)
 }
 
-/// Cuts at commas outside of `'…'` and takes name and value apart.
-fn cut(text: &str) -> Vec<Raw<'_>> {
+/// Cuts at commas outside of `'…'` and takes name and value apart; and where a quote begins that
+/// is never closed.
+fn cut(text: &str) -> (Vec<Raw<'_>>, Option<usize>) {
     let bytes = text.as_bytes();
     let mut found = Vec::new();
     let mut begin = 0;
     let mut colon = None;
-    let mut quoted = false;
+    let mut quoted: Option<usize> = None;
     let mut escaped = false;
     for (index, byte) in bytes.iter().enumerate() {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = true,
-            b'\'' => quoted = !quoted,
-            b':' if !quoted && colon.is_none() => colon = Some(index),
-            b',' if !quoted => {
+            b'\'' => quoted = if quoted.is_some() { None } else { Some(index) },
+            b':' if quoted.is_none() && colon.is_none() => colon = Some(index),
+            b',' if quoted.is_none() => {
                 found.extend(raw(text, begin, colon, index));
                 begin = index + 1;
                 colon = None;
@@ -132,7 +148,7 @@ fn cut(text: &str) -> Vec<Raw<'_>> {
         }
     }
     found.extend(raw(text, begin, colon, bytes.len()));
-    found
+    (found, quoted)
 }
 
 fn raw(text: &str, begin: usize, colon: Option<usize>, end: usize) -> Option<Raw<'_>> {
@@ -155,10 +171,18 @@ fn raw(text: &str, begin: usize, colon: Option<usize>, end: usize) -> Option<Raw
 }
 
 fn take(actions: &mut Actions, raw: &Raw<'_>) -> Result<(), Problem> {
-    match raw.name.to_ascii_lowercase().as_str() {
-        "id" => actions.id = Some(number(raw, "a whole number above 0, unique")?),
+    let name = raw.name.to_ascii_lowercase();
+    if let Some(sanitised) = Sanitise::parse(&name, raw.value, raw.name_at) {
+        actions.sanitised.push(sanitised?);
+        return Ok(());
+    }
+    match name.as_str() {
+        "id" => actions.id = Some(id(actions, raw)?),
         "phase" => actions.phase = Some(phase(raw)?),
-        "status" => actions.status = Some(number(raw, "an HTTP status, 100..=599")?),
+        "status" => {
+            let expected = "an HTTP status, 100..=599";
+            actions.status = Some(number_within(raw, 100..=599, expected)?);
+        }
         "chain" => actions.is_chained = true,
         "capture" => actions.is_capturing = true,
         "multimatch" => actions.is_multi_match = true,
@@ -180,24 +204,33 @@ fn take(actions: &mut Actions, raw: &Raw<'_>) -> Result<(), Problem> {
         "setvar" => actions.effects.push(control::set_variable(raw.value, raw.value_at)?),
         "ctl" => match control::control(raw.value, raw.value_at)? {
             Some(effect) => actions.effects.push(effect),
-            None => actions.ignored.push((raw.name_at, format!("ctl:{}", raw.value))),
+            None => actions.notes.push((raw.name_at, ignored(&format!("ctl:{}", raw.value)))),
         },
         "pass" | "block" | "deny" | "drop" | "redirect" | "allow" => {
-            actions.disruption = Some(disruption(raw)?);
+            if let Some(before) = actions.disruption.replace(disruption(raw)?) {
+                let before = before.name();
+                let message = format!("`{before}` does nothing here: `{}` follows", raw.name);
+                actions.notes.push((raw.name_at, message));
+            }
         }
-        "initcol"
-        | "expirevar"
-        | "setuid"
-        | "setsid"
-        | "setrsc"
-        | "sanitisearg"
-        | "sanitisematched"
-        | "sanitisematchedbytes"
-        | "sanitiserequestheader"
-        | "sanitiseresponseheader" => actions.ignored.push((raw.name_at, raw.name.to_owned())),
+        "initcol" | "expirevar" | "setuid" | "setsid" | "setrsc" => {
+            actions.notes.push((raw.name_at, ignored(raw.name)));
+        }
         _ => return Err(unknown(raw)),
     }
     Ok(())
+}
+
+fn ignored(name: &str) -> String {
+    format!("`{name}` is accepted and does nothing here")
+}
+
+fn id(actions: &Actions, raw: &Raw<'_>) -> Result<u64, Problem> {
+    let expected = "a whole number above 0, unique";
+    match actions.id {
+        Some(_) => Err(Problem::at(raw.name_at, "a rule with two ids", "one `id`")),
+        None => number_within(raw, 1..=u64::MAX, expected),
+    }
 }
 
 fn unknown(raw: &Raw<'_>) -> Problem {
@@ -217,6 +250,18 @@ fn number<T: std::str::FromStr>(raw: &Raw<'_>, expected: &str) -> Result<T, Prob
     raw.value.trim().parse().map_err(|_error: T::Err| {
         Problem::at(raw.value_at, format!("`{}:{}` is not valid", raw.name, raw.value), expected)
     })
+}
+
+fn number_within<T: std::str::FromStr + PartialOrd>(
+    raw: &Raw<'_>,
+    range: std::ops::RangeInclusive<T>,
+    expected: &str,
+) -> Result<T, Problem> {
+    let found = number(raw, expected)?;
+    let outside = || {
+        Problem::at(raw.value_at, format!("`{}:{}` is not valid", raw.name, raw.value), expected)
+    };
+    range.contains(&found).then_some(found).ok_or_else(outside)
 }
 
 fn phase(raw: &Raw<'_>) -> Result<u8, Problem> {
@@ -308,6 +353,29 @@ mod tests {
             if name.pieces.len() == 2));
         assert_eq!(Template::parse("%{tx.b}").unwrap().pieces.len(), 1);
         assert_eq!(Variable::parse("tx"), Some(Variable::Tx));
+    }
+
+    #[test]
+    fn what_is_said_twice_or_not_closed_is_a_problem() {
+        for (list, at, what) in [
+            ("id:0,deny", 3, "`id:0` is not valid"),
+            ("id:1,deny,id:2", 10, "two ids"),
+            ("id:1,status:999", 12, "`status:999`"),
+            ("id:1,status:99", 12, "`status:99`"),
+            ("id:1,msg:'abc,deny", 9, "never closed"),
+            ("id:1,msg:it's", 11, "never closed"),
+            ("id:1,sanitiseArg", 5, "names nothing"),
+        ] {
+            let (_, problems) = parse(list);
+            let [problem] = &*problems else { panic!("{list}: {problems:?}") };
+            assert_eq!(problem.offset, at, "{list}");
+            assert!(problem.message.contains(what), "{list}: {}", problem.message);
+        }
+        let (actions, problems) = parse("id:1,deny,pass,msg:'it\\'s'");
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(actions.disruption, Some(Disruption::Pass));
+        let note = "`deny` does nothing here: `pass` follows".to_owned();
+        assert_eq!(actions.notes, [(10, note)]);
     }
 
     #[test]

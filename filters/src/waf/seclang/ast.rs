@@ -94,6 +94,21 @@ pub enum Disruption {
     AllowRequest,
 }
 
+impl Disruption {
+    /// The action's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Block => "block",
+            Self::Deny => "deny",
+            Self::Drop => "drop",
+            Self::Redirect(_) => "redirect",
+            Self::Allow | Self::AllowPhase | Self::AllowRequest => "allow",
+        }
+    }
+}
+
 /// Where evaluation goes on after a match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Flow {

@@ -43,11 +43,15 @@ impl Line {
     }
 }
 
+/// What some editors write at the beginning of a file in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// The logical lines of `text`. Bytes that are not UTF-8 are read as Latin-1.
 pub(crate) fn split(file: &str, text: &[u8]) -> Vec<Line> {
     let file: Arc<str> = file.into();
     let mut lines = Vec::new();
     let mut open: Option<Line> = None;
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     for (index, raw) in text.split(|byte| *byte == b'\n').enumerate() {
         let raw = decode(raw);
         let trimmed = raw.trim();
@@ -155,6 +159,13 @@ mod tests {
         let place = lines[0].place(lines[0].text.find("id").unwrap());
         assert_eq!((place.line, place.column), (5, 6));
         assert_eq!(lines[1].place(0).line, 7);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_line() {
+        let lines = split("f.conf", b"\xef\xbb\xbfSecMarker A\n");
+        assert_eq!(lines[0].text, "SecMarker A");
+        assert_eq!(lines[0].place(0).column, 1);
     }
 
     #[test]

@@ -3,15 +3,23 @@
 use std::collections::HashMap;
 
 use super::actions::Actions;
-use super::ast::{Item, Rule, RuleSet};
+use super::ast::{Disruption, Item, Rule, RuleSet};
 use super::directives;
 use super::fault::{Fault, Faults, Note, Place};
 use super::library::{Library, beside, expand};
 use super::lines::{self, Line, Word};
 use super::problem::Problem;
+use super::sanitise::Sanitise;
+use super::variables::Variable;
 
 /// Files that include each other are followed this deep.
 pub const DEPTH_MAX: usize = 16;
+
+/// How `ver` of the rules of the Core Rule Set begins.
+const CRS_VERSION: &str = "OWASP_CRS/";
+
+/// Ids of the rules that are built in.
+const OWN_RULES: std::ops::Range<u64> = 9_100_000..9_200_000;
 
 /// Faults after which reading stops.
 const FAULTS_MAX: usize = 200;
@@ -38,7 +46,36 @@ pub fn load(sources: &[Source<'_>], library: &dyn Library) -> Result<RuleSet, Fa
         }
     }
     loader.close_chain();
+    give_whole_bodies(&mut loader.set);
+    keep_those_that_sanitise(&mut loader.set);
     if loader.faults.is_empty() { Ok(loader.set) } else { Err(Faults(loader.faults)) }
+}
+
+/// `REQUEST_BODY` is every body, as in ModSecurity 3, but for the rules of the Core Rule Set and
+/// those that are built in: they are tuned on what ModSecurity 2 has there, which is forms.
+fn give_whole_bodies(set: &mut RuleSet) {
+    for item in &mut set.items {
+        let Item::Rule(rule) = item else { continue };
+        if rule.version.starts_with(CRS_VERSION) || OWN_RULES.contains(&rule.id) {
+            continue;
+        }
+        let targets = rule.links.iter_mut().flat_map(|link| &mut link.targets);
+        for target in targets.filter(|target| target.variable == Variable::RequestBody) {
+            target.variable = Variable::WholeRequestBody;
+        }
+    }
+}
+
+/// A rule that always matches and is silent is left out of programs. One that hides something from
+/// logs is to stay: `block`, where no default action says what that is, is `pass` that counts as
+/// something done.
+fn keep_those_that_sanitise(set: &mut RuleSet) {
+    for item in &mut set.items {
+        let Item::Rule(rule) = item else { continue };
+        if rule.disruption == Disruption::Pass && set.settings.sanitised.contains_key(&rule.id) {
+            rule.disruption = Disruption::Block;
+        }
+    }
 }
 
 /// What the file `text` includes: paths and globs, as they are written in it.
@@ -177,6 +214,13 @@ impl<'a> Loader<'a> {
                 message: "the rule ends in `chain` and no rule follows".into(),
                 help: "add the next SecRule of the chain, or take `chain` away".into(),
             });
+        }
+    }
+
+    /// What the rule `id` hides from logs when it matches, added to what is known of it.
+    pub(crate) fn sanitise(&mut self, id: u64, more: &[Sanitise]) {
+        if !more.is_empty() {
+            self.set.settings.sanitised.entry(id).or_default().extend_from_slice(more);
         }
     }
 

@@ -98,10 +98,16 @@ fn shift(problem: Problem, parameter_at: usize, begin: usize) -> Problem {
 
 fn by_name(name: &str, parameter: &str, begin: usize, read: Read<'_>) -> Result<Test, Problem> {
     let in_parameter = |problem: Problem| problem.shifted(begin + 1);
-    let template = || template(parameter).map_err(in_parameter);
+    let template = || match parameter {
+        "" => Err(Problem::at(begin, format!("`@{name}` compares with nothing"), "a parameter")),
+        _ => template(parameter).map_err(in_parameter),
+    };
     let test = match name.to_ascii_lowercase().as_str() {
         "rx" => pattern_test(parameter).map_err(in_parameter)?,
-        "pm" => Test::Phrases(phrases(parameter).map_err(in_parameter)?.into()),
+        "pm" => {
+            without_macros(parameter).map_err(in_parameter)?;
+            Test::Phrases(phrases(parameter).map_err(in_parameter)?.into())
+        }
         "pmfromfile" | "pmf" => phrase_files(parameter, read).map_err(in_parameter)?,
         "eq" => Test::Compare(Comparison::Equal, template()?),
         "ge" => Test::Compare(Comparison::AtLeast, template()?),
@@ -112,6 +118,7 @@ fn by_name(name: &str, parameter: &str, begin: usize, read: Read<'_>) -> Result<
         "contains" => Test::Text(TextTest::Contains, template()?),
         "containsword" => Test::Text(TextTest::ContainsWord, template()?),
         "endswith" => Test::Text(TextTest::EndsWith, template()?),
+        "streq" if parameter.is_empty() => Test::Text(TextTest::Equals, Template::default()),
         "streq" => Test::Text(TextTest::Equals, template()?),
         "strmatch" => Test::Text(TextTest::Matches, template()?),
         "within" => Test::Text(TextTest::Within, template()?),
@@ -151,7 +158,23 @@ fn unknown(name: &str, begin: usize) -> Problem {
     Problem::at(begin, format!("the operator `@{name}` is not supported"), help)
 }
 
+/// Patterns and phrases are compiled before there is anything to put in.
+fn without_macros(parameter: &str) -> Result<(), Problem> {
+    match Template::find_macro(parameter) {
+        None => Ok(()),
+        Some(found) => Err(Problem::at(
+            found.start,
+            format!(
+                "macros such as {} are not expanded here",
+                &parameter.get(found).unwrap_or_default()
+            ),
+            "compare with @streq, @contains, @within …; in a pattern `%\\{` stands for itself",
+        )),
+    }
+}
+
 fn pattern_test(source: &str) -> Result<Test, Problem> {
+    without_macros(source)?;
     Ok(Test::Pattern(Arc::new(pattern::parse(source)?)))
 }
 

@@ -69,6 +69,10 @@ impl<'a> Translator<'a> {
         Err(Problem::at(self.at, format!("{what} in a pattern is not supported"), HELP))
     }
 
+    fn broken<T>(&self, what: &str, help: &str) -> Result<T, Problem> {
+        Err(Problem::at(self.at, format!("the pattern is broken: {what}"), help))
+    }
+
     fn run(mut self) -> Result<String, Problem> {
         while let Some(byte) = self.peek(0) {
             match byte {
@@ -171,7 +175,7 @@ impl<'a> Translator<'a> {
     /// An escape, inside or outside of a class. Returns whether it stands for one byte.
     fn escape(&mut self, in_class: bool) -> Result<bool, Problem> {
         let Some(next) = self.peek(1) else {
-            return self.refuse("a `\\` at the end");
+            return self.broken("a `\\` at its end", "`\\\\` stands for itself");
         };
         match next {
             b'd' | b'D' | b's' | b'S' | b'w' | b'W' => self.pair(next),
@@ -292,7 +296,7 @@ impl<'a> Translator<'a> {
             };
         }
         self.at = opened;
-        self.refuse("a class that is not closed")
+        self.broken("a class is not closed", "close it with `]`; `\\[` stands for itself")
     }
 
     /// `[:alpha:]`, copied; or `[` when no such name follows.

@@ -62,6 +62,7 @@ pub(crate) fn default_action(loader: &mut Loader<'_>, line: &Line, words: &[Word
         || actions.flow.is_some()
         || actions.log_data.is_some()
         || actions.severity.is_some()
+        || !actions.sanitised.is_empty()
         || actions.is_capturing
         || actions.is_chained
         || actions.is_multi_match;
@@ -89,7 +90,7 @@ pub(crate) fn default_action(loader: &mut Loader<'_>, line: &Line, words: &[Word
 fn list(word: Option<&Word>) -> (Actions, Vec<Problem>) {
     let Some(word) = word else { return (Actions::default(), Vec::new()) };
     let (mut actions, problems) = actions::parse(&word.text);
-    for (offset, _) in &mut actions.ignored {
+    for (offset, _) in &mut actions.notes {
         *offset += word.offset;
     }
     let problems = problems.into_iter().map(|problem| problem.shifted(word.offset)).collect();
@@ -111,9 +112,11 @@ fn add(
     for problem in problems {
         loader.fault(line, rule_id, problem);
     }
-    for (offset, name) in &actions.ignored {
-        let message = format!("`{name}` is accepted and does nothing here");
-        loader.note(line, *offset, message);
+    for (offset, message) in &actions.notes {
+        loader.note(line, *offset, message.clone());
+    }
+    if let Some(id) = rule_id {
+        loader.sanitise(id, &actions.sanitised);
     }
     let is_chained = actions.is_chained;
     let begun = match chained {
@@ -167,12 +170,11 @@ fn start(
     operator: Option<Operator>,
     mut actions: Actions,
 ) -> Option<Box<Rule>> {
-    let Some(id) = actions.id.filter(|id| *id > 0) else {
-        loader.fault(
-            line,
-            None,
-            Problem::at(0, "a rule without an id", "id:N, unique in all files"),
-        );
+    let Some(id) = actions.id else {
+        if !actions.has_broken_id {
+            let problem = Problem::at(0, "a rule without an id", "id:N, unique in all files");
+            loader.fault(line, None, problem);
+        }
         return None;
     };
     loader.take_id(line, id, 0);

@@ -1,5 +1,8 @@
 //! Directives that are no rules: what they set, with the defaults of ModSecurity.
 
+use super::sanitise::Sanitise;
+use std::collections::BTreeMap;
+
 /// Whether rules act.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EngineMode {
@@ -105,6 +108,8 @@ pub struct Settings {
     pub argument_separator: u8,
     /// `SecComponentSignature`
     pub components: Vec<String>,
+    /// What rules hide from logs when they match, by the rule's id.
+    pub sanitised: BTreeMap<u64, Vec<Sanitise>>,
 }
 
 impl Default for Settings {
@@ -125,6 +130,7 @@ impl Default for Settings {
             response_types: ["text/plain", "text/html", "text/xml"].map(str::to_owned).to_vec(),
             argument_separator: b'&',
             components: Vec::new(),
+            sanitised: BTreeMap::new(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::ast::{Selector, Target};
 use super::pattern;
 use super::problem::{Problem, nearest};
+use super::template::Template;
 use super::variables::{Shape, VARIABLES, Variable};
 
 /// One piece of the list: a target, or values that the others leave out.
@@ -132,6 +133,10 @@ pub(crate) fn selector(variable: Variable, key: &str, offset: usize) -> Result<S
             format!("write {} alone", variable.name()),
         ));
     }
+    if let Some(found) = Template::find_macro(key) {
+        let message = format!("a macro cannot choose from {}", variable.name());
+        return Err(Problem::at(offset + found.start, message, "a name, or /a pattern of names/"));
+    }
     let key = key.trim();
     let key = key.strip_prefix('\'').and_then(|key| key.strip_suffix('\'')).unwrap_or(key);
     let inner = key.strip_prefix('/').and_then(|key| key.strip_suffix('/'));
@@ -198,5 +203,6 @@ mod tests {
         assert!(parse("XML:/a/b").unwrap_err().help.contains("XML:/*"));
         assert!(parse("REQUEST_URI:x").unwrap_err().message.contains("one value"));
         assert!(parse("!ARGS:x").is_err());
+        assert!(parse("ARGS:%{tx.name}").unwrap_err().message.contains("macro"));
     }
 }

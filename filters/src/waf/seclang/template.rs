@@ -46,6 +46,20 @@ impl Template {
         Ok(Self { pieces })
     }
 
+    /// Where the first macro stands in `text`: `%{` and a name, as a pattern seldom has it.
+    #[must_use]
+    pub(crate) fn find_macro(text: &str) -> Option<std::ops::Range<usize>> {
+        let is_part =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b':' | b'-');
+        text.match_indices("%{").find_map(|(start, _)| {
+            let inner = text.get(start + 2..)?;
+            let length = inner.bytes().take_while(|byte| is_part(*byte)).count();
+            let is_name = inner.starts_with(|first: char| first.is_ascii_alphabetic());
+            let is_closed = inner.get(length..)?.starts_with('}');
+            (is_name && is_closed).then_some(start..start + length + 3)
+        })
+    }
+
     /// A template without macros.
     #[must_use]
     pub fn literal(text: &str) -> Self {
@@ -76,7 +90,10 @@ fn value(name: &str) -> Option<Piece> {
         Some((variable, key)) => (variable, Some(key)),
         None => (name, None),
     };
-    let variable = Variable::parse(variable.trim())?;
+    let variable = match Variable::parse(variable.trim())? {
+        Variable::RequestBody => Variable::WholeRequestBody,
+        variable => variable,
+    };
     let key = match (variable.shape(), key) {
         (Shape::Scalar, _) | (_, None) => None,
         (Shape::Keyed, Some(key)) => Some(key.trim().to_ascii_lowercase()),

@@ -111,16 +111,16 @@ pub(crate) fn actions(
     if !problems.is_empty() {
         return Err(problems);
     }
-    for (offset, name) in &parsed.ignored {
-        let message = format!("`{name}` is accepted and does nothing here");
-        loader.note(line, list.offset + offset, message);
+    for (offset, message) in &parsed.notes {
+        loader.note(line, list.offset + offset, message.clone());
     }
-    let mut count = 0;
+    let mut ids = Vec::new();
     for rule in chosen(loader, &selector) {
-        count += 1;
+        ids.push(rule.id);
         update(rule, &parsed);
     }
-    if count == 0 {
+    ids.iter().for_each(|id| loader.sanitise(*id, &parsed.sanitised));
+    if ids.is_empty() {
         nothing(loader, line, rules);
     }
     Ok(())

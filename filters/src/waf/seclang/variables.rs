@@ -93,6 +93,7 @@ pub enum Variable {
     UniqueId,
     UriParseError,
     UrlencodedError,
+    WholeRequestBody,
     XmlAttributes,
     XmlText,
 }
@@ -200,7 +201,8 @@ pub const VARIABLES: &[(&str, Variable, Shape)] = &[
 ];
 
 impl Variable {
-    /// The variable called `name`, in any case. `XML` is found as its text.
+    /// The variable called `name`, in any case. `XML` is found as its text, `REQUEST_BODY` as what
+    /// ModSecurity 2 has; which rules get the other is decided when all are read.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         let upper = name.to_ascii_uppercase();
@@ -214,10 +216,11 @@ impl Variable {
     /// Its name in rules and logs.
     #[must_use]
     pub fn name(self) -> &'static str {
-        if self == Self::XmlAttributes {
-            return "XML";
+        match self {
+            Self::XmlAttributes => "XML",
+            Self::WholeRequestBody => "REQUEST_BODY",
+            _ => self.row().map_or("", |(name, ..)| name),
         }
-        self.row().map_or("", |(name, ..)| name)
     }
 
     /// How its values are had.
@@ -227,6 +230,12 @@ impl Variable {
             return Shape::Keyed;
         }
         self.row().map_or(Shape::Scalar, |(_, _, shape)| *shape)
+    }
+
+    /// The same, as rules name it: both kinds of `REQUEST_BODY` are one.
+    #[must_use]
+    pub fn as_named(self) -> Self {
+        if self == Self::WholeRequestBody { Self::RequestBody } else { self }
     }
 
     /// Whether its value may change while a phase runs, so that it is looked up at each rule.
@@ -258,7 +267,7 @@ mod tests {
     #[test]
     fn the_table_is_sorted_and_whole() {
         assert!(VARIABLES.is_sorted_by_key(|(name, ..)| *name));
-        assert_eq!(VARIABLES.len(), COUNT - 1, "all but the attributes of XML have a row");
+        assert_eq!(VARIABLES.len(), COUNT - 2, "all but XML's attributes and the whole body");
         for (name, variable, _) in VARIABLES {
             assert_eq!(Variable::parse(&name.to_lowercase()), Some(*variable));
             assert_eq!(variable.name(), *name);

@@ -112,6 +112,11 @@ impl State {
         self.forces_request_body || !named.is_empty()
     }
 
+    /// Whether rules make something of a body of any type.
+    pub(crate) fn reads_every_body(program: &Program) -> bool {
+        program.uses(Variable::WholeRequestBody)
+    }
+
     /// Fills the variables of phase 2.
     pub(crate) fn load_body(&mut self, program: &Program, body: &[u8]) {
         if self.engine == EngineMode::Off || !self.reads_request_body || body.is_empty() {
@@ -130,6 +135,7 @@ impl State {
             _ => body,
         };
         self.set_number(program, Variable::RequestBodyLength, body.len() as i64);
+        self.set(program, Variable::WholeRequestBody, body);
         let processor = self.values.of(Variable::ReqbodyProcessor).first();
         let named = processor.map_or(&[][..], |field| self.strings.get(field.value));
         let processor = std::str::from_utf8(named).ok().and_then(Processor::parse);
@@ -139,7 +145,7 @@ impl State {
             Some(processor) => processor,
         };
         self.set(program, Variable::ReqbodyProcessor, processor.name().as_bytes());
-        // For other processors CRS does not ask for it, and ModSecurity 3 always has it.
+        // As in ModSecurity 2. Rules that are written for version 3 have the whole body.
         if processor == Processor::Urlencoded || self.forces_request_body {
             self.set(program, Variable::RequestBody, body);
         }

@@ -103,7 +103,7 @@ impl State {
                 let link = rule.and_then(|rule| rule.links.get(*link as usize));
                 match link.and_then(|link| link.effects.get(*effect as usize)) {
                     Some(Effect::RemoveTarget(rules, of, selector)) => {
-                        *of == variable
+                        *of == variable.as_named()
                             && bit(rules, at.rule)
                             && self.selects(program, selector, key)
                     }

@@ -4,6 +4,7 @@
 //! union, or an answer that is remembered. Only then are values looked at one by one, in order,
 //! with captures and everything that a match does.
 
+use super::expand::Said;
 use super::state::{Allowed, State};
 use super::strings::{EMPTY, Id};
 use super::tx::Value;
@@ -18,7 +19,7 @@ use crate::waf::seclang::variables::Variable;
 /// The phase of logging: it runs after an interruption too.
 const LOGGING: u8 = 5;
 
-/// Where a link is: rule, link and whether its message is expanded at each match.
+/// Where a link is.
 #[derive(Clone, Copy)]
 pub(crate) struct At {
     pub rule: u32,
@@ -79,15 +80,15 @@ impl State {
         self.matched.clear();
         self.rule = index;
         let from = self.seen.len() as u32;
-        let mut expanded = None;
+        let mut said = Said::default();
         for (number, link) in rule.links.iter().enumerate() {
             let at = At { rule: index, link: number as u32 };
-            if !self.link(program, caches, at, link, &mut expanded) {
+            if !self.link(program, caches, at, link, &mut said) {
                 self.seen.truncate(from as usize);
                 return false;
             }
         }
-        self.complete(program, index, rule, from, expanded);
+        self.complete(program, index, rule, from, said);
         true
     }
 
@@ -98,20 +99,20 @@ impl State {
         caches: &mut ScanCaches,
         at: At,
         link: &Link,
-        expanded: &mut Option<(Id, Id)>,
+        said: &mut Said,
     ) -> bool {
         let before = self.seen.len();
         if matches!(link.test, Test::Action) {
             let seen = Seen { variable: Variable::Rule, key: EMPTY, value: EMPTY };
-            self.hit(program, at, link, seen, expanded);
+            self.hit(program, at, link, seen, said);
             self.seen.truncate(before);
             return true;
         }
         for group in link.columns.chunks(link.pipelines.len().max(1)) {
-            self.group(program, caches, at, link, group, expanded);
+            self.group(program, caches, at, link, group, said);
         }
         for fluid in &link.fluid {
-            self.fluid_target(program, caches, at, (link, fluid), expanded);
+            self.fluid_target(program, caches, at, (link, fluid), said);
         }
         self.seen.len() > before
     }
@@ -124,7 +125,7 @@ impl State {
         at: At,
         link: &Link,
         group: &[u32],
-        expanded: &mut Option<(Id, Id)>,
+        said: &mut Said,
     ) {
         let Some(first) = group.first() else { return };
         let first_made = self.column(program, *first);
@@ -146,7 +147,7 @@ impl State {
                 let id = self.columns.id(made.ids + item).unwrap_or_default();
                 let is_new = last.replace(id) != Some(id);
                 let seen = Seen { variable, key: field.key, value: id };
-                self.value(program, caches, (at, link), seen, (is_new, true), expanded);
+                self.value(program, caches, (at, link), seen, (is_new, true), said);
             }
         }
     }
@@ -159,10 +160,10 @@ impl State {
         (at, link): (At, &Link),
         seen: Seen,
         (is_new, is_kept): (bool, bool),
-        expanded: &mut Option<(Id, Id)>,
+        said: &mut Said,
     ) {
         if is_new && self.tests(program, caches, link, seen.value, is_kept) != link.is_negated {
-            self.hit(program, at, link, seen, expanded);
+            self.hit(program, at, link, seen, said);
         }
     }
 
@@ -217,7 +218,7 @@ impl State {
         at: At,
         link: &Link,
         seen: Seen,
-        expanded: &mut Option<(Id, Id)>,
+        said: &mut Said,
     ) {
         self.matched.push(seen);
         self.last = Some(seen);
@@ -230,8 +231,8 @@ impl State {
         }
         let is_single =
             program.rules.get(at.rule as usize).is_some_and(|rule| rule.links.len() == 1);
-        if expanded.is_none() && (is_single || at.link > 0) && link.message.is_some() {
-            *expanded = self.describe(program, at.rule, link);
+        if is_single || at.link > 0 {
+            self.describe(program, at.rule, link, said);
         }
     }
 
@@ -258,21 +259,15 @@ impl State {
     }
 
     /// The whole rule matched: it is recorded, and acts.
-    fn complete(
-        &mut self,
-        program: &Program,
-        index: u32,
-        rule: &Rule,
-        from: u32,
-        expanded: Option<(Id, Id)>,
-    ) {
-        let described = match rule.links.first() {
-            Some(link) if rule.links.len() > 1 && link.message.is_some() => {
-                self.describe(program, index, link)
-            }
-            _ => expanded,
-        };
-        let (message, data) = described.unwrap_or((EMPTY, EMPTY));
+    fn complete(&mut self, program: &Program, index: u32, rule: &Rule, from: u32, later: Said) {
+        // What the first link of a chain says may be about the others: it is expanded last, and
+        // goes before what they say.
+        let mut said = Said::default();
+        if let Some(link) = rule.links.first().filter(|_| rule.links.len() > 1) {
+            self.describe(program, index, link, &mut said);
+        }
+        let message = said.message.or(later.message).unwrap_or(EMPTY);
+        let data = said.data.or(later.data).unwrap_or(EMPTY);
         let scores = [0, 1].map(|side: usize| {
             let slots = program.scores.get(side).map_or(&[][..], Vec::as_slice);
             slots.iter().map(|slot| self.tx.slot(*slot).number(&self.strings)).sum()

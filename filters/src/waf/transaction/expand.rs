@@ -13,6 +13,13 @@ use crate::waf::seclang::variables::Variable;
 /// Bytes of an expanded text, at most: a message does not repeat a whole body.
 const EXPANDED_BYTES_MAX: usize = 4096;
 
+/// What a rule says of a match: `msg` and `logdata` expanded, each of the first link that has it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Said {
+    pub message: Option<Id>,
+    pub data: Option<Id>,
+}
+
 impl State {
     /// Appends `text` with its macros expanded to `out`.
     pub(crate) fn expand(&mut self, program: &Program, text: &Text, out: &mut Vec<u8>) {
@@ -121,28 +128,23 @@ impl State {
         id
     }
 
-    /// Message and data of a link, when its rule is logged.
-    pub(crate) fn describe(
-        &mut self,
-        program: &Program,
-        rule: u32,
-        link: &Link,
-    ) -> Option<(Id, Id)> {
-        let rule = program.rules.get(rule as usize)?;
-        if !rule.about.is_logged && !rule.about.is_audited {
-            return None;
-        }
-        let mut describe = |text: Option<&Text>| {
-            let Some(text) = text else { return EMPTY };
+    /// Adds message and data of a link to what is `said`, each unless it is there, when its rule is
+    /// logged.
+    pub(crate) fn describe(&mut self, program: &Program, rule: u32, link: &Link, said: &mut Said) {
+        let texts = [(&link.message, &mut said.message), (&link.log_data, &mut said.data)];
+        for (text, place) in texts {
+            let Some(text) = text.as_ref().filter(|_| place.is_none()) else { continue };
+            let about = program.rules.get(rule as usize).map(|rule| &rule.about);
+            if about.is_none_or(|about| !about.is_logged && !about.is_audited) {
+                return;
+            }
             let mut out = std::mem::take(&mut self.text);
             out.clear();
             self.expand(program, text, &mut out);
             out.truncate(EXPANDED_BYTES_MAX);
-            let id = self.strings.intern(&out);
+            *place = Some(self.strings.intern(&out));
             self.text = out;
-            id
-        };
-        Some((describe(link.message.as_ref()), describe(link.log_data.as_ref())))
+        }
     }
 
     /// TX:0 … after an operator that is no pattern.

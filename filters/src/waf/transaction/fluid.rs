@@ -1,6 +1,7 @@
 //! Targets whose values may change with every rule: TX, MATCHED_*, and a few single values.
 
 use super::evaluate::{At, compares};
+use super::expand::Said;
 use super::state::State;
 use super::strings::{EMPTY, Id};
 use super::tx::{Value, decimal};
@@ -17,7 +18,7 @@ impl State {
         caches: &mut ScanCaches,
         at: At,
         (link, fluid): (&Link, &Fluid),
-        expanded: &mut Option<(Id, Id)>,
+        said: &mut Said,
     ) {
         if self.is_settled(program, link, fluid) {
             return;
@@ -34,7 +35,7 @@ impl State {
                 let value = self.transformed(program, seen.value, *pipeline);
                 let is_new = last.replace(value) != Some(value);
                 let seen = Seen { value, ..*seen };
-                self.value(program, caches, (at, link), seen, (is_new, false), expanded);
+                self.value(program, caches, (at, link), seen, (is_new, false), said);
             }
         }
         self.pending = pending;

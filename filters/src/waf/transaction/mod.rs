@@ -12,6 +12,7 @@ mod effects;
 mod evaluate;
 mod expand;
 mod fluid;
+mod hidden;
 mod request;
 mod state;
 mod strings;
@@ -30,6 +31,7 @@ use super::seclang::variables::Variable;
 
 pub use answer::AnswerHead;
 pub(crate) use evaluate::compares;
+pub use hidden::Hidden;
 pub use request::{Endpoint, Request};
 use state::State;
 pub use verdict::{Action, Found, Interruption, Match};
@@ -117,10 +119,12 @@ impl Transaction {
         self.state.engine != EngineMode::Off && self.state.reads_request_body
     }
 
-    /// Whether phase 2 makes something of a body: whether something reads one of its type.
+    /// Whether phase 2 makes something of a body: whether something reads one of its type, or a rule
+    /// looks at bodies of any.
     #[must_use]
     pub fn reads_request_body(&self) -> bool {
-        self.wants_request_body() && self.state.has_processor()
+        self.wants_request_body()
+            && (self.state.has_processor() || State::reads_every_body(&self.program))
     }
 
     /// Phase 2: the body of the request, whole; empty when there is none or it is not wanted.
@@ -186,6 +190,12 @@ impl Transaction {
     /// All matches so far, in order, also those that are not logged.
     pub fn matches(&self) -> impl Iterator<Item = Match<'_>> {
         self.state.matches(&self.program)
+    }
+
+    /// What rules that matched do not want in logs (`sanitiseArg` …).
+    #[must_use]
+    pub fn hidden(&self) -> Hidden {
+        Hidden::of(self)
     }
 
     /// The fields of the request's head, in order: names and values as they came.
