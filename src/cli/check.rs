@@ -54,16 +54,22 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 /// The same config, or what is wrong with the files that it names.
-fn deeply(file: &Path, loaded: Loaded) -> Result<Loaded, Box<Diagnostics>> {
+fn deeply(file: &Path, mut loaded: Loaded) -> Result<Loaded, Box<Diagnostics>> {
     let format = config::format_of(file).unwrap_or(Format::Toml);
+    let text = loaded.warnings.text.clone();
+    let place = |key: &str| config::place(&text, format, key);
+    let doubts = deep::doubts(&loaded.config).into_iter();
+    loaded
+        .warnings
+        .problems
+        .extend(doubts.map(|(key, message)| Problem::new(&key, place(&key), message).warning()));
     let problems = deep::problems(&loaded.config);
     if problems.is_empty() {
         return Ok(loaded);
     }
     let mut diagnostics = Box::new(loaded.warnings);
     diagnostics.problems.extend(problems.into_iter().map(|(key, message)| {
-        Problem::new(&key, config::place(&diagnostics.text, format, &key), message)
-            .accepts("a file that can be used")
+        Problem::new(&key, place(&key), message).accepts("a file that can be used")
     }));
     Err(diagnostics)
 }

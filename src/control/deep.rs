@@ -9,6 +9,12 @@ use super::wire;
 use crate::config::{Config, FilePath};
 use crate::types::clock;
 
+/// What may not be meant: the key that names files, and what of them.
+#[must_use]
+pub fn doubts(config: &Config) -> Vec<(String, String)> {
+    blocklist::doubts(config).collect()
+}
+
 /// All that is wrong: the key that names the file, and what is wrong with it.
 #[must_use]
 pub fn problems(config: &Config) -> Vec<(String, String)> {
