@@ -23,9 +23,9 @@ use vanne::config::{
     LimitTell, Listener, ListenerPaths, ListenerProtocol, ListenerTimeouts, LoadFactor, Log,
     LogLevel, Outliers, Overload, Page, PageSource, PathPrefix, Pool, PoolHttp2, PoolProtocol,
     PoolQueue, PoolRetries, PoolTimeouts, PoolTls, Priority, Probe, Process, Profile, RateLimit,
-    Redact, Redirect, RetryOn, Rewrite, Route, RouteHeaders, RouteIdentity, RouteMatch,
-    RouteMirror, RouteSecurityHeaders, RouteTimeouts, SampleRule, Scheme, SlowCall, Source,
-    UnsafeCharacters, ValueMatch, ValueRule,
+    Redact, Redirect, RepeatedSlashes, RetryOn, Rewrite, Route, RouteHeaders, RouteIdentity,
+    RouteMatch, RouteMirror, RouteSecurityHeaders, RouteTimeouts, SampleRule, Scheme, SlowCall,
+    Source, UnsafeCharacters, ValueMatch, ValueRule,
 };
 use vanne::types::units::{ByteSize, Percent, Period};
 use vanne_filters::SecurityHeaders;
@@ -135,6 +135,7 @@ fn listener() -> impl Strategy<Value = Listener> {
             paths: ListenerPaths {
                 dot_segments: DotSegments::Normalise,
                 encoded_slashes: EncodedSlashes::Reject,
+                repeated_slashes: RepeatedSlashes::Merge,
                 unsafe_characters: UnsafeCharacters::Encode,
             },
             https_port: 443,

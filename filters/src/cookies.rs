@@ -1,7 +1,8 @@
 //! Cookies: those that backends set get the attributes that keep them from strangers.
 //!
-//! An attribute is added where it is missing (RFC 6265bis §4.1); what is there stays, and so
-//! does a field that is no cookie.
+//! An attribute is added where it is missing; what is there stays. Whatever browsers take for a
+//! cookie is one (RFC 6265bis §5.6), also what no server should send: names with brackets or
+//! blanks in them, and none at all. An empty field sets nothing, and stays.
 
 use crate::edits::Draft;
 use crate::{Asked, Filter, FilterConfig, HeadEdits, ResponseHead};
@@ -46,12 +47,12 @@ impl Rules {
     fn missing(&self, value: &[u8]) -> Missing {
         let mut parts = value.split(|byte| *byte == b';');
         let pair = parts.next().unwrap_or_default();
-        let Some(end) = pair.iter().position(|byte| *byte == b'=') else {
-            return Missing::default();
-        };
-        let name = pair.get(..end).unwrap_or_default().trim_ascii();
+        // Without `=` it is a value of no name.
+        let end = pair.iter().position(|byte| *byte == b'=');
+        let name = pair.get(..end.unwrap_or_default()).unwrap_or_default().trim_ascii();
+        let text = end.map_or(pair, |end| pair.get(end + 1..).unwrap_or_default()).trim_ascii();
         let is_excepted = || self.except.iter().any(|one| one.as_bytes() == name);
-        if !is_name(name) || is_excepted() {
+        if (name.is_empty() && text.is_empty()) || is_excepted() {
             return Missing::default();
         }
         let mut missing = Missing {
@@ -60,11 +61,15 @@ impl Rules {
             same_site: self.same_site.is_some(),
         };
         for attribute in parts {
-            let name = attribute.split(|byte| *byte == b'=').next().unwrap_or_default();
-            let is = |wanted: &[u8]| name.trim_ascii().eq_ignore_ascii_case(wanted);
+            let mut parts = attribute.splitn(2, |byte| *byte == b'=').map(<[u8]>::trim_ascii);
+            let name = parts.next().unwrap_or_default();
+            let is = |wanted: &[u8]| name.eq_ignore_ascii_case(wanted);
             missing.secure &= !is(b"secure");
             missing.http_only &= !is(b"httponly");
-            missing.same_site &= !is(b"samesite");
+            if self.same_site.is_some() && is(b"samesite") {
+                // The last one counts, and one of no known value is none.
+                missing.same_site = !is_same_site(parts.next().unwrap_or_default());
+            }
         }
         missing
     }
@@ -89,10 +94,9 @@ impl Rules {
     }
 }
 
-/// Whether `name` may be a cookie's: a token (RFC 9110 §5.6.2).
-fn is_name(name: &[u8]) -> bool {
-    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    !name.is_empty() && name.iter().all(is_token)
+/// Whether browsers know this value of `SameSite`.
+fn is_same_site(value: &[u8]) -> bool {
+    [&b"strict"[..], b"lax", b"none"].iter().any(|known| value.eq_ignore_ascii_case(known))
 }
 
 impl Filter for Cookies {
@@ -161,6 +165,21 @@ mod tests {
             ("a=; Path=/", "a=; Path=/; Secure; HttpOnly; SameSite=Lax"),
             ("a=b; secure ;HTTPONLY", "a=b; secure ;HTTPONLY; SameSite=Lax"),
             ("a=b; SameSite=None", "a=b; SameSite=None; Secure; HttpOnly"),
+            ("a=b; samesite = LAX", "a=b; samesite = LAX; Secure; HttpOnly"),
+            ("a=b; SameSite=bogus", "a=b; SameSite=bogus; Secure; HttpOnly; SameSite=Lax"),
+            ("a=b; SameSite", "a=b; SameSite; Secure; HttpOnly; SameSite=Lax"),
+            (
+                "a=b; SameSite=Strict; SameSite=x",
+                "a=b; SameSite=Strict; SameSite=x; Secure; HttpOnly; SameSite=Lax",
+            ),
+            // What no server should send, and browsers take all the same.
+            ("user[id]=1", "user[id]=1; Secure; HttpOnly; SameSite=Lax"),
+            ("a@b=c", "a@b=c; Secure; HttpOnly; SameSite=Lax"),
+            ("a b=c", "a b=c; Secure; HttpOnly; SameSite=Lax"),
+            ("\u{fc}=c", "\u{fc}=c; Secure; HttpOnly; SameSite=Lax"),
+            ("=x", "=x; Secure; HttpOnly; SameSite=Lax"),
+            ("value", "value; Secure; HttpOnly; SameSite=Lax"),
+            ("value; Path=/", "value; Path=/; Secure; HttpOnly; SameSite=Lax"),
             ("__Host-a=b; Path=/; Secure", "__Host-a=b; Path=/; Secure; HttpOnly; SameSite=Lax"),
             ("__Secure-a=b", "__Secure-a=b; Secure; HttpOnly; SameSite=Lax"),
             (
@@ -180,10 +199,10 @@ mod tests {
         for came in [
             "a=b; Secure; HttpOnly; SameSite=Strict",
             "XSRF=1; Path=/",
-            "nothing",
             "",
-            "=x",
-            "a b=c",
+            " ",
+            "=",
+            " = ",
             "; Path=/",
         ] {
             assert_eq!(hardened(&rules(), &[came]), None, "{came}");
@@ -194,7 +213,7 @@ mod tests {
 
     #[test]
     fn each_cookie_of_an_answer_is_looked_at() {
-        let all = hardened(&rules(), &["XSRF=1", "a=b", "nothing"]).unwrap();
-        assert_eq!(all, ["XSRF=1", "a=b; Secure; HttpOnly; SameSite=Lax", "nothing"]);
+        let all = hardened(&rules(), &["XSRF=1", "a=b", ""]).unwrap();
+        assert_eq!(all, ["XSRF=1", "a=b; Secure; HttpOnly; SameSite=Lax", ""]);
     }
 }

@@ -66,8 +66,7 @@ fn deeply(file: &Path, mut loaded: Loaded) -> Result<Loaded, Box<Diagnostics>> {
     }
     let mut diagnostics = Box::new(loaded.warnings);
     diagnostics.problems.extend(problems.into_iter().map(|(key, message)| {
-        Problem::new(&key, config::place(&diagnostics.text, format, &key), message)
-            .accepts("a file that can be used")
+        Problem::new(&key, place(&key), message).accepts("a file that can be used")
     }));
     Err(diagnostics)
 }

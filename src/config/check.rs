@@ -10,6 +10,7 @@ use super::check_identity;
 use super::check_kubernetes;
 use super::check_limits;
 use super::check_routes;
+use super::check_shadows;
 use super::check_waf;
 use super::cookies;
 use super::cors;
@@ -53,6 +54,7 @@ pub fn check(root: &Node, problems: &mut Vec<Problem>) {
     check_pools(root, problems);
     check_routes::check(root, problems);
     check_identity::check(root, problems);
+    check_shadows::check(root, problems);
     check_asking::check_listeners(root, problems);
     check_limits::check(root, problems);
     check_waf::check(root, problems);

@@ -4,14 +4,56 @@ use super::check_asking;
 use super::check_edits::{self, Field};
 use super::check_routes::check_defined;
 use super::diagnostics::Problem;
+use super::identity::jwt::{MAX_AGE, REFRESH};
 use super::tree::{Entry, Node};
 use super::validate::join;
-use crate::types::units::ByteSize;
+use crate::types::units::{ByteSize, Period};
+use std::ops::Range;
 
 /// Kinds of an identity, of which it has exactly one.
 const KINDS: [&str; 5] = ["api_keys", "basic", "client_certificate", "forward", "jwt"];
 /// Identities that a route may name.
 const USES_MAX: usize = 4;
+/// Fields that clients send for other ends, or that Vanne says itself: one that told a claim would be
+/// taken out of all requests.
+const CLIENTS: [&str; 36] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "access-control-request-headers",
+    "access-control-request-method",
+    "authorization",
+    "baggage",
+    "cache-control",
+    "content-encoding",
+    "content-language",
+    "content-type",
+    "cookie",
+    "date",
+    "expect",
+    "forwarded",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "origin",
+    "pragma",
+    "range",
+    "referer",
+    "traceparent",
+    "tracestate",
+    "user-agent",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-forwarded-uri",
+    "x-real-ip",
+    "x-request-id",
+];
 /// The longest token that may be looked at.
 const TOKEN_BYTES_MAX: u64 = 16 * 1024;
 
@@ -104,7 +146,24 @@ fn check_jwt(jwt: &Node, key: &str, problems: &mut Vec<Problem>) {
             wrong("max_token", node, "out of range", "1B to 16KiB");
         }
     }
+    check_age(jwt, key, problems);
     check_loose(jwt, key, problems);
+}
+
+/// Keys are fetched anew before they are too old.
+fn check_age(jwt: &Node, key: &str, problems: &mut Vec<Problem>) {
+    let of = |name: &str, default: Period| {
+        let node = jwt.get(name);
+        node.map_or(Some(default), |node| node.text()?.parse::<Period>().ok())
+    };
+    let (refresh, max_age) = (of("refresh", REFRESH), of("max_age", MAX_AGE));
+    let (Some(refresh), Some(max_age)) = (refresh, max_age) else { return };
+    let named = ["max_age", "refresh"].iter().find_map(|name| Some((name, jwt.get(name)?)));
+    if let (Some((name, node)), true) = (named, max_age <= refresh) {
+        let message = format!("keys would be too old ({max_age}) before they are fetched anew");
+        let problem = Problem::new(&join(key, name), node.span.clone(), message);
+        problems.push(problem.accepts(format!("`max_age` longer than `refresh`, {refresh}")));
+    }
 }
 
 /// What goes with a URL alone, and a URL that anybody could answer for.
@@ -173,14 +232,42 @@ fn check_route(root: &Node, route: &Node, identity: &Node, key: &str, problems: 
     check_headers(route, identity, key, problems);
 }
 
-/// Fields for backends are not of a connection, and there is a backend.
+/// `name` as programs read it that cannot tell one sign in it from another.
+fn folded(name: &str) -> String {
+    let fold =
+        |byte: char| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { '-' };
+    name.chars().map(fold).collect()
+}
+
+/// Fields for backends are not of a connection, nor what clients or Vanne send otherwise, and there
+/// is a backend.
 fn check_headers(route: &Node, identity: &Node, key: &str, problems: &mut Vec<Problem>) {
     let Some(headers) = identity.get("claims_to_headers") else { return };
     let table = join(key, "claims_to_headers");
-    let instead = [("host", "another field"), ("authorization", "another field")];
+    let mut names: Vec<String> = Vec::new();
     for entry in headers.entries() {
-        let field = Field { name: &entry.key, table: &table, span: &entry.key_span };
-        check_edits::check_field(field, &instead, problems);
+        let name = folded(&entry.key);
+        let key = join(&table, &entry.key);
+        let mut wrong = |span: &Range<usize>, message: String, accepted: &str| {
+            problems.push(Problem::new(&key, span.clone(), message).accepts(accepted));
+        };
+        if CLIENTS.contains(&name.as_str()) {
+            let message =
+                format!("`{}` would be taken out of the requests of all routes", entry.key);
+            wrong(&entry.key_span, message, "a field that neither clients nor Vanne send");
+        } else if names.contains(&name) {
+            let message =
+                format!("some programs cannot tell `{}` from another one here", entry.key);
+            wrong(&entry.key_span, message, "fields that differ in letters or digits");
+        } else {
+            let field = Field { name: &entry.key, table: &table, span: &entry.key_span };
+            check_edits::check_field(field, &[], problems);
+        }
+        if entry.node.text() == Some("") {
+            let problem = Problem::new(&key, entry.node.span.clone(), "no claim has no name");
+            problems.push(problem.accepts("the name of a claim, like \"sub\""));
+        }
+        names.push(name);
     }
     if route.get("redirect").or(route.get("answer")).is_some() {
         let message = "no backend gets the requests of this route";

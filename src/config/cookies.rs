@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 /// Attributes that cookies of backends get where they do not have them; what a backend says of
-/// them itself stays. A field `Set-Cookie` that sets no cookie passes as it is.
+/// them itself stays. Whatever browsers take for a cookie is one, also with a name that none should
+/// have, or without any.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cookies {

@@ -127,6 +127,19 @@ impl TextValue for CorsMethod {
 
 text_value!(CorsMethod);
 
+/// Warns of an origin that is everybody's who has a host below a top-level domain.
+fn check_width(origin: &Node, key: &str, problems: &mut Vec<Problem>) {
+    let below = origin.text().and_then(|text| text.split_once("://*."));
+    let host = below.map(|(_, host)| host.split(':').next().unwrap_or(host));
+    if host.is_some_and(|host| !host.contains('.') && !host.eq_ignore_ascii_case("localhost")) {
+        let message = "pages of whoever has a host there could read what users see";
+        let problem = Problem::new(&join(key, "origins"), origin.span.clone(), message);
+        problems.push(
+            problem.accepts("hosts that are yours, like \"https://*.example.com\"").warning(),
+        );
+    }
+}
+
 /// Lists that may have `*` in them.
 const LISTS: [&str; 4] = ["origins", "methods", "headers", "expose"];
 
@@ -136,6 +149,10 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
         let key = join("cors", &cors.key);
         let credentials = cors.node.get("credentials");
         let has_credentials = credentials.is_some_and(|node| node.to_json() == json!(true));
+        if has_credentials {
+            let origins = cors.node.get("origins").map(Node::items).unwrap_or_default();
+            origins.iter().for_each(|origin| check_width(origin, &key, problems));
+        }
         for list in LISTS {
             let items = cors.node.get(list).map(Node::items).unwrap_or_default();
             let Some(any) = items.iter().find(|item| item.text() == Some("*")) else { continue };

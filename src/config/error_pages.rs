@@ -114,6 +114,7 @@ pub const REASONS: &[&str] = &[
     "queue_timeout",
     "queue_too_long",
     "rate_limited",
+    "repeated_slash",
     "scope_missing",
     "several_codings",
     "several_hosts",

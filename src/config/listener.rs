@@ -111,7 +111,9 @@ pub enum ListenerProtocol {
     Http1,
 }
 
-/// What is done about paths that a backend may read otherwise than the routes do.
+/// What is done about paths that a backend may read otherwise than the routes do. Bytes that are
+/// encoded without need (`%61` for `a`, RFC 3986 §6.2.2.2) are decoded for routes and edits in any
+/// case; the backend gets what came, unless `"normalise"` or the route changes its path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ListenerPaths {
@@ -121,11 +123,17 @@ pub struct ListenerPaths {
     /// backend gets what is left; the log keeps what came. `"reject"`: 400 `dot_segment`.
     ///
     /// Some backends also take `..%2f`, `..\` or `..;a` for `..`: `"reject"` refuses these too,
-    /// `"normalise"` leaves them to `encoded_slashes`.
+    /// `"normalise"` refuses the last, and leaves the others to `encoded_slashes`.
     pub dot_segments: DotSegments,
     /// `%2F`, `%5C` and backslashes, which some backends take for a slash. `"pass"`: they stay,
     /// and are no slashes here. `"reject"`: 400 `encoded_slash`.
     pub encoded_slashes: EncodedSlashes,
+    /// Slashes that follow each other, which many backends take for one. `"pass"`: they stay, and
+    /// `//admin` is no path below `/admin` here. `"merge"`: they become one before any route looks,
+    /// and the backend gets what is left; the log keeps what came. `"reject"`: 400
+    /// `repeated_slash`. Some backends also take `/;a/` for two slashes: `"merge"` and `"reject"`
+    /// refuse that.
+    pub repeated_slashes: RepeatedSlashes,
     /// `"`, `<`, `>` and bytes beyond ASCII, which no target may have (RFC 3986 §2) and some
     /// clients send all the same. `"reject"`: 400 `malformed_target`. `"encode"`: they are
     /// percent-encoded as the head is read, so that routes, rules, log and backend see `%3C`
@@ -153,6 +161,19 @@ pub enum EncodedSlashes {
     /// They stay.
     #[default]
     Pass,
+    /// The request is refused.
+    Reject,
+}
+
+/// What is done about slashes that follow each other in a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RepeatedSlashes {
+    /// They stay.
+    #[default]
+    Pass,
+    /// They become one.
+    Merge,
     /// The request is refused.
     Reject,
 }

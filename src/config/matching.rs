@@ -23,8 +23,9 @@ pub struct RouteMatch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<HostPattern>,
     /// How the path begins, by whole segments: `/api` takes `/api` and `/api/x`, not `/apix`.
-    /// The path is compared as it stands in the request, nothing decoded. Without it, and
-    /// without the two below: any path.
+    /// The path is compared as it stands in the request, but for bytes that are encoded without
+    /// need: `/%61pi` is `/api`. Nothing else is decoded; see `paths` of the listener for dots
+    /// and slashes. Without it, and without the two below: any path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathPrefix>,
     /// The whole path: `/api` takes neither `/api/` nor `/api/x`.

@@ -21,6 +21,7 @@ mod check_identity;
 mod check_kubernetes;
 mod check_limits;
 mod check_routes;
+mod check_shadows;
 mod check_waf;
 pub mod cookies;
 pub mod cors;
@@ -83,7 +84,7 @@ pub use identity::{
 pub use kubernetes::{Kubernetes, KubernetesService, ObjectName, ServicePort, ZoneRule};
 pub use listener::{
     Address, ConnectionRate, DotSegments, EncodedSlashes, Http2, Listener, ListenerPaths,
-    ListenerProtocol, ListenerTimeouts, UnsafeCharacters,
+    ListenerProtocol, ListenerTimeouts, RepeatedSlashes, UnsafeCharacters,
 };
 pub use matching::{
     CookieName, FieldName, HostPattern, MethodName, ParameterName, PathPattern, RouteMatch,
@@ -135,11 +136,12 @@ use vanne_filters::SecurityHeaders;
 pub struct Config {
     /// Where the process runs, by which keys that the file leaves out are what is sensible there;
     /// a key that stands in the file is never changed. `vanne show-config --defaults` shows what
-    /// that is, and the manual has a table. `"production"`: safe defaults, and the built-in rules
-    /// of the firewall for all routes that name no other. `"staging"`: the same, but firewalls
-    /// only watch, and it tells more and leaves nothing in browsers. `"development"`: as
-    /// `"staging"`, with no security headers unless asked for, time to stand at a breakpoint, a
-    /// fast exit. Without it: as `"production"`, and no firewall but those that the file has.
+    /// that is, and the manual has a table. `"production"`: safe defaults, also for `paths` of
+    /// listeners, and the built-in rules of the firewall for all routes that name no other.
+    /// `"staging"`: the same, but firewalls only watch, and it tells more and leaves nothing in
+    /// browsers. `"development"`: as `"staging"`, with no security headers unless asked for, time
+    /// to stand at a breakpoint, a fast exit. Without it: as `"production"`, but paths stay as
+    /// they came, and there is no firewall but those that the file has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,
     /// The process as a whole.

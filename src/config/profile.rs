@@ -64,18 +64,22 @@ impl Profile {
         }
     }
 
-    /// The same that only counts where the file says its profile: firewalls. Who has not said
-    /// where the process runs is not refused anything by rules that the file does not name.
+    /// The same that only counts where the file says its profile: firewalls, and how paths are
+    /// read. Who has not said where the process runs is not refused anything by rules that the
+    /// file does not name, and backends get the paths that came.
     #[must_use]
-    pub fn firewalls(self) -> Vec<(&'static str, Json)> {
+    pub fn settings_if_said(self) -> Vec<(&'static str, Json)> {
+        let dots = ("listener.*.paths.dot_segments", json!("normalise"));
+        let slashes = ("listener.*.paths.repeated_slashes", json!("merge"));
         let own_rules = ("waf.default", json!({ "own_rules": true }));
         let watching = ("waf.*.mode", json!("detect"));
         let log = ("waf_log.to", json!("stdout"));
         match self {
-            Self::Production => vec![own_rules],
-            Self::Staging => vec![own_rules, watching, log],
+            Self::Production => vec![dots, slashes, own_rules],
+            Self::Staging => vec![dots, slashes, own_rules, watching, log],
             Self::Development => {
-                vec![own_rules, ("waf.*.log", json!("refused")), watching, log]
+                let refused = ("waf.*.log", json!("refused"));
+                vec![dots, slashes, own_rules, refused, watching, log]
             }
         }
     }
@@ -88,7 +92,7 @@ impl Profile {
             parts.len() <= path.len()
                 && parts.iter().zip(path).all(|(part, own)| *part == "*" || part == own)
         };
-        self.settings().iter().chain(&self.firewalls()).any(|(key, _)| is_of(key))
+        self.settings().iter().chain(&self.settings_if_said()).any(|(key, _)| is_of(key))
     }
 }
 
@@ -99,8 +103,8 @@ pub(super) fn fill(root: &mut Node) {
     let word = node.and_then(Node::text).unwrap_or_default();
     // Another word is a problem that was told already.
     let profile = Profile::ALL.into_iter().find(|one| one.as_str() == word).unwrap_or_default();
-    let firewalls = node.map(|_| profile.firewalls());
-    for (key, value) in profile.settings().into_iter().chain(firewalls.into_iter().flatten()) {
+    let if_said = node.map(|_| profile.settings_if_said());
+    for (key, value) in profile.settings().into_iter().chain(if_said.into_iter().flatten()) {
         let path: Vec<&str> = key.split('.').collect();
         insert(root, &path, &value, &place);
     }
@@ -198,6 +202,23 @@ mod tests {
             "default": { "log": "refused", "mode": "detect", "rules": [] },
         });
         assert_eq!(of("development", file), (development, stdout));
+    }
+
+    #[test]
+    fn paths_are_read_as_backends_do_where_the_file_says_its_profile() {
+        let listeners = "[listener.a]\n[listener.b]\npaths = { dot_segments = \"pass\" }\n";
+        assert_eq!(filled(listeners)["listener"]["a"], json!({}));
+        for profile in ["production", "staging", "development"] {
+            let config = filled(&format!("profile = \"{profile}\"\n{listeners}"));
+            let paths = |name: &str| config["listener"][name]["paths"].clone();
+            let safe = json!({ "dot_segments": "normalise", "repeated_slashes": "merge" });
+            assert_eq!(paths("a"), safe, "{profile}");
+            assert_eq!(
+                paths("b"),
+                json!({ "dot_segments": "pass", "repeated_slashes": "merge" }),
+                "{profile}"
+            );
+        }
     }
 
     #[test]

@@ -56,12 +56,15 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
         );
     }
     for set in sets {
-        check_removed(&set.node, &join("security_headers", &set.key), problems);
+        let key = join("security_headers", &set.key);
+        check_removed(&set.node, &key, problems);
+        check_heeded(&set.node, &key, problems);
     }
     let routes = root.get("route").map(Node::items).unwrap_or_default();
     for (index, route) in routes.iter().enumerate() {
         let Some(node) = route.get("security_headers") else { continue };
         check_removed(node, &format!("route[{index}].security_headers"), problems);
+        check_heeded(node, &format!("route[{index}].security_headers"), problems);
         let Some(name) = node.text() else { continue };
         let presets = Preset::ALL.map(Preset::as_str);
         let known: Vec<&str> = sets
@@ -80,6 +83,41 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
             );
         }
     }
+}
+
+/// Warns of values that no browser heeds.
+fn check_heeded(set: &Node, key: &str, problems: &mut Vec<Problem>) {
+    let frames = |text: &str| ["deny", "sameorigin"].contains(&&*text.trim().to_ascii_lowercase());
+    let rows: [(&str, fn(&str) -> bool, &str); 2] = [
+        ("frame_options", frames, "\"DENY\" or \"SAMEORIGIN\", or \"\" to leave it out"),
+        (
+            "strict_transport_security",
+            has_max_age,
+            "`max-age=` with seconds in it, like \"max-age=31536000\", or \"\" to leave it out",
+        ),
+    ];
+    for (name, is_heeded, accepted) in rows {
+        let Some(node) = set.get(name) else { continue };
+        let text = node.text().unwrap_or_default();
+        let key = join(key, name);
+        // One problem of a value is enough.
+        let is_told = problems.iter().any(|problem| problem.key == key);
+        if !text.is_empty() && !is_heeded(text) && !is_told {
+            let message = "browsers pass over this value, as if the field were not there";
+            let problem = Problem::new(&key, node.span.clone(), message);
+            problems.push(problem.accepts(accepted).warning());
+        }
+    }
+}
+
+/// Whether `text` says for how long, once (RFC 6797 §6.1.1).
+fn has_max_age(text: &str) -> bool {
+    let directives = text.split(';').filter_map(|one| one.split_once('='));
+    let mut ages = directives.filter(|(name, _)| name.trim().eq_ignore_ascii_case("max-age"));
+    let (age, other) = (ages.next(), ages.next());
+    let seconds = age.map(|(_, age)| age.trim().trim_matches('"'));
+    let is_number = |age: &str| !age.is_empty() && age.bytes().all(|byte| byte.is_ascii_digit());
+    other.is_none() && seconds.is_some_and(is_number)
 }
 
 /// What frames an answer cannot be removed.

@@ -23,7 +23,7 @@ use super::kept::Kept;
 use super::pools;
 use crate::config::{self, Config, ListenerProtocol, TlsVersion};
 use crate::data::generation::Generation;
-use crate::data::listener::path_policy::{DotSegments, PathPolicy};
+use crate::data::listener::path_policy::{DotSegments, PathPolicy, RepeatedSlashes};
 use crate::data::listener::tls::{Terminator, Terms};
 use crate::data::listener::{self, ConnectionRate, Listener, Protocols};
 use crate::data::pool::Pool;
@@ -213,6 +213,11 @@ fn paths(config: config::ListenerPaths) -> PathPolicy {
             config::DotSegments::Pass => DotSegments::Pass,
             config::DotSegments::Normalise => DotSegments::Normalise,
             config::DotSegments::Reject => DotSegments::Reject,
+        },
+        repeated_slashes: match config.repeated_slashes {
+            config::RepeatedSlashes::Pass => RepeatedSlashes::Pass,
+            config::RepeatedSlashes::Merge => RepeatedSlashes::Merge,
+            config::RepeatedSlashes::Reject => RepeatedSlashes::Reject,
         },
         refuses_encoded_slashes: config.encoded_slashes == config::EncodedSlashes::Reject,
         encodes_unsafe: config.unsafe_characters == config::UnsafeCharacters::Encode,

@@ -9,10 +9,11 @@ use super::wire;
 use crate::config::{Config, FilePath};
 use crate::types::clock;
 
-/// What has no effect, which only the files show: the key, and what there is to say.
+/// What has no effect, or may not be meant, which only the files show: the key, and what there is
+/// to say.
 #[must_use]
 pub fn warnings(config: &Config) -> Vec<(String, String)> {
-    waf::warnings(config)
+    waf::warnings(config).into_iter().chain(blocklist::doubts(config)).collect()
 }
 
 /// All that is wrong: the key that names the file, and what is wrong with it.

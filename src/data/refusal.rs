@@ -6,6 +6,7 @@
 
 use super::identity::{Denied, Told};
 use super::pool::Idle;
+pub use crate::types::status::phrase;
 use crate::wire::chunked::InvalidChunks;
 use crate::wire::invalid_head::InvalidHead;
 use tracing::Level;
@@ -112,6 +113,8 @@ pub enum Refusal {
     QueueTooLong,
     /// More requests than a rate limit of its route lets pass.
     RateLimited,
+    /// Its path has slashes with nothing between them, and the listener refuses such.
+    RepeatedSlash,
     /// TLS with the backend failed: it is not who it should be, or cannot agree.
     TlsFailed,
     /// Its client has as many requests under way as it may.
@@ -215,6 +218,7 @@ impl Refusal {
             Self::QueueTimeout => replaceable(row("queue_timeout", 503, Vanne, Level::WARN)),
             Self::QueueTooLong => replaceable(row("queue_too_long", 503, Vanne, Level::DEBUG)),
             Self::RateLimited => row("rate_limited", 429, Client, Level::DEBUG),
+            Self::RepeatedSlash => row("repeated_slash", 400, Client, Level::DEBUG),
             Self::TlsFailed => retryable(row("tls_failed", 502, Backend, Level::WARN)),
             Self::TooManyAtOnce => row("too_many_at_once", 429, Client, Level::DEBUG),
             Self::TooManyConnections => row("too_many_connections", 503, Vanne, Level::WARN),
@@ -276,7 +280,7 @@ impl Refusal {
     }
 
     /// Every reason but those of filters and identities.
-    pub const ALL: [Self; 70] = [
+    pub const ALL: [Self; 71] = [
         Self::BackendClosed,
         Self::BackendCut,
         Self::BackendMalformed,
@@ -336,6 +340,7 @@ impl Refusal {
         Self::QueueTimeout,
         Self::QueueTooLong,
         Self::RateLimited,
+        Self::RepeatedSlash,
         Self::TlsFailed,
         Self::TooManyAtOnce,
         Self::TooManyConnections,
@@ -389,12 +394,6 @@ impl From<InvalidHead> for Refusal {
     fn from(fault: InvalidHead) -> Self {
         Self::Head(fault)
     }
-}
-
-/// The reason phrase of a status we answer with.
-#[must_use]
-pub fn phrase(status: u16) -> &'static str {
-    http::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or("Error")
 }
 
 #[cfg(test)]

@@ -150,6 +150,24 @@ async fn files_name_networks_and_are_read_again_when_they_change() {
 }
 
 #[tokio::test]
+async fn a_pattern_that_finds_no_file_is_told_and_lost_files_lift_nothing() {
+    let origin = Origin::fixed("x").await;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let lines = format!("files = [\"{0}/*.txt\", \"{0}/*.none\"]", folder.path().display());
+    std::fs::write(at("a.txt"), "192.0.2.0/24\n").unwrap();
+    let vanne = Vanne::start(&config(&origin, true, &lines)).await;
+    vanne.says("a pattern of blocklist.files finds no file: it blocks nobody").await;
+    networks(&vanne, "file", 1.0).await;
+    std::fs::rename(at("a.txt"), at("a.away")).unwrap();
+    vanne.says("*.txt: finds no file any more").await;
+    assert_eq!(behind(&vanne, "192.0.2.1").await.status(), 403, "it stays");
+    std::fs::write(at("b.txt"), "# nobody\n").unwrap();
+    networks(&vanne, "file", 0.0).await;
+    assert_eq!(behind(&vanne, "192.0.2.1").await.status(), 200);
+}
+
+#[tokio::test]
 async fn a_file_that_cannot_be_used_refuses_the_config() {
     let origin = Origin::fixed("x").await;
     let vanne = Vanne::start(&config(&origin, true, "")).await;

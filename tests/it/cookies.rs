@@ -14,7 +14,7 @@ async fn set(origin: &Origin, pool: &str, cookies: &str) -> Vec<String> {
 
 const COOKIES: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: sid=1; Path=/\r\n\
     X-Other: 1\r\nSet-Cookie: XSRF-TOKEN=2\r\nset-cookie: all=3; secure; httponly; samesite=strict\r\n\
-    Set-Cookie: nonsense\r\nSet-Cookie: __Host-a=4; Path=/; Secure\r\n\r\nok";
+    Set-Cookie: nonsense\r\nSet-Cookie: user[id]=5; SameSite=x\r\nSet-Cookie: __Host-a=4; Path=/; Secure\r\n\r\nok";
 
 #[tokio::test]
 async fn cookies_of_backends_get_the_attributes_that_they_lack() {
@@ -25,7 +25,8 @@ async fn cookies_of_backends_get_the_attributes_that_they_lack() {
         "sid=1; Path=/; Secure; HttpOnly; SameSite=Lax",
         "XSRF-TOKEN=2",
         "all=3; secure; httponly; samesite=strict",
-        "nonsense",
+        "nonsense; Secure; HttpOnly; SameSite=Lax",
+        "user[id]=5; SameSite=x; Secure; HttpOnly; SameSite=Lax",
         "__Host-a=4; Path=/; Secure; HttpOnly; SameSite=Lax",
     ];
     assert_eq!(set(&origin, "", cookies).await, want);

@@ -71,6 +71,24 @@ async fn preflights_are_answered_before_anybody_else_is_asked() {
 }
 
 #[tokio::test]
+async fn a_preflight_goes_by_the_route_of_what_it_asks_about() {
+    let origin = Origin::fixed("x").await;
+    let more = "[[route]]\nname = \"rest\"\npool = \"app\"";
+    let route = format!("match = {{ path = \"/\", method = [\"PUT\"] }}\n{more}");
+    let vanne = before(&origin, RULES, &route).await;
+    let answer = ask(vanne.http, &from(APP, "OPTIONS", ASKS)).await;
+    assert_eq!(answer.status(), 204);
+    assert_eq!(answer.head.field("access-control-allow-origin"), Some(APP));
+    // No preflights, and one that nobody's CORS is about: the backend's, as before.
+    let delete = "access-control-request-method: DELETE\r\n";
+    for (page, fields) in [("", ASKS), (APP, ""), (APP, delete)] {
+        let answer = ask(vanne.http, &from(page, "OPTIONS", fields)).await;
+        assert_eq!((answer.status(), said(&answer)), (200, vec![]), "{page} {fields}");
+    }
+    assert_eq!(origin.requests().len(), 3);
+}
+
+#[tokio::test]
 async fn pages_that_may_read_an_answer_are_named_and_backends_are_not_asked_who() {
     let origin = Origin::answering(
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nAccess-Control-Allow-Origin: *\r\n\

@@ -235,6 +235,63 @@ async fn the_backend_is_told_who_it_is_by_us_alone() {
 }
 
 #[tokio::test]
+async fn another_spelling_of_host_or_path_is_asked_the_same() {
+    let open = "[[route]]\nname = \"open\"\npool = \"app\"";
+    let of = |matches: &str| format!("{ASKS}\nmatch = {{ {matches} }}");
+    let lab = Lab::start(USUAL, &of("host = \"*.example.com\""), open).await;
+    let status = async |host: &str, target: &str| {
+        let head = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        ask(lab.vanne.http, &head).await.status()
+    };
+    let long = format!("{}.example.com", "x".repeat(250));
+    for (host, want) in [
+        ("a.example.com", 401),
+        ("a.example.com.", 401),
+        ("A.EXAMPLE.com.:80", 401),
+        (long.as_str(), 400),
+        ("b.example", 200),
+    ] {
+        assert_eq!(status(host, "/").await, want, "{host}");
+    }
+    lab.reload(USUAL, &of("path = \"/api\""), open).await;
+    for (target, want) in [("/api", 401), ("/%61pi/x", 401), ("/a%70i", 401), ("/apis", 200)] {
+        assert_eq!(status("a", target).await, want, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_shown_in_an_odd_form_is_not_taken_for_nothing() {
+    let route = "identity = { use = [\"staff\"], mode = \"optional\" }";
+    let lab = Lab::start(USUAL, route, "").await;
+    let good = token("ed", "EdDSA", &claims("ann"));
+    for (value, want) in [
+        ("Basic x".to_owned(), 200),
+        (format!("Bearer  {good}"), 200),
+        (format!("Bearer\t{good}"), 401),
+        (format!("Bearer,{good}"), 401),
+        ("Bearer=bad".to_owned(), 401),
+        (format!("Basic x, Bearer {good}"), 400),
+    ] {
+        let answer = lab.ask(&format!("authorization: {value}\r\n")).await;
+        assert_eq!(answer.status(), want, "{value}");
+    }
+    let cookie = USUAL.to_owned() + "\nfrom = \"cookie:tok\"";
+    lab.reload(&cookie, route, "").await;
+    for (cookies, want) in [
+        (format!("tok={good}; tok =EVIL"), "token_repeated"),
+        (format!("tok =EVIL; tok={good}"), "token_repeated"),
+        ("tok =EVIL".to_owned(), "token_malformed"),
+        (format!("tok ={good}"), "ok"),
+    ] {
+        let answer = lab.ask(&format!("cookie: {cookies}\r\n")).await;
+        assert_eq!(lab.line(&answer).await["end"], want, "{cookies}");
+    }
+    lab.reload(&USUAL.replace("algo", "from = \"header:X-Token\"\nalgo"), route, "").await;
+    let twice = lab.ask(&format!("x-token: {good}\r\nx_token: EVIL\r\n")).await;
+    assert_eq!(lab.line(&twice).await["end"], "token_repeated");
+}
+
+#[tokio::test]
 async fn limits_count_users_wherever_they_are_and_others_by_address() {
     let limits = "[rate_limit.each]\nkey = \"user\"\nrate = \"1/h\"\nburst = 2\n\
                   [rate_limit.tries]\nkey = \"ip\"\nrate = \"1/h\"\nburst = 3";

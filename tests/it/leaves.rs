@@ -121,6 +121,10 @@ const LEAVES: &[(&str, &str)] = &[
         "a_path_that_the_listener_refuses_gets_400_with_the_reason",
     ),
     (
+        "listener.*.paths.repeated_slashes",
+        "slashes_are_merged_and_needless_encoding_undone_before_routes_look",
+    ),
+    (
         "listener.*.paths.unsafe_characters",
         "what_a_client_ought_to_have_encoded_is_encoded_if_the_listener_says_so",
     ),

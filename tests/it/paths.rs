@@ -1,4 +1,5 @@
-//! Paths that a backend could read otherwise than the routes: dot segments, encoded slashes.
+//! Paths that a backend could read otherwise than the routes: dot segments, slashes that follow each
+//! other or are encoded, and what is encoded without need.
 
 use crate::harness::http2::Client2;
 use crate::harness::{Origin, Vanne, ask};
@@ -91,8 +92,34 @@ async fn dot_segments_and_encoded_slashes_pass_as_they_came_unless_it_is_said() 
         ("/%2e/x", "rest", "/%2e/x"),
         ("/public%2fx", "rest", "/public%2fx"),
         ("/a\\..\\b%5c", "rest", "/a\\..\\b%5c"),
+        ("//admin", "rest", "//admin"),
+        // The same path to everybody, so its route takes it, and may rewrite it.
+        ("/%61dm%69n?%61", "admin", "/%61dm%69n?%61"),
+        ("/%70ublic/x%2d?y", "public", "/p/x-?y"),
     ] {
         assert_eq!(asked(&vanne, &origin, target).await, route_and_target(route, to), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn slashes_are_merged_and_needless_encoding_undone_before_routes_look() {
+    let origin = Origin::fixed("ok").await;
+    let paths = "dot_segments = \"normalise\", repeated_slashes = \"merge\"";
+    let vanne = before(&origin, paths).await;
+    for (target, route, to) in [
+        ("//admin", "admin", "/admin"),
+        ("/x/..//admin//x?a//b", "admin", "/admin/x?a//b"),
+        ("/%61dmin", "admin", "/admin"),
+        ("/public//x", "public", "/p/x"),
+        ("/x/", "rest", "/x/"),
+    ] {
+        let want = route_and_target(route, to);
+        assert_eq!(asked(&vanne, &origin, target).await, want, "{target}");
+        assert_eq!(asked_by_http2(&vanne, &origin, target).await, want, "{target} by HTTP/2");
+    }
+    // What some readers cut off has no form that all agree on.
+    for (target, reason) in [("/;/admin", "repeated_slash"), ("/x/..;/admin", "dot_segment")] {
+        assert_eq!(vanne.get(target).await.refusal(), (400, reason.into()), "{target}");
     }
 }
 
@@ -135,8 +162,10 @@ async fn a_path_that_the_listener_refuses_gets_400_with_the_reason() {
     let origin = Origin::fixed("ok").await;
     let slashes = before(&origin, "encoded_slashes = \"reject\"").await;
     let dots = before(&origin, "dot_segments = \"reject\"").await;
+    let repeated = before(&origin, "repeated_slashes = \"reject\"").await;
     for (vanne, reason, targets) in [
         (&slashes, "encoded_slash", ["/a%2fb", "/a%5Cb?c", "/a\\b"]),
+        (&repeated, "repeated_slash", ["//admin", "/a//?b", "/a/%2fb"]),
         (&dots, "dot_segment", ["/public/../admin", "/%2e", "/public/..%2fadmin"]),
     ] {
         let mut client = Client2::connect(vanne.http).await;

@@ -76,6 +76,10 @@ async fn the_exact_host_wins_over_none_without_case_or_port() {
         ("api.example.com", "/", "named"),
         ("API.EXAMPLE.COM", "/", "named"),
         ("api.example.com:8080", "/", "named"),
+        // The dot of the root is part of no name.
+        ("api.example.com.", "/", "named"),
+        ("API.example.com.:8080", "/", "named"),
+        ("api.example.com..", "/", "any"),
         ("api.example.com", "/long/path", "named"),
         ("www.example.com", "/", "any"),
         ("x.api.example.com", "/", "any"),
@@ -86,6 +90,9 @@ async fn the_exact_host_wins_over_none_without_case_or_port() {
     // An absolute target names the host too; one that differs from Host is refused.
     assert_eq!(at(&vanne, "api.example.com", "http://api.example.com/").await, "named");
     assert_eq!(at(&vanne, "other", "http://api.example.com/").await, "host_mismatch");
+    let long = |bytes: usize| format!("{}.example", "x".repeat(bytes - ".example".len()));
+    assert_eq!(at(&vanne, &format!("{}.:80", long(253)), "/").await, "any");
+    assert_eq!(at(&vanne, &long(254), "/").await, "malformed_host");
 }
 
 #[tokio::test]

@@ -74,6 +74,11 @@ pub struct Jwt {
     pub max_cached: u32,
 }
 
+/// How often keys are fetched, unless it is said.
+pub const REFRESH: Period = Period::from_secs(5 * 60);
+/// How long keys are good that cannot be fetched anew, unless it is said.
+pub const MAX_AGE: Period = Period::from_secs(24 * 60 * 60);
+
 fn expiry() -> Vec<String> {
     vec!["exp".to_owned()]
 }

@@ -8,7 +8,7 @@ use crate::control::compile::CompileError;
 use crate::data::listener::blocklist::{Lists, Origin};
 use crate::data::listener::places::PlaceRules;
 use ipnet::IpNet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use vanne_filters::address::Prefixes;
 
 /// The key that names files.
@@ -22,6 +22,8 @@ pub(super) struct ReadLists {
     pub(super) files: Vec<(PathBuf, usize)>,
     /// Networks of the config itself.
     pub(super) own: usize,
+    /// Patterns that find no file.
+    pub(super) unfound: Vec<PathBuf>,
 }
 
 /// Whether two configs say other things, or name other files.
@@ -41,6 +43,31 @@ pub(super) fn signs(config: &Blocklist) -> Vec<Sign> {
     found.flatten().map(|path| sign(&path)).collect()
 }
 
+/// The patterns of `config` that find no file.
+pub(super) fn unfound(config: &Blocklist) -> impl Iterator<Item = &PathBuf> {
+    let patterns = config.files.iter().map(|FilePath(pattern)| pattern);
+    patterns.filter(|pattern| files::found(pattern).is_ok_and(|found| found.is_empty()))
+}
+
+/// The same again, where only the patterns `unfound` found no file before: of one that did, the files
+/// have been lost rather than emptied.
+///
+/// # Errors
+/// As [`read`]; or that such a pattern finds none any more.
+pub(super) fn read_again(
+    config: &Blocklist,
+    unfound: &[PathBuf],
+) -> Result<ReadLists, CompileError> {
+    let read = read(config)?;
+    match read.unfound.iter().find(|pattern| !unfound.contains(pattern)) {
+        None => Ok(read),
+        Some(lost) => {
+            let why = "finds no file any more: expected one, if only with a comment";
+            Err(wrong(lost, why.to_owned()))
+        }
+    }
+}
+
 /// Reads all that `config` says and names.
 ///
 /// # Errors
@@ -49,11 +76,6 @@ pub(super) fn read(config: &Blocklist) -> Result<ReadLists, CompileError> {
     let own = |networks: &[Network]| -> Vec<(IpNet, Origin)> {
         let lines = (0..).map(|line| Origin { file: 0, line });
         networks.iter().map(|Network(network)| *network).zip(lines).collect()
-    };
-    let wrong = |path: &PathBuf, why: String| CompileError::File {
-        key: KEY.to_owned(),
-        path: path.display().to_string(),
-        why,
     };
     let mut deny = own(&config.deny);
     let mut files = Vec::new();
@@ -79,7 +101,12 @@ pub(super) fn read(config: &Blocklist) -> Result<ReadLists, CompileError> {
             deny_asns: in_order(&config.deny_asns),
         },
     };
-    Ok(ReadLists { lists, files, own: config.deny.len() })
+    let unfound = unfound(config).cloned().collect();
+    Ok(ReadLists { lists, files, own: config.deny.len(), unfound })
+}
+
+fn wrong(path: &Path, why: String) -> CompileError {
+    CompileError::File { key: KEY.to_owned(), path: path.display().to_string(), why }
 }
 
 fn in_order<T: Ord + Copy>(list: &[T]) -> Vec<T> {

@@ -38,7 +38,7 @@ use places::PlaceFiles;
 use sharing::Sharing;
 use state::{Line, State};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -53,6 +53,16 @@ pub fn problems(config: &config::Config) -> impl Iterator<Item = (String, String
     let told =
         |error: CompileError| (error.key().unwrap_or("blocklist").to_owned(), error.to_string());
     errors.into_iter().flatten().map(told)
+}
+
+/// What in the files that `config` names may not be meant, if something is: the keys, and why.
+pub fn doubts(config: &config::Config) -> impl Iterator<Item = (String, String)> {
+    let told = |pattern: &PathBuf| ("blocklist.files".to_owned(), nothing_found(pattern));
+    lists::unfound(&config.blocklist).map(told)
+}
+
+fn nothing_found(pattern: &Path) -> String {
+    format!("{}: finds no file, and blocks nobody", pattern.display())
 }
 
 /// A change of blocks.
@@ -97,7 +107,9 @@ pub struct Blocks {
     files: Vec<(PathBuf, usize)>,
     /// Networks that the config itself denies.
     own: usize,
-    /// Why the files are not in use as they are now, if they are not.
+    /// Patterns that found no file.
+    unfound: Vec<PathBuf>,
+    /// Why the files are not in use as they are now, if they are not; or which are not there.
     fault: Option<String>,
     entries: BTreeMap<IpNet, Entry>,
     /// When those end that do, in order.
@@ -141,6 +153,7 @@ impl Blocks {
             shared,
             files: Vec::new(),
             own: 0,
+            unfound: Vec::new(),
             fault: None,
             entries: BTreeMap::new(),
             ends: BTreeSet::new(),
@@ -205,7 +218,12 @@ impl Blocks {
         self.gauges.allow.set(count(read.lists.allow.len()));
         self.gauges.config.set(count(read.own));
         self.gauges.file.set(count(read.files.iter().map(|(_, networks)| networks).sum()));
-        (self.files, self.own, self.fault) = (read.files, read.own, None);
+        for pattern in &read.unfound {
+            let pattern = pattern.display();
+            tracing::warn!(%pattern, "a pattern of blocklist.files finds no file: it blocks nobody");
+        }
+        self.fault = read.unfound.first().map(|pattern| nothing_found(pattern));
+        (self.files, self.own, self.unfound) = (read.files, read.own, read.unfound);
         self.shared.set_lists(read.lists);
         self.is_unswept = true;
     }
@@ -328,8 +346,9 @@ impl Blocks {
         if self.config.files.is_empty() {
             return;
         }
-        let config = self.config.clone();
-        match self.lookout.look(lists::signs(&self.config), move || lists::read(&config)) {
+        let (config, unfound) = (self.config.clone(), self.unfound.clone());
+        let read = move || lists::read_again(&config, &unfound);
+        match self.lookout.look(lists::signs(&self.config), read) {
             None => {}
             Some(Ok(lists)) => {
                 let networks = lists.lists.deny.len();

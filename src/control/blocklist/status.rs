@@ -52,7 +52,7 @@ pub struct BlockPage {
     pub allowed: usize,
     /// Files in use.
     pub files: Vec<FileStatus>,
-    /// Why the files are not in use as they are now, if they are not.
+    /// Why the files are not in use as they are now, if they are not; or which pattern finds none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
     /// Whether blocks outlive the process: `process.state_dir` is set.

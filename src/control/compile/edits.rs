@@ -2,6 +2,7 @@
 
 use crate::config::{self, FieldEdits};
 use crate::data::edits::{FieldEdit, FieldText, PathRewrite, RouteEdits};
+use crate::types::percent::plain_text;
 use http::{HeaderName, HeaderValue};
 
 /// What `route` changes.
@@ -31,11 +32,11 @@ fn fields(edits: &FieldEdits) -> Vec<FieldEdit> {
 }
 
 fn path(rewrite: &config::Rewrite, route: &config::Route) -> Option<PathRewrite> {
-    let bare = |path: &config::PathPrefix| {
-        path.as_str().strip_suffix('/').unwrap_or(path.as_str()).as_bytes().into()
-    };
+    let bare = |path: &str| path.strip_suffix('/').unwrap_or(path).as_bytes().into();
     if let (Some(new), Some(old)) = (&rewrite.path_prefix, &route.matches.path) {
-        return Some(PathRewrite::Prefix { old: bare(old), new: bare(new) });
+        // Routes compare paths without needless encoding, and so do we.
+        let old = bare(&plain_text(old.as_str()));
+        return Some(PathRewrite::Prefix { old, new: bare(new.as_str()) });
     }
     let parts = rewrite.path.as_ref()?.parts();
     match &rewrite.path_regex {

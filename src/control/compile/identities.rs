@@ -2,6 +2,7 @@
 //! routes ask of them.
 
 use super::{CompileError, Means, dangling, forward};
+use crate::config::identity::jwt::{MAX_AGE, REFRESH};
 use crate::config::{
     self, CertificateName, Config, IdentityMode, JwtAlgorithm, KeySource, TokenSource,
 };
@@ -26,11 +27,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// How often keys are fetched, and how long they are good, unless the config says so.
-const REFRESH: Duration = Duration::from_secs(300);
-const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Longest file of keys.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -61,8 +58,7 @@ pub(super) fn issuers(
         let jwt = config.identity.get(id).and_then(|config| config.jwt.as_ref());
         let (Some(jwt), Kind::Jwt(of)) = (jwt, &identity.kind) else { continue };
         let Some(KeySource::Url(url)) = &jwt.jwks else { continue };
-        let period =
-            |period: Option<Period>, default| period.map_or(default, |period| period.as_duration());
+        let period = |said: Option<Period>, default| said.unwrap_or(default).as_duration();
         let tls = match url.is_https() {
             true => Some(client_tls::of_service((id, "jwt"), jwt.ca_file.as_ref())?),
             false => None,

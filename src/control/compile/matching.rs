@@ -2,6 +2,7 @@
 
 use crate::config::{HostPattern, RouteMatch, ValueMatch, ValueRule};
 use crate::data::route::{Condition, HostTerm, Match, PathTerm, Predicate, ValueTerm};
+use crate::types::percent::plain_text;
 
 /// Which requests `matches` takes.
 pub(super) fn compile(matches: &RouteMatch) -> Match {
@@ -27,9 +28,9 @@ fn host(pattern: &HostPattern) -> HostTerm {
 }
 
 fn path(matches: &RouteMatch) -> Option<PathTerm> {
-    let prefix = matches.path.as_ref().map(|path| PathTerm::prefix(path.as_str()));
+    let prefix = matches.path.as_ref().map(|path| PathTerm::prefix(&plain_text(path.as_str())));
     let exact = matches.path_exact.as_ref();
-    let exact = || exact.map(|path| PathTerm::Exact(path.as_str().as_bytes().into()));
+    let exact = || exact.map(|path| PathTerm::Exact(plain_text(path.as_str()).as_bytes().into()));
     let pattern = || matches.path_regex.as_ref().map(|path| PathTerm::Pattern(path.0.clone()));
     prefix.or_else(exact).or_else(pattern)
 }

@@ -2,7 +2,7 @@
 //!
 //! What a route answers itself is in `own`.
 
-use super::{Action, Exchange};
+use super::{Action, Exchange, own};
 use crate::data::edits::Values;
 use crate::data::listener::blocklist::Met;
 use crate::data::listener::{admit, client, redirect};
@@ -34,13 +34,14 @@ impl Exchange {
         if let Err(refusal) = admit::admit(head) {
             return self.refuse(refusal, now);
         }
-        let other_target = match self.listener.paths.apply(head) {
-            Ok(target) => target,
+        let other = match self.listener.paths.apply(head) {
+            Ok(other) => other,
             Err(refusal) => return self.refuse(refusal, now),
         };
-        // From here on, the path is the one that backends get.
-        let target = other_target.as_deref().unwrap_or(head.target);
+        // From here on, the path is spelled as routes are, or another one that backends get.
+        let target = other.as_ref().map_or(head.target, |other| other.target.as_slice());
         let head = &RequestHead { target, ..*head };
+        let other_target = other.as_ref().filter(|other| other.is_passed_on).map(|_| target);
         let peer = self.client.address.ip();
         if client::is_trusted(peer, &self.listener.trusted_proxies) {
             self.claim = Some(client::claim(peer, head.fields, &self.listener.trusted_proxies));
@@ -53,7 +54,7 @@ impl Exchange {
             return answer;
         }
         let sender = self.sender();
-        let found = self.snapshot.as_ref().and_then(|all| all.routes.find(head, sender));
+        let found = self.snapshot.as_ref().and_then(|all| own::route(&all.routes, head, sender));
         let Some(route) = found.cloned() else {
             return self.refuse(Refusal::NoRoute, now);
         };
@@ -63,10 +64,10 @@ impl Exchange {
         }
         let limited = self.ask_limits(head, &route, now);
         match limited.and_then(|()| self.identify(head, &route, None, now)) {
-            Ok(None) => self.on_known(head, other_target.as_deref(), route, now),
+            Ok(None) => self.on_known(head, other_target, route, now),
             Ok(Some(question)) => {
                 self.enter(route);
-                self.hold(head, other_target.as_deref(), question)
+                self.hold(head, other_target, question)
             }
             Err(refusal) => {
                 self.enter(route);
@@ -76,7 +77,7 @@ impl Exchange {
     }
 
     /// Stages 3 to 6: it is known who sends the request, or nobody wants to know.
-    /// `other_target`: what the listener made of its target.
+    /// `other_target`: what the listener made of its target, if backends get that.
     pub(super) fn on_known(
         &mut self,
         head: &RequestHead<'_>,

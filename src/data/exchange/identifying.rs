@@ -29,7 +29,7 @@ pub(super) struct Identified {
 /// A request that waits until it is known who sends it.
 pub(super) struct Held {
     head: KeptHead,
-    /// What the listener made of its target, if that is another one.
+    /// What the listener made of its target, if backends get that.
     other_target: Option<Box<[u8]>>,
     question: Arc<Question>,
 }

@@ -5,17 +5,43 @@
 use super::{Action, Answer, Exchange, Phase};
 use crate::data::edits::Values;
 use crate::data::grpc;
+use crate::data::route::RouteTable;
 use crate::data::snapshot::Route;
 use crate::data::target::{FixedAnswer, Redirect};
 use crate::data::upstream::forward::REQUEST_ID;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use vanne_filters::{Asked, FieldList, HeadEdits, RequestHead, ResponseHead};
 
 /// The status of an answer to a preflight.
 const NO_CONTENT: u16 = 204;
+
+/// The route of a request. A preflight goes by that of the request it asks about (Fetch §3.2.2), if
+/// pages of other origins may ask that one; it says the method in a field.
+pub(super) fn route<'t>(
+    routes: &'t RouteTable,
+    head: &RequestHead<'_>,
+    sender: IpAddr,
+) -> Option<&'t Arc<Route>> {
+    if head.method == "OPTIONS"
+        && let Some(method) = asked_about(head)
+        && let Some(route) = routes.find(&RequestHead { method, ..*head }, sender)
+        && route.chain.wants_origin()
+    {
+        return Some(route);
+    }
+    routes.find(head, sender)
+}
+
+/// The method of the request that a preflight asks about.
+fn asked_about<'a>(head: &RequestHead<'a>) -> Option<&'a str> {
+    head.fields.first(header::ORIGIN.as_str())?;
+    let method = head.fields.first(header::ACCESS_CONTROL_REQUEST_METHOD.as_str())?;
+    std::str::from_utf8(method).ok()
+}
 
 impl Exchange {
     /// Answers with `redirect` for the request with this `head`.

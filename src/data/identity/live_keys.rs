@@ -23,8 +23,8 @@ pub struct LiveKeys {
     ended: watch::Sender<u64>,
     /// They can be asked for.
     is_followed: bool,
-    /// When they were last asked for by a token.
-    asked: Mutex<Option<Instant>>,
+    /// When they were last asked for by a token, and how many fetches had ended then.
+    asked: Mutex<Option<(Instant, u64)>>,
 }
 
 impl LiveKeys {
@@ -83,7 +83,8 @@ impl LiveKeys {
     }
 
     /// Whether a token of an unknown key may ask for newer ones at `now`: if somebody fetches them,
-    /// and nobody has asked a moment ago. Tokens of nobody's keys cost the issuer no more than that.
+    /// and nobody has asked a moment ago; or while what was asked for is on its way. Tokens of
+    /// nobody's keys cost the issuer no more than that.
     #[must_use]
     pub fn may_ask(&self, now: Instant) -> bool {
         if !self.is_followed {
@@ -94,10 +95,12 @@ impl LiveKeys {
             return true;
         }
         let mut asked = self.asked.lock();
-        let is_waiting = asked.is_some_and(|at| now.saturating_duration_since(at) < PATIENCE);
-        let is_due = asked.is_none_or(|at| now.saturating_duration_since(at) >= EARLY);
+        let ended = *self.ended.borrow();
+        let since = |at: Instant| now.saturating_duration_since(at);
+        let is_waiting = asked.is_some_and(|(at, count)| since(at) < PATIENCE && count == ended);
+        let is_due = asked.is_none_or(|(at, _)| since(at) >= EARLY);
         if is_due {
-            *asked = Some(now);
+            *asked = Some((now, ended));
         }
         is_due || is_waiting
     }
@@ -105,8 +108,55 @@ impl LiveKeys {
     /// Asks for newer keys, and waits for them a moment.
     pub async fn ask(&self) {
         let mut ended = self.ended.subscribe();
+        let asked = self.asked.lock().map(|(_, count)| count);
+        // What was asked for has come before anybody waited: there is nothing to wait for.
+        if asked.is_some_and(|count| *ended.borrow() > count) {
+            return;
+        }
         self.wanted.notify_one();
         // Whoever waited in vain is refused as before.
         drop(tokio::time::timeout(PATIENCE, ended.changed()).await);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::clock;
+
+    fn followed(now: Instant) -> LiveKeys {
+        let keys = LiveKeys::new(true);
+        keys.believe(KeySet::default(), now);
+        keys.note_end();
+        keys
+    }
+
+    #[test]
+    fn a_token_waits_while_what_was_asked_for_is_on_its_way_and_no_longer() {
+        let now = clock::now();
+        let keys = followed(now);
+        assert!(keys.may_ask(now), "the first asks");
+        assert!(keys.may_ask(now + PATIENCE / 2), "the second waits with it");
+        keys.note_end();
+        assert!(!keys.may_ask(now + PATIENCE / 2), "nothing is on its way");
+        assert!(!keys.may_ask(now + EARLY - PATIENCE));
+        assert!(keys.may_ask(now + EARLY));
+        assert!(!LiveKeys::new(false).may_ask(now), "nobody fetches them");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_after_the_fetch_neither_waits_nor_asks_again() {
+        let now = clock::now();
+        let keys = followed(now);
+        assert!(keys.may_ask(now));
+        keys.note_end();
+        let began = tokio::time::Instant::now();
+        keys.ask().await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert_eq!(keys.wanted().now_or_never(), None, "nobody asks for another fetch");
+        assert!(keys.may_ask(now + EARLY));
+        keys.ask().await;
+        assert_eq!(began.elapsed(), PATIENCE, "nobody fetches");
+        assert_eq!(keys.wanted().now_or_never(), Some(()));
     }
 }

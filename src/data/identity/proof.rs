@@ -110,7 +110,7 @@ pub fn take_out(head: &RequestHead<'_>, ours: &[HeaderName], edits: &mut HeadEdi
 }
 
 /// Whether some program could take a field called `name` for `field`.
-fn reads_as(name: &[u8], field: &[u8]) -> bool {
+pub(super) fn reads_as(name: &[u8], field: &[u8]) -> bool {
     let fold = |byte: &u8| match *byte {
         b'A'..=b'Z' => byte.to_ascii_lowercase(),
         b'a'..=b'z' | b'0'..=b'9' => *byte,

@@ -4,6 +4,7 @@
 //! messages is the engine's; this is about what the head asks for.
 
 use crate::data::refusal::Refusal;
+use crate::data::route::{HOST_BYTES_MAX, named};
 use crate::wire::invalid_head::InvalidHead;
 use vanne_filters::{FieldList, RequestHead, Version};
 
@@ -12,6 +13,8 @@ use vanne_filters::{FieldList, RequestHead, Version};
 /// # Errors
 /// - [`InvalidHead::MissingHost`] and [`InvalidHead::SeveralHosts`]: HTTP/1.1 without exactly
 ///   one, non-empty Host (RFC 9112 §3.2).
+/// - [`InvalidHead::MalformedHost`]: a host longer than any is, which no route could be found for
+///   and some backend might cut.
 /// - [`Refusal::MethodRefused`]: CONNECT, which asks for a tunnel to anywhere, and
 ///   TRACE, which shows the client what was added to its request.
 pub fn admit(head: &RequestHead<'_>) -> Result<(), Refusal> {
@@ -23,8 +26,16 @@ pub fn admit(head: &RequestHead<'_>) -> Result<(), Refusal> {
     match head.version {
         _ if hosts > 1 => Err(InvalidHead::SeveralHosts.into()),
         Version::Http11 if hosts == 0 || !is_named => Err(InvalidHead::MissingHost.into()),
+        _ if has_long_host(head) => Err(InvalidHead::MalformedHost.into()),
         _ => Ok(()),
     }
+}
+
+/// Whether the host is longer than any name.
+fn has_long_host(head: &RequestHead<'_>) -> bool {
+    let is_long = |host: &[u8]| host.len() > HOST_BYTES_MAX;
+    // The authority has the host in it: most often that is all to be asked.
+    head.authority.is_some_and(is_long) && head.host().map(named).is_some_and(is_long)
 }
 
 /// Whether the client wants to keep its connection (RFC 9112 §9.3). After CONNECT what follows
@@ -90,6 +101,22 @@ mod tests {
         }
         assert_eq!(admitted("GET", Version::Http10, &[]), Ok(()));
         assert_eq!(admitted("GET", Version::Http10, &[host, host]), Err(several.into()));
+    }
+
+    #[test]
+    fn a_host_is_no_longer_than_names_are() {
+        let long = "x".repeat(HOST_BYTES_MAX);
+        for (host, is_one) in [
+            (long.clone(), true),
+            (format!("{long}.:80"), true),
+            (format!("{long}x"), false),
+            (format!("{long}x:80"), false),
+            (format!("{long}.."), false),
+        ] {
+            let got = admitted("GET", Version::Http11, &[("Host", &host)]);
+            let want = if is_one { Ok(()) } else { Err(InvalidHead::MalformedHost.into()) };
+            assert_eq!(got, want, "{host}");
+        }
     }
 
     #[test]

@@ -60,6 +60,7 @@ pub(super) const fn code(refusal: Refusal) -> (char, Option<char>) {
         | R::ProtocolRefused
         | R::Blocked
         | R::RateLimited
+        | R::RepeatedSlash
         | R::TooManyAtOnce
         | R::TooManyConnections
         | R::WafRefused => ('P', Some('R')),

@@ -57,14 +57,22 @@ pub fn cookie(head: &RequestHead<'_>, name: &str, found: impl FnOnce(&[u8])) {
             return;
         }
         for pair in value.split(|&b| b == b';') {
-            let value = pair.trim_ascii().strip_prefix(name.as_bytes());
-            if let Some(value) = value.and_then(|rest| rest.strip_prefix(b"="))
+            if let Some(value) = cookie_value(pair, name.as_bytes())
                 && let Some(found) = found.take()
             {
                 found(value);
             }
         }
     });
+}
+
+/// The value in `pair`, what stands between the semicolons of a cookie field, if it is of the cookie
+/// called `name`. Blanks around the name are none of it: so servers read it (RFC 6265 §5.2 has
+/// browsers do the same).
+#[must_use]
+pub fn cookie_value<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let rest = pair.trim_ascii().strip_prefix(name)?;
+    rest.trim_ascii_start().strip_prefix(b"=")
 }
 
 fn query<'a>(target: &'a [u8], name: &str) -> Option<&'a [u8]> {

@@ -25,8 +25,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use vanne_filters::RequestHead;
 
-/// Longest name of a host (RFC 1035 §2.3.4): no longer one is looked up.
-const HOST_BYTES_MAX: usize = 253;
+/// Longest name of a host (RFC 1035 §2.3.4), without the dot of the root. Admission refuses longer
+/// ones.
+pub const HOST_BYTES_MAX: usize = 253;
 
 /// Which requests a route takes.
 #[derive(Clone, Debug)]
@@ -80,7 +81,8 @@ impl RouteTable {
     pub fn find<'t>(&'t self, head: &RequestHead<'_>, client: IpAddr) -> Option<&'t Arc<Route>> {
         let path = head.path();
         let mut room = [0; HOST_BYTES_MAX];
-        let host = head.host().and_then(|host| lower_case(host, &mut room)).unwrap_or_default();
+        let host = head.host().map(named);
+        let host = host.and_then(|host| lower_case(host, &mut room)).unwrap_or_default();
         let find = |paths: &'t Paths| paths.find(path, head, client);
         self.exact
             .get(host)
@@ -95,6 +97,13 @@ impl RouteTable {
         let dots = host.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'.');
         dots.filter_map(move |(at, _)| host.get(at + 1..).filter(|end| end.len() <= longest))
     }
+}
+
+/// `host` without the dot of the root at its end: the same host (RFC 3986 §3.2.2), and backends
+/// take it for that.
+#[must_use]
+pub fn named(host: &[u8]) -> &[u8] {
+    host.strip_suffix(b".").unwrap_or(host)
 }
 
 /// `host` in lower case; `None` if it is too long for any.

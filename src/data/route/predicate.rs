@@ -6,7 +6,9 @@
 //! To add a condition: a variant of [`Condition`], its arm in `Condition::holds`, and the
 //! key in `config::matching`.
 
+use super::named;
 use super::term::{HostTerm, PathTerm, ValueTerm};
+use crate::data::pool::hash_key::cookie_value;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use vanne_filters::RequestHead;
@@ -70,7 +72,7 @@ impl Predicate {
 impl Condition {
     fn holds(&self, head: &RequestHead<'_>, client: IpAddr) -> bool {
         match self {
-            Self::Host(term) => head.host().is_some_and(|host| term.holds(host)),
+            Self::Host(term) => head.host().is_some_and(|host| term.holds(named(host))),
             Self::Path(term) => term.holds(head.path()),
             Self::Method(methods) => methods.iter().any(|method| **method == *head.method),
             Self::Field(name, term) => term.holds_of(|see| fields(head, name, see)),
@@ -110,7 +112,11 @@ fn parameters(head: &RequestHead<'_>, name: &[u8], see: &mut dyn FnMut(&[u8])) {
 fn cookies(head: &RequestHead<'_>, name: &[u8], see: &mut dyn FnMut(&[u8])) {
     fields(head, "cookie", &mut |cookies| {
         for pair in cookies.split(|&byte| byte == b';') {
-            show_pair(pair.trim_ascii(), name, see);
+            match cookie_value(pair, name) {
+                Some(value) => see(value),
+                None if pair.trim_ascii() == name => see(b""),
+                None => {}
+            }
         }
     });
 }
@@ -165,11 +171,19 @@ mod tests {
             assert!(!holds(query(ValueTerm::Present), target, &[]), "{target}");
         }
         let cookie = |test| Condition::Cookie("a".as_bytes().into(), test);
-        for cookies in ["a=1", "b=2; a=1", "b=2;a=1;c", "a=0; a=1"] {
+        for cookies in ["a=1", "a =1", "b=2; a=1", "b=2;a=1;c", "a=0; a=1"] {
             assert!(holds(cookie(is("1")), "/", &[("Cookie", cookies)]), "{cookies}");
         }
         assert!(holds(cookie(is("1")), "/", &[("cookie", "b=1"), ("cookie", "a=1")]));
         assert!(!holds(cookie(is("1")), "/", &[("cookie", "b=a=1; aa=1")]));
+    }
+
+    #[test]
+    fn a_host_is_the_same_with_a_dot_at_its_end() {
+        for (host, want) in [("A.example", true), ("a.example.:80", true), ("a.example..", false)] {
+            let term = Condition::Host(HostTerm::Exact("a.example".into()));
+            assert_eq!(holds(term, "/", &[("host", host)]), want, "{host}");
+        }
     }
 
     #[test]

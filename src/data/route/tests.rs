@@ -91,6 +91,9 @@ fn hosts_go_before_paths_and_longer_wildcards_before_shorter() {
     for (of, target, want) in [
         ("a.b.example.com", "/only", Some(3)),
         ("A.B.Example.com", "/x", Some(2)),
+        ("a.b.example.com.", "/only", Some(3)),
+        ("C.b.example.com.:80", "/x", Some(2)),
+        ("example.com..", "/x", Some(0)),
         ("c.b.example.com", "/x", Some(2)),
         ("b.example.com", "/x", Some(1)),
         ("a.c.example.com", "/x/y", Some(1)),
