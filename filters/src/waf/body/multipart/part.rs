@@ -38,21 +38,26 @@ impl<'a> Part<'a> {
         let mut part = Self::default();
         part.read_head(bytes, flags, faults);
         part.check_names(flags, faults);
-        let values: Vec<Vec<u8>> = part
-            .head
-            .iter()
-            .filter_map(|line| field(line))
-            .filter(|(name, _)| name.eq_ignore_ascii_case(b"content-disposition"))
-            .map(|(_, value)| value.to_vec())
-            .collect();
+        let values = part.values(b"content-disposition");
         if values.is_empty() && is_form {
             flags.invalid_part = true;
             faults.get_or_insert("a part has no Content-Disposition");
+        } else if values.is_empty() {
+            // What servers that read it as a form take for the name.
+            let id = part.values(b"content-id").into_iter().next();
+            part.name = id.unwrap_or_default();
         }
         for value in &values {
             part.take(disposition::parse(value, is_form, flags, faults), is_form, flags);
         }
         part
+    }
+
+    /// The values of the field called `name`, which is in lower case.
+    fn values(&self, name: &[u8]) -> Vec<Vec<u8>> {
+        let fields = self.head.iter().filter_map(|line| field(line));
+        let called = fields.filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        called.map(|(_, value)| value.to_vec()).collect()
     }
 
     /// Takes the names of a disposition. Of several servers take the first or the last.

@@ -94,6 +94,9 @@ fn parts_of_what_is_no_form_need_no_disposition() {
     let (flags, found) = read_as("multipart/related; boundary=b", &body, Limits::default());
     assert_eq!((flags, found.fault), (MultipartFlags::default(), None));
     assert_eq!(found.arguments, ["=x"]);
+    let body = part("Content-ID: id");
+    let (_, found) = read_as("multipart/related; boundary=b", &body, Limits::default());
+    assert_eq!(found.arguments, ["id=x"]);
     let file = part("Content-Disposition: attachment; filename=f");
     let (flags, found) = read_as("Multipart/Mixed; boundary=b", &file, Limits::default());
     assert!(!flags.strict_error() && found.arguments.is_empty());
