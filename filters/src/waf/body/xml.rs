@@ -207,10 +207,9 @@ impl<'a> Scan<'a> {
                 [b'<', b'?', ..] => self.skip(2, b"?>", cut)?,
                 [quote @ (b'"' | b'\''), ..] => self.skip(1, &[*quote], cut)?,
                 [b'<', ..] => {
-                    if self.rest().starts_with(b"<!ENTITY") {
-                        let fault = self.fault("it declares entities");
-                        self.first.get_or_insert(fault);
-                    }
+                    let fault = self.fault("it declares entities");
+                    let found = self.rest().starts_with(b"<!ENTITY").then_some(fault);
+                    self.first = self.first.or(found);
                     self.pass(&mut open, 1);
                 }
                 _ => self.pass(&mut open, -1),

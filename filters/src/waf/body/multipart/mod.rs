@@ -134,22 +134,20 @@ impl Reader {
                 Some(start) => {
                     let part = body.get(start..line.start).unwrap_or_default();
                     // What is blank after the last boundary is no part without a head.
-                    if !is_complete || !part.trim_ascii().is_empty() {
-                        has_crlf |= self.part(part, start, limits, out);
-                    }
+                    let is_part = !is_complete || !part.trim_ascii().is_empty();
+                    has_crlf |= is_part && self.part(part, start, limits, out);
                 }
                 None => self.flags.data_before |= line.start > 0,
             }
             at = line.end;
-            start = Some(line.end);
             is_complete |= line.is_last;
-            if line.is_last {
-                if body.get(at..).unwrap_or_default().trim_ascii().is_empty() {
-                    start = None;
-                    break;
-                }
-                self.flags.data_after = true;
+            let is_over =
+                line.is_last && body.get(at..).unwrap_or_default().trim_ascii().is_empty();
+            start = (!is_over).then_some(at);
+            if is_over {
+                break;
             }
+            self.flags.data_after |= line.is_last;
         }
         if !is_complete {
             let what = if start.is_some() { "the last boundary is missing" } else { "no boundary" };
