@@ -15,8 +15,6 @@ use vanne_filters::waf::seclang::{DEPTH_MAX, Library, beside, expand, includes};
 
 /// Ids of the rules that Vanne itself adds to those of files, which end below.
 pub const ADDED_RULES: u64 = 4_000_000_000;
-/// Ids of those that fill REQUEST_BODY: this and the next.
-pub const WHOLE_BODIES: u64 = ADDED_RULES + 90;
 /// The longest rule file or list.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 

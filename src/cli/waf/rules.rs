@@ -1,10 +1,9 @@
 //! Rules as the command line names them, read and compiled.
 
-use crate::config::rule_files::{self, ADDED_RULES, Disk, WHOLE_BODIES, text};
+use crate::config::rule_files::{self, ADDED_RULES, Disk, text};
 use anyhow::{anyhow, ensure};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use vanne_filters::waf::body::whole_bodies;
 use vanne_filters::waf::own::OWN_RULES;
 use vanne_filters::waf::program::{About, Program};
 use vanne_filters::waf::seclang::{Faults, Library, RuleSet, Source, load};
@@ -67,8 +66,7 @@ impl Rules {
     pub(super) fn program(&self, mode: Mode, setup: &str) -> anyhow::Result<Arc<Program>> {
         let parts = self.crs.parts(&self.rules, Some(mode), setup)?;
         let unusable = |faults| anyhow!("the rules cannot be used\n{faults}");
-        let mut set = parts.load(&Disk::default()).map_err(unusable)?;
-        whole_bodies(&mut set, WHOLE_BODIES).map_err(unusable)?;
+        let set = parts.load(&Disk::default()).map_err(unusable)?;
         let program = Program::compile(&set).map_err(unusable)?;
         let is_added = |about: &About| about.id >= ADDED_RULES;
         ensure!(

@@ -4,7 +4,7 @@
 //! them has changed. Routes with the same exclusions share their rules.
 
 use super::{CompileError, Means, dangling, log};
-use crate::config::rule_files::{self, ADDED_RULES, Disk, WHOLE_BODIES};
+use crate::config::rule_files::{self, ADDED_RULES, Disk};
 use crate::config::{
     self, Config, WafAbove, WafExclusion, WafLogFormat, WafLogged, WafMode, WafWhenOver,
 };
@@ -15,7 +15,6 @@ use crate::types::ids::{RouteId, WafId};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use vanne_filters::waf::body::whole_bodies;
 use vanne_filters::waf::own::OWN_RULES;
 use vanne_filters::waf::program::{About, Program};
 use vanne_filters::waf::seclang::{RuleSet, Source, load};
@@ -146,8 +145,7 @@ fn read(
             disk.note(text);
         }
     }
-    let mut set = load(&sources, &disk).map_err(|faults| unusable(id, &faults))?;
-    whole_bodies(&mut set, WHOLE_BODIES).map_err(|faults| unusable(id, &faults))?;
+    let set = load(&sources, &disk).map_err(|faults| unusable(id, &faults))?;
     Ok((set, disk.number()))
 }
 

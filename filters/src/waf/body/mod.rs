@@ -10,13 +10,11 @@ mod multipart;
 #[cfg(test)]
 mod tests;
 mod urlencoded;
-mod whole;
 mod xml;
 
 pub use json::json;
 pub use multipart::{MultipartFlags, multipart};
 pub use urlencoded::urlencoded;
-pub use whole::whole_bodies;
 pub use xml::xml;
 
 use thiserror::Error;
