@@ -22,7 +22,7 @@ const CLASSES: [&str; 10] = [
     "xss",
 ];
 const ATTACKS_PER_CLASS: usize = 15;
-const BENIGN: usize = 500;
+const BENIGN: usize = 533;
 
 fn per_class(requests: &[Named]) -> BTreeMap<&str, usize> {
     let mut counts = BTreeMap::new();

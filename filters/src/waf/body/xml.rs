@@ -2,8 +2,10 @@
 //!
 //! This is no parser of documents but a reader of bytes. Libraries refuse what is not UTF-8 or not
 //! well-formed, and with it what a rule must see; here such a body gives all its texts and a
-//! [`Fault`]. Each text between two marks is one value, trimmed, CDATA too, as in Coraza. Character
-//! references are resolved; entities that a document declares never are: they stay as written.
+//! [`Fault`]. Each text between two marks is one value, trimmed, CDATA too, as in Coraza; where
+//! comments, CDATA or other elements divide the text of an element, all of it is one more, since
+//! that is what applications read. Character references are resolved; entities that a document
+//! declares never are: they stay as written, and declaring one is a fault.
 
 use super::{Fault, Fields, Limits};
 use crate::waf::transform::Transform;
@@ -11,23 +13,46 @@ use memchr::{memchr, memmem};
 
 /// Gives each text and attribute of `body`.
 ///
-/// Cost: O(n); memory for the longest text with a reference in it.
+/// Cost: O(n); memory for the longest text with a reference in it, and for the texts of the
+/// elements that are open.
 ///
 /// # Errors
 /// See [`Fault`]; text outside of elements and elements without an end are given, then an error.
 pub fn xml(body: &[u8], limits: Limits, out: &mut impl Fields) -> Result<(), Fault> {
     // A mark of byte order in UTF-8 is no text.
     let at = if body.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
-    let scan = Scan { body, at, depth: 0, left: limits.arguments, limits, decoded: Vec::new() };
+    let scan = Scan {
+        body,
+        at,
+        open: Vec::new(),
+        texts: Vec::new(),
+        left: limits.arguments,
+        first: None,
+        limits,
+        decoded: Vec::new(),
+    };
     scan.document(out)
+}
+
+/// An element that is open.
+#[derive(Clone, Copy)]
+struct Open {
+    /// Where its text begins in [`Scan::texts`].
+    start: usize,
+    /// How many texts it has that are not blank.
+    texts: usize,
 }
 
 struct Scan<'a> {
     body: &'a [u8],
     at: usize,
-    depth: usize,
+    open: Vec<Open>,
+    /// The texts of the elements that are open, each behind that of its parent.
+    texts: Vec<u8>,
     /// Values that may still be given.
     left: usize,
+    /// The first thing that is wrong and ends nothing.
+    first: Option<Fault>,
     limits: Limits,
     decoded: Vec<u8>,
 }
@@ -38,22 +63,21 @@ const fn is_space(byte: u8) -> bool {
 
 impl<'a> Scan<'a> {
     fn document(mut self, out: &mut impl Fields) -> Result<(), Fault> {
-        let mut outside = None;
         while !self.rest().is_empty() {
             let text = self.until(b"<").unwrap_or_else(|| self.take(self.rest().len()));
-            if self.depth == 0 && !text.trim_ascii().is_empty() {
-                outside = outside.or(Some(self.at - text.len()));
+            if self.open.is_empty() && !text.trim_ascii().is_empty() {
+                let what = "text outside of the root";
+                let at = self.at - text.len();
+                self.first.get_or_insert(Fault::Syntax { format: "XML", what, at });
             }
-            self.text(text, out)?;
+            self.text(text, true, out)?;
             self.mark(out)?;
         }
-        if let Some(at) = outside {
-            return Err(Fault::Syntax { format: "XML", what: "text outside of the root", at });
+        if !self.open.is_empty() {
+            while self.close(out)?.is_some() {}
+            return Err(self.first.unwrap_or_else(|| self.fault("an element has no end")));
         }
-        if self.depth > 0 {
-            return Err(self.fault("an element has no end"));
-        }
-        Ok(())
+        self.first.map_or(Ok(()), Err)
     }
 
     /// Passes what begins with `<`, when something does.
@@ -64,8 +88,7 @@ impl<'a> Scan<'a> {
             [b'<', b'!', b'-', b'-', ..] => self.skip(4, b"-->", "a comment has no end"),
             [b'<', b'?', ..] => self.instruction(),
             [b'<', b'/', ..] => {
-                self.depth =
-                    self.depth.checked_sub(1).ok_or_else(|| self.fault("an end too many"))?;
+                self.close(out)?.ok_or_else(|| self.fault("an end too many"))?;
                 self.skip(2, b">", "an end has no end")
             }
             [b'<', b'!', ..] if rest.starts_with(b"<![CDATA[") => {
@@ -73,7 +96,7 @@ impl<'a> Scan<'a> {
                 let text = self.until(b"]]>");
                 let is_cut = text.is_none();
                 let text = text.unwrap_or_else(|| self.take(self.rest().len()));
-                give(text.trim_ascii(), &mut self.left, self.limits, |text| out.xml_text(text))?;
+                self.text(text, false, out)?;
                 if is_cut {
                     return Err(self.fault("CDATA has no end"));
                 }
@@ -111,9 +134,20 @@ impl<'a> Scan<'a> {
     /// Passes the `>` of an element that has contents.
     fn open(&mut self) -> Result<(), Fault> {
         self.at += 1;
-        self.depth += 1;
-        let is_too_deep = self.depth > self.limits.depth;
+        self.open.push(Open { start: self.texts.len(), texts: 0 });
+        let is_too_deep = self.open.len() > self.limits.depth;
         if is_too_deep { Err(Fault::Depth(self.limits.depth)) } else { Ok(()) }
+    }
+
+    /// Leaves the innermost element, if one is open: text in pieces is given as a whole.
+    fn close(&mut self, out: &mut impl Fields) -> Result<Option<()>, Fault> {
+        let Some(open) = self.open.pop() else { return Ok(None) };
+        if open.texts > 1 {
+            let text = self.texts.get(open.start..).unwrap_or_default().trim_ascii();
+            give(text, &mut self.left, self.limits, |text| out.xml_text(text))?;
+        }
+        self.texts.truncate(open.start);
+        Ok(Some(()))
     }
 
     /// Passes `name="value"`, `name='value'`, `name=value` or `name`, whose value is itself.
@@ -160,7 +194,8 @@ impl<'a> Scan<'a> {
         if is_odd { Err(fault) } else { Ok(()) }
     }
 
-    /// Passes `<!DOCTYPE …>`, with the declarations, comments and instructions in it.
+    /// Passes `<!DOCTYPE …>`, with the declarations, comments and instructions in it. An entity that
+    /// it declares is a fault: what a parser puts in its place is not what was inspected.
     fn declaration(&mut self) -> Result<(), Fault> {
         let cut = "a declaration has no end";
         let mut open = 0;
@@ -171,7 +206,12 @@ impl<'a> Scan<'a> {
                 [b'<', b'!', b'-', b'-', ..] => self.skip(4, b"-->", cut)?,
                 [b'<', b'?', ..] => self.skip(2, b"?>", cut)?,
                 [quote @ (b'"' | b'\''), ..] => self.skip(1, &[*quote], cut)?,
-                [b'<', ..] => self.pass(&mut open, 1),
+                [b'<', ..] => {
+                    let fault = self.fault("it declares entities");
+                    let found = self.rest().starts_with(b"<!ENTITY").then_some(fault);
+                    self.first = self.first.or(found);
+                    self.pass(&mut open, 1);
+                }
                 _ => self.pass(&mut open, -1),
             }
             if open == 0 {
@@ -193,9 +233,19 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    fn text(&mut self, text: &[u8], out: &mut impl Fields) -> Result<(), Fault> {
-        let text = resolved(text, &mut self.decoded).trim_ascii();
-        give(text, &mut self.left, self.limits, |text| out.xml_text(text))
+    /// Gives a text, in which references are resolved or, in CDATA, not.
+    fn text(
+        &mut self,
+        text: &[u8],
+        has_references: bool,
+        out: &mut impl Fields,
+    ) -> Result<(), Fault> {
+        let text = if has_references { resolved(text, &mut self.decoded) } else { text };
+        if let Some(open) = self.open.last_mut() {
+            open.texts += usize::from(!text.trim_ascii().is_empty());
+            self.texts.extend_from_slice(text);
+        }
+        give(text.trim_ascii(), &mut self.left, self.limits, |text| out.xml_text(text))
     }
 
     fn value(&mut self, value: &[u8], out: &mut impl Fields) -> Result<(), Fault> {
@@ -271,13 +321,48 @@ mod tests {
 
     #[test]
     fn texts_and_attributes_are_given() {
-        let body = "\u{feff}<?xml version=\"1.0\" encoding='UTF-8'?>\n<!DOCTYPE a [<!-- ' > --><?p '>?><!ENTITY x \"<'>\">]>\n\
+        let body = "\u{feff}<?xml version=\"1.0\" encoding='UTF-8'?>\n<!DOCTYPE a [<!-- ' > --><?p '>?><!ELEMENT x ANY \"<'>\">]>\n\
             <a x=\"1&lt;2\" y = 'z>' u=v w>text &amp; &#x3c;<!-- no > -->  <b/>more<![CDATA[ <raw> ]]>\
             &x;<ns:c xmlns:ns=\"urn:u\"></ns:c></a>\n";
         let found = read(body);
         assert_eq!(found.fault, None);
-        assert_eq!(found.texts, ["text & <", "more", "<raw>", "&x;"]);
+        assert_eq!(found.texts, ["text & <", "more", "<raw>", "&x;", "text & <  more <raw> &x;"]);
         assert_eq!(found.attributes, ["1<2", "z>", "v", "w", "urn:u"]);
+    }
+
+    #[test]
+    fn text_in_pieces_is_given_as_a_whole_too() {
+        let cases = [
+            ("<a>1' uni<![CDATA[on sel]]>ect <!-- -->x</a>", "1' union select x"),
+            ("<a>uni<b>y</b>on &#x3c; </a>", "union <"),
+            ("<a> <b/> union<?p?> </a>", "union"),
+            ("<a>uni<b/>on", "union"),
+            ("<a><![CDATA[&lt;]]><![CDATA[i]]></a>", "&lt;i"),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(read(body).texts.last().map(String::as_str), Some(expected), "{body}");
+        }
+        assert_eq!(read("<a> <b>x</b> <b>y</b> </a>").texts, ["x", "y"]);
+        let limits = Limits { arguments: 2, ..Limits::default() };
+        assert_eq!(limited("<a>x<b/>y</a>", limits).fault, Some(Fault::Arguments(2)));
+    }
+
+    #[test]
+    fn entities_that_are_declared_are_a_fault() {
+        let bodies = [
+            "<!DOCTYPE a [<!ENTITY x \"y\">]><a>&x;</a>",
+            "<!DOCTYPE a [<!-- --><!ENTITY % x SYSTEM \"http://h/\"> %x;]><a>&x;</a>",
+        ];
+        for body in bodies {
+            let found = read(body);
+            assert_eq!(found.texts, ["&x;"], "{body}");
+            let is_expected =
+                matches!(found.fault, Some(Fault::Syntax { what: "it declares entities", .. }));
+            assert!(is_expected, "{body}: {:?}", found.fault);
+        }
+        let plist = "<!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/\
+            DTDs/PropertyList-1.0.dtd\"><plist><!-- <!ENTITY x \"y\"> --></plist>";
+        assert_eq!(read(plist).fault, None);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Names are Coraza's: `{"a":[{"b":1}]}` is `json.a.0.b` = `1`, and `json.a` = `1`, the length of
 //! the array, after its elements. (ModSecurity writes `json.a.array_0.b` and no length; no rule of
 //! CRS depends on either.) A string is unescaped, `null` is empty, a number stays as written. A
-//! scalar that is all of the document is named as if it was in an array.
+//! scalar that is all of the document is named as if it was in an array. Otherwise than there, a
+//! member that is `{}` or `[]` is an empty argument: its name may be what matters.
 //!
 //! The parser keeps no tree: it holds the way to where it is, and gives each scalar as it passes.
 //! It is strict; what it has given before an error stays given.
@@ -36,7 +37,7 @@ pub fn json(body: &[u8], limits: Limits, out: &mut impl Fields) -> Result<(), Fa
         text: Vec::new(),
         open: Vec::new(),
         arguments: 0,
-        lengths: 0,
+        containers: 0,
         growth_left: body.len().saturating_mul(GROWTH_MAX).max(GROWTH_FREE_BYTES),
         limits,
     };
@@ -60,7 +61,8 @@ struct Walk<'a> {
     text: Vec<u8>,
     open: Vec<Open>,
     arguments: usize,
-    lengths: usize,
+    /// Arguments that stand for containers.
+    containers: usize,
     growth_left: usize,
     limits: Limits,
 }
@@ -76,8 +78,8 @@ impl<'a> Walk<'a> {
         }
         loop {
             let is_opened = match self.peek() {
-                Some(b'{') => self.enter(None, b'}')?,
-                Some(b'[') => self.enter(Some(0), b']')?,
+                Some(b'{') => self.enter(None, b'}', out)?,
+                Some(b'[') => self.enter(Some(0), b']', out)?,
                 _ => {
                     self.scalar(out)?;
                     false
@@ -90,13 +92,19 @@ impl<'a> Walk<'a> {
     }
 
     /// Opens a container; false when it is empty and so closed again.
-    fn enter(&mut self, elements: Option<usize>, close: u8) -> Result<bool, Fault> {
+    fn enter(
+        &mut self,
+        elements: Option<usize>,
+        close: u8,
+        out: &mut impl Fields,
+    ) -> Result<bool, Fault> {
         if self.open.len() >= self.limits.depth {
             return Err(Fault::Depth(self.limits.depth));
         }
         self.at += 1;
         if self.peek() == Some(close) {
             self.at += 1;
+            self.empty(out)?;
             return Ok(false);
         }
         self.open.push(Open { way: self.way.len(), elements });
@@ -161,15 +169,27 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Gives the length of an array. These do not use up the limit of arguments; they have their
-    /// own of the same size.
+    /// Gives the length of an array.
     fn length(&mut self, elements: usize, out: &mut impl Fields) -> Result<(), Fault> {
-        if self.lengths >= self.limits.arguments {
+        self.container(decimal(elements, &mut [0; 20]), out)
+    }
+
+    /// Gives an empty container that is a member of an object as an empty value: no other argument
+    /// has its name.
+    fn empty(&mut self, out: &mut impl Fields) -> Result<(), Fault> {
+        match self.open.last() {
+            Some(Open { elements: None, .. }) => self.container(b"", out),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives what stands for a container. These do not use up the limit of arguments; they have
+    /// their own of the same size.
+    fn container(&mut self, value: &[u8], out: &mut impl Fields) -> Result<(), Fault> {
+        if self.containers >= self.limits.arguments {
             return Err(Fault::Arguments(self.limits.arguments));
         }
-        self.lengths += 1;
-        let mut digits = [0; 20];
-        let value = decimal(elements, &mut digits);
+        self.containers += 1;
         grow(&mut self.growth_left, self.way.len() + value.len(), self.at)?;
         out.argument(&self.way, value);
         Ok(())
@@ -305,12 +325,21 @@ mod tests {
             "json.a.3=1",
             "json.a=4",
             "json.c.d=",
+            "json.c.e=",
             "json.=-1.5e+3",
         ];
         assert_eq!(arguments(body), expected);
         assert_eq!(arguments(r#"[{"a":1},{"a":2}]"#), ["json.0.a=1", "json.1.a=2", "json=2"]);
         assert_eq!(arguments(r#""x""#), ["json.0=x", "json=1"]);
         assert!(arguments("{}").is_empty() && arguments("[[],{}]") == ["json=2"]);
+    }
+
+    #[test]
+    fn names_of_what_is_empty_are_given() {
+        assert_eq!(arguments(r#"{"a":{},"b":[],"c":[{},[]]}"#), ["json.a=", "json.b=", "json.c=2"]);
+        let limits = Limits { arguments: 1, ..Limits::default() };
+        let found = limited(r#"{"a":{},"b":{}}"#, limits);
+        assert_eq!((found.arguments.len(), found.fault), (1, Some(Fault::Arguments(1))));
     }
 
     #[test]

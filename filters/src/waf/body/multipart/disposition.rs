@@ -12,18 +12,22 @@ pub(super) struct Disposition {
     pub(super) file: Option<Vec<u8>>,
     /// `filename*`, decoded: bytes of whatever character set it says.
     pub(super) extended: Option<Vec<u8>>,
+    /// A name of a parameter has a blank behind it: not all servers know it then.
+    pub(super) is_odd: bool,
 }
 
-/// Reads the value of the field; `faults` gets what is wrong with it, if anything is.
+/// Reads the value of the field in a part of a form or of another body; `faults` gets what is wrong
+/// with it, if anything is.
 pub(super) fn parse(
     value: &[u8],
+    is_form: bool,
     flags: &mut MultipartFlags,
     faults: &mut Option<&'static str>,
 ) -> Disposition {
     let mut disposition = Disposition::default();
     let end = memchr(b';', value).unwrap_or(value.len());
     let (kind, mut rest) = value.split_at(end);
-    if !kind.trim_ascii().eq_ignore_ascii_case(b"form-data") {
+    if is_form && !kind.trim_ascii().eq_ignore_ascii_case(b"form-data") {
         faults.get_or_insert("a part is not form-data");
     }
     while let Some(text) = rest.strip_prefix(b";") {
@@ -44,6 +48,7 @@ pub(super) fn parse(
 struct Parameter<'a> {
     name: Vec<u8>,
     value: Vec<u8>,
+    is_odd: bool,
     is_quoted: bool,
     rest: &'a [u8],
 }
@@ -55,6 +60,7 @@ impl Disposition {
         flags: &mut MultipartFlags,
         faults: &mut Option<&'static str>,
     ) {
+        self.is_odd |= parameter.is_odd;
         let place = match parameter.name.as_slice() {
             b"name" => &mut self.name,
             b"filename" => &mut self.file,
@@ -93,6 +99,8 @@ impl Disposition {
 fn parameter<'a>(text: &'a [u8], flags: &mut MultipartFlags) -> Option<Parameter<'a>> {
     let equals = memchr(b'=', text)?;
     let (name, value) = text.split_at(equals);
+    let is_odd = name.trim_ascii_end().len() < name.len();
+    flags.invalid_quoting |= is_odd;
     let name = name.trim_ascii().to_ascii_lowercase();
     let value = value.get(1..)?.trim_ascii_start();
     let quote = value.first().copied().filter(|byte| matches!(byte, b'"' | b'\''));
@@ -101,18 +109,18 @@ fn parameter<'a>(text: &'a [u8], flags: &mut MultipartFlags) -> Option<Parameter
         let (value, rest) = value.split_at(end);
         let value = value.trim_ascii_end();
         flags.invalid_quoting |= value.iter().any(|byte| matches!(byte, b'"' | b' ' | b'\t'));
-        return Some(Parameter { name, value: value.to_vec(), is_quoted: false, rest });
+        return Some(Parameter { name, value: value.to_vec(), is_odd, is_quoted: false, rest });
     };
     flags.invalid_quoting |= quote == b'\'';
     let (value, rest) = quoted(value.get(1..)?, quote)?;
     let after = rest.trim_ascii_start();
     if after.is_empty() || after.starts_with(b";") {
-        return Some(Parameter { name, value, is_quoted: true, rest: after });
+        return Some(Parameter { name, value, is_odd, is_quoted: true, rest: after });
     }
     // Text after the closing quote: the next parameter begins after the next `;`.
     flags.invalid_quoting = true;
     let end = memchr(b';', after).unwrap_or(after.len());
-    Some(Parameter { name, value, is_quoted: true, rest: after.get(end..)? })
+    Some(Parameter { name, value, is_odd, is_quoted: true, rest: after.get(end..)? })
 }
 
 /// The text up to `quote`, and what follows. `\` before the quote or another `\` is left out, and

@@ -1,4 +1,5 @@
-//! `multipart/form-data` (RFC 7578).
+//! `multipart/form-data` (RFC 7578), and other bodies that have parts (RFC 2046) as some servers
+//! read them: as a form.
 //!
 //! A server and a firewall that read one body in two ways are a way around the firewall, so what is
 //! odd about a body is as important as what is in it: the flags are ModSecurity's (reference
@@ -7,6 +8,8 @@
 //!
 //! A part with a file name is a file, whose contents no rule sees; another is an argument. When
 //! `filename*` and `filename` differ both names are given, since servers differ in which they take.
+//! Where they differ in whether it is a file (two dispositions, `filename*` alone, `filename =`), it
+//! is a file and an argument; what stands after the last boundary is read as parts too.
 
 mod boundary;
 mod disposition;
@@ -27,7 +30,7 @@ pub struct MultipartFlags {
     pub broken: bool,
     /// MULTIPART_CRLF_LF_LINES: some lines of heads and boundaries end in CRLF, some in LF.
     pub crlf_lf_lines: bool,
-    /// MULTIPART_DATA_AFTER: bytes after the last boundary.
+    /// MULTIPART_DATA_AFTER: bytes after the last boundary that are not blank.
     pub data_after: bool,
     /// MULTIPART_DATA_BEFORE: bytes before the first boundary.
     pub data_before: bool,
@@ -41,7 +44,7 @@ pub struct MultipartFlags {
     pub invalid_header_folding: bool,
     /// MULTIPART_INVALID_PART: a part has no name, or no head.
     pub invalid_part: bool,
-    /// MULTIPART_INVALID_QUOTING: single quotes, or text after the closing quote.
+    /// MULTIPART_INVALID_QUOTING: single quotes, text after the closing quote, or a blank before `=`.
     pub invalid_quoting: bool,
     /// MULTIPART_LF_LINE: a line of a head or boundary ends in LF alone.
     pub lf_line: bool,
@@ -53,11 +56,11 @@ pub struct MultipartFlags {
 
 impl MultipartFlags {
     /// MULTIPART_STRICT_ERROR: any of the flags but `crlf_lf_lines` and `unmatched_boundary`,
-    /// which have rules of their own in ModSecurity's recommended configuration.
+    /// which have rules of their own in ModSecurity's recommended configuration, and
+    /// `boundary_quoted`: .NET and others quote it, and all servers know that (RFC 2046, 5.1.1).
     #[must_use]
     pub fn strict_error(self) -> bool {
         self.broken
-            || self.boundary_quoted
             || self.boundary_whitespace
             || self.data_before
             || self.data_after
@@ -89,8 +92,14 @@ pub fn multipart(
     limits: Limits,
     out: &mut impl Fields,
 ) -> (MultipartFlags, Result<(), Fault>) {
-    let mut reader =
-        Reader { flags: MultipartFlags::default(), first: None, arguments: 0, files: 0 };
+    let form = content_type.trim_ascii_start().get(..b"multipart/form-data".len());
+    let mut reader = Reader {
+        flags: MultipartFlags::default(),
+        first: None,
+        arguments: 0,
+        files: 0,
+        is_form: form.is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart/form-data")),
+    };
     match Boundary::parse(content_type, &mut reader.flags) {
         Ok(boundary) => reader.body(body, boundary, limits, out),
         Err(what) => reader.fault(fault(what, 0)),
@@ -103,6 +112,7 @@ struct Reader {
     first: Option<Fault>,
     arguments: usize,
     files: usize,
+    is_form: bool,
 }
 
 impl Reader {
@@ -123,24 +133,28 @@ impl Reader {
             match start {
                 Some(start) => {
                     let part = body.get(start..line.start).unwrap_or_default();
-                    has_crlf |= self.part(part, start, limits, out);
+                    // What is blank after the last boundary is no part without a head.
+                    let is_part = !is_complete || !part.trim_ascii().is_empty();
+                    has_crlf |= is_part && self.part(part, start, limits, out);
                 }
                 None => self.flags.data_before |= line.start > 0,
             }
             at = line.end;
-            start = Some(line.end);
-            if line.is_last {
-                is_complete = true;
-                self.flags.data_after = line.end < body.len();
+            is_complete |= line.is_last;
+            let is_over =
+                line.is_last && body.get(at..).unwrap_or_default().trim_ascii().is_empty();
+            start = (!is_over).then_some(at);
+            if is_over {
                 break;
             }
+            self.flags.data_after |= line.is_last;
         }
         if !is_complete {
             let what = if start.is_some() { "the last boundary is missing" } else { "no boundary" };
             self.fault(fault(what, body.len()));
-            if let Some(start) = start.filter(|start| *start < body.len()) {
-                self.part(body.get(start..).unwrap_or_default(), start, limits, out);
-            }
+        }
+        if let Some(start) = start.filter(|start| *start < body.len()) {
+            self.part(body.get(start..).unwrap_or_default(), start, limits, out);
         }
         self.flags.crlf_lf_lines = has_crlf && self.flags.lf_line;
     }
@@ -148,7 +162,7 @@ impl Reader {
     /// Reads a part, which begins at `at`; whether a line of its head ended in CRLF.
     fn part(&mut self, bytes: &[u8], at: usize, limits: Limits, out: &mut impl Fields) -> bool {
         let mut faults = None;
-        let part = Part::parse(bytes, &mut self.flags, &mut faults);
+        let part = Part::parse(bytes, self.is_form, &mut self.flags, &mut faults);
         if let Some(what) = faults {
             self.fault(fault(what, at));
         }
@@ -172,7 +186,19 @@ impl Reader {
         if let Some(alias) = &part.alias {
             out.file_alias(alias);
         }
+        if part.file.is_some() && part.is_field_too {
+            self.field_too(&part, limits, out);
+        }
         part.has_crlf
+    }
+
+    /// Gives a file as an argument.
+    fn field_too(&mut self, part: &Part<'_>, limits: Limits, out: &mut impl Fields) {
+        if self.arguments >= limits.arguments {
+            return self.fault(Fault::Arguments(limits.arguments));
+        }
+        self.arguments += 1;
+        out.argument(&part.name, part.contents);
     }
 }
 

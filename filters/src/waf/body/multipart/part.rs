@@ -1,7 +1,7 @@
 //! One part: its head, and what it carries.
 
 use super::MultipartFlags;
-use super::disposition;
+use super::disposition::{self, Disposition};
 use memchr::memchr;
 use std::borrow::Cow;
 
@@ -17,6 +17,8 @@ pub(super) struct Part<'a> {
     pub(super) file: Option<Vec<u8>>,
     /// Another name that a server may take for the file's.
     pub(super) alias: Option<Vec<u8>>,
+    /// It is a file, and some servers read a field: its contents are an argument too.
+    pub(super) is_field_too: bool,
     /// The lines of its head, continued ones put together with a space.
     pub(super) head: Vec<Cow<'a, [u8]>>,
     pub(super) contents: &'a [u8],
@@ -25,32 +27,55 @@ pub(super) struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// Reads a part; `faults` gets the first thing that is wrong with it, if anything is.
+    /// Reads a part of a form, or of another body that has parts; `faults` gets the first thing
+    /// that is wrong with it, if anything is.
     pub(super) fn parse(
         bytes: &'a [u8],
+        is_form: bool,
         flags: &mut MultipartFlags,
         faults: &mut Option<&'static str>,
     ) -> Self {
         let mut part = Self::default();
         part.read_head(bytes, flags, faults);
         part.check_names(flags, faults);
-        let value = part.head.iter().find_map(|line| {
-            let (name, value) = field(line)?;
-            name.eq_ignore_ascii_case(b"content-disposition").then(|| value.to_vec())
-        });
-        let Some(value) = value else {
+        let values = part.values(b"content-disposition");
+        if values.is_empty() && is_form {
             flags.invalid_part = true;
             faults.get_or_insert("a part has no Content-Disposition");
-            return part;
-        };
-        let names = disposition::parse(&value, flags, faults);
-        flags.invalid_part |= names.name.is_none();
-        part.name = names.name.unwrap_or_default();
-        let known = [names.extended, names.file].into_iter().flatten();
-        let mut known = known.filter(|name| !name.is_empty());
-        part.file = known.next();
-        part.alias = known.next().filter(|alias| Some(alias) != part.file.as_ref());
+        } else if values.is_empty() {
+            // What servers that read it as a form take for the name.
+            let id = part.values(b"content-id").into_iter().next();
+            part.name = id.unwrap_or_default();
+        }
+        for value in &values {
+            part.take(disposition::parse(value, is_form, flags, faults), is_form, flags);
+        }
         part
+    }
+
+    /// The values of the field called `name`, which is in lower case.
+    fn values(&self, name: &[u8]) -> Vec<Vec<u8>> {
+        let fields = self.head.iter().filter_map(|line| field(line));
+        let called = fields.filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        called.map(|(_, value)| value.to_vec()).collect()
+    }
+
+    /// Takes the names of a disposition. Of several servers take the first or the last.
+    fn take(&mut self, names: Disposition, is_form: bool, flags: &mut MultipartFlags) {
+        flags.invalid_part |= names.name.is_none() && is_form;
+        // Few servers know `filename*`, and none needs to (RFC 7578, section 4.2).
+        self.is_field_too |= names.file.is_none() || names.is_odd;
+        if self.name.is_empty() {
+            self.name = names.name.unwrap_or_default();
+        }
+        let known = [names.extended, names.file].into_iter().flatten();
+        for name in known.filter(|name| !name.is_empty()) {
+            match &self.file {
+                None => self.file = Some(name),
+                Some(file) if *file != name => self.alias = Some(name),
+                Some(_) => {}
+            }
+        }
     }
 
     /// Reads the lines up to an empty one; what follows it are the contents.
