@@ -6,7 +6,11 @@ use super::diagnostics::Problem;
 use super::tree::Node;
 use super::validate::join;
 use crate::types::units::{Period, Rate};
+use std::time::Duration;
 use vanne_filters::rate_limit::{FILL_MAX, Quota};
+
+/// The longest that a request may be made to wait: it is held all that time.
+const DELAY_MAX: Duration = Duration::from_secs(60);
 
 /// Adds all that is wrong with the rate limits of `root`, and where routes name them.
 pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
@@ -137,7 +141,7 @@ fn name_of(entry: &Node) -> Option<&Node> {
     }
 }
 
-/// `max_delay` goes with `action = "delay"`, and the other way round.
+/// `max_delay` goes with `action = "delay"`, and the other way round; nobody waits for ever.
 fn check_delay(limit: &Node, key: &str, problems: &mut Vec<Problem>) {
     let action = limit.get("action");
     let delays = action.and_then(Node::text) == Some("delay");
@@ -152,6 +156,16 @@ fn check_delay(limit: &Node, key: &str, problems: &mut Vec<Problem>) {
                 Problem::new(&join(key, "max_delay"), delay.span.clone(), message)
                     .accepts("`action = \"delay\"` beside it"),
             );
+        }
+        (true, _, Some(delay)) => {
+            let time = delay.text().and_then(|text| text.parse::<Period>().ok());
+            if let Some(time) = time.filter(|time| time.as_duration() > DELAY_MAX) {
+                let message = format!("no client waits {time}");
+                problems.push(
+                    Problem::new(&join(key, "max_delay"), delay.span.clone(), message)
+                        .accepts(format!("at most {} seconds", DELAY_MAX.as_secs())),
+                );
+            }
         }
         _ => {}
     }

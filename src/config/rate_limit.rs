@@ -56,8 +56,9 @@ pub struct RateLimit {
     /// What becomes of a request that finds too little.
     #[serde(default)]
     pub action: LimitAction,
-    /// With `action = "delay"`: how long a request waits at most for the bucket to fill. Those
-    /// that would wait longer are refused.
+    /// With `action = "delay"`: how long a request waits at most for the bucket to fill, up to a
+    /// minute. Those that would wait longer are refused, so as many wait at once as `rate` lets in
+    /// meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_delay: Option<Period>,
     /// Buckets that are remembered at least, of those that are not full. With more, the one that

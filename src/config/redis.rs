@@ -14,7 +14,8 @@ use std::str::FromStr;
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Redis {
-    /// Where it is: `"HOST:PORT"`, `"rediss://HOST:PORT"` by TLS, or `"unix:PATH"`.
+    /// Where it is: `"HOST:PORT"` or `"redis://HOST:PORT"`, `"rediss://HOST:PORT"` by TLS, or
+    /// `"unix:PATH"`.
     pub address: RedisAddress,
     /// With `rediss`: certificates of the authorities that are believed, PEM. Without it: those
     /// that the system trusts.
@@ -127,7 +128,8 @@ impl fmt::Display for RedisAddress {
 
 impl TextValue for RedisAddress {
     const FORMAT: &'static str = "redis-address";
-    const ACCEPTED: &'static str = "\"HOST:PORT\", \"rediss://HOST:PORT\" by TLS, or \"unix:PATH\"";
+    const ACCEPTED: &'static str =
+        "\"HOST:PORT\" or \"redis://HOST:PORT\", \"rediss://HOST:PORT\" by TLS, or \"unix:PATH\"";
 }
 
 text_value!(RedisAddress);

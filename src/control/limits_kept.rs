@@ -3,6 +3,7 @@
 //! Something stays while what it is of does: its name, and what tells its clients apart.
 
 use super::redis::Redis;
+use crate::data::rate_limit::RateLimit;
 use crate::data::rate_limit::adapting::Adapting;
 use crate::data::rate_limit::at_once::AtOnce;
 use crate::data::rate_limit::part::Part;
@@ -30,6 +31,9 @@ pub struct LimitsKept {
     connections: HashMap<ListenerId, Arc<Table>>,
     adapting: HashMap<LimitId, Adapted>,
     adapted: Option<Instant>,
+    /// The limits of the config that is compiled, and of the one in use.
+    compiled: Vec<Arc<RateLimit>>,
+    in_use: Vec<Arc<RateLimit>>,
 }
 
 /// A limit that replicas share: whom its buckets are of, and what keys are made with.
@@ -127,6 +131,22 @@ impl LimitsKept {
         }
         self.adapted = Some(now);
         self.adapting.values().for_each(|one| one.adapting.step(&one.strain));
+        self.turn(now);
+    }
+
+    /// A config has these limits.
+    pub fn compiled(&mut self, limits: impl Iterator<Item = Arc<RateLimit>>) {
+        self.compiled = limits.collect();
+    }
+
+    /// The config that was compiled last is in use from `now` on: buckets fill as it says.
+    pub fn commit(&mut self, now: Instant) {
+        self.in_use = std::mem::take(&mut self.compiled);
+        self.turn(now);
+    }
+
+    fn turn(&self, now: Instant) {
+        self.in_use.iter().for_each(|limit| limit.turn(now));
     }
 
     /// Forgets what nobody uses.

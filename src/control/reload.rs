@@ -284,6 +284,7 @@ impl Reloader {
         self.access_log.apply(log);
         self.waf_log.apply(waf_log);
         self.publisher.publish(compiled.snapshot);
+        self.kept.limits.commit(now);
         let workers = self.workers.as_deref();
         self.listeners.apply(prepared, &config, workers, &self.metrics);
         if let Some(workers) = workers {

@@ -4,25 +4,25 @@
 //! what becomes of it where there is too little, and what its client is told.
 
 pub mod adapting;
+mod asking;
 pub mod at_once;
 pub mod part;
 mod paying;
 pub mod shared;
 
+pub use asking::{Asked, Pending, Wishes};
+
 use super::outcome::Outcome;
 use crate::observe::metrics::Counter;
 use crate::types::ids::LimitId;
 use adapting::Adapting;
-use arrayvec::ArrayVec;
 use at_once::AtOnceLimit;
 use http::HeaderValue;
 use part::{Asker, Part};
-use shared::{Answer, Shared, Sharing, tick};
+use shared::{Shared, Sharing, tick};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use vanne_filters::rate_limit::{
-    Ask, Buckets, Key, Level, Quota, Refused, Table, Take, Tick, take_all,
-};
+use vanne_filters::rate_limit::{Ask, Buckets, Key, Quota, Table, Take, Tick};
 
 /// Limits that a route may have.
 pub const LIMITS_MAX: usize = 8;
@@ -131,34 +131,10 @@ pub struct RouteLimits {
     pub at_once: Option<AtOnceLimit>,
 }
 
-/// What a request has paid, where that may change afterwards.
-pub struct Paid {
-    limit: Arc<RateLimit>,
-    key: Key,
-    cost: u32,
-}
-
-/// What came of asking.
-#[derive(Default)]
-pub struct Asked {
-    /// What limits say, if more than that it may pass.
-    pub limited: Option<Limited>,
-    /// What the request has paid, where that may change.
-    pub paid: Vec<Paid>,
-    /// What is still to be asked elsewhere.
-    pub pending: Option<Pending>,
-}
-
-/// What shared buckets are asked about.
-pub struct Pending {
-    /// The answer to wait for.
-    pub answer: Arc<Answer>,
-    levels: Vec<(Arc<RateLimit>, Key, u32)>,
-}
-
-/// What limits say to a request, if not just that it passes.
+/// What a limit says to a request.
+#[derive(Clone)]
 pub struct Limited {
-    /// The limit that says so: the first that refuses, or else the one with the least left.
+    /// The limit that says so.
     pub limit: Arc<RateLimit>,
     /// What it says.
     pub said: Said,
@@ -166,6 +142,14 @@ pub struct Limited {
     pub left: u32,
     /// In what time there is enough; zero if there is.
     pub wait: Duration,
+}
+
+impl RouteLimits {
+    /// Nothing is counted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rates.is_empty() && self.at_once.is_none()
+    }
 }
 
 impl Counting {
@@ -177,18 +161,32 @@ impl Counting {
         };
         self.cost.or_else(of_method).unwrap_or(self.limit.cost)
     }
+}
 
-    /// Whether a request waits for what the store says.
-    fn waits(&self) -> bool {
-        match &self.limit.store {
-            Store::Shared(shared, Sharing::Exact) => shared.bridge.terms().is_up,
-            _ => false,
+impl Limited {
+    /// What counts more when several limits say something: a refusal, then the longer wait.
+    #[must_use]
+    pub fn weight(&self) -> (u8, Duration) {
+        match self.said {
+            Said::Refused => (3, Duration::ZERO),
+            Said::Delayed => (2, self.wait),
+            Said::Shadowed => (1, Duration::ZERO),
+            Said::Passed => (0, Duration::ZERO),
         }
+    }
+
+    /// Less is left here, or what is missing comes later.
+    #[must_use]
+    pub fn is_tighter(&self, other: &Self) -> bool {
+        (self.wait, other.left) > (other.wait, self.left)
     }
 }
 
 impl RateLimit {
     fn key(&self, asker: Asker<'_>) -> Key {
+        if self.parts.is_empty() {
+            return Key::ALL;
+        }
         self.own().key_of(|hasher| self.parts.iter().for_each(|part| part.write(asker, hasher)))
     }
 
@@ -216,6 +214,14 @@ impl RateLimit {
         }
     }
 
+    /// Whether requests wait for what the store says.
+    fn waits(&self) -> bool {
+        match &self.store {
+            Store::Shared(shared, Sharing::Exact) => shared.bridge.terms().is_up,
+            _ => false,
+        }
+    }
+
     fn patience(&self) -> Duration {
         match self.action {
             Action::Delay(most) => most,
@@ -237,107 +243,36 @@ impl RateLimit {
         }
     }
 
-    /// Counts what it said to a request that passes, and tells it if there is more to say.
-    fn passes(self: &Arc<Self>, is_tightest: bool, left: u32, wait: Duration) -> Option<Limited> {
-        let waits = is_tightest && wait > Duration::ZERO;
-        let said = if waits { Said::Delayed } else { Said::Passed };
+    /// Counts what it said, and says so.
+    fn says(self: &Arc<Self>, said: Said, left: u32, wait: Duration) -> Limited {
         self.count(said);
-        let tells = waits || (is_tightest && self.tell == Tell::Always);
-        tells.then(|| Limited { limit: Arc::clone(self), said, left, wait })
+        Limited { limit: Arc::clone(self), said, left, wait }
     }
 
-    fn refuses(self: &Arc<Self>, no: Refused) -> Limited {
-        self.count(Said::Refused);
-        let (left, wait) = (no.left, no.retry_after);
-        Limited { limit: Arc::clone(self), said: Said::Refused, left, wait }
-    }
-
-    /// Asks a limit that refuses nobody. What it would have said, if it would have refused.
-    fn ask_shadow(self: &Arc<Self>, (asker, cost): (Asker<'_>, u32), now: Tick) -> Option<Limited> {
+    /// Puts `cost` back that was taken: where the next request looks for it.
+    fn give_back(&self, key: Key, cost: u32, now: Tick) {
         let quota = self.quota_now();
-        let take = Take { quota: &quota, cost, patience: Duration::ZERO };
-        let said = self.buckets().take(self.key(asker), now, take, |ask| self.tell(&quota, ask));
-        self.count(if said.is_err() { Said::Shadowed } else { Said::Passed });
-        let no = said.err()?;
-        let limit = Arc::clone(self);
-        Some(Limited { limit, said: Said::Shadowed, left: no.left, wait: no.retry_after })
+        if self.waits() {
+            let ask = Ask { key, owed: 0, back: cost, want: 0, least: 1 };
+            return self.tell(&quota, ask);
+        }
+        let take = Take { quota: &quota, cost, patience: self.patience() };
+        self.buckets().give_back(key, now, take);
     }
-}
 
-/// Asks all `limits` for a request that comes at `now`: it takes from all, or from none.
-/// `may_wait`: the request can wait for what the store says; if not, limits that are exact are as
-/// good as leased ones.
-/// Cost: a hash and a short lock for each limit; no allocation, but where the store is asked or an
-/// answer says what a request has cost.
-#[must_use]
-pub fn ask(limits: &[Counting], asker: Asker<'_>, may_wait: bool, now: Instant) -> Asked {
-    let (now, method) = (tick(now), asker.head.method);
-    let is_shadow = |one: &&Counting| one.limit.action == Action::Shadow;
-    let waits = |one: &&Counting| may_wait && one.waits();
-    let real = || limits.iter().filter(|one| !is_shadow(one)).take(LIMITS_MAX);
-    let here = || real().filter(|one| !waits(one));
-    let quotas: ArrayVec<Quota, LIMITS_MAX> = here().map(|one| one.limit.quota_now()).collect();
-    let level = |(one, quota): (&'_ Counting, &'_ Quota)| Paying {
-        key: one.limit.key(asker),
-        cost: one.cost(method),
-        quota: *quota,
-    };
-    let paying: ArrayVec<Paying, LIMITS_MAX> = here().zip(&quotas).map(level).collect();
-    let levels: ArrayVec<Level<'_>, LIMITS_MAX> =
-        here().zip(&paying).map(|(one, paying)| paying.level(&one.limit)).collect();
-    let tell = |at, ask| {
-        if let (Some(one), Some(quota)) = (here().nth(at), quotas.get(at)) {
-            one.limit.tell(quota, ask);
+    /// Has all buckets counted at the rate of now, whether somebody wants something of them or not.
+    pub fn turn(&self, now: Instant) {
+        let (now, quota) = (tick(now), self.quota_now());
+        match &self.store {
+            Store::Own(table) => table.turn(&quota, now),
+            Store::Shared(shared, _) => shared.turn(quota, now),
         }
-    };
-    let passed = match take_all(&levels, now, tell) {
-        Ok(passed) => passed,
-        Err((at, no)) => {
-            let limited = here().nth(at).map(|one| one.limit.refuses(no));
-            return Asked { limited, ..Asked::default() };
-        }
-    };
-    let mut asked = Asked::default();
-    for (at, one) in here().enumerate() {
-        let told = one.limit.passes(at == passed.at, passed.left, passed.wait);
-        asked.limited = told.or(asked.limited);
     }
-    let is_open = real().any(|one| waits(&one) || one.limit.cost_header.is_some());
-    if is_open {
-        let paid = here().zip(&paying).map(|(one, paying)| paying.paid(&one.limit));
-        asked.paid = paid.collect();
-        let elsewhere = real()
-            .filter(waits)
-            .map(|one| (Arc::clone(&one.limit), one.limit.key(asker), one.cost(method)));
-        asked.pend(elsewhere.collect(), now);
-    }
-    for one in limits.iter().filter(is_shadow) {
-        asked.limited = one.limit.ask_shadow((asker, one.cost(method)), now).or(asked.limited);
-    }
-    asked
 }
 
 /// An attempt of a request that `limits` count has ended.
 pub fn note(limits: &[Counting], outcome: Outcome, first_byte: Option<Duration>) {
     for adapting in limits.iter().filter_map(|one| one.limit.adapting.as_ref()) {
         adapting.note(outcome, first_byte);
-    }
-}
-
-/// What a request pays at one level.
-struct Paying {
-    key: Key,
-    cost: u32,
-    quota: Quota,
-}
-
-impl Paying {
-    fn level<'a>(&'a self, limit: &'a RateLimit) -> Level<'a> {
-        let take = Take { quota: &self.quota, cost: self.cost, patience: limit.patience() };
-        Level { buckets: limit.buckets(), key: self.key, take }
-    }
-
-    fn paid(&self, limit: &Arc<RateLimit>) -> Paid {
-        Paid { limit: Arc::clone(limit), key: self.key, cost: self.cost }
     }
 }

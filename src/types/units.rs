@@ -155,7 +155,7 @@ pub struct Rate {
 
 /// Why a text is no rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a rate: expected {}", Rate::ACCEPTED)]
+#[error("no rate that is known here: expected {}", Rate::ACCEPTED)]
 pub struct InvalidRate;
 
 const SPANS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
@@ -208,8 +208,7 @@ impl fmt::Display for Rate {
 
 impl TextValue for Rate {
     const FORMAT: &'static str = "rate";
-    const ACCEPTED: &'static str =
-        "a whole number, / and one of s, m, h or d, like \"100/s\" or \"6000/m\"";
+    const ACCEPTED: &'static str = "a whole number from 1 to ten million a second, / and one of s, m, h or d, like \"100/s\" or \"6000/m\"";
 }
 
 text_value!(Rate);

@@ -2,6 +2,7 @@
 
 use crate::harness::{Origin, ask, eventually_async, ms};
 use crate::rate_limits::{applied, config, limited, statuses};
+use std::time::Instant;
 
 #[tokio::test]
 async fn a_cost_may_go_by_route_and_method() {
@@ -66,6 +67,47 @@ async fn a_limit_may_let_in_less_while_backends_are_in_trouble() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn what_is_let_in_falls_and_rises_with_the_rate() {
+    let bad = Origin::answering("HTTP/1.1 500 Oh no\r\ncontent-length: 0\r\n\r\n").await;
+    let good = Origin::fixed("x").await;
+    let limit = "[rate_limit.all]\nkey = \"global\"\nrate = \"20/s\"\nburst = 200\n\
+                 adaptive = { errors = \"20%\", floor = \"10%\" }";
+    let vanne = limited(&bad, "\"all\"", limit).await;
+    let adapted = async || {
+        let metrics = vanne.metrics().await;
+        metrics.value("vanne_rate_limit_adapted", &[("limit", "all")]).unwrap()
+    };
+    // Somebody who asks for more than there is: how much passes in so many steps.
+    let passed = async |steps: usize| {
+        let mut passed = 0;
+        for _ in 0..steps {
+            passed += usize::from(vanne.get("/").await.status() != 429);
+            tokio::time::sleep(ms(10)).await;
+        }
+        passed
+    };
+    passed(20).await;
+    let mut all = 0;
+    while adapted().await > 0.11 {
+        let now = passed(20).await;
+        all += now;
+        assert!(all < 400, "the burst, and less and less");
+    }
+    // What is left of the burst is used up; then there are two a second.
+    let started = Instant::now();
+    statuses(&vanne, "192.0.2.1", "", 300).await;
+    let begun = Instant::now();
+    let few = passed(50).await;
+    let most = begun.elapsed().as_secs_f64().mul_add(4.0, 4.0);
+    assert!(few as f64 <= most, "{few} of {most}, {:?}", started.elapsed());
+    applied(&vanne, &config(&good, "\"all\"", limit)).await;
+    let begun = Instant::now();
+    let some = passed(150).await;
+    let least = begun.elapsed().as_secs_f64();
+    assert!(some as f64 >= least, "{some} in {least} s");
 }
 
 /// A backend that takes its time.

@@ -2,6 +2,7 @@
 
 use crate::harness::client::Answer;
 use crate::harness::issuer::{claims, jwks, token};
+use crate::harness::redis::RedisServer;
 use crate::harness::vanne::{binary, list};
 use crate::harness::{Client, Origin, Vanne, ask, eventually_async, sha256};
 use std::process::Command;
@@ -199,6 +200,40 @@ async fn while_passwords_are_verified_the_worker_serves_others_and_too_many_are_
     tokio::select! {
         () = waits => {}
         () = others => {}
+    }
+}
+
+#[tokio::test]
+async fn what_a_limit_of_users_refuses_is_paid_to_no_other() {
+    let server = RedisServer::start().await;
+    for shared in ["no", "leased", "exact"] {
+        let keys = format!("ann {}\nbob {}\n", sha256(b"a"), sha256(b"b"));
+        let identities = format!(
+            "[redis]\naddress = \"{}\"\ntimeout = \"5s\"\nprefix = \"{shared}:\"\n\
+             [identity.keys.api_keys]\nfile = \"@files/keys\"\n\
+             [rate_limit.place]\nkey = \"ip\"\nrate = \"1/h\"\nburst = 5\nshared = \"{shared}\"\n\
+             [rate_limit.each]\nkey = \"user\"\nrate = \"1/h\"\nburst = 2\nshared = \"no\"",
+            server.address
+        );
+        let mut lab = Lab::start("", &identities, "\"keys\"", &[("keys", &*keys)]).await;
+        lab.config += "rate_limits = [\"place\", \"each\"]\n";
+        assert_eq!(lab.vanne.reload(&lab.config).await["result"], "applied");
+        lab.vanne.metric_is("vanne_redis_up", &[], 1.0).await;
+        let ask = async |key: &str| lab.ask(&format!("x-api-key: {key}\r\n")).await.status();
+        for status in [200, 200, 429, 429, 429, 429, 429, 429] {
+            assert_eq!(ask("a").await, status, "{shared}");
+        }
+        assert_eq!(ask("b").await, 200, "{shared}: what was refused was not paid");
+        // Who tries out keys pays for it.
+        let mut tries = Vec::new();
+        for _ in 0..12 {
+            tries.push(ask("wrong").await);
+        }
+        assert_eq!(tries[..2], [401, 401], "{shared}");
+        if shared != "exact" {
+            assert_eq!(tries.last(), Some(&429), "{shared}");
+        }
+        assert_eq!(ask("b").await, 429, "{shared}");
     }
 }
 

@@ -3,7 +3,9 @@
 
 use crate::harness::authority::Authority;
 use crate::harness::redis::{RedisServer, SlowWay};
+use crate::harness::vanne::binary;
 use crate::harness::{Vanne, eventually};
+use std::process::Command;
 
 /// A proxy that answers by itself, and has this in `[redis]`.
 async fn vanne(redis: &str) -> Vanne {
@@ -25,6 +27,10 @@ async fn metric_and_log_say_whether_redis_is_there() {
     is_up(&vanne, true).await;
     server.kill();
     is_up(&vanne, false).await;
+    let socket = vanne.file("admin.sock");
+    let status = Command::new(binary()).arg("status").arg("--socket").arg(socket).output().unwrap();
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(status.contains(&format!("{} is away", server.address)), "{status}");
     server.restart().await;
     is_up(&vanne, true).await;
     server.freeze();

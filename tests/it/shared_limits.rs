@@ -50,9 +50,13 @@ struct Numbers(fastrand::Rng);
 
 impl Numbers {
     fn quota(&mut self) -> (Quota, u32) {
-        let (count, burst) = (self.0.u32(1..5000), self.0.u32(1..300));
-        let per = *self.0.choice(&[1, 60, 3600]).unwrap();
-        (Quota::new(count, Duration::from_secs(per), burst).unwrap(), burst)
+        let burst = self.0.u32(1..300);
+        (self.rate(burst), burst)
+    }
+
+    fn rate(&mut self, burst: u32) -> Quota {
+        let (count, per) = (self.0.u32(1..5000), *self.0.choice(&[1, 60, 3600]).unwrap());
+        Quota::new(count, Duration::from_secs(per), burst).unwrap()
     }
 }
 
@@ -64,7 +68,7 @@ async fn redis_gives_the_verdicts_of_the_local_reference() {
     let mut numbers = Numbers(fastrand::Rng::with_seed(1));
     let (mut passed, mut refused) = (0, 0);
     for sequence in 0..1000 {
-        let (quota, _) = numbers.quota();
+        let (quota, burst) = numbers.quota();
         let patience = Duration::from_millis(numbers.0.u64(0..2) * numbers.0.u64(0..300));
         let begin =
             Duration::from_secs(1_700_000_000) + Duration::from_nanos(numbers.0.u64(..) / 8);
@@ -73,27 +77,38 @@ async fn redis_gives_the_verdicts_of_the_local_reference() {
             at += Duration::from_nanos(numbers.0.u64(0..40_000_000));
             arrivals.push((at, numbers.0.u32(1..4)));
         }
+        // Every other time replicas do not agree on the rate.
+        let other = numbers.rate(burst);
+        let quotas = if sequence % 2 == 0 { vec![quota] } else { vec![quota, quota, other] };
         let mut pipe = redis::pipe();
-        for (at, cost) in &arrivals {
-            let take = Take { quota: &quota, cost: *cost, patience };
+        for (number, (at, cost)) in arrivals.iter().enumerate() {
+            let quota = &quotas[number % quotas.len()];
+            let take = Take { quota, cost: *cost, patience };
             let arguments = scripts::take_arguments(Clock::At(*at), std::iter::once(take));
             pipe.cmd("EVALSHA").arg(TAKE.get_hash()).arg(1).arg(sequence).arg(arguments);
         }
         let told: Vec<Vec<i64>> = pipe.query_async(&mut connection).await.unwrap();
         // The reference's own clock begins later, and its buckets are full then.
-        let mut full_at = Tick::default();
-        for ((at, cost), told) in arrivals.into_iter().zip(told) {
+        let (mut bucket, mut before) = (quota.full(Tick::after(Duration::ZERO)), quota);
+        let mut touched = Tick::after(Duration::ZERO);
+        for (at, (when, cost)) in arrivals.into_iter().enumerate() {
+            let (quota, now) = (quotas[at % quotas.len()], Tick::after(when - begin));
+            if let Some(change) = quota.change_from(&before, touched, now) {
+                bucket = change.of(bucket);
+                (before, touched) = (quota, now);
+            }
+            let want = quota.take(&mut bucket, now, cost, patience);
+            if want.is_ok() {
+                touched = now;
+            }
             let take = Take { quota: &quota, cost, patience };
-            let want = quota.take(full_at, Tick::after(at - begin), cost, patience);
-            let said = scripts::verdict(&[take], &told).unwrap();
-            match (want, said) {
-                (Ok(pass), Ok((0, same))) => {
-                    assert_eq!((pass.left, pass.wait), (same.left, same.wait));
-                    full_at = pass.full_at;
+            match (want, scripts::verdict(&[take], &told[at]).unwrap()) {
+                (Ok(pass), Ok(same)) => {
+                    assert_eq!(vec![pass], same, "{sequence}");
                     passed += 1;
                 }
                 (Err(no), Err((0, same))) => {
-                    assert_eq!(no, same);
+                    assert_eq!(no, same, "{sequence}");
                     refused += 1;
                 }
                 other => panic!("{sequence}: {other:?}"),
@@ -112,7 +127,9 @@ async fn what_is_leased_is_what_a_bucket_here_would_give() {
     let key = Table::new(1).key(b"a");
     for sequence in 0..200 {
         let (quota, burst) = numbers.quota();
-        let (mut full_at, mut at) = (Tick::default(), Duration::from_secs(9));
+        let begin = Duration::from_secs(1_700_000_000);
+        let mut at = begin;
+        let mut bucket = quota.full(Tick::after(Duration::ZERO));
         for _ in 0..40 {
             at += Duration::from_nanos(numbers.0.u64(0..80_000_000));
             let [owed, back] = [numbers.0.u32(0..burst), numbers.0.u32(0..2)];
@@ -125,21 +142,19 @@ async fn what_is_leased_is_what_a_bucket_here_would_give() {
             pipe.cmd("PERSIST").arg(&name).ignore();
             let (told,): (Vec<i64>,) = pipe.query_async(&mut connection).await.unwrap();
             let heard = scripts::heard(&ask, &told).unwrap();
-            let now = Tick::after(at);
-            full_at = quota.give_back(full_at, back);
-            full_at = if owed > 0 { quota.charge(full_at, now, owed) } else { full_at };
-            let take = |amount| quota.take(full_at, now, amount, Duration::ZERO);
-            let amounts = [want, want / 4, 1].into_iter().filter(|amount| *amount > 0 && want > 0);
-            let granted = amounts.map(take).find_map(|said| said.ok().map(|pass| (said, pass)));
-            let empty_for = take(1).err().map(|no| no.retry_after).unwrap_or_default();
-            match granted {
-                Some((_, pass)) => {
-                    assert!(heard.granted > 0 && heard.empty_for.is_zero(), "{ask:?} {heard:?}");
-                    assert_eq!(take(heard.granted).unwrap().full_at, pass.full_at);
-                    full_at = pass.full_at;
-                }
-                None => assert_eq!((heard.granted, heard.empty_for), (0, empty_for)),
+            let now = Tick::after(at - begin);
+            quota.give_back(&mut bucket, back);
+            if owed > 0 {
+                quota.charge(&mut bucket, now, owed);
             }
+            let mut amounts =
+                [want, want / 4, 1].into_iter().filter(|amount| *amount > 0 && want > 0);
+            let granted = amounts
+                .find(|amount| quota.take(&mut bucket, now, *amount, Duration::ZERO).is_ok());
+            let no = quota.take(&mut { bucket }, now, 1, Duration::ZERO).err();
+            let empty_for = no.map(|no| no.retry_after).filter(|_| granted.is_none());
+            let want = (granted.unwrap_or_default(), empty_for.unwrap_or_default());
+            assert_eq!((heard.granted, heard.empty_for), want, "{ask:?}");
         }
     }
 }
@@ -307,13 +322,13 @@ async fn what_was_leased_is_given_back_at_the_end() {
     let redis = format!("address = \"{}\"\ntimeout = \"5s\"", server.address);
     let mut all = replicas(1, &config(&origin, &redis, "\"each\"", limit)).await;
     let mut used = 0.0;
-    // What is missing from the bucket, in requests: it is full again at that second.
+    // What is missing from the bucket, in requests: it would have filled since that second.
     let taken = async || {
         let keys: Vec<String> = server.ask(&["KEYS", "vanne:limit:each:*"]).await;
         let value: String = server.ask(&["GET", keys.first()?]).await;
         let (time, _): (f64, f64) = server.ask(&["TIME"]).await;
-        let full_at: f64 = value.split(':').next()?.parse().unwrap();
-        Some((full_at - time) / 3600.0)
+        let since: f64 = value.split(':').next()?.parse().unwrap();
+        Some(400.0 - (time - since) / 3600.0)
     };
     eventually_async("more is leased than is used", async || {
         used += f64::from(passed(&all, "192.0.2.1", 8).await);
@@ -324,4 +339,32 @@ async fn what_was_leased_is_given_back_at_the_end() {
     assert_eq!(all[0].exit_within(Duration::from_secs(5)).await, 0);
     let left = taken().await.unwrap();
     assert!((used - 0.1..used + 0.1).contains(&left), "{left} of {used}");
+}
+
+#[tokio::test]
+async fn another_rate_counts_for_what_is_shared_too() {
+    let (server, origin) = (RedisServer::start().await, Origin::fixed("x").await);
+    for shared in ["exact", "leased"] {
+        let limit = |rate: &str, burst: u32| {
+            let limit = format!(
+                "[rate_limit.{shared}]\nkey = \"ip\"\nrate = \"{rate}\"\nburst = {burst}\n\
+                 shared = \"{shared}\""
+            );
+            let redis = format!("address = \"{}\"\ntimeout = \"5s\"", server.address);
+            config(&origin, &redis, &format!("\"{shared}\""), &limit)
+        };
+        let all = replicas(1, &limit("1/h", 2)).await;
+        passed(&all, "192.0.2.1", 16).await;
+        let refused = from(&all[0], "192.0.2.1").await;
+        let after: u64 = refused.head.field("retry-after").unwrap().parse().unwrap();
+        assert!((3000..=7200).contains(&after), "{after}");
+        assert_eq!(all[0].reload(&limit("1000/s", 2)).await["result"], "applied");
+        let passes = async || (from(&all[0], "192.0.2.1").await.status() == 200).then_some(());
+        eventually_async("nobody waits for an hour", passes).await;
+        assert_eq!(all[0].reload(&limit("10/s", 100)).await["result"], "applied");
+        passed(&all, "192.0.2.2", 200).await;
+        assert_eq!(all[0].reload(&limit("1/h", 100)).await["result"], "applied");
+        let again = passed(&all, "192.0.2.2", 160).await;
+        assert!(again < 50, "no burst anew: {again}");
+    }
 }

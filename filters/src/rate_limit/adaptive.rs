@@ -31,8 +31,9 @@ pub struct Seen {
     pub answers: u64,
 }
 
-/// Attempts in a second that say something: with fewer, chance does.
-const ATTEMPTS_MIN: u64 = 10;
+/// Attempts in a second that say something: with fewer, chance does. Where less is let in, there are
+/// as many fewer of them, and there has been trouble before.
+const ATTEMPTS_MIN: u32 = 10;
 /// What is left of it after a second of trouble, in thousandths.
 const FALL: u32 = 700;
 /// What a good second gives back, in thousandths of the full rate.
@@ -51,26 +52,26 @@ impl Default for Adaptive {
 }
 
 impl Strain {
-    /// Whether what was seen is trouble. Too little to say is not.
-    #[must_use]
-    pub fn is_trouble(&self, seen: Seen) -> bool {
+    /// Whether what was seen while so much was let in is trouble. Too little to say is not.
+    fn is_trouble(&self, seen: Seen, permille: u32) -> bool {
+        let enough = u64::from((ATTEMPTS_MIN * permille / 1000).max(1));
         let is_late = self.latency_us.is_some_and(|most| {
-            seen.answers >= ATTEMPTS_MIN && seen.latency_sum_us > most.saturating_mul(seen.answers)
+            seen.answers >= enough && seen.latency_sum_us > most.saturating_mul(seen.answers)
         });
         let is_bad = self.errors_permille.is_some_and(|most| {
             let failed = seen.failures.saturating_mul(1000);
-            seen.attempts >= ATTEMPTS_MIN && failed > u64::from(most).saturating_mul(seen.attempts)
+            seen.attempts >= enough && failed > u64::from(most).saturating_mul(seen.attempts)
         });
         is_late || is_bad
     }
 }
 
 impl Adaptive {
-    /// A second has passed in which one of the pools was in trouble, or none: how much is let in
-    /// from now on, in thousandths of the limit.
-    pub fn step(&mut self, strain: &Strain, is_trouble: bool) -> u32 {
+    /// A second has passed in which this was seen: how much is let in from now on, in thousandths of
+    /// the limit.
+    pub fn step(&mut self, strain: &Strain, seen: Seen) -> u32 {
         let floor = strain.floor_permille.clamp(1, 1000);
-        let next = match is_trouble {
+        let next = match strain.is_trouble(seen, self.permille) {
             true => self.permille * FALL / 1000,
             false => self.permille + RISE,
         };
@@ -103,20 +104,36 @@ mod tests {
             (0, 0, 0, false),
         ] {
             let seen = seen(attempts, failures, latency_ms);
-            assert_eq!(STRAIN.is_trouble(seen), want, "{seen:?}");
+            assert_eq!(STRAIN.is_trouble(seen, 1000), want, "{seen:?}");
         }
         let blind = Strain { latency_us: None, errors_permille: None, ..STRAIN };
-        assert!(!blind.is_trouble(seen(100, 100, 9000)));
+        assert!(!blind.is_trouble(seen(100, 100, 9000), 1000));
     }
 
     #[test]
     fn it_falls_fast_to_the_floor_and_recovers_slowly() {
         let mut adaptive = Adaptive::default();
-        let falling: Vec<u32> = (0..6).map(|_| adaptive.step(&STRAIN, true)).collect();
+        let (good, bad) = (seen(100, 0, 1), seen(100, 100, 1));
+        let falling: Vec<u32> = (0..6).map(|_| adaptive.step(&STRAIN, bad)).collect();
         assert_eq!(falling, [700, 490, 343, 240, 200, 200]);
-        let rising: Vec<u32> = (0..17).map(|_| adaptive.step(&STRAIN, false)).collect();
+        let rising: Vec<u32> = (0..17).map(|_| adaptive.step(&STRAIN, good)).collect();
         assert_eq!((rising[0], rising[15], rising[16]), (250, 1000, 1000));
         // Trouble on the way up takes it down again.
-        assert_eq!(adaptive.step(&STRAIN, true), 700);
+        assert_eq!(adaptive.step(&STRAIN, bad), 700);
+    }
+
+    #[test]
+    fn a_small_limit_falls_to_its_floor_as_well() {
+        let strain = Strain { floor_permille: 100, ..STRAIN };
+        let mut adaptive = Adaptive::default();
+        let mut permille = 1000;
+        for _ in 0..8 {
+            // Ten a second, all bad: as many come as are let in.
+            let attempts = u64::from(permille / 100);
+            permille = adaptive.step(&strain, seen(attempts, attempts, 1));
+        }
+        assert_eq!(permille, 100);
+        // Nobody asks: there is nothing to spare backends from.
+        assert_eq!(adaptive.step(&strain, Seen::default()), 150);
     }
 }

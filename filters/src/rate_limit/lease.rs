@@ -100,7 +100,15 @@ impl Hasher for Same {
     }
 }
 
-type Shard = HashMap<u64, Lease, BuildHasherDefault<Same>>;
+type Known = HashMap<u64, Lease, BuildHasherDefault<Same>>;
+
+/// What is locked together.
+#[derive(Default)]
+struct Shard {
+    known: Known,
+    /// At which rate it was last asked for; `None`: not yet.
+    quota: Option<Quota>,
+}
 
 /// What a replica knows of the buckets of one shared limit.
 pub struct Leases {
@@ -137,7 +145,7 @@ impl Leases {
         if !terms.is_up {
             return (from_own(), None);
         }
-        let mut shard = self.shard(key);
+        let mut shard = self.shard_at(key, what.quota, now);
         let Some(lease) = entry(&mut shard, key, self.keys_max) else {
             return (from_own(), None);
         };
@@ -173,7 +181,9 @@ impl Leases {
         what: Take<'_>,
         terms: Terms,
     ) -> Result<Pass, Refused> {
-        let lease = self.shard(key).get(&key.0).copied().unwrap_or_default();
+        let shard = self.shard_at(key, what.quota, now);
+        let lease = shard.known.get(&key.0).copied().unwrap_or_default();
+        drop(shard);
         if let Some(said) = lease.verdict(now, what).filter(|_| terms.is_up) {
             return said;
         }
@@ -226,7 +236,7 @@ impl Leases {
     /// is owed nobody knows. What is to be told next, if something was taken meanwhile.
     pub fn hear(&self, key: Key, now: Tick, heard: Option<Heard>) -> Option<Ask> {
         let mut shard = self.shard(key);
-        let lease = shard.get_mut(&key.0)?;
+        let lease = shard.known.get_mut(&key.0)?;
         lease.asked = None;
         let heard = heard?;
         lease.credit = lease.credit.saturating_add(heard.granted);
@@ -244,7 +254,7 @@ impl Leases {
     /// `ask` did not get away: it is for another time.
     pub fn untold(&self, ask: Ask) {
         let mut shard = self.shard(ask.key);
-        let Some(lease) = shard.get_mut(&ask.key.0) else { return };
+        let Some(lease) = shard.known.get_mut(&ask.key.0) else { return };
         lease.asked = None;
         lease.owed = lease.owed.saturating_add(ask.owed);
         lease.credit = lease.credit.saturating_add(ask.back);
@@ -255,7 +265,7 @@ impl Leases {
     /// Cost: looks at a 64th of all keys.
     pub fn sweep(&self, round: usize, now: Tick, mut tell: impl FnMut(Ask)) {
         let Some(shard) = self.shards.get(round % SHARDS) else { return };
-        shard.lock().retain(|key, lease| {
+        shard.lock().known.retain(|key, lease| {
             if lease.asked.is_some_and(|asked| asked.later(LOST) < now) {
                 lease.asked = None;
             }
@@ -271,15 +281,20 @@ impl Leases {
     /// Forgets everything: the replica ends. `tell` gets what is to be told.
     pub fn end(&self, mut tell: impl FnMut(Ask)) {
         for shard in &self.shards {
-            let all = std::mem::take(&mut *shard.lock());
+            let all = std::mem::take(&mut shard.lock().known);
             all.into_iter().filter_map(|(key, mut lease)| lease.settle(key)).for_each(&mut tell);
         }
+    }
+
+    /// Counts what was heard at the rate of `quota` from now on, as whoever takes something does.
+    pub fn turn(&self, quota: &Quota, now: Tick) {
+        self.shards.iter().for_each(|shard| shard.lock().turn(quota, now));
     }
 
     /// Keys that something is known of.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum()
+        self.shards.iter().map(|shard| shard.lock().known.len()).sum()
     }
 
     /// Whether nothing is known of any.
@@ -288,10 +303,32 @@ impl Leases {
         self.len() == 0
     }
 
+    /// Where `key` is, with what was heard counted at the rate of `quota`.
+    fn shard_at(&self, key: Key, quota: &Quota, now: Tick) -> MutexGuard<'_, Shard> {
+        let mut shard = self.shard(key);
+        if shard.quota != Some(*quota) {
+            shard.turn(quota, now);
+        }
+        shard
+    }
+
     fn shard(&self, key: Key) -> MutexGuard<'_, Shard> {
         // Always there: the remainder is smaller than the length.
         #[expect(clippy::indexing_slicing, reason = "a remainder is smaller than its divisor")]
         self.shards[(key.0 >> 8) as usize % SHARDS].lock()
+    }
+}
+
+impl Shard {
+    /// What was heard to be empty is so for as much as was missing, which comes at another rate now.
+    #[cold]
+    fn turn(&mut self, quota: &Quota, now: Tick) {
+        let Some(before) = self.quota.replace(*quota) else { return };
+        for lease in self.known.values_mut() {
+            if let Some(change) = quota.change_from(&before, lease.used, now) {
+                lease.empty_until = change.of(lease.empty_until);
+            }
+        }
     }
 }
 
@@ -307,7 +344,7 @@ impl Lease {
     /// shared bucket is empty. `None`: neither.
     fn verdict(&self, now: Tick, what: Take<'_>) -> Option<Result<Pass, Refused>> {
         if let Some(left) = self.credit.checked_sub(what.cost) {
-            return Some(Ok(Pass { full_at: now, left, wait: Duration::ZERO }));
+            return Some(Ok(Pass { left, wait: Duration::ZERO }));
         }
         let retry_after = self.empty_until.since(now).filter(|_| what.patience.is_zero())?;
         Some(Err(Refused { retry_after, left: self.credit }))
@@ -330,10 +367,11 @@ impl Lease {
 
 /// What is known of `key`, if there is room.
 fn entry(shard: &mut Shard, key: Key, keys_max: usize) -> Option<&mut Lease> {
-    if shard.len() >= keys_max && !shard.contains_key(&key.0) {
+    let known = &mut shard.known;
+    if known.len() >= keys_max && !known.contains_key(&key.0) {
         return None;
     }
-    Some(shard.entry(key.0).or_default())
+    Some(known.entry(key.0).or_default())
 }
 
 #[cfg(test)]
@@ -346,7 +384,7 @@ mod tests {
     /// A shared bucket, and replicas that hear of it some steps later.
     struct Lab {
         quota: Quota,
-        full_at: Tick,
+        bucket: Tick,
         replicas: Vec<(Table, Leases)>,
         /// What is on its way to it, and when it arrives.
         asks: Vec<(u64, usize, Ask)>,
@@ -362,7 +400,7 @@ mod tests {
             let quota = Quota::new(rate, Duration::from_secs(1), burst).unwrap();
             let replica = || (Table::with_secret(100, [1, 2]), Leases::new(100));
             let replicas = (0..3).map(|_| replica()).collect();
-            Self { quota, full_at: Tick::default(), replicas, asks: Vec::new(), delay }
+            Self { quota, bucket: quota.full(at(0)), replicas, asks: Vec::new(), delay }
         }
 
         /// Whether a request of `who` passes at this replica; answers that are due come first.
@@ -382,8 +420,8 @@ mod tests {
             while let Some(index) = self.asks.iter().position(|(due, ..)| *due <= millis) {
                 let (due, replica, ask) = self.asks.remove(index);
                 let now = at(due);
-                self.full_at = self.quota.give_back(self.full_at, ask.back);
-                self.full_at = self.quota.charge(self.full_at, now, ask.owed);
+                self.quota.give_back(&mut self.bucket, ask.back);
+                self.quota.charge(&mut self.bucket, now, ask.owed);
                 let heard = self.lease(ask, now);
                 let more = self.replicas[replica].1.hear(ask.key, now, Some(heard));
                 self.asks.extend(more.map(|ask| (due + self.delay, replica, ask)));
@@ -394,16 +432,17 @@ mod tests {
     impl Lab {
         /// Leases the first amount that the shared bucket holds.
         fn lease(&mut self, ask: Ask, now: Tick) -> Heard {
-            let take = |full_at, amount| self.quota.take(full_at, now, amount, NONE);
+            let quota = self.quota;
+            let mut take = |amount| quota.take(&mut self.bucket, now, amount, NONE);
             let amounts = [ask.want, ask.want / 4, ask.least].into_iter();
             let mut asked = amounts.filter(|amount| *amount > 0 && ask.want > 0);
-            let granted = asked.find_map(|amount| Some((amount, take(self.full_at, amount).ok()?)));
-            if let Some((granted, pass)) = granted {
-                self.full_at = pass.full_at;
+            if let Some(granted) = asked.find(|amount| take(*amount).is_ok()) {
                 return Heard { granted, empty_for: NONE };
             }
-            let empty_for = take(self.full_at, ask.least).err().map(|no| no.retry_after);
-            Heard { granted: 0, empty_for: empty_for.unwrap_or_default() }
+            let mut bucket = self.bucket;
+            let empty_for = quota.take(&mut bucket, now, ask.least, NONE).err();
+            let empty_for = empty_for.map(|no| no.retry_after).unwrap_or_default();
+            Heard { granted: 0, empty_for }
         }
     }
 
@@ -482,6 +521,22 @@ mod tests {
             assert!(said.is_ok());
         }
         assert!(leases.len() <= 4 * SHARDS);
+    }
+
+    #[test]
+    fn an_empty_bucket_is_not_empty_for_longer_at_a_faster_rate() {
+        let mut lab = Lab::new(1, 3000, 1);
+        lab.quota = Quota::new(1, Duration::from_secs(3600), 3).unwrap();
+        lab.bucket = lab.quota.full(at(0));
+        for step in 0..20 {
+            lab.ask(0, b"a", step * 5, UP);
+        }
+        assert!(!lab.ask(0, b"a", 500, UP));
+        let fast = Quota::new(1000, Duration::from_secs(1), 3).unwrap();
+        lab.bucket = fast.change_from(&lab.quota, at(500), at(500)).unwrap().of(lab.bucket);
+        lab.quota = fast;
+        let passed = (0..20).filter(|step| lab.ask(0, b"a", 510 + step * 5, UP)).count();
+        assert!(passed > 15, "{passed}");
     }
 
     #[test]

@@ -15,8 +15,6 @@ pub use gcra::{FILL_MAX, Pass, Quota, Refused, Span, Tick};
 pub use lease::{Ask, Heard, Leases, Terms, lease};
 pub use table::{Key, Secret, Table, Take};
 
-use std::time::Duration;
-
 /// Where the buckets of a limit are.
 #[derive(Clone, Copy)]
 pub enum Buckets<'a> {
@@ -87,6 +85,7 @@ impl Buckets<'_> {
 }
 
 /// One limit that counts a request.
+#[derive(Clone, Copy)]
 pub struct Level<'a> {
     /// The limit's buckets.
     pub buckets: Buckets<'a>,
@@ -96,57 +95,42 @@ pub struct Level<'a> {
     pub take: Take<'a>,
 }
 
-/// What several limits say to a request that they let pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Passed {
-    /// The place of the tightest level: the one that it waits for longest, or else the one
-    /// with the least left.
-    pub at: usize,
-    /// What is left there.
-    pub left: u32,
-    /// How long the request has to wait; zero: not at all.
-    pub wait: Duration,
-}
-
-/// Takes what a request costs out of every level, or out of none. What is to be told of shared
-/// buckets goes to `tell`, with the place of the level.
+/// Takes what a request costs out of every level, or out of none. What each says goes to `passed`,
+/// in their order; what is to be told of shared buckets goes to `tell`, with the place of the level.
 ///
 /// # Errors
 /// The place of the first level that refuses it, and what it says.
-pub fn take_all(
-    levels: &[Level<'_>],
+pub fn take_all<'a>(
+    levels: impl ExactSizeIterator<Item = Level<'a>> + Clone,
     now: Tick,
+    mut passed: impl FnMut(Pass),
     mut tell: impl FnMut(usize, Ask),
-) -> Result<Passed, (usize, Refused)> {
+) -> Result<(), (usize, Refused)> {
     // Alone, nobody has to be paid back.
     if levels.len() > 1 {
-        for (at, level) in levels.iter().enumerate() {
+        for (at, level) in levels.clone().enumerate() {
             level.buckets.look(level.key, now, level.take).map_err(|refused| (at, refused))?;
         }
     }
-    let mut passed = Passed { at: 0, left: u32::MAX, wait: Duration::ZERO };
-    for (at, level) in levels.iter().enumerate() {
+    for (at, level) in levels.clone().enumerate() {
         match level.buckets.take(level.key, now, level.take, |ask| tell(at, ask)) {
-            Ok(Pass { left, wait, .. }) => {
-                if wait > passed.wait || (wait == passed.wait && left < passed.left) {
-                    passed = Passed { at, left, wait };
-                }
-            }
+            Ok(pass) => passed(pass),
             // Somebody else came between.
             Err(refused) => {
-                for paid in levels.iter().take(at) {
+                for paid in levels.take(at) {
                     paid.buckets.give_back(paid.key, now, paid.take);
                 }
                 return Err((at, refused));
             }
         }
     }
-    Ok(passed)
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn level<'a>(limit: &'a (Table, Quota), of: &[u8]) -> Level<'a> {
         let take = Take { quota: &limit.1, cost: 1, patience: Duration::ZERO };
@@ -162,13 +146,14 @@ mod tests {
         let (all, each) = (limit(1, 5), limit(10, 2));
         let now = Tick::after(Duration::from_secs(9));
         let take = |who: &str| {
-            let levels = [level(&all, b""), level(&each, who.as_bytes())];
-            take_all(&levels, now, |_, _| ()).map(|pass| (pass.at, pass.left)).map_err(|(at, _)| at)
+            let (levels, mut left) = ([level(&all, b""), level(&each, who.as_bytes())], Vec::new());
+            let said = take_all(levels.into_iter(), now, |pass| left.push(pass.left), |_, _| ());
+            said.map(|()| left).map_err(|(at, _)| at)
         };
-        assert_eq!([take("a"), take("a")], [Ok((1, 1)), Ok((1, 0))]);
+        assert_eq!([take("a"), take("a")], [Ok(vec![4, 1]), Ok(vec![3, 0])]);
         assert_eq!([take("a"), take("a")], [Err(1), Err(1)]);
-        assert_eq!([take("b"), take("b")], [Ok((1, 1)), Ok((1, 0))]);
-        assert_eq!([take("c"), take("c")], [Ok((0, 0)), Err(0)]);
+        assert_eq!([take("b"), take("b")], [Ok(vec![2, 1]), Ok(vec![1, 0])]);
+        assert_eq!([take("c"), take("c")], [Ok(vec![0, 1]), Err(0)]);
         assert_eq!(each.0.len(now), 3);
     }
 
@@ -177,8 +162,8 @@ mod tests {
         let (all, each) = (limit(1, 500), limit(10, 200));
         let now = Tick::after(Duration::from_secs(9));
         let passed = |who: u8| {
-            let levels = || [level(&each, &[who]), level(&all, b"")];
-            (0..1000).filter(|_| take_all(&levels(), now, |_, _| ()).is_ok()).count()
+            let levels = || [level(&each, &[who]), level(&all, b"")].into_iter();
+            (0..1000).filter(|_| take_all(levels(), now, |_| (), |_, _| ()).is_ok()).count()
         };
         let passed: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4).map(|who| scope.spawn(move || passed(who))).collect();

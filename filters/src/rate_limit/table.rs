@@ -1,10 +1,11 @@
 //! Table: the buckets of one limit, by key, in bounded memory.
 //!
-//! Sixteen bytes a bucket: the hash of its key, and when it is full again. One that is full
+//! Sixteen bytes a bucket: the hash of its key, and what `gcra` keeps of it. One that is full
 //! again says nothing and makes room for the next; so one-off keys, however many, take no
 //! more room than those of them whose buckets are not full yet. Where there is no room, the
 //! one that is full soonest goes: never the busiest. The table begins small and doubles, a
-//! shard at a time.
+//! shard at a time. A shard knows at which rate its buckets are counted: who brings another, finds
+//! them counted anew.
 //!
 //! Keys are known by 64 bits of a hash with a secret: two of a million share a bucket once in
 //! thirty million tables. Replicas that share a limit have the secret in common; where a key lies
@@ -28,6 +29,9 @@ const SLACK: usize = 2;
 pub struct Key(pub(super) u64);
 
 impl Key {
+    /// The one of a limit that counts all by the same.
+    pub const ALL: Self = Self(1);
+
     /// The same in all tables with the same secret.
     #[must_use]
     pub const fn number(self) -> u64 {
@@ -49,29 +53,31 @@ pub struct Take<'a> {
     pub patience: Duration,
 }
 
-impl Take<'_> {
-    fn out_of(self, full_at: Tick, now: Tick) -> Result<Pass, Refused> {
-        self.quota.take(full_at, now, self.cost, self.patience)
-    }
-}
-
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     key: u64,
-    full_at: Tick,
+    bucket: Tick,
 }
 
 /// Where a key may be.
 type Row = [Slot; WAYS];
-/// Rows of a shard: a power of two.
-type Rows = Vec<Row>;
+
+/// What is locked together.
+struct Shard {
+    /// A power of two.
+    rows: Vec<Row>,
+    /// At which rate its buckets are counted; `None`: there was none yet.
+    quota: Option<Quota>,
+    /// When something was last wanted of it.
+    touched: Tick,
+}
 
 /// The buckets of one limit.
 pub struct Table {
     secret: Secret,
     /// What says where a key lies.
     salt: u64,
-    shards: Box<[Mutex<Rows>]>,
+    shards: Box<[Mutex<Shard>]>,
     keys_max: usize,
     /// Rows of a shard, at most.
     rows_max: usize,
@@ -90,7 +96,7 @@ impl Table {
     #[must_use]
     pub fn with_secret(keys_max: usize, secret: Secret) -> Self {
         let salt = RandomState::new().hash_one(2);
-        let shards = (0..SHARDS).map(|_| Mutex::new(vec![[Slot::default(); WAYS]])).collect();
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         let rows_max = (keys_max * SLACK).div_ceil(SHARDS * WAYS).next_power_of_two();
         Self { secret, salt, shards, keys_max, rows_max }
     }
@@ -117,15 +123,14 @@ impl Table {
     }
 
     /// Takes out of the bucket of `key`, if it holds so much.
-    /// Cost: a lock that few share, held for a look at two cache lines.
+    /// Cost: a lock that few share, held for a look at two cache lines; where the rate is another
+    /// than before, once for a look at all of them.
     ///
     /// # Errors
     /// When it holds less: nothing is taken.
     pub fn take(&self, key: Key, now: Tick, what: Take<'_>) -> Result<Pass, Refused> {
-        self.with(key, now, |full_at| {
-            let said = what.out_of(full_at, now);
-            (said.map_or(full_at, |pass| pass.full_at), said)
-        })
+        let take = |bucket: &mut Tick| what.quota.take(bucket, now, what.cost, what.patience);
+        self.with(key, what.quota, now, take)
     }
 
     /// What [`take`](Self::take) would say now.
@@ -134,27 +139,40 @@ impl Table {
     /// As there.
     pub fn look(&self, key: Key, now: Tick, what: Take<'_>) -> Result<Pass, Refused> {
         let key = self.placed(key);
-        let shard = self.shard(key);
-        let found = row_of(&shard, key).iter().find(|slot| slot.key == key.0);
-        what.out_of(found.map_or(now, |slot| slot.full_at), now)
+        let shard = self.shard(key, what.quota, now);
+        let found = shard.row(key).iter().find(|slot| slot.key == key.0);
+        let mut bucket = found.map_or_else(|| what.quota.full(now), |slot| slot.bucket);
+        what.quota.take(&mut bucket, now, what.cost, what.patience)
     }
 
     /// Puts `cost` back that was taken.
     pub fn give_back(&self, key: Key, quota: &Quota, now: Tick, cost: u32) {
-        self.with(key, now, |full_at| (quota.give_back(full_at, cost), ()));
+        self.with(key, quota, now, |bucket| quota.give_back(bucket, cost));
     }
 
     /// Takes `cost`, whatever the bucket holds.
     pub fn charge(&self, key: Key, quota: &Quota, now: Tick, cost: u32) {
-        self.with(key, now, |full_at| (quota.charge(full_at, now, cost), ()));
+        self.with(key, quota, now, |bucket| quota.charge(bucket, now, cost));
+    }
+
+    /// Counts all buckets at the rate of `quota` from now on, as whoever takes something does.
+    /// Cost: where the rate is another, looks at the whole table, a shard at a time.
+    pub fn turn(&self, quota: &Quota, now: Tick) {
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            shard.turn(quota, now);
+            shard.touched = shard.touched.max(now);
+        }
     }
 
     /// Keys whose buckets are not full.
     /// Cost: looks at the whole table.
     #[must_use]
     pub fn len(&self, now: Tick) -> usize {
-        let count = |shard: &Mutex<Rows>| {
-            shard.lock().iter().flatten().filter(|slot| slot.full_at > now).count()
+        let count = |shard: &Mutex<Shard>| {
+            let shard = shard.lock();
+            let full = shard.quota.map_or(now, |quota| quota.full(now));
+            shard.rows.iter().flatten().filter(|slot| slot.bucket > full).count()
         };
         self.shards.iter().map(count).sum()
     }
@@ -162,35 +180,39 @@ impl Table {
     /// What it occupies, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let rows = self.shards.iter().map(|shard| shard.lock().capacity()).sum::<usize>();
+        let rows = self.shards.iter().map(|shard| shard.lock().rows.capacity()).sum::<usize>();
         rows * size_of::<Row>()
     }
 
     /// Changes the bucket of `key`.
-    fn with<T>(&self, key: Key, now: Tick, change: impl FnOnce(Tick) -> (Tick, T)) -> T {
-        let key = self.placed(key);
-        let mut shard = self.shard(key);
-        let found = place(&mut shard, key, now).filter(|slot| slot.key == key.0);
-        if let Some(slot) = found {
-            let (next, said) = change(slot.full_at);
-            slot.full_at = next;
-            return said;
+    fn with<T>(
+        &self,
+        key: Key,
+        quota: &Quota,
+        now: Tick,
+        change: impl FnOnce(&mut Tick) -> T,
+    ) -> T {
+        let (key, full) = (self.placed(key), quota.full(now));
+        let mut shard = self.shard(key, quota, now);
+        if let Some(slot) = place(&mut shard.rows, key, full).filter(|slot| slot.key == key.0) {
+            return change(&mut slot.bucket);
         }
-        let (next, said) = change(now);
-        if next > now {
-            self.put(&mut shard, Slot { key: key.0, full_at: next }, now);
+        let mut bucket = full;
+        let said = change(&mut bucket);
+        if bucket > full {
+            self.put(&mut shard.rows, Slot { key: key.0, bucket }, full);
         }
         said
     }
 
-    /// Puts a bucket in that is not there.
-    fn put(&self, shard: &mut Rows, new: Slot, now: Tick) {
-        while shard.len() < self.rows_max && place(shard, Key(new.key), now).is_none() {
-            grow(shard, now);
+    /// Puts a bucket in that is not there. Those at `full` and before are full.
+    fn put(&self, rows: &mut Vec<Row>, new: Slot, full: Tick) {
+        while rows.len() < self.rows_max && place(rows, Key(new.key), full).is_none() {
+            grow(rows, full);
         }
-        let at = row_index(shard.len(), new.key);
-        let row = shard.get_mut(at).into_iter().flatten();
-        if let Some(soonest) = row.min_by_key(|slot| slot.full_at) {
+        let at = row_index(rows.len(), new.key);
+        let row = rows.get_mut(at).into_iter().flatten();
+        if let Some(soonest) = row.min_by_key(|slot| slot.bucket) {
             *soonest = new;
         }
     }
@@ -202,10 +224,38 @@ impl Table {
         Key((number ^ (number >> 29)) | 1)
     }
 
-    fn shard(&self, key: Key) -> MutexGuard<'_, Rows> {
+    /// Where the key is, counted at the rate of `quota`.
+    fn shard(&self, key: Key, quota: &Quota, now: Tick) -> MutexGuard<'_, Shard> {
         // Always there: the remainder is smaller than the length.
         #[expect(clippy::indexing_slicing, reason = "a remainder is smaller than its divisor")]
-        self.shards[(key.0 >> 58) as usize % SHARDS].lock()
+        let mut shard = self.shards[(key.0 >> 58) as usize % SHARDS].lock();
+        if shard.quota != Some(*quota) {
+            shard.turn(quota, now);
+        }
+        shard.touched = shard.touched.max(now);
+        shard
+    }
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { rows: vec![[Slot::default(); WAYS]], quota: None, touched: Tick::default() }
+    }
+}
+
+impl Shard {
+    /// Counts all buckets at the rate of `quota`.
+    #[cold]
+    fn turn(&mut self, quota: &Quota, now: Tick) {
+        let before = self.quota.replace(*quota);
+        let change = before.and_then(|before| quota.change_from(&before, self.touched, now));
+        let Some(change) = change else { return };
+        let used = self.rows.iter_mut().flatten().filter(|slot| slot.key != 0);
+        used.for_each(|slot| slot.bucket = change.of(slot.bucket));
+    }
+
+    fn row(&self, key: Key) -> &[Slot] {
+        self.rows.get(row_index(self.rows.len(), key.0)).map_or(&[], |row| row)
     }
 }
 
@@ -214,20 +264,16 @@ fn row_index(rows: usize, key: u64) -> usize {
     (key >> 8) as usize & (rows - 1)
 }
 
-fn row_of(shard: &[Row], key: Key) -> &[Slot] {
-    shard.get(row_index(shard.len(), key.0)).map_or(&[], |row| row)
-}
-
 /// Where the key is, or where it may be put without harm.
-fn place(shard: &mut [Row], key: Key, now: Tick) -> Option<&mut Slot> {
-    let at = row_index(shard.len(), key.0);
-    let row = shard.get_mut(at)?;
+fn place(rows: &mut [Row], key: Key, full: Tick) -> Option<&mut Slot> {
+    let at = row_index(rows.len(), key.0);
+    let row = rows.get_mut(at)?;
     let mut free = None;
     for (way, slot) in row.iter().enumerate() {
         if slot.key == key.0 {
             return row.get_mut(way);
         }
-        if slot.full_at <= now {
+        if slot.bucket <= full {
             free = Some(way);
         }
     }
@@ -235,11 +281,11 @@ fn place(shard: &mut [Row], key: Key, now: Tick) -> Option<&mut Slot> {
 }
 
 /// Twice the rows, without the buckets that are full.
-fn grow(shard: &mut Rows, now: Tick) {
-    let rows = shard.len() * 2;
-    let old = std::mem::replace(shard, vec![[Slot::default(); WAYS]; rows]);
-    for slot in old.into_iter().flatten().filter(|slot| slot.full_at > now) {
-        if let Some(free) = place(shard, Key(slot.key), now) {
+fn grow(rows: &mut Vec<Row>, full: Tick) {
+    let more = vec![[Slot::default(); WAYS]; rows.len() * 2];
+    let old = std::mem::replace(rows, more);
+    for slot in old.into_iter().flatten().filter(|slot| slot.bucket > full) {
+        if let Some(free) = place(rows, Key(slot.key), full) {
             *free = slot;
         }
     }
@@ -275,11 +321,11 @@ mod tests {
         for step in 0..200_000_u64 {
             let (name, now) = (mix(step) % 3000, at(step * 20));
             let key = table.key(&name.to_le_bytes());
-            let full_at = model.entry(name).or_default();
-            let want = quota.take(*full_at, now, 1, Duration::ZERO);
-            assert_eq!(table.look(key, now, cost(&quota, 1)), want);
+            let bucket = model.entry(name).or_default();
+            let want = quota.take(bucket, now, 1, Duration::ZERO);
+            let looked = table.look(key, now, cost(&quota, 1));
+            assert_eq!(looked, want);
             assert_eq!(table.take(key, now, cost(&quota, 1)), want, "{step}");
-            *full_at = want.map_or(*full_at, |pass| pass.full_at);
         }
     }
 
@@ -294,6 +340,28 @@ mod tests {
         table.charge(key, &quota, at(1), 1);
         assert!(table.take(key, at(1_000_001), cost(&quota, 1)).is_err());
         assert_eq!((table.len(at(1)), table.len(at(4_000_000))), (1, 0));
+    }
+
+    #[test]
+    fn buckets_stay_when_the_rate_changes() {
+        let hour = Duration::from_secs(3600);
+        let (slow, fast) = (Quota::new(1, hour, 2).unwrap(), quota(1000, 2));
+        let table = Table::new(100_000);
+        let keys: Vec<Key> = (0..900_u64).map(|one| table.key(&one.to_le_bytes())).collect();
+        for key in &keys {
+            assert!(table.take(*key, at(0), cost(&slow, 2)).is_ok());
+        }
+        for key in &keys {
+            let refused = table.take(*key, at(0), cost(&fast, 1)).unwrap_err();
+            assert_eq!(refused.retry_after, Duration::from_millis(1));
+            assert!(table.look(*key, at(1000), cost(&fast, 1)).is_ok());
+        }
+        for key in &keys {
+            assert!(table.take(*key, at(1000), cost(&slow, 1)).is_ok());
+            let refused = table.take(*key, at(1000), cost(&slow, 1)).unwrap_err();
+            assert_eq!(refused.retry_after.as_secs().div_ceil(60), 60);
+        }
+        assert_eq!(table.len(at(1000)), keys.len());
     }
 
     /// A million addresses in six seconds, each once, and one honest key beside them.

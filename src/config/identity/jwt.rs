@@ -67,8 +67,8 @@ pub struct Jwt {
     /// The longest token that is looked at: up to 16 KiB.
     #[serde(default = "default_size")]
     pub max_token: ByteSize,
-    /// Tokens that are remembered as good until they expire, for five minutes at most: they are
-    /// not verified again. Of more, some are verified again. Each takes about twice its length.
+    /// Tokens that are remembered as good until they expire: they are not verified again. Of more,
+    /// some are verified again. Each takes about twice its length.
     #[serde(default = "many")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_cached: u32,

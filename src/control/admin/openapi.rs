@@ -37,7 +37,8 @@ pub fn document() -> Value {
             "title": "Vanne's admin API",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "What operators ask of a running Vanne. By the unix socket nobody is \
-                asked for a token. Changes need `content-type: application/json`.",
+                asked for a token. Changes need `content-type: application/json`, but for a DELETE \
+                without a body.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "servers": [{ "url": "/", "description": "admin.address, or admin.socket" }],

@@ -230,6 +230,7 @@ fn warnings(reloader: &Reloader, pools: &[PoolSummary], wall: SystemTime) -> Vec
         .chain(certificates.iter().filter_map(of_certificate).map(warning("certificate")))
         .chain(of_blocklist(reloader).into_iter().map(warning("blocklist")))
         .chain(of_tokens(reloader).into_iter().map(warning("tokens")))
+        .chain(of_redis(reloader).into_iter().map(warning("redis")))
         .collect()
 }
 
@@ -242,6 +243,12 @@ fn of_certificate(certificate: &CertificateStatus) -> Option<String> {
         }
         _ => None,
     }
+}
+
+fn of_redis(reloader: &Reloader) -> Option<String> {
+    let address = &reloader.config.redis.as_ref()?.address;
+    let is_away = !reloader.kept.redis.link().is_up();
+    is_away.then(|| format!("{address} is away: each replica goes on by itself"))
 }
 
 fn of_blocklist(reloader: &Reloader) -> Option<String> {

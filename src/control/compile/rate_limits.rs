@@ -30,7 +30,10 @@ pub(super) fn compile(config: &Config, means: &mut Means<'_>) -> Result<Limits, 
         let redis = config.redis.as_ref();
         Ok((id.clone(), Arc::new(one(id, (limit, redis), quota, means)?)))
     };
-    config.rate_limit.iter().map(compile).collect()
+    let limits: Limits =
+        config.rate_limit.iter().map(compile).collect::<Result<_, CompileError>>()?;
+    means.kept.limits.compiled(limits.values().cloned());
+    Ok(limits)
 }
 
 /// Those that `route` names, in its order: and those of them which want to know who sends a
@@ -136,7 +139,6 @@ fn store(
     let secret = [stable(text.as_bytes()), stable(format!("{text}\0").as_bytes())];
     let kept = &mut *means.kept;
     let shared = kept.limits.shared(id, parts, (config.max_keys, secret), &kept.redis, new);
-    shared.quota.store(Arc::new(quota));
     Store::Shared(shared, sharing)
 }
 

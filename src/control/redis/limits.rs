@@ -181,8 +181,13 @@ fn answer_to(answer: &Answer, levels: &[Exact], told: Option<&[i64]>) {
         Some(Err(_)) => Told::Empty,
     };
     levels.iter().for_each(|one| one.shared.count(came));
-    match said {
-        Some(said) => answer.tell(said),
-        None => answer.give_up(),
+    let Some(said) = said else { return answer.give_up() };
+    let is_paid = said.is_ok();
+    if !answer.tell(said) && is_paid {
+        // Nobody takes what was paid for.
+        for Exact { shared, key, quota, cost, .. } in levels {
+            let ask = Ask { key: *key, owed: 0, back: *cost, want: 0, least: 1 };
+            shared.tell(quota, ask);
+        }
     }
 }

@@ -42,11 +42,17 @@ fn spans(spans: &[Span]) -> Arguments {
     spans.iter().flat_map(|span| [span.seconds.to_string(), span.parts.to_string()]).collect()
 }
 
+/// What a bucket is like: in what time it gains one, and fills.
+fn bucket(quota: &Quota) -> Arguments {
+    spans(&[quota.span(1), quota.fill()])
+}
+
 /// The arguments of [`TAKE`] for buckets from which these are taken.
 pub fn take_arguments<'a>(clock: Clock, takes: impl Iterator<Item = Take<'a>>) -> Arguments {
     let mut arguments = begin(clock);
     for Take { quota, cost, patience } in takes {
-        arguments.extend(spans(&[quota.span(cost), quota.fill(), Span::of(patience)]));
+        arguments.extend(bucket(quota));
+        arguments.extend(spans(&[quota.span(cost), Span::of(patience)]));
     }
     arguments
 }
@@ -55,24 +61,18 @@ pub fn take_arguments<'a>(clock: Clock, takes: impl Iterator<Item = Take<'a>>) -
 #[must_use]
 pub fn verdict(takes: &[Take<'_>], told: &[i64]) -> Option<Verdict> {
     let (place, missing) = told.split_first()?;
-    let missing: Vec<Tick> = missing.chunks_exact(2).map(tick).collect::<Option<_>>()?;
-    let said = |take: &Take<'_>, missing: Tick| {
-        take.quota.take(missing, Tick::default(), take.cost, take.patience)
+    let missing: Vec<Span> = missing.chunks_exact(2).map(span).collect::<Option<_>>()?;
+    // What is missing is told, so it is the same whenever that was.
+    let now = Tick::after(Duration::ZERO);
+    let said = |take: &Take<'_>, missing: Span| {
+        take.quota.take(&mut take.quota.bucket(missing, now), now, take.cost, take.patience)
     };
     match usize::try_from(*place).ok()? {
-        0 => {
-            let mut tightest: Option<(usize, Pass)> = None;
-            for (at, take) in takes.iter().enumerate() {
-                let pass = said(take, *missing.get(at)?).ok()?;
-                let is_tighter = |(_, other): &(usize, Pass)| {
-                    pass.wait > other.wait || (pass.wait == other.wait && pass.left < other.left)
-                };
-                if tightest.as_ref().is_none_or(is_tighter) {
-                    tightest = Some((at, pass));
-                }
-            }
-            tightest.map(Ok)
+        0 if takes.len() == missing.len() => {
+            let passes = takes.iter().zip(missing).map(|(take, missing)| said(take, missing).ok());
+            passes.collect::<Option<Vec<Pass>>>().map(Ok)
         }
+        0 => None,
         place => {
             let refused = said(takes.get(place - 1)?, *missing.first()?).err()?;
             Some(Err((place - 1, refused)))
@@ -96,8 +96,9 @@ fn amounts(ask: &Ask) -> impl Iterator<Item = u32> {
 #[must_use]
 pub fn lease_arguments(clock: Clock, quota: &Quota, ask: &Ask) -> Arguments {
     let mut arguments = begin(clock);
-    let (owed, back) = (quota.span(ask.owed), quota.span(ask.back));
-    arguments.extend(spans(&[owed, back, quota.fill(), quota.span(ask.least)]));
+    arguments.extend(bucket(quota));
+    let amounts_of = [ask.owed, ask.back, ask.least].map(|amount| quota.span(amount));
+    arguments.extend(spans(&amounts_of));
     arguments.extend(amounts(ask).flat_map(|amount| spans(&[quota.span(amount)])));
     arguments
 }
@@ -110,12 +111,10 @@ pub fn heard(ask: &Ask, told: &[i64]) -> Option<Heard> {
         0 => 0,
         place => amounts(ask).nth(place - 1)?,
     };
-    let span = Span { seconds: (*seconds).try_into().ok()?, parts: (*parts).try_into().ok()? };
-    Some(Heard { granted, empty_for: span.to_duration() })
+    Some(Heard { granted, empty_for: span(&[*seconds, *parts])?.to_duration() })
 }
 
-fn tick(pair: &[i64]) -> Option<Tick> {
+fn span(pair: &[i64]) -> Option<Span> {
     let [seconds, parts] = pair else { return None };
-    let span = Span { seconds: (*seconds).try_into().ok()?, parts: (*parts).try_into().ok()? };
-    Some(Tick::of(span))
+    Some(Span { seconds: (*seconds).try_into().ok()?, parts: (*parts).try_into().ok()? })
 }

@@ -4,13 +4,13 @@ use super::{Action, Exchange, Phase};
 use crate::data::effects::Effect;
 use crate::data::rate_limit::at_once::Turn;
 use crate::data::rate_limit::part::Asker;
-use crate::data::rate_limit::{self, Asked, Limited, RouteLimits, Said, Tell};
+use crate::data::rate_limit::{Asked, Limited, RouteLimits, Said, Tell, Wishes};
 use crate::data::refusal::Refusal;
 use crate::data::snapshot::Route;
 use crate::data::target::Target;
 use http::{HeaderName, header};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use vanne_filters::edits::Draft;
 use vanne_filters::{FieldList, HeadEdits, RequestHead};
 
@@ -41,15 +41,21 @@ enum Stage {
 }
 
 impl Limits {
-    /// Of what was said the one that counts: a refusal, the longer wait, or the later.
+    /// Of what was said the one that counts.
     fn gravest(&self) -> Option<&Limited> {
-        self.asked.iter().filter_map(|asked| asked.limited.as_ref()).max_by_key(|limited| {
-            match limited.said {
-                Said::Refused => (2, Duration::ZERO),
-                Said::Delayed => (1, limited.wait),
-                Said::Passed | Said::Shadowed => (0, Duration::ZERO),
-            }
-        })
+        let all = self.asked.iter().filter_map(|asked| asked.limited.as_ref());
+        all.reduce(|one, other| if other.weight() > one.weight() { other } else { one })
+    }
+
+    /// Of what is for all clients the one that says most.
+    fn tightest(&self) -> Option<&Limited> {
+        let all = self.asked.iter().filter_map(|asked| asked.told.as_ref());
+        all.reduce(|one, other| if other.is_tighter(one) { other } else { one })
+    }
+
+    /// The request is not served: what it has paid is given back.
+    fn give_back(&mut self, now: Instant) {
+        self.asked.iter_mut().for_each(|asked| asked.give_back(now));
     }
 }
 
@@ -61,8 +67,7 @@ impl Exchange {
         route: &Route,
         now: Instant,
     ) -> Result<(), Refusal> {
-        self.limits.asked[0] = self.ask_these(&route.limits, head, route, now)?;
-        self.check_limits()
+        self.ask_these((0, &route.limits), head, route, now)
     }
 
     /// Asks those limits of `route` that want to know who sends the request.
@@ -72,35 +77,50 @@ impl Exchange {
         route: &Route,
         now: Instant,
     ) -> Result<(), Refusal> {
-        self.limits.asked[1] = self.ask_these(&route.user_limits, head, route, now)?;
-        self.check_limits()
+        self.ask_these((1, &route.user_limits), head, route, now)
     }
 
     fn ask_these(
         &mut self,
-        limits: &RouteLimits,
+        (turn, limits): (usize, &RouteLimits),
         head: &RequestHead<'_>,
         route: &Route,
         now: Instant,
-    ) -> Result<Asked, Refusal> {
+    ) -> Result<(), Refusal> {
+        if limits.is_empty() {
+            return Ok(());
+        }
         let proof = self.proof().cloned();
         let asker =
             Asker { head, address: self.sender(), route: &route.id, proof: proof.as_deref() };
         if let Some(limit) = &limits.at_once {
-            self.limits.turn = Some(limit.enter(asker).ok_or(Refusal::TooManyAtOnce)?);
+            let turn = limit.enter(asker);
+            self.limits.turn =
+                Some(turn.ok_or_else(|| self.turn_away(Refusal::TooManyAtOnce, now))?);
         }
-        if limits.rates.is_empty() {
-            return Ok(Asked::default());
+        let wishes = Wishes {
+            may_wait: matches!(route.target, Target::Pool(_) | Target::Split(_)),
+            may_return: turn == 0 && !route.user_limits.is_empty(),
+        };
+        if let Some(asked) = self.limits.asked.get_mut(turn) {
+            asked.ask(&limits.rates, asker, wishes, now);
         }
-        let may_wait = matches!(route.target, Target::Pool(_) | Target::Split(_));
-        Ok(rate_limit::ask(&limits.rates, asker, may_wait, now))
+        self.check_limits(now)
     }
 
-    fn check_limits(&self) -> Result<(), Refusal> {
+    fn check_limits(&mut self, now: Instant) -> Result<(), Refusal> {
         match self.limits.gravest() {
-            Some(limited) if limited.said == Said::Refused => Err(Refusal::RateLimited),
+            Some(limited) if limited.said == Said::Refused => {
+                Err(self.turn_away(Refusal::RateLimited, now))
+            }
             _ => Ok(()),
         }
+    }
+
+    /// One limit refuses it: it pays none.
+    fn turn_away(&mut self, refusal: Refusal, now: Instant) -> Refusal {
+        self.limits.give_back(now);
+        refusal
     }
 
     /// The first attempt, after what limits make it wait.
@@ -123,6 +143,13 @@ impl Exchange {
         Action::Wait(effect)
     }
 
+    /// It is refused or gone while limits make it wait: others need not wait for it.
+    pub(super) fn leave_limits(&mut self, now: Instant) {
+        if std::mem::take(&mut self.limits.stage) != Stage::None {
+            self.limits.give_back(now);
+        }
+    }
+
     /// What it waited for has come.
     pub(super) fn on_resumed(&mut self, now: Instant) -> Action {
         if let Some(action) = self.on_answered(now).or_else(|| self.on_inspection_over(now)) {
@@ -136,7 +163,7 @@ impl Exchange {
                 if let Some(asked) = pending {
                     asked.resume(now);
                 }
-                match self.check_limits() {
+                match self.check_limits(now) {
                     Ok(()) => self.attempt_in_time(now),
                     Err(refusal) => self.refuse(refusal, now),
                 }
@@ -154,17 +181,15 @@ impl Exchange {
 
     /// Says what is left, and when to come again.
     pub(super) fn tell_limits(&self, edits: &mut HeadEdits) {
-        let Some(limited) = self.limits.gravest() else { return };
-        let is_refused = self.refusal == Some(Refusal::RateLimited);
-        if is_refused {
+        let refusing = match self.refusal {
+            Some(Refusal::RateLimited) => self.limits.gravest(),
+            _ => None,
+        };
+        if let Some(limited) = refusing {
             edits.set_written(header::RETRY_AFTER, |value| put(value, seconds(limited.wait)));
         }
-        let tells = match limited.limit.tell {
-            Tell::Always => true,
-            Tell::Never => false,
-            Tell::Refused => is_refused,
-        };
-        if tells {
+        let refusing = refusing.filter(|limited| limited.limit.tell != Tell::Never);
+        if let Some(limited) = refusing.or_else(|| self.limits.tightest()) {
             edits.set_if_absent(POLICY, &limited.limit.policy);
             edits.set_written(LEFT, |value| {
                 value.push(b"\"");
@@ -180,7 +205,7 @@ impl Exchange {
     /// The limit that said more than that it may pass, and what it said.
     #[must_use]
     pub fn limited(&self) -> Option<&Limited> {
-        self.limits.gravest().filter(|limited| limited.said != Said::Passed)
+        self.limits.gravest()
     }
 }
 

@@ -357,6 +357,7 @@ impl Exchange {
     /// possible, else by cutting it.
     fn refuse(&mut self, refusal: Refusal, now: Instant) -> Action {
         self.drop_held_back();
+        self.leave_limits(now);
         self.end_attempt(Outcome::of_refusal(refusal), Some(refusal), now);
         if let Some(action) = self.fall_back(refusal, now) {
             return action;

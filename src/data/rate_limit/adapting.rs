@@ -64,7 +64,7 @@ impl Adapting {
             latency_sum_us: take(&self.latency_sum_us),
             answers: take(&self.answers),
         };
-        let next = self.adaptive.lock().step(strain, strain.is_trouble(seen));
+        let next = self.adaptive.lock().step(strain, seen);
         self.permille.store(next, Ordering::Relaxed);
     }
 }

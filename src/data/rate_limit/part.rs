@@ -39,12 +39,10 @@ impl Part {
     /// Writes what of `asker` it stands for.
     pub(super) fn write(&self, asker: Asker<'_>, hasher: &mut dyn Hasher) {
         let Asker { head, address, route, proof } = asker;
-        // Each piece begins with a kind and ends with its length: no two lists of pieces are
-        // the same bytes.
+        // Each piece begins with its kind and length: no two lists of pieces are the same bytes.
         let mut put = |kind: u8, piece: &[u8]| {
-            hasher.write_u8(kind);
+            hasher.write_u64(u64::from(kind) << 56 | piece.len() as u64);
             hasher.write(piece);
-            hasher.write_usize(piece.len());
         };
         match self {
             Self::Address(prefix) => put_address(address, *prefix, put),

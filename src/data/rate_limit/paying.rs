@@ -1,18 +1,18 @@
-//! What a request pays after it was asked for: where the store answers, and where its answer says
-//! what it has cost.
+//! What a request pays after it was asked for: where the store answers, where its answer says what
+//! it has cost, and where it is given back.
 
-use super::Store;
-use super::shared::{Exact, tick};
-use super::{Asked, Paid, Pending, RateLimit};
+use super::asking::{Asked, Paid, Pending};
+use super::shared::{Exact, Verdict, tick};
+use super::{RateLimit, Said, Store};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use vanne_filters::FieldList;
-use vanne_filters::rate_limit::{Buckets, Key, Level, Quota, Refused, Take, Tick, take_all};
+use vanne_filters::rate_limit::{Buckets, Level, Quota, Take, Tick, take_all};
 
 impl Asked {
     /// Has the store asked about `levels`. Where that cannot be, they are decided here.
-    pub(super) fn pend(&mut self, levels: Vec<Elsewhere>, now: Tick) {
-        let exact = |(limit, key, cost): &Elsewhere| match &limit.store {
+    pub(super) fn pend(&mut self, levels: Vec<Paid>, now: Tick) {
+        let exact = |Paid { limit, key, cost }: &Paid| match &limit.store {
             Store::Shared(shared, _) => Some(Exact {
                 shared: Arc::clone(shared),
                 key: *key,
@@ -29,7 +29,7 @@ impl Asked {
             Some(answer) => self.pending = Some(Pending { answer, levels }),
             None => {
                 let said = take_share(&levels, now);
-                self.settle(levels, said, now);
+                self.settle(levels, said);
             }
         }
     }
@@ -38,33 +38,32 @@ impl Asked {
     /// say of it then is in `limited`.
     pub fn resume(&mut self, now: Instant) {
         let Some(Pending { answer, levels }) = self.pending.take() else { return };
-        let now = tick(now);
-        let said = match answer.said() {
-            Some(Ok((at, pass))) => Ok((at, pass.left, pass.wait)),
-            Some(Err(refused)) => Err(refused),
-            None => take_share(&levels, now),
-        };
-        self.settle(levels, said, now);
+        let said = answer.leave().unwrap_or_else(|| take_share(&levels, tick(now)));
+        self.settle(levels, said);
     }
 
-    /// Counts what `levels` said; refused, what was paid elsewhere is given back.
-    fn settle(&mut self, levels: Vec<Elsewhere>, said: Said, now: Tick) {
+    /// Counts what `levels` said.
+    fn settle(&mut self, levels: Vec<Paid>, said: Verdict) {
         match said {
-            Ok((tightest, left, wait)) => {
-                for (at, (limit, key, cost)) in levels.into_iter().enumerate() {
-                    let told = limit.passes(at == tightest, left, wait);
-                    self.limited = told.or(self.limited.take());
-                    self.paid.push(Paid { limit, key, cost });
-                }
+            Ok(passes) => {
+                levels.iter().zip(passes).for_each(|(paid, pass)| self.pass(&paid.limit, pass));
+                self.paid.extend(levels);
             }
             Err((at, no)) => {
-                for Paid { limit, key, cost } in self.paid.drain(..) {
-                    let quota = limit.quota_now();
-                    let take = Take { quota: &quota, cost, patience: limit.patience() };
-                    limit.buckets().give_back(key, now, take);
-                }
-                self.limited = levels.get(at).map(|(limit, ..)| limit.refuses(no));
+                let refuses = |paid: &Paid| paid.limit.says(Said::Refused, no.left, no.retry_after);
+                self.limited = levels.get(at).map(refuses);
             }
+        }
+    }
+
+    /// The request does not take what it has paid for: that is given back.
+    pub fn give_back(&mut self, now: Instant) {
+        let said = self.pending.take().and_then(|pending| {
+            let said = pending.answer.leave()?;
+            said.is_ok().then_some(pending.levels)
+        });
+        for Paid { limit, key, cost } in self.paid.drain(..).chain(said.into_iter().flatten()) {
+            limit.give_back(key, cost, tick(now));
         }
     }
 
@@ -77,33 +76,27 @@ impl Asked {
             let Some(whole) = said.and_then(|said| said.trim().parse::<u32>().ok()) else {
                 continue;
             };
-            let quota = limit.quota_now();
-            let take = |cost| Take { quota: &quota, cost, patience: limit.patience() };
             if whole > *cost {
-                let tell = |ask| limit.tell(&quota, ask);
-                limit.buckets().charge(*key, now, take(whole - *cost), tell);
+                let (quota, more) = (limit.quota_now(), whole - *cost);
+                let take = Take { quota: &quota, cost: more, patience: limit.patience() };
+                limit.buckets().charge(*key, now, take, |ask| limit.tell(&quota, ask));
             } else {
-                limit.buckets().give_back(*key, now, take(*cost - whole));
+                limit.give_back(*key, *cost - whole, now);
             }
             *cost = whole;
         }
     }
 }
 
-/// A level that is kept elsewhere: whose bucket, and what the request costs there.
-type Elsewhere = (Arc<RateLimit>, Key, u32);
-
-/// What levels say: the tightest, what is left there, how long to wait.
-type Said = Result<(usize, u32, Duration), (usize, Refused)>;
-
 /// What this replica's share of all `levels` says.
-fn take_share(levels: &[Elsewhere], now: Tick) -> Said {
-    let quotas: Vec<_> = levels.iter().map(|(limit, ..)| limit.quota_now()).collect();
-    let levels: Vec<Level<'_>> = levels.iter().zip(&quotas).map(share).collect();
-    take_all(&levels, now, |_, _| ()).map(|passed| (passed.at, passed.left, passed.wait))
+fn take_share(levels: &[Paid], now: Tick) -> Verdict {
+    let quotas: Vec<_> = levels.iter().map(|paid| paid.limit.quota_now()).collect();
+    let mut passes = Vec::with_capacity(levels.len());
+    take_all(levels.iter().zip(&quotas).map(share), now, |pass| passes.push(pass), |_, _| ())?;
+    Ok(passes)
 }
 
-fn share<'a>(((limit, key, cost), quota): (&'a Elsewhere, &'a Quota)) -> Level<'a> {
+fn share<'a>((Paid { limit, key, cost }, quota): (&'a Paid, &'a Quota)) -> Level<'a> {
     let take = Take { quota, cost: *cost, patience: limit.patience() };
     Level { buckets: limit.share(), key: *key, take }
 }

@@ -176,6 +176,13 @@ impl Shared {
         Buckets::Shared { own: &self.own, leases: &self.leases, terms }
     }
 
+    /// Has all buckets counted at the rate of `quota`, of which this replica has its share.
+    pub fn turn(&self, quota: Quota, now: Tick) {
+        self.quota.store(Arc::new(quota));
+        self.leases.turn(&quota, now);
+        self.own.turn(&quota.share(self.bridge.replicas(), 1), now);
+    }
+
     /// Hands over what is to be told. Where there is no room, it is told another time.
     pub fn tell(self: &Arc<Self>, quota: &Quota, ask: Ask) {
         let order = Order::Lease(Arc::clone(self), *quota, ask);
@@ -222,13 +229,14 @@ impl Exact {
     }
 }
 
-/// What the shared buckets said: the place of the level, and what it says; in the order of what
-/// was asked. Passed: of the tightest.
-pub type Verdict = Result<(usize, Pass), (usize, Refused)>;
+/// What levels said, in the order of what was asked: what each did, or the place of the one that
+/// refuses, and what that said.
+pub type Verdict = Result<Vec<Pass>, (usize, Refused)>;
 
 /// An answer that a request waits for, but not for ever.
 pub struct Answer {
-    said: OnceLock<Verdict>,
+    /// What was said; `None`: the request does not wait for it any more.
+    said: OnceLock<Option<Verdict>>,
     told: Notify,
     patience: Duration,
 }
@@ -240,12 +248,15 @@ impl fmt::Debug for Answer {
 }
 
 impl Answer {
-    /// The answer is this. Too late, nobody minds it.
-    pub fn tell(&self, said: Verdict) {
+    /// The answer is this. Whether the request still waits for it.
+    #[must_use]
+    pub fn tell(&self, said: Verdict) -> bool {
         // Told once: by the one who has the order.
-        if self.said.set(said).is_ok() {
+        let is_heard = self.said.set(Some(said)).is_ok();
+        if is_heard {
             self.told.notify_one();
         }
+        is_heard
     }
 
     /// There is none to come.
@@ -259,10 +270,10 @@ impl Answer {
         drop(tokio::time::timeout(self.patience, self.told.notified()).await);
     }
 
-    /// What it is, if it came.
+    /// The request does not wait any longer: what the answer is, if it came.
     #[must_use]
-    pub fn said(&self) -> Option<Verdict> {
-        self.said.get().copied()
+    pub fn leave(&self) -> Option<Verdict> {
+        self.said.get_or_init(|| None).clone()
     }
 }
 
