@@ -56,10 +56,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 /// The same config, or what is wrong with the files that it names.
 fn deeply(file: &Path, mut loaded: Loaded) -> Result<Loaded, Box<Diagnostics>> {
     let format = config::format_of(file).unwrap_or(Format::Toml);
-    for (key, message) in deep::warnings(&loaded.config) {
-        let place = config::place(&loaded.warnings.text, format, &key);
-        loaded.warnings.problems.push(Problem::new(&key, place, message).warning());
-    }
+    let text = loaded.warnings.text.clone();
+    let place = |key: &str| config::place(&text, format, key);
+    let warnings = deep::warnings(&loaded.config).into_iter();
+    let warnings =
+        warnings.map(|(key, message)| Problem::new(&key, place(&key), message).warning());
+    loaded.warnings.problems.extend(warnings);
     let problems = deep::problems(&loaded.config);
     if problems.is_empty() {
         return Ok(loaded);
