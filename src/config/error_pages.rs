@@ -60,6 +60,7 @@ pub const REASONS: &[&str] = &[
     "api_key_unknown",
     "backend_closed",
     "backend_malformed",
+    "backend_refused",
     "backend_stalled",
     "backends_full",
     "bare_line_end",

@@ -16,7 +16,7 @@ pub struct Process {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workers: Option<u16>,
     /// After SIGTERM, how long connections are still accepted: readiness is false at once,
-    /// and whoever sends traffic has so much time to notice.
+    /// and whoever sends traffic has so much time to notice. At least `1ms`.
     pub drain_delay: Period,
     /// After SIGTERM, when the process exits at the latest; what is still in flight then is
     /// cut. It exits as soon as nothing is in flight. Must be longer than `drain_delay`.

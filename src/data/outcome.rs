@@ -18,6 +18,9 @@ pub enum Outcome {
     Failure(Category),
     /// The client or our own rules ended it: says nothing of the backend.
     ClientError,
+    /// The backend did not process the request, as it says or as far as one can tell: its
+    /// connection was over. Says nothing of it.
+    Unseen,
 }
 
 /// In what way a backend failed.
@@ -102,6 +105,7 @@ impl Outcome {
             Refusal::BackendClosed => Self::Failure(Category::Reset),
             Refusal::BackendCut => Self::Failure(Category::Truncated),
             Refusal::BackendMalformed => Self::Failure(Category::Malformed),
+            Refusal::BackendRefused => Self::Unseen,
             other => {
                 debug_assert!(other.row().by != Party::Backend, "{other:?} has no category");
                 Self::ClientError
@@ -141,6 +145,7 @@ impl Outcome {
             Self::Failure(Category::Status) => "failure_status",
             Self::Failure(Category::GrpcStatus) => "failure_grpc_status",
             Self::ClientError => "client_error",
+            Self::Unseen => "unseen",
         }
     }
 
@@ -151,12 +156,13 @@ impl Outcome {
             Self::Success => 0,
             Self::Slow => 1,
             Self::Failure(category) => 2 + category as usize,
-            Self::ClientError => Self::ALL.len() - 1,
+            Self::ClientError => Self::ALL.len() - 2,
+            Self::Unseen => Self::ALL.len() - 1,
         }
     }
 
     /// All outcomes, for resolving handles ahead.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Success,
         Self::Slow,
         Self::Failure(Category::Connect),
@@ -171,6 +177,7 @@ impl Outcome {
         Self::Failure(Category::Status),
         Self::Failure(Category::GrpcStatus),
         Self::ClientError,
+        Self::Unseen,
     ];
 }
 
@@ -187,10 +194,11 @@ mod tests {
 
     #[test]
     fn what_a_backend_did_has_a_category_and_nothing_else_has() {
-        for refusal in Refusal::all() {
+        for refusal in Refusal::all().filter(|refusal| *refusal != Refusal::BackendRefused) {
             let is_failure = matches!(Outcome::of_refusal(refusal), Outcome::Failure(_));
             assert_eq!(is_failure, refusal.row().by == Party::Backend, "{refusal:?}");
         }
+        assert_eq!(Outcome::of_refusal(Refusal::BackendRefused), Outcome::Unseen);
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub enum Refusal {
     BackendCut,
     /// What the backend sent is no HTTP answer.
     BackendMalformed,
+    /// The backend says that it did not process the request.
+    BackendRefused,
     /// The backend sent or took nothing for `between_bytes`.
     BackendStalled,
     /// Its sender's address is blocked.
@@ -173,30 +175,28 @@ impl Refusal {
     #[must_use]
     pub const fn row(self) -> Row {
         use Party::{Backend, Client, Vanne};
+        const WARN: Level = Level::WARN;
         match self {
-            Self::BackendClosed => replaceable(row("backend_closed", 502, Backend, Level::WARN)),
-            Self::BackendCut => row("backend_cut", 502, Backend, Level::WARN),
-            Self::BackendMalformed => {
-                replaceable(row("backend_malformed", 502, Backend, Level::WARN))
-            }
-            Self::BackendStalled => replaceable(row("backend_stalled", 504, Backend, Level::WARN)),
-            Self::BackendsFull => replaceable(row("backends_full", 503, Vanne, Level::WARN)),
+            Self::BackendClosed => replaceable(row("backend_closed", 502, Backend, WARN)),
+            Self::BackendCut => row("backend_cut", 502, Backend, WARN),
+            Self::BackendMalformed => replaceable(row("backend_malformed", 502, Backend, WARN)),
+            Self::BackendRefused => retryable(row("backend_refused", 502, Backend, WARN)),
+            Self::BackendStalled => replaceable(row("backend_stalled", 504, Backend, WARN)),
+            Self::BackendsFull => replaceable(row("backends_full", 503, Vanne, WARN)),
             Self::Blocked => row("blocked", 403, Client, Level::DEBUG),
             Self::CallDeadline => row("call_deadline", 504, Client, Level::DEBUG),
             Self::Chunks(fault) => Self::row_of_chunks(fault),
-            Self::CircuitOpen => replaceable(row("circuit_open", 503, Vanne, Level::WARN)),
+            Self::CircuitOpen => replaceable(row("circuit_open", 503, Vanne, WARN)),
             Self::ClientGone => row("client_gone", 499, Client, Level::DEBUG),
             Self::ClientStalled => row("client_stalled", 408, Client, Level::DEBUG),
-            Self::ConnectFailed => retryable(row("connect_failed", 502, Backend, Level::WARN)),
-            Self::ConnectRefused => retryable(row("connect_refused", 502, Backend, Level::WARN)),
-            Self::ConnectTimeout => retryable(row("connect_timeout", 504, Backend, Level::WARN)),
+            Self::ConnectFailed => retryable(row("connect_failed", 502, Backend, WARN)),
+            Self::ConnectRefused => retryable(row("connect_refused", 502, Backend, WARN)),
+            Self::ConnectTimeout => retryable(row("connect_timeout", 504, Backend, WARN)),
             Self::DotSegment => row("dot_segment", 400, Client, Level::DEBUG),
-            Self::DrainDeadline => row("drain_deadline", 503, Vanne, Level::WARN),
+            Self::DrainDeadline => row("drain_deadline", 503, Vanne, WARN),
             Self::EncodedSlash => row("encoded_slash", 400, Client, Level::DEBUG),
             Self::Filter(no) => row(no.reason, no.status, Client, Level::INFO),
-            Self::FirstByteTimeout => {
-                replaceable(row("first_byte_timeout", 504, Backend, Level::WARN))
-            }
+            Self::FirstByteTimeout => replaceable(row("first_byte_timeout", 504, Backend, WARN)),
             Self::Head(fault) => Self::row_of_head(fault),
             Self::HeadTimeout => row("head_timeout", 408, Client, Level::DEBUG),
             Self::HeadTooLarge => row("head_too_large", 431, Client, Level::DEBUG),
@@ -205,31 +205,29 @@ impl Refusal {
             Self::Internal => row("internal", 500, Vanne, Level::ERROR),
             Self::MalformedBody => row("malformed_body", 400, Client, Level::DEBUG),
             Self::MethodRefused => row("method_refused", 405, Client, Level::DEBUG),
-            Self::NoBackend => replaceable(row("no_backend", 503, Vanne, Level::WARN)),
-            Self::NoHealthyBackend => {
-                replaceable(row("no_healthy_backend", 503, Vanne, Level::WARN))
-            }
+            Self::NoBackend => replaceable(row("no_backend", 503, Vanne, WARN)),
+            Self::NoHealthyBackend => replaceable(row("no_healthy_backend", 503, Vanne, WARN)),
             Self::NoRoute => row("no_route", 404, Vanne, Level::DEBUG),
-            Self::NoWeight => replaceable(row("no_weight", 503, Vanne, Level::WARN)),
+            Self::NoWeight => replaceable(row("no_weight", 503, Vanne, WARN)),
             Self::Overloaded => replaceable(row("overloaded", 503, Vanne, Level::DEBUG)),
             Self::Panic => row("panic", 500, Vanne, Level::ERROR),
             Self::ProtocolRefused => row("protocol_refused", 505, Client, Level::DEBUG),
-            Self::QueueFull => replaceable(row("queue_full", 503, Vanne, Level::WARN)),
-            Self::QueueTimeout => replaceable(row("queue_timeout", 503, Vanne, Level::WARN)),
+            Self::QueueFull => replaceable(row("queue_full", 503, Vanne, WARN)),
+            Self::QueueTimeout => replaceable(row("queue_timeout", 503, Vanne, WARN)),
             Self::QueueTooLong => replaceable(row("queue_too_long", 503, Vanne, Level::DEBUG)),
             Self::RateLimited => row("rate_limited", 429, Client, Level::DEBUG),
             Self::RepeatedSlash => row("repeated_slash", 400, Client, Level::DEBUG),
-            Self::TlsFailed => retryable(row("tls_failed", 502, Backend, Level::WARN)),
+            Self::TlsFailed => retryable(row("tls_failed", 502, Backend, WARN)),
             Self::TooManyAtOnce => row("too_many_at_once", 429, Client, Level::DEBUG),
-            Self::TooManyConnections => row("too_many_connections", 503, Vanne, Level::WARN),
-            Self::TotalTimeout => row("total_timeout", 504, Vanne, Level::WARN),
+            Self::TooManyConnections => row("too_many_connections", 503, Vanne, WARN),
+            Self::TotalTimeout => row("total_timeout", 504, Vanne, WARN),
             Self::TunnelIdleTimeout => row("tunnel_idle_timeout", 504, Vanne, Level::DEBUG),
             Self::WafAnswerRefused => row("waf_answer_refused", 403, Vanne, Level::INFO),
-            Self::WafAnswerTooLarge => row("waf_answer_too_large", 502, Vanne, Level::WARN),
+            Self::WafAnswerTooLarge => row("waf_answer_too_large", 502, Vanne, WARN),
             Self::WafBodyTooLarge => row("waf_body_too_large", 413, Client, Level::DEBUG),
-            Self::WafOverBudget => row("waf_over_budget", 503, Vanne, Level::WARN),
+            Self::WafOverBudget => row("waf_over_budget", 503, Vanne, WARN),
             Self::WafRefused => row("waf_refused", 403, Client, Level::DEBUG),
-            Self::Withdrawn => replaceable(row("withdrawn", 503, Vanne, Level::WARN)),
+            Self::Withdrawn => replaceable(row("withdrawn", 503, Vanne, WARN)),
         }
     }
 
@@ -280,10 +278,11 @@ impl Refusal {
     }
 
     /// Every reason but those of filters and identities.
-    pub const ALL: [Self; 71] = [
+    pub const ALL: [Self; 72] = [
         Self::BackendClosed,
         Self::BackendCut,
         Self::BackendMalformed,
+        Self::BackendRefused,
         Self::BackendStalled,
         Self::BackendsFull,
         Self::Blocked,

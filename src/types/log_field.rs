@@ -154,7 +154,7 @@ pub const FIELDS: &[Row] = &[
     row(F::Pool, ("pool", "vanne.pool"), Line, "text", "the pool; none if the route is a redirect or a fixed answer"),
     row(F::Backend, ("backend", "vanne.backend"), Line, "text", "the backend of the last attempt"),
     row(F::Pod, ("pod", "orchestrator.resource.name"), LineIfKnown, "text", "the pod that this backend is, if it is one of Kubernetes"),
-    row(F::Attempts, ("attempts", "vanne.attempts"), Line, "list", "each try: `backend`, `by` (what chose it: an algorithm, `sticky`, `queue` or `probe`), `outcome`, `reason`, `reused` (a kept connection), `ms`; in a format string their number"),
+    row(F::Attempts, ("attempts", "vanne.attempts"), Line, "list", "each try: `backend`, `by` (what chose it: an algorithm, `sticky`, `queue` or `probe`), `outcome` (`success`, `slow`, `failure_…`; `client_error`: says nothing of the backend; `unseen`: neither, it did not process the request), `reason`, `reused` (a kept connection), `ms`; in a format string their number"),
     row(F::LeftOut, ("left_out", "vanne.left_out"), LineIfKnown, "text", "backends of the pool that could not take the last attempt, each with the reason; eight are named"),
     row(F::Fallback, ("fallback", "vanne.fallback"), LineIfKnown, "text", "the steps of a `fallback` that were taken, in order: `pool:lite, static:sorry`"),
     row(F::RateLimit, ("rate_limit", "vanne.rate_limit"), LineIfKnown, "text", "the rate limit that refused it or made it wait, or would have refused it (`action = \"shadow\"`)"),

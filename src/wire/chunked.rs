@@ -186,6 +186,24 @@ impl ChunkScan {
         Ok(bytes.len() - rest.len())
     }
 
+    /// How many of `bytes` come before the trailers, and this when it has passed over them.
+    /// `bytes` were [scanned](Self::scan) by a copy of it; `None` if no trailers begin there.
+    #[must_use]
+    pub fn up_to_trailers(mut self, bytes: &[u8]) -> Option<(usize, Self)> {
+        let mut at = 0;
+        while !self.is_in_trailers() {
+            let run = self.run(bytes.get(at..)?).ok().filter(|run| run.length > 0)?;
+            at += run.length;
+        }
+        Some((at, self))
+    }
+
+    /// Whether nothing but trailers may follow.
+    #[must_use]
+    pub fn is_past_data(&self) -> bool {
+        self.is_done() || self.is_in_trailers()
+    }
+
     fn is_in_trailers(&self) -> bool {
         matches!(
             self.state,
@@ -344,6 +362,19 @@ mod tests {
                 assert!(scan.is_done());
                 assert_eq!(found, want, "{step}");
             }
+        }
+    }
+
+    #[test]
+    fn trailers_begin_after_the_last_chunk_wherever_it_came() {
+        let begin = BODY.len() - b"X-T: t\r\n\r\n".len();
+        for split in 0..=BODY.len() {
+            let (first, second) = BODY.split_at(split);
+            let mut scan = ChunkScan::default();
+            scan.scan(first).unwrap();
+            assert_eq!(scan.is_past_data(), split >= begin, "{split}");
+            let found = scan.up_to_trailers(second).map(|(at, _)| at);
+            assert_eq!(found, (split < BODY.len()).then(|| begin.saturating_sub(split)));
         }
     }
 

@@ -34,7 +34,7 @@ pub struct RequestIndex {
 }
 
 /// Fields that a head may have: as many as any reader behind us takes.
-pub(super) const FIELDS_MAX: usize = 256;
+pub const FIELDS_MAX: usize = 256;
 
 /// What the fields said so far.
 #[derive(Default)]
@@ -119,7 +119,8 @@ impl RequestIndex {
             (target, _) => {
                 let asked = absolute_host(target).ok_or(InvalidHead::MalformedTarget)?;
                 match seen.host {
-                    // Another case of letters would be the same host, to whoever knows that.
+                    // Another case of letters, or a default port, would be the same host; Pingora,
+                    // which has a part of the requests, compares bytes and lets none of that pass.
                     Some(host) if asked != host => Err(InvalidHead::HostMismatch),
                     _ => Ok(()),
                 }

@@ -2,8 +2,10 @@
 
 use crate::harness::http2::{Answer2, Client2, whole};
 use crate::harness::origin2::Origin2;
-use crate::harness::{Settings, Vanne, ms, timed};
+use crate::harness::{Settings, Vanne, in_time, ms, timed};
 use bytes::Bytes;
+use h2::Reason;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 
 async fn before(backends: &[SocketAddr], pool: &str) -> Vanne {
@@ -57,6 +59,31 @@ async fn a_call_that_fails_is_a_failure_whatever_its_http_status() {
     assert_eq!(line["attempts"][0]["outcome"], "failure_grpc_status");
     let labels = [("route", "all"), ("pool", "app"), ("class", "5xx")];
     vanne.metric_is("vanne_requests_total", &labels, 1.0).await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_answered_before_its_client_has_ended_it_is_over() {
+    let origin = Origin2::start(None, |request, mut respond| async move {
+        let head = http::Response::builder().header("content-type", "application/grpc");
+        let head = head.header("grpc-status", "14").body(()).unwrap();
+        drop(respond.send_response(head, true));
+        tokio::time::sleep(ms(5000)).await;
+        drop(request);
+    })
+    .await;
+    let vanne = before(&[origin.address], "").await;
+    let mut client = Client2::connect(vanne.http).await;
+    let request = client.request("POST", "/service/Method").header("te", "trailers");
+    let request = request.header("content-type", "application/grpc");
+    let (answer, mut stream) = client.send(request, false).await;
+    assert_eq!(whole(answer).await.unwrap().field("grpc-status"), Some("14"));
+    let reset = in_time("a reset", poll_fn(|cx| stream.poll_reset(cx))).await;
+    assert_eq!(reset.unwrap(), Reason::NO_ERROR, "what is left to be sent is nobody's");
+    let line = vanne.only_log().await;
+    assert_eq!(
+        (&line["end"], &line["attempts"][0]["outcome"]),
+        (&"ok".into(), &"failure_grpc_status".into())
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Fields on the way through: what ends here, what is replaced, what is added.
 
-use crate::harness::{Answer, Client, Origin, Settings, Vanne, ask};
+use crate::harness::{Answer, Client, Origin, Settings, Vanne, ask, ms};
 
 const PRESET: [(&str, &str); 3] = [
     ("x-frame-options", "DENY"),
@@ -47,6 +47,36 @@ async fn fields_of_one_connection_do_not_reach_the_client() {
         assert_eq!(answer.head.field(name), None, "{name}");
     }
     assert_eq!(answer.head.field("x-other"), Some("1"));
+}
+
+#[tokio::test]
+async fn trailers_of_a_request_end_here() {
+    let origin = Origin::start(|mut conn| async move {
+        while conn.request_head().await.is_some() {
+            let body = conn.exactly("3\r\nabc\r\n0\r\n\r\n".len()).await;
+            conn.say(&String::from_utf8(body).unwrap());
+            conn.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        }
+    })
+    .await;
+    let vanne = Vanne::before(&[origin.address]).await;
+    let mut client = Client::connect(vanne.http).await;
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n";
+    for parts in [
+        &["X-User: root\r\nX-Forwarded-For: 9.9.9.9\r\n\r\n"][..],
+        &["X-User: ro", "ot\r\nX-Forwarded-For: 9.9.9.9\r", "\n\r", "\n"],
+        &["\r", "\n"],
+        &["\r\n"],
+    ] {
+        client.send(head).await;
+        for part in parts {
+            // In pieces, as they may come.
+            tokio::time::sleep(ms(10)).await;
+            client.send(part).await;
+        }
+        assert_eq!(client.answer("POST").await.status(), 200, "{parts:?}");
+        origin.says("3\r\nabc\r\n0\r\n\r\n").await;
+    }
 }
 
 #[tokio::test]

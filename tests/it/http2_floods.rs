@@ -120,6 +120,21 @@ async fn no_backend_hears_of_requests_that_are_reset_at_once() {
     eventually("all lines", || (vanne.log_lines().len() == 51).then_some(())).await;
     let lines = vanne.log_lines();
     assert_eq!(lines.iter().filter(|line| line["end"] == "client_gone").count(), 50);
+    assert!(lines.iter().all(|line| line["method"] == "GET"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_body_that_is_wrong_at_once_is_not_taken_for_a_client_that_left() {
+    let origin = Origin::fixed("x").await;
+    let vanne = Vanne::with(&[origin.address], H2C).await;
+    let mut wire = raw(&vanne, b"").await;
+    // content-length: 5
+    let head = [POST, &[0x0f, 0x0d, 1, b'5']].concat();
+    let frames = [frame(HEADERS, END_HEADERS, 1, &head), frame(DATA, END_STREAM, 1, b"abc")];
+    wire.send(frames.concat()).await;
+    let line = vanne.only_log().await;
+    assert_eq!((&line["end"], &line["method"]), (&"malformed_body".into(), &"POST".into()));
+    assert_eq!(origin.requests().len(), 0);
 }
 
 #[tokio::test]

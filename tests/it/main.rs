@@ -40,6 +40,7 @@ mod grpc;
 mod headers;
 mod health;
 mod http2;
+mod http2_backends;
 mod http2_floods;
 mod identity;
 mod jwks;

@@ -52,6 +52,24 @@ async fn a_request_that_may_be_repeated_is_after_what_the_pool_says() {
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_breaks_off_in_an_answer_is_not_replaced() {
+    let origin = Origin::start(|mut conn| async move {
+        conn.request().await;
+        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        conn.request().await;
+        conn.send("HTTP/1.1 200 OK\r\nTransfer-Enc").await;
+    })
+    .await;
+    let vanne = Vanne::with(&[origin.address], settings("retries.attempts = 0")).await;
+    let mut client = Client::connect(vanne.http).await;
+    assert_eq!(client.get("/").await.status(), 200);
+    let answer = client.get("/").await;
+    assert_eq!(answer.refusal(), (502, "backend_closed".into()));
+    assert_eq!(origin.requests().len(), 2);
+    assert_eq!(attempts(&vanne, answer.id()).await, ["failure_reset"]);
+}
+
+#[tokio::test]
 async fn what_must_not_be_repeated_is_not() {
     let (reset, good) = (resetting().await, Origin::fixed("good").await);
     let vanne = Vanne::with(&[reset.address, good.address], Settings::default()).await;

@@ -164,7 +164,11 @@ impl Default for PoolQueue {
 #[serde(default, deny_unknown_fields)]
 pub struct PoolRetries {
     /// Further attempts of one request, within the route's `total`. When no connection could
-    /// be made to any backend, all are tried once more after 100 ms.
+    /// be made to any backend, all are tried once more after 100 ms. A backend that says that it
+    /// did not process a request (HTTP/2: `REFUSED_STREAM`) is as one that takes no connection.
+    /// Not among them: a kept connection that turns out closed before any byte of an answer came
+    /// is replaced, up to three times, for requests that may be repeated (RFC 9110 §9.2.2); with
+    /// HTTP/2 for all requests that the backend says it did not process (`GOAWAY`).
     #[schemars(range(min = 0, max = 10))]
     pub attempts: u8,
     /// After which faults, besides a connection that could not be made (that one is safe for

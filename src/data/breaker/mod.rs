@@ -172,7 +172,7 @@ impl Breaker {
         is_slow: bool,
         now: Moment,
     ) -> Verdict {
-        if outcome == Outcome::ClientError {
+        if matches!(outcome, Outcome::ClientError | Outcome::Unseen) {
             return Verdict::Stays;
         }
         let Some((cause, is_gone)) = window.note(outcome, is_slow, now) else {

@@ -206,7 +206,7 @@ impl Rules {
     #[must_use]
     pub fn judges(&self, outcome: Outcome, is_slow: bool) -> Option<bool> {
         match outcome {
-            Outcome::ClientError => None,
+            Outcome::ClientError | Outcome::Unseen => None,
             _ if is_slow && self.slow_rate > 0 => Some(false),
             _ => Some(!self.counts.holds(outcome)),
         }

@@ -14,6 +14,7 @@ pub mod pingora;
 mod record;
 pub mod serve;
 mod serve_http2;
+mod stream_end;
 mod tasks;
 mod waiting;
 pub mod worker;

@@ -4,15 +4,16 @@
 //! machine of its own, driven as a request of HTTP/1 is. When the process drains, the
 //! client is told to open no more streams (GOAWAY), and what is under way is finished.
 
-use super::drive::{Driven, Timer, drive};
+use super::drive::{Timer, drive};
 use super::lean::StreamLane;
 use super::pingora::Engine;
 use super::pingora::heads::{Fields, request_head};
 use super::record::{new_exchange, record};
 use super::serve::{drive_to_action, goes_lean, left_to_do};
+use super::stream_end::{let_go, send};
 use super::waiting::wait;
 use super::worker::Worker;
-use crate::data::exchange::{Action, Answer, Event};
+use crate::data::exchange::{Action, Event};
 use crate::data::lifecycle::Stage;
 use crate::data::listener::carrier::{Carrier, is_ending};
 use crate::data::listener::connection::Connection;
@@ -20,7 +21,7 @@ use crate::data::listener::frame_meter::{Flood, FrameMeter};
 use crate::data::listener::registry::Woken;
 use crate::data::listener::stream::{Stream, list_bytes};
 use crate::data::listener::stream_bytes::StreamBytes;
-use crate::data::listener::stream_head::prepare;
+use crate::data::listener::stream_head::{line_bytes, prepare};
 use crate::data::refusal::Refusal;
 use crate::types::clock;
 use crate::types::own::Own;
@@ -28,7 +29,7 @@ use crate::wire::head_scan::HEAD_BYTES_MAX;
 use bytes::Bytes;
 use h2::server::{Builder, Connection as Frames, SendResponse};
 use h2::{Reason, RecvStream};
-use http::{Request, Response, StatusCode, request};
+use http::{Request, request};
 use pingora_http::RequestHeader;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -240,7 +241,7 @@ impl Streams {
         self.open.fetch_add(1, Ordering::Relaxed);
         let open = Open(Arc::clone(&self.open), Arc::clone(&self.connection));
         let (mut head, receive) = request.into_parts();
-        let head_bytes = list_bytes(&head.headers) + head.uri.path().len() as u64;
+        let head_bytes = list_bytes(&head.headers) + line_bytes(&head);
         // As the library counts (RFC 9113 §6.5.2).
         let counted = head_bytes + FIELD_BYTES * head.headers.len() as u64;
         let prepared = match counted > HEAD_BYTES_MAX as u64 {
@@ -277,9 +278,7 @@ async fn serve_stream(
     stream.cell().begin(exchange);
     let action = match head {
         Err(refusal) => Some(stream.cell().step(Event::Aborted(refusal))),
-        Ok(_) if is_gone(stream).await => {
-            Some(stream.cell().step(Event::Aborted(Refusal::ClientGone)))
-        }
+        Ok(head) if is_gone(stream).await => Some(note_gone(stream, &head.into())),
         Ok(head) => carry_out(worker, engine, stream, &mut timer, head.into()).await,
     };
     match action {
@@ -296,7 +295,26 @@ async fn serve_stream(
 
 /// Whether the client has reset it before anybody looked at it: no backend is to hear of that.
 async fn is_gone(stream: &Stream) -> bool {
-    poll_fn(|cx| Poll::Ready(stream.poll_gone(cx).is_ready())).await
+    poll_fn(|cx| {
+        let is_gone = stream.poll_gone(cx).is_ready();
+        if is_gone {
+            // What was wrong with the body is found out by who reads it.
+            while let Poll::Ready(Some(Ok(_))) = stream.poll_data(cx) {}
+        }
+        Poll::Ready(is_gone)
+    })
+    .await
+}
+
+/// Reports a request that was over before anybody looked at it: because of its client, or of what
+/// was wrong with its body.
+fn note_gone(stream: &Stream, head: &RequestHeader) -> Action {
+    let refusal = match stream.body_fault() {
+        Some(_) => Refusal::MalformedBody,
+        None => Refusal::ClientGone,
+    };
+    let fields = Fields(&head.headers);
+    stream.cell().step(Event::Stillborn { head: request_head(head, &fields), refusal })
 }
 
 /// Does what the machine wants, until nothing but an answer of ours is left to do.
@@ -350,43 +368,4 @@ async fn carry_out(
         };
         action = left_to_do(worker, driven).0?;
     }
-}
-
-/// Sends what was held back, for as long as the machine lets the client take.
-async fn let_go(worker: &Worker, stream: &Arc<Stream>, timer: &mut Timer) {
-    let rest = pin!(poll_fn(|cx| stream.poll_flush(cx)));
-    let driven = drive(&**stream, &worker.lifecycle, timer, rest).await;
-    if !matches!(driven, Driven::Done(Ok(()))) {
-        stream.reset(Reason::CANCEL);
-    }
-}
-
-/// Sends an answer of our own, for as long as the machine lets the client take.
-async fn send(worker: &Worker, stream: &Arc<Stream>, timer: &mut Timer, answer: Answer) {
-    let is_head = stream
-        .cell()
-        .with_exchange(|exchange| exchange.facts().is_some_and(|facts| facts.method == "HEAD"))
-        .unwrap_or(false);
-    let mut response = Response::new(());
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or_default();
-    response.headers_mut().extend(answer.fields);
-    let length = answer.body.len();
-    if length > 0 {
-        response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
-    }
-    stream.drop_held_back();
-    let mut body = if is_head { Bytes::new() } else { answer.body };
-    if stream.send_head(response, body.is_empty()).is_err() {
-        return;
-    }
-    let mut sending = pin!(poll_fn(|cx| match stream.sent().1 {
-        true => Poll::Ready(Ok(())),
-        false => stream.poll_send(cx, &mut body, true),
-    }));
-    let driven = drive(&**stream, &worker.lifecycle, timer, sending.as_mut()).await;
-    if !matches!(driven, Driven::Done(Ok(()))) {
-        stream.reset(Reason::CANCEL);
-    }
-    // A client that has not sent all is told that it need not (RFC 9113 §8.1) when the stream
-    // is dropped, after the answer has left.
 }

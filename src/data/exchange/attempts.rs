@@ -109,6 +109,7 @@ impl Exchange {
             backend: Arc::clone(place.backend()),
             connect_timeout: pool.timeouts.connect,
             idle_timeout: pool.timeouts.idle,
+            stall_timeout: pool.timeouts.between_bytes,
             wire: Arc::clone(&pool.wire),
             body_max: if pool.retries.attempts > 0 { pool.retries.body_max } else { 0 },
         };
@@ -187,26 +188,44 @@ impl Exchange {
         Action::Continue
     }
 
+    /// The answer is whole. If the request is not, the attempt is judged now, by its answer:
+    /// whatever becomes of the rest (RFC 9113 §8.1).
+    pub(super) fn on_whole_answer(&mut self, now: Instant) -> Action {
+        if !self.request_done && self.status.is_some() && self.phase != Phase::Tunnel {
+            self.is_answered = true;
+            self.end_answered(now);
+        }
+        Action::Continue
+    }
+
     /// What a fault means here: another attempt, an answer of ours, or a cut.
     pub(super) fn on_fault(&mut self, fault: Fault, now: Instant) -> Action {
-        if self.phase == Phase::Tunnel && matches!(fault, Fault::BackendClosed | Fault::ClientGone)
-        {
+        let is_end =
+            matches!(fault, Fault::BackendBrokeOff | Fault::BackendClosed | Fault::ClientGone);
+        if self.phase == Phase::Tunnel && is_end {
             // Either side may end a tunnel: that is how it ends.
             return self.on_ended(now);
         }
         let refusal = self.meaning(fault);
-        let was_reused = self.attempts.last().is_some_and(|attempt| attempt.is_reused);
-        let may_replay = fault == Fault::BackendClosed
-            && was_reused
-            && self.is_repeatable()
-            && self.replays_left > 0;
-        if may_replay {
-            // RFC 9112 §9.3.1: a kept connection may close under a request; nobody saw it.
-            self.end_attempt(Outcome::ClientError, Some(refusal), now);
+        if self.may_replay(fault) {
+            self.end_attempt(Outcome::Unseen, Some(refusal), now);
             self.replays_left -= 1;
             return self.attempt(now);
         }
         self.retry_or_refuse(refusal, now)
+    }
+
+    /// Whether it was only the kept connection that was over: then the request is made at once on
+    /// another one, which is no retry.
+    fn may_replay(&self, fault: Fault) -> bool {
+        let is_kept_one = |attempt: &AttemptRecord| attempt.is_reused && !attempt.is_heard;
+        let may = self.replays_left > 0 && self.attempts.last().is_some_and(is_kept_one);
+        may && match fault {
+            // RFC 9112 §9.3.1: it may close under a request. As far as one can tell nobody saw it.
+            Fault::BackendClosed => self.is_repeatable(),
+            Fault::GoingAway => self.status.is_none() && self.is_kept,
+            _ => false,
+        }
     }
 
     /// Tries again after this fault, if that is right; else ends the request.
@@ -301,10 +320,17 @@ impl Exchange {
 
     fn meaning(&self, fault: Fault) -> Refusal {
         match fault {
-            Fault::BackendClosed | Fault::BackendMalformed if self.is_head_sent => {
+            Fault::BackendBrokeOff
+            | Fault::BackendClosed
+            | Fault::BackendMalformed
+            | Fault::GoingAway
+            | Fault::StreamRefused
+                if self.is_head_sent =>
+            {
                 Refusal::BackendCut
             }
-            Fault::BackendClosed => Refusal::BackendClosed,
+            Fault::BackendBrokeOff | Fault::BackendClosed => Refusal::BackendClosed,
+            Fault::GoingAway | Fault::StreamRefused => Refusal::BackendRefused,
             Fault::BackendMalformed => Refusal::BackendMalformed,
             Fault::ClientGone => Refusal::ClientGone,
             Fault::ClientChunks(fault) => Refusal::Chunks(fault),
@@ -325,14 +351,15 @@ impl Exchange {
         let Some(pool) = &self.pool else { return };
         let (backend, at) = (attempt.backend(), Moment::of(now));
         backend.state.metrics.count_attempt(outcome);
-        if let Some(route) = &self.route {
+        let is_seen = outcome != Outcome::Unseen;
+        if let Some(route) = self.route.as_ref().filter(|_| is_seen) {
             let first_byte = attempt.first_byte.map(|at| at.duration_since(attempt.began));
             for limits in [&route.limits, &route.user_limits] {
                 rate_limit::note(&limits.rates, outcome, first_byte);
             }
         }
         let is_failure = matches!(outcome, Outcome::Failure(_));
-        if outcome != Outcome::ClientError {
+        if is_seen && outcome != Outcome::ClientError {
             backend.state.window.note(time, is_failure, at);
         }
         if is_failure {

@@ -16,6 +16,13 @@ pub enum Event<'a> {
         /// Whether a body follows.
         has_body: bool,
     },
+    /// A request's head came, and the request was over by then: nothing is to be done for it.
+    Stillborn {
+        /// The head, as received.
+        head: RequestHead<'a>,
+        /// Why it was over.
+        refusal: Refusal,
+    },
     /// The effect the machine waited for is done.
     Resumed,
     /// The body was read ahead, as far as it was wanted.
@@ -43,6 +50,10 @@ pub enum Event<'a> {
     ResponseBody,
     /// The trailers of the backend's answer came.
     ResponseTrailers(&'a dyn FieldList),
+    /// The answer is whole, and the client has it or is getting it. Of no meaning unless more of
+    /// the request is to come: an engine that would wait for that asks
+    /// [`Exchange::is_answered`](super::Exchange::is_answered) before it reads on.
+    Answered,
     /// Something failed.
     Failed(Fault),
     /// The engine waits, and this says for whom.

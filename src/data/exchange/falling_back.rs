@@ -5,17 +5,20 @@ use super::{Action, Answer, Exchange};
 use crate::data::fallback::recording::Recording;
 use crate::data::fallback::store::Asked;
 use crate::data::fallback::{self, Chain, Need, Taken};
+use crate::data::outcome::Outcome;
 use crate::data::page::{self, Form};
 use crate::data::pool::Pool;
 use crate::data::refusal::Refusal;
 use crate::data::snapshot::Route;
 use crate::data::target::FixedAnswer;
-use crate::data::upstream::Protocol;
+use crate::data::upstream::{AttemptRecord, Protocol};
 use http::{HeaderName, HeaderValue, header};
 use std::sync::Arc;
 use std::time::Instant;
 use vanne_filters::{HeadEdits, RequestHead, ResponseHead};
 
+/// The methods that requests have, less those that are refused.
+const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// The field that tells the client which steps were taken.
 const FALLBACK: HeaderName = HeaderName::from_static("vanne-fallback");
 
@@ -109,7 +112,10 @@ impl Exchange {
     /// Whether the request may be sent to another pool: nobody saw it yet, or it does no harm to
     /// send it once more.
     fn may_go_elsewhere(&self) -> bool {
-        let is_unseen = self.attempts.iter().all(|attempt| attempt.connected.is_none());
+        let is_unseen = |attempt: &AttemptRecord| {
+            attempt.connected.is_none() || attempt.outcome == Some(Outcome::Unseen)
+        };
+        let is_unseen = self.attempts.iter().all(is_unseen);
         if is_unseen { self.is_kept } else { self.is_repeatable() }
     }
 
@@ -133,8 +139,8 @@ impl Exchange {
         };
         let mut fixed = words.or_else(|| self.error_page(refusal)).unwrap_or_else(own);
         if refusal == Refusal::MethodRefused {
-            // RFC 9110 §15.5.6 asks for Allow; what is allowed is each backend's matter.
-            fixed.fields.push((header::ALLOW, HeaderValue::from_static("")));
+            // RFC 9110 §15.5.6 asks for Allow; which of them are is each backend's matter.
+            fixed.fields.push((header::ALLOW, HeaderValue::from_static(ALLOWED)));
         }
         self.end_with(fixed.status, now);
         Answer::of(&fixed, &self.own_edits(&fixed, now))

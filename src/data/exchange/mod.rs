@@ -132,6 +132,8 @@ pub struct Exchange {
     /// A copy went to the route's mirror.
     is_mirrored: AtomicBool,
     request_done: bool,
+    /// The answer was whole before the request was.
+    is_answered: bool,
     /// What came of the request is kept and can be sent once more.
     is_kept: bool,
     /// Status of the final answer: the backend's once its head came, or ours.
@@ -207,6 +209,7 @@ impl Exchange {
             is_websocket: false,
             is_mirrored: AtomicBool::new(false),
             request_done: false,
+            is_answered: false,
             is_kept: true,
             status: None,
             is_head_sent: false,
@@ -230,6 +233,10 @@ impl Exchange {
         }
         match event {
             Event::Request { head, has_body } => self.on_request(&head, has_body, now),
+            Event::Stillborn { head, refusal } => {
+                self.note_head(&head, now);
+                self.refuse(refusal, now)
+            }
             Event::Resumed => self.on_resumed(now),
             Event::Body { body, end } => self.on_body(body, end, now),
             Event::Connected { is_reused } => self.on_connected(is_reused, now),
@@ -252,6 +259,7 @@ impl Exchange {
                 self.note_call_status(fields);
                 Action::Continue
             }
+            Event::Answered => self.on_whole_answer(now),
             Event::Failed(fault) => self.on_fault(fault, now),
             Event::Parked(waiting) => self.on_parked(waiting, now),
             Event::Deadline => self.on_deadline(now),
@@ -291,6 +299,9 @@ impl Exchange {
         self.edit_answer(head, &mut edits);
         self.response_edits = edits;
         if (100..200).contains(&head.status) && !is_switch {
+            if let Some(attempt) = self.attempts.last_mut() {
+                attempt.is_heard = true;
+            }
             return Action::Continue;
         }
         self.status = Some(head.status);

@@ -84,6 +84,12 @@ impl Exchange {
         matches!(self.phase, Phase::Suspended | Phase::Queued)
     }
 
+    /// Whether the answer was whole before the request was: nothing more of that is needed.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.is_answered
+    }
+
     /// Whether the client has sent its whole request.
     #[must_use]
     pub fn is_request_done(&self) -> bool {

@@ -44,7 +44,11 @@ fn has_long_host(head: &RequestHead<'_>) -> bool {
 pub fn wants_keep_alive(head: &RequestHead<'_>) -> bool {
     match head.version {
         _ if head.method == "CONNECT" => false,
-        Version::Http10 => names(head.fields, "connection", b"keep-alive"),
+        // `close` wins over what else is there.
+        Version::Http10 => {
+            let says = |word| names(head.fields, "connection", word);
+            says(b"keep-alive") && !says(b"close")
+        }
         _ => !names(head.fields, "connection", b"close"),
     }
 }
@@ -116,6 +120,22 @@ mod tests {
             let got = admitted("GET", Version::Http11, &[("Host", &host)]);
             let want = if is_one { Ok(()) } else { Err(InvalidHead::MalformedHost.into()) };
             assert_eq!(got, want, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_connection_is_kept_unless_the_client_says_that_it_closes() {
+        for (version, connection, want) in [
+            (Version::Http11, "", true),
+            (Version::Http11, "keep-alive, close", false),
+            (Version::Http10, "", false),
+            (Version::Http10, "Keep-Alive", true),
+            (Version::Http10, "close, keep-alive", false),
+            (Version::Http10, "keep-alive, Close", false),
+        ] {
+            let fields = FieldSlice(&[("Connection", connection)]);
+            let head = RequestHead::new("GET", b"/", version, &fields);
+            assert_eq!(wants_keep_alive(&head), want, "{version:?} {connection}");
         }
     }
 

@@ -6,12 +6,21 @@
 use super::client_io::{ClientIo, Gate};
 use crate::wire::chunked::InvalidChunks;
 use std::io;
+use std::ops::Range;
 use std::task::{Context, Poll};
+
+/// What ends a body in chunks after the last one, without trailers.
+const END: &[u8] = b"\r\n";
 
 impl ClientIo {
     /// The head that was read, while it is kept.
     pub(in crate::data) fn head(&self) -> &[u8] {
         self.ahead.get(..self.head_bytes).unwrap_or_default()
+    }
+
+    /// Counts a head that is refused: so much of what is unread, at most.
+    pub(in crate::data) fn count_refused(&mut self, bytes_max: usize) {
+        self.traffic.bytes_in += self.unread().len().min(bytes_max) as u64;
     }
 
     /// Takes the head: what is unread from now on follows it.
@@ -35,14 +44,37 @@ impl ClientIo {
                 self.granted = usize::try_from(*left).map_or(here, |left| left.min(here));
             }
             Gate::Chunked(scan) => {
-                let new = self.ahead.get(self.taken + self.granted..).unwrap_or_default();
-                self.granted += scan.scan(new)?;
-                if scan.is_done() {
-                    self.gate = Gate::Limited(self.granted as u64);
+                let (begin, before) = (self.taken + self.granted, *scan);
+                let new = self.ahead.get(begin..).unwrap_or_default();
+                let mut length = scan.scan(new)?;
+                if scan.is_past_data() {
+                    let of_body = new.get(..length).unwrap_or_default();
+                    let (trailers, at_trailers) =
+                        before.up_to_trailers(of_body).unwrap_or((length, *scan));
+                    if scan.is_done() {
+                        let all = begin + trailers..begin + length;
+                        self.gate = Gate::Limited((self.granted + trailers + END.len()) as u64);
+                        self.drop_trailers(all);
+                        self.granted += END.len();
+                    } else {
+                        // They wait until all of them are there.
+                        *scan = at_trailers;
+                    }
+                    length = trailers;
                 }
+                self.granted += length;
             }
         }
         Ok(())
+    }
+
+    /// Takes the trailers out of what is unread: nobody who reads heads has looked at them, and
+    /// what is said of a sender must not come by them.
+    fn drop_trailers(&mut self, trailers: Range<usize>) {
+        if self.ahead.get(trailers.clone()) != Some(END) {
+            self.traffic.bytes_in += trailers.len().saturating_sub(END.len()) as u64;
+            self.ahead.splice(trailers, END.iter().copied());
+        }
     }
 
     /// What the gate has let through and is not passed on yet.

@@ -9,6 +9,7 @@ use super::path_policy::PathPolicy;
 use crate::data::refusal::Refusal;
 use crate::wire::bytes::{is_host, is_target, parse_length};
 use crate::wire::invalid_head::InvalidHead;
+use crate::wire::request::FIELDS_MAX;
 use crate::wire::unsafe_target::encoded;
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -36,6 +37,9 @@ pub fn prepare(head: &mut Parts, paths: PathPolicy) -> Result<bool, Refusal> {
     }
     check_length(&head.headers)?;
     join_cookies(&mut head.headers)?;
+    if head.headers.len() > FIELDS_MAX {
+        return Err(InvalidHead::TooManyFields.into());
+    }
     if asks_for_tunnel {
         head.method = Method::GET;
         head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -43,6 +47,14 @@ pub fn prepare(head: &mut Parts, paths: PathPolicy) -> Result<bool, Refusal> {
         head.headers.insert(header::SEC_WEBSOCKET_KEY, WEBSOCKET_KEY);
     }
     Ok(asks_for_tunnel)
+}
+
+/// The size of what is the first line and the host in HTTP/1.
+#[must_use]
+pub fn line_bytes(head: &Parts) -> u64 {
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let authority = head.uri.authority().map_or(0, |authority| authority.as_str().len());
+    (head.method.as_str().len() + authority + target) as u64
 }
 
 /// Host says what `:authority` says, whichever of them was given; both must agree.
@@ -168,6 +180,23 @@ mod tests {
         ] {
             assert_eq!(prepared(uri, fields).unwrap_err(), fault.into());
         }
+    }
+
+    #[test]
+    fn all_of_the_line_counts() {
+        let request = Request::builder().method("POST").uri("https://host.example/a?b=c");
+        let parts = request.body(()).unwrap().into_parts().0;
+        assert_eq!(line_bytes(&parts), "POST host.example /a?b=c".len() as u64 - 2);
+    }
+
+    #[test]
+    fn there_are_no_more_fields_than_in_http_1() {
+        let fields = |count| vec![("a", "b"); count];
+        // The host is one of them, and crumbs of a cookie are one field.
+        let crumbs = [fields(FIELDS_MAX - 2), vec![("cookie", "a=1"); 9]].concat();
+        assert!(prepared("https://a/", &crumbs).is_ok());
+        let fault = prepared("https://a/", &fields(FIELDS_MAX)).unwrap_err();
+        assert_eq!(fault, InvalidHead::TooManyFields.into());
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub(super) const fn code(refusal: Refusal) -> (char, Option<char>) {
         R::ClientGone => ('C', None),
         R::ClientStalled => ('c', None),
         R::CircuitOpen
+        | R::BackendRefused
         | R::ConnectFailed
         | R::ConnectRefused
         | R::NoBackend

@@ -18,6 +18,8 @@ pub struct Attempt {
     pub connect_timeout: Duration,
     /// How long the connection may be kept for reuse afterwards.
     pub idle_timeout: Duration,
+    /// How long the backend may take nothing of the request.
+    pub stall_timeout: Duration,
     /// How its backend is spoken to.
     pub wire: Arc<Wire>,
     /// Bytes of the request's body that are kept for another attempt.
@@ -27,7 +29,10 @@ pub struct Attempt {
 /// What an engine saw go wrong. The machine decides what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The backend closed or reset its connection.
+    /// The backend broke its answer off, or did what only this request can have made it do: it
+    /// has seen that.
+    BackendBrokeOff,
+    /// The backend closed or reset its connection, before any byte of an answer came.
     BackendClosed,
     /// The backend sent what is not HTTP.
     BackendMalformed,
@@ -43,8 +48,13 @@ pub enum Fault {
     ConnectRefused,
     /// No connection in time.
     ConnectTimeout,
+    /// The backend closes its connection, and says that it did not process this request
+    /// (RFC 9113 §6.8).
+    GoingAway,
     /// Something in the engine itself.
     Internal,
+    /// The backend says that it did not process the request (RFC 9113 §8.7).
+    StreamRefused,
     /// The TLS handshake failed.
     TlsFailed,
 }
@@ -63,6 +73,8 @@ pub struct AttemptRecord {
     pub ended: Option<Instant>,
     /// Whether the connection had been used before.
     pub is_reused: bool,
+    /// Whether an informational answer came: the backend has seen the request.
+    pub is_heard: bool,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// Why, if not by itself.
@@ -82,6 +94,7 @@ impl AttemptRecord {
             first_byte: None,
             ended: None,
             is_reused: false,
+            is_heard: false,
             outcome: None,
             refusal: None,
             place,

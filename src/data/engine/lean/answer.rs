@@ -89,7 +89,7 @@ impl Answering {
         let read = ready!(input.poll_fill(cx, link));
         self.head.record(connection, input, *read.as_ref().unwrap_or(&0));
         Poll::Ready(match (read, self.at) {
-            (Ok(0), At::Head) | (Err(_), _) => Err(Fault::BackendClosed.into()),
+            (Ok(0), At::Head) | (Err(_), _) => Err(input.closed().into()),
             (Ok(0), At::Body | At::Tunnel) => self.passing.end(io).map_err(Stop::from),
             (Ok(_), At::Head) => Ok(()),
             (Ok(_), At::Body | At::Tunnel) => report(connection, Event::ResponseBody),

@@ -85,7 +85,7 @@ impl Checked {
                 Ok(0) if self.at == At::Body && self.passing == Passing::UntilClose => {
                     self.passing = Passing::Done;
                 }
-                Ok(0) | Err(_) => return Poll::Ready(Err(Fault::BackendClosed)),
+                Ok(0) | Err(_) => return Poll::Ready(Err(self.input.closed())),
                 Ok(_) => {}
             }
         }

@@ -183,6 +183,7 @@ impl Made {
             backend: Arc::clone(place.backend()),
             connect_timeout: pool.timeouts.connect,
             idle_timeout: pool.timeouts.idle,
+            stall_timeout: pool.timeouts.between_bytes,
             wire: Arc::clone(&pool.wire),
             body_max: 0,
         };

@@ -3,6 +3,7 @@
 //! Room is made once and used again by the next request on the thread; an idle connection has
 //! none.
 
+use crate::data::upstream::Fault;
 use crate::types::spare::Spare;
 use bytes::{Buf, Bytes, BytesMut};
 use std::io;
@@ -64,6 +65,14 @@ impl Input {
             self.rest();
         }
         read
+    }
+
+    /// What it means that the connection ended before the answer did.
+    pub(super) fn closed(&self) -> Fault {
+        match self.0.is_empty() {
+            true => Fault::BackendClosed,
+            false => Fault::BackendBrokeOff,
+        }
     }
 
     /// Forgets what is there, and gives the room back.

@@ -106,7 +106,8 @@ impl Lane {
 
     /// What is to be done, if the head is whole or will never be.
     fn look_at_head(&mut self, connection: &Connection) -> Option<Action> {
-        let refusal = match connection.with_ahead(|ahead| self.scan.scan(ahead)) {
+        let scanned = connection.with_ahead(|ahead| self.scan.scan(ahead));
+        let refusal = match scanned {
             Scan::Partial => return None,
             Scan::Complete(length) => {
                 let head =
@@ -123,6 +124,10 @@ impl Lane {
             Scan::Malformed => Refusal::Head(InvalidHead::BareLineEnd),
             Scan::TooLarge => Refusal::HeadTooLarge,
         };
+        connection.io().count_refused(match scanned {
+            Scan::Complete(length) => length,
+            _ => usize::MAX,
+        });
         Some(connection.cell.step(Event::Aborted(refusal)))
     }
 

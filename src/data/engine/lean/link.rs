@@ -140,7 +140,7 @@ async fn shake_hands(
     match shaken {
         Ok(stream) => Ok(Transport::Tls(Box::new(stream.into()))),
         Err(error) => {
-            tracing::debug!(backend = %attempt.backend.name, %error, "TLS handshake failed");
+            tracing::warn!(backend = %attempt.backend.name, %error, "TLS handshake failed");
             agreed::forget(attempt);
             Err(Fault::TlsFailed)
         }

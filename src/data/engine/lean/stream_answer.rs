@@ -66,7 +66,7 @@ impl Answer {
                 (Ok(0), true) if self.passing == Passing::UntilClose => {
                     self.passing = Passing::Done;
                 }
-                (Ok(0) | Err(_), _) => return Poll::Ready(Err(Fault::BackendClosed.into())),
+                (Ok(0) | Err(_), _) => return Poll::Ready(Err(input.closed().into())),
                 (Ok(_), false) => {}
                 (Ok(_), true) => report(stream, Event::ResponseBody)?,
             }

@@ -1,6 +1,7 @@
 //! What Pingora's errors say in our words.
 
 use crate::data::upstream::Fault;
+use h2::Reason;
 use pingora_error::{Error, ErrorSource, ErrorType};
 
 /// The fault that `error` stands for.
@@ -8,7 +9,10 @@ use pingora_error::{Error, ErrorSource, ErrorType};
 pub fn fault_of(error: &Error) -> Fault {
     match error.esource() {
         ErrorSource::Downstream => of_client(error.etype()),
-        ErrorSource::Upstream => of_backend(error.etype()),
+        ErrorSource::Upstream => {
+            let of_frames = error.root_cause().downcast_ref().map(of_frames);
+            of_frames.unwrap_or_else(|| of_backend(error.etype()))
+        }
         ErrorSource::Internal | ErrorSource::Unset => Fault::Internal,
     }
 }
@@ -25,6 +29,20 @@ fn of_client(kind: &ErrorType) -> Fault {
     }
 }
 
+/// What a backend that speaks HTTP/2 did with a request's stream, or with the connection.
+fn of_frames(error: &h2::Error) -> Fault {
+    let (is_reset, is_remote) = (error.is_reset(), error.is_remote());
+    match error.reason() {
+        // RFC 9113 §6.8: streams up to the one that it names are not told so.
+        Some(_) if error.is_go_away() && is_remote => Fault::GoingAway,
+        Some(Reason::REFUSED_STREAM) if is_reset && is_remote => Fault::StreamRefused,
+        // What the library ends, it ends because of what the backend sent.
+        Some(_) if error.is_library() => Fault::BackendMalformed,
+        Some(_) => Fault::BackendBrokeOff,
+        None => Fault::BackendClosed,
+    }
+}
+
 fn of_backend(kind: &ErrorType) -> Fault {
     match kind {
         ErrorType::ConnectRefused => Fault::ConnectRefused,
@@ -37,9 +55,10 @@ fn of_backend(kind: &ErrorType) -> Fault {
         | ErrorType::TLSHandshakeTimedout
         | ErrorType::HandshakeError
         | ErrorType::InvalidCert => Fault::TlsFailed,
-        ErrorType::Custom("PrematureBodyEnd") => Fault::BackendClosed,
+        ErrorType::Custom("PrematureBodyEnd") => Fault::BackendBrokeOff,
         ErrorType::InvalidHTTPHeader
         | ErrorType::H1Error
+        | ErrorType::H2Error
         | ErrorType::InvalidH2
         | ErrorType::H2Downgrade
         | ErrorType::Custom(_)
@@ -61,6 +80,14 @@ mod tests {
             (ErrorType::InvalidHTTPHeader, Fault::BackendMalformed),
         ] {
             assert_eq!(fault_of(&Error::create(kind, ErrorSource::Upstream, None, None)), fault);
+        }
+        for (reason, fault) in [
+            (Reason::INTERNAL_ERROR, Fault::BackendBrokeOff),
+            (Reason::NO_ERROR, Fault::BackendBrokeOff),
+        ] {
+            let cause = h2::Error::from(reason);
+            let error = Error::because(ErrorType::H2Error, "while reading h2 header", cause);
+            assert_eq!(fault_of(&error.into_up()), fault, "{reason:?}");
         }
         let gone = Error::create(ErrorType::WriteError, ErrorSource::Downstream, None, None);
         assert_eq!(fault_of(&gone), Fault::ClientGone);

@@ -5,22 +5,22 @@
 //! (`settle`) and Pingora is stopped with an error of no further meaning: the answer is
 //! then written by whoever serves the connection.
 
-use super::backend_stream::Report;
-use super::faults::fault_of;
+use super::context::{Context, Next, stopped};
 use super::heads::{Fields, edit_request, edit_response, request_head, response_head};
 use super::peer::peer_of;
-use crate::data::effects::{self, Effect};
+use super::rest::Rest;
+use crate::data::effects;
 use crate::data::engine::lean::{self, Copying};
 use crate::data::exchange::{Action, Event, Exchange};
 use crate::data::lifecycle::Lifecycle;
 use crate::data::listener::carrier::{Carrier, is_ending};
-use crate::data::upstream::{Attempt, Fault, Protocol};
+use crate::data::upstream::Fault;
 use crate::wire::response::check_framing;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, Version, header};
+use http::{HeaderMap, Method, Version, header};
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_error::{Error, ErrorType, Result};
+use pingora_error::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use std::os::fd::RawFd;
@@ -36,110 +36,6 @@ tokio::task_local! {
 /// The hooks of one worker.
 pub struct Hooks {
     lifecycle: Arc<Lifecycle>,
-}
-
-/// What belongs to one request.
-#[derive(Default)]
-pub struct Context {
-    carrier: Option<Arc<dyn Carrier>>,
-    next: Option<Next>,
-    has_body: bool,
-    /// The answer's body is recorded.
-    records: bool,
-    /// What is known of the backend's connection, if it is ours.
-    report: Arc<Report>,
-    /// The attempt, if the connection is Pingora's own.
-    pingoras_own: Option<Attempt>,
-    is_reused: bool,
-    /// The copy for the route's mirror, while it is made.
-    copying: Copying,
-}
-
-/// What the machine wants before Pingora may connect.
-enum Next {
-    Attempt(Attempt),
-    Wait(Effect),
-}
-
-impl Context {
-    fn carrier(&self) -> Result<&Arc<dyn Carrier>> {
-        self.carrier.as_ref().ok_or_else(stopped)
-    }
-
-    fn step(&self, event: Event<'_>) -> Action {
-        self.carrier.as_ref().map_or(Action::Cut, |carrier| carrier.cell().step(event))
-    }
-
-    /// Reports `event`; whatever is not just to go on stops Pingora.
-    fn go_on(&mut self, event: Event<'_>) -> Result<Option<Action>> {
-        match self.step(event) {
-            Action::Continue => Ok(None),
-            Action::Tunnel => Ok(Some(Action::Tunnel)),
-            action => {
-                self.carrier()?.cell().settle(action);
-                Err(stopped())
-            }
-        }
-    }
-
-    /// Does what comes before Pingora may connect.
-    fn begin(&mut self, action: Action) -> Result<()> {
-        match action {
-            Action::Attempt(attempt) => {
-                self.carrier()?.keep(attempt.body_max);
-                self.next = Some(Next::Attempt(attempt));
-            }
-            Action::Wait(effect) => self.next = Some(Next::Wait(effect)),
-            action => {
-                self.carrier()?.cell().settle(action);
-                return Err(stopped());
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends the copy of the request, which is whole.
-    fn send_copy(&mut self) {
-        if let Some(carrier) = &self.carrier {
-            self.copying.send(carrier.cell());
-        }
-    }
-
-    /// There is a connection, for a request of this version. One that Pingora made must be of
-    /// HTTP/2: its parser of HTTP/1 makes good what nobody should.
-    fn connected(&mut self, version: Version) -> Result<()> {
-        if let Some(attempt) = self.pingoras_own.take_if(|_| version != Version::HTTP_2) {
-            if attempt.wire.protocol != Protocol::Agreed {
-                return self.go_on(Event::Failed(Fault::TlsFailed)).map(drop);
-            }
-            lean::note_http1(&attempt, self.carrier()?.cell().now());
-            self.carrier()?.cell().settle(Action::Attempt(attempt));
-            return Err(stopped());
-        }
-        self.go_on(Event::Connected { is_reused: self.is_reused }).map(drop)
-    }
-
-    /// Reports a failure. Another attempt is another engine's.
-    fn failed(&mut self, error: &Error) {
-        let Some(carrier) = self.carrier.as_ref().filter(|c| !c.cell().is_settled()) else {
-            return;
-        };
-        if let Some(attempt) = self.report.again() {
-            return carrier.cell().settle(Action::Attempt(attempt.clone()));
-        }
-        let fault = match fault_of(error) {
-            Fault::ClientGone => carrier.body_fault().unwrap_or(Fault::ClientGone),
-            Fault::ClientMalformed => Fault::ClientMalformed,
-            fault => self.report.fault().unwrap_or(fault),
-        };
-        // What is to be done is settled; Pingora has stopped already.
-        drop(self.go_on(Event::Failed(fault)));
-    }
-}
-
-/// Stops Pingora; what is to be done was settled.
-fn stopped() -> Box<Error> {
-    Error::new(ErrorType::InternalError)
 }
 
 impl Hooks {
@@ -307,6 +203,10 @@ impl ProxyHttp for Hooks {
         {
             session.set_keepalive(None);
         }
+        if is_final && session.as_http1().is_some() {
+            ctx.rest = Rest::of(response, session.req_header().method == Method::HEAD);
+            ctx.note_passed(0, false);
+        }
         Ok(())
     }
 
@@ -314,13 +214,16 @@ impl ProxyHttp for Hooks {
         &self,
         _: &mut Session,
         part: &mut Option<Bytes>,
-        _: bool,
+        is_last: bool,
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
+        let bytes = part.as_ref().map_or(0, Bytes::len);
         if let (true, Some(part)) = (ctx.records, part) {
             ctx.carrier()?.cell().record(part, false);
         }
-        ctx.go_on(Event::ResponseBody).map(|_| None)
+        ctx.go_on(Event::ResponseBody)?;
+        ctx.note_passed(bytes, is_last);
+        Ok(None)
     }
 
     async fn response_trailer_filter(
@@ -373,8 +276,8 @@ impl ProxyHttp for Hooks {
             return;
         }
         let end = match error {
-            None => Event::Ended,
-            Some(_) => Event::Failed(Fault::Internal),
+            Some(_) if !ctx.is_answered() => Event::Failed(Fault::Internal),
+            _ => Event::Ended,
         };
         match cell.step(end) {
             Action::Done => {}

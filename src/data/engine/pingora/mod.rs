@@ -6,10 +6,12 @@
 //! happens through [`Hooks`]; it holds no rules of ours.
 
 mod backend_stream;
+mod context;
 pub mod faults;
 pub mod heads;
 pub mod hooks;
 mod peer;
+mod rest;
 pub mod stream;
 mod stream_session;
 

@@ -47,6 +47,8 @@ fn pingoras_own(attempt: &Attempt) -> Box<HttpPeer> {
     peer.group_key = wire.group;
     peer.options.connection_timeout = Some(attempt.connect_timeout);
     peer.options.total_connection_timeout = Some(attempt.connect_timeout);
+    // Shortly before the machine's own limit.
+    peer.options.write_timeout = Some(attempt.stall_timeout - attempt.stall_timeout / 32);
     peer.options.idle_timeout = Some(attempt.idle_timeout);
     // What is forwarded is decided by the machine, for every engine alike.
     peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();

@@ -3,6 +3,7 @@
 //! Only a handle: the socket stays with the [`Connection`], and so does the decision
 //! when it is closed or flushed.
 
+use crate::data::exchange::Exchange;
 use crate::data::listener::connection::Connection;
 use async_trait::async_trait;
 use pingora_core::protocols::raw_connect::ProxyDigest;
@@ -32,6 +33,10 @@ impl AsyncRead for ClientStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.0.cell.with_exchange(Exchange::is_answered) == Some(true) {
+            // Pingora would read to the end of a request that its backend has answered.
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         self.0.poll_read(cx, buf)
     }
 }

@@ -4,7 +4,7 @@
 //! frames on as parts of a body, which an HTTP/1 backend gets as stray bytes
 //! (cloudflare/pingora#935). This one is a handle: the stream stays with the [`Stream`].
 
-use crate::data::exchange::Exchange;
+use crate::data::exchange::{Event, Exchange};
 use crate::data::listener::carrier::Carrier;
 use crate::data::listener::stream::Stream;
 use async_trait::async_trait;
@@ -108,6 +108,15 @@ impl StreamSession {
     }
 }
 
+impl StreamSession {
+    /// Whether the answer was whole before the request: nothing more is read of that
+    /// (RFC 9113 §8.1). Pingora would read to its end; told that there is no more to be had, it
+    /// resets the backend's stream.
+    fn is_answered(&self) -> bool {
+        self.stream.cell().with_exchange(Exchange::is_answered) == Some(true)
+    }
+}
+
 impl Drop for StreamSession {
     /// The head goes back to the stream: the request may be another engine's next.
     fn drop(&mut self) {
@@ -138,6 +147,9 @@ impl Session for StreamSession {
     }
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
+        if self.is_answered() {
+            return Err(Error::explain(ErrorType::ReadError, "answered").into_down());
+        }
         let data = poll_fn(|cx| self.stream.poll_data(cx)).await.transpose().map_err(|error| {
             Error::because(ErrorType::ReadError, "stream gone while reading", error).into_down()
         })?;
@@ -175,6 +187,8 @@ impl Session for StreamSession {
         }
         if is_ended {
             self.finish().await?;
+            // The next read of the request ends, if there would be one.
+            drop(self.stream.cell().step(Event::Answered));
         }
         Ok(is_ended)
     }
