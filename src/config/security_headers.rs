@@ -87,22 +87,24 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
 
 /// Warns of values that no browser heeds.
 fn check_heeded(set: &Node, key: &str, problems: &mut Vec<Problem>) {
-    let frames = |text: &str| ["deny", "sameorigin"].contains(&&*text.trim().to_ascii_lowercase());
-    let rows: [(&str, fn(&str) -> bool, &str); 2] = [
-        ("frame_options", frames, "\"DENY\" or \"SAMEORIGIN\", or \"\" to leave it out"),
+    let rows = [
+        ("frame_options", "\"DENY\" or \"SAMEORIGIN\", or \"\" to leave it out"),
         (
             "strict_transport_security",
-            has_max_age,
             "`max-age=` with seconds in it, like \"max-age=31536000\", or \"\" to leave it out",
         ),
     ];
-    for (name, is_heeded, accepted) in rows {
+    for (name, accepted) in rows {
         let Some(node) = set.get(name) else { continue };
         let text = node.text().unwrap_or_default();
+        let is_heeded = match name {
+            "frame_options" => ["deny", "sameorigin"].contains(&&*text.to_ascii_lowercase()),
+            _ => has_max_age(text),
+        };
         let key = join(key, name);
         // One problem of a value is enough.
         let is_told = problems.iter().any(|problem| problem.key == key);
-        if !text.is_empty() && !is_heeded(text) && !is_told {
+        if !text.is_empty() && !is_heeded && !is_told {
             let message = "browsers pass over this value, as if the field were not there";
             let problem = Problem::new(&key, node.span.clone(), message);
             problems.push(problem.accepts(accepted).warning());
