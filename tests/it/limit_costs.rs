@@ -1,8 +1,7 @@
 //! What a request costs a limit, and how a limit adapts to backends.
 
-use crate::harness::{Origin, ask, eventually_async, ms};
+use crate::harness::{Origin, ask, eventually_async, ms, timed};
 use crate::rate_limits::{applied, config, limited, statuses};
-use std::time::Instant;
 
 #[tokio::test]
 async fn a_cost_may_go_by_route_and_method() {
@@ -97,17 +96,13 @@ async fn what_is_let_in_falls_and_rises_with_the_rate() {
         assert!(all < 400, "the burst, and less and less");
     }
     // What is left of the burst is used up; then there are two a second.
-    let started = Instant::now();
     statuses(&vanne, "192.0.2.1", "", 300).await;
-    let begun = Instant::now();
-    let few = passed(50).await;
-    let most = begun.elapsed().as_secs_f64().mul_add(4.0, 4.0);
-    assert!(few as f64 <= most, "{few} of {most}, {:?}", started.elapsed());
+    let (time, few) = timed(passed(50)).await;
+    let most = time.as_secs_f64().mul_add(4.0, 4.0);
+    assert!(few as f64 <= most, "{few} in {time:?}");
     applied(&vanne, &config(&good, "\"all\"", limit)).await;
-    let begun = Instant::now();
-    let some = passed(150).await;
-    let least = begun.elapsed().as_secs_f64();
-    assert!(some as f64 >= least, "{some} in {least} s");
+    let (time, some) = timed(passed(150)).await;
+    assert!(some as f64 >= time.as_secs_f64(), "{some} in {time:?}");
 }
 
 /// A backend that takes its time.

@@ -111,6 +111,9 @@ pub struct Refused {
 }
 
 impl Quota {
+    /// Nothing is allowed: there is no rate yet.
+    pub(super) const NONE: Self = Self { interval: 0, fill: 0, burst: 0 };
+
     /// `count` in every `per`, and `burst` at once. `None` unless all are more than zero, one
     /// takes at least a nanosecond, and `burst` at most [`FILL_MAX`].
     #[must_use]
@@ -199,7 +202,9 @@ impl Quota {
             return Err(Refused { retry_after: duration(wait), left: self.left(missing) });
         }
         *bucket = self.with(after, now);
-        Ok(Pass { left: self.left(after), wait: duration(wait) })
+        // Most wait for nothing: no division.
+        let wait = if wait == 0 { Duration::ZERO } else { duration(wait) };
+        Ok(Pass { left: self.left(after), wait })
     }
 
     /// Puts `cost` back, taken before.
@@ -215,11 +220,18 @@ impl Quota {
         *bucket = self.with(after.min(self.fill.saturating_mul(2)), now);
     }
 
+    /// Whether buckets of `other` are counted in the same way.
+    #[must_use]
+    pub const fn has_rate_of(&self, other: &Self) -> bool {
+        self.interval == other.interval
+    }
+
     /// How buckets of `before`, of which something was last wanted at `touched`, are counted now.
     /// `None`: as before.
     #[must_use]
     pub fn change_from(&self, before: &Self, touched: Tick, now: Tick) -> Option<Change> {
-        if self.interval == before.interval {
+        // Where there was no rate yet, there is nothing to count anew.
+        if self.has_rate_of(before) || before.interval == 0 {
             return None;
         }
         let is_faster = self.interval < before.interval;

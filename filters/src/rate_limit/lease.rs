@@ -103,11 +103,10 @@ impl Hasher for Same {
 type Known = HashMap<u64, Lease, BuildHasherDefault<Same>>;
 
 /// What is locked together.
-#[derive(Default)]
 struct Shard {
     known: Known,
-    /// At which rate it was last asked for; `None`: not yet.
-    quota: Option<Quota>,
+    /// At which rate it was last asked for.
+    quota: Quota,
 }
 
 /// What a replica knows of the buckets of one shared limit.
@@ -306,7 +305,7 @@ impl Leases {
     /// Where `key` is, with what was heard counted at the rate of `quota`.
     fn shard_at(&self, key: Key, quota: &Quota, now: Tick) -> MutexGuard<'_, Shard> {
         let mut shard = self.shard(key);
-        if shard.quota != Some(*quota) {
+        if !quota.has_rate_of(&shard.quota) {
             shard.turn(quota, now);
         }
         shard
@@ -319,11 +318,17 @@ impl Leases {
     }
 }
 
+impl Default for Shard {
+    fn default() -> Self {
+        Self { known: Known::default(), quota: Quota::NONE }
+    }
+}
+
 impl Shard {
     /// What was heard to be empty is so for as much as was missing, which comes at another rate now.
     #[cold]
     fn turn(&mut self, quota: &Quota, now: Tick) {
-        let Some(before) = self.quota.replace(*quota) else { return };
+        let before = std::mem::replace(&mut self.quota, *quota);
         for lease in self.known.values_mut() {
             if let Some(change) = quota.change_from(&before, lease.used, now) {
                 lease.empty_until = change.of(lease.empty_until);

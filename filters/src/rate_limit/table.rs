@@ -66,8 +66,8 @@ type Row = [Slot; WAYS];
 struct Shard {
     /// A power of two.
     rows: Vec<Row>,
-    /// At which rate its buckets are counted; `None`: there was none yet.
-    quota: Option<Quota>,
+    /// At which rate its buckets are counted.
+    quota: Quota,
     /// When something was last wanted of it.
     touched: Tick,
 }
@@ -171,7 +171,7 @@ impl Table {
     pub fn len(&self, now: Tick) -> usize {
         let count = |shard: &Mutex<Shard>| {
             let shard = shard.lock();
-            let full = shard.quota.map_or(now, |quota| quota.full(now));
+            let full = shard.quota.full(now);
             shard.rows.iter().flatten().filter(|slot| slot.bucket > full).count()
         };
         self.shards.iter().map(count).sum()
@@ -229,7 +229,7 @@ impl Table {
         // Always there: the remainder is smaller than the length.
         #[expect(clippy::indexing_slicing, reason = "a remainder is smaller than its divisor")]
         let mut shard = self.shards[(key.0 >> 58) as usize % SHARDS].lock();
-        if shard.quota != Some(*quota) {
+        if !quota.has_rate_of(&shard.quota) {
             shard.turn(quota, now);
         }
         shard.touched = shard.touched.max(now);
@@ -239,7 +239,7 @@ impl Table {
 
 impl Default for Shard {
     fn default() -> Self {
-        Self { rows: vec![[Slot::default(); WAYS]], quota: None, touched: Tick::default() }
+        Self { rows: vec![[Slot::default(); WAYS]], quota: Quota::NONE, touched: Tick::default() }
     }
 }
 
@@ -247,9 +247,8 @@ impl Shard {
     /// Counts all buckets at the rate of `quota`.
     #[cold]
     fn turn(&mut self, quota: &Quota, now: Tick) {
-        let before = self.quota.replace(*quota);
-        let change = before.and_then(|before| quota.change_from(&before, self.touched, now));
-        let Some(change) = change else { return };
+        let before = std::mem::replace(&mut self.quota, *quota);
+        let Some(change) = quota.change_from(&before, self.touched, now) else { return };
         let used = self.rows.iter_mut().flatten().filter(|slot| slot.key != 0);
         used.for_each(|slot| slot.bucket = change.of(slot.bucket));
     }
