@@ -306,7 +306,8 @@ async fn refusals_are_told_in_the_words_of_pages() {
     let answer = ask(vanne.http, "GET /c HTTP/1.1\r\nConnection: close\r\n\r\n").await;
     assert_eq!((answer.status(), answer.text().as_str()), (400, "<p>Sorry"));
     let answer = ask(vanne.http, "TRACE / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-    assert_eq!((answer.text().as_str(), answer.head.field("allow")), ("<p>Sorry", Some("")));
+    assert_eq!(answer.text(), "<p>Sorry");
+    assert!(answer.head.field("allow").is_some_and(|allowed| allowed.starts_with("GET, HEAD")));
     // What has no page says what it always said; so does a WebSocket.
     let answer = ask(vanne.http, "GET /\t HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
     assert_eq!(answer.refusal(), (400, "malformed_target".into()));

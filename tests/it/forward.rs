@@ -384,12 +384,12 @@ async fn a_yes_is_remembered_for_the_same_request_if_the_config_says_so() {
 
 #[tokio::test]
 async fn limits_by_address_come_before_it_and_those_of_users_after() {
-    let limits = "[rate_limit.tries]\nkey = \"ip\"\nrate = \"1/h\"\nburst = 3\n\
+    let limits = "[rate_limit.tries]\nkey = \"ip\"\nrate = \"1/h\"\nburst = 2\n\
                   [rate_limit.each]\nkey = \"user\"\nrate = \"1/h\"\nburst = 1";
     let route = format!("{ASKS}\nrate_limits = [\"tries\", \"each\"]");
     let lab = Lab::start(YES, USUAL, &route, limits).await;
     assert_eq!(lab.visit().await.status(), 200);
-    assert_eq!(lab.visit().await.status(), 429, "one for each user");
+    assert_eq!(lab.visit().await.status(), 429, "one for each user, who then pays for none");
     lab.service.says(Some(&YES.replace("ann", "bob")));
     assert_eq!(lab.visit().await.status(), 200);
     assert_eq!(lab.service.count(), 3);
