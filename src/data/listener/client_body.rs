@@ -4,7 +4,7 @@
 //! let through, and says how much of that has gone on to the backend.
 
 use super::client_io::{ClientIo, Gate};
-use crate::wire::chunked::InvalidChunks;
+use crate::wire::chunked::{ChunkScan, InvalidChunks};
 use std::io;
 use std::ops::Range;
 use std::task::{Context, Poll};
@@ -48,24 +48,30 @@ impl ClientIo {
                 let new = self.ahead.get(begin..).unwrap_or_default();
                 let mut length = scan.scan(new)?;
                 if scan.is_past_data() {
-                    let of_body = new.get(..length).unwrap_or_default();
-                    let (trailers, at_trailers) =
-                        before.up_to_trailers(of_body).unwrap_or((length, *scan));
-                    if scan.is_done() {
-                        let all = begin + trailers..begin + length;
-                        self.gate = Gate::Limited((self.granted + trailers + END.len()) as u64);
-                        self.drop_trailers(all);
-                        self.granted += END.len();
-                    } else {
-                        // They wait until all of them are there.
-                        *scan = at_trailers;
-                    }
-                    length = trailers;
+                    length = self.stop_at_trailers(begin..begin + length, before);
                 }
                 self.granted += length;
             }
         }
         Ok(())
+    }
+
+    /// In these bytes chunks have ended, all but their trailers perhaps: how many of them go on.
+    /// `before`: what had scanned all before them.
+    fn stop_at_trailers(&mut self, scanned: Range<usize>, before: ChunkScan) -> usize {
+        let bytes = self.ahead.get(scanned.clone()).unwrap_or_default();
+        let begin = before.up_to_trailers(bytes);
+        let (Gate::Chunked(scan), Some((length, at_trailers))) = (self.gate, begin) else {
+            return scanned.len();
+        };
+        if !scan.is_done() {
+            // They wait until all of them are there.
+            self.gate = Gate::Chunked(at_trailers);
+            return length;
+        }
+        self.gate = Gate::Limited((self.granted + length + END.len()) as u64);
+        self.drop_trailers(scanned.start + length..scanned.end);
+        length + END.len()
     }
 
     /// Takes the trailers out of what is unread: nobody who reads heads has looked at them, and
