@@ -71,7 +71,8 @@ def is_broken_multipart(request):
     if found is None:
         return True
     mark = b"--" + original[found.start(2) : found.end(2)].encode("latin-1")
-    first, *parts, last = (b"\r\n" + body_of(request)).split(b"\r\n" + mark)
+    first, *parts = (b"\r\n" + body_of(request)).split(b"\r\n" + mark)
+    last = parts.pop() if parts else b""
     field = rb"\r\n[A-Za-z-]+: [\x20-\x7e]*"
     part = re.compile(rb'\r\nContent-Disposition: form-data; name="[^"\\\x00-\x1f]*"(; filename="[^"\\\x00-\x1f]*")?(%s)*\r\n\r\n.*' % field, re.S)
     is_whole = first == b"" and last in (b"--", b"--\r\n") and parts != []
