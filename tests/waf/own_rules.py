@@ -27,6 +27,8 @@ RULES = pathlib.Path(__file__).resolve().parents[2] / "filters/rules"
 PER_CLASS = 15
 REFUSED_SHARE_MIN = 0.98
 BENIGN_REFUSED_MAX = 2
+# As many as ours were when the rules were written: those by whose hash they come first.
+BENIGN_OF_CRS = 500
 # Classes by the first digits of a rule; the longest that fits counts.
 CLASSES = {
     "911": "protocol", "913": "scanner", "920": "protocol", "921": "protocol", "922": "protocol", "943": "protocol",
@@ -119,7 +121,7 @@ def main():
     refused = table("attacks, ours", judged(engine, own), True)
     refused += table("attacks of the Core Rule Set", judged(engine, others), True)
     own_benign = list(corpus.requests("benign"))
-    other_benign = [(stage.family, stage.request) for stage in negatives[: len(own_benign)]]
+    other_benign = [(stage.family, stage.request) for stage in negatives[:BENIGN_OF_CRS]]
     wrong = table("benign, ours", judged(engine, own_benign), False)
     wrong += table("benign of the Core Rule Set", judged(engine, other_benign), False)
     share = refused / len(own + others)
