@@ -92,10 +92,15 @@ def path_of(request):
 ODD_IN_PATH = re.compile(r"[\\\x00-\x20\x7f\"<>^`{|}]|%(?![0-9a-fA-F]{2})")
 
 
+# What it refuses anywhere.
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
 def with_plain_path(request):
-    """The request with a path that Go's parser of URLs leaves as it is."""
+    """The request with a target that Go's parser of URLs leaves as it is. Of CONNECT it is no path."""
     path = path_of(request)
-    return {**request, "uri": ODD_IN_PATH.sub("x", path) + request["uri"][len(path) :]}
+    made = {**request, "uri": ODD_IN_PATH.sub("x", path) + CONTROL.sub("x", request["uri"][len(path) :])}
+    return {**made, "uri": "/"} if request["method"] == "CONNECT" else made
 
 
 def replaced(request, expression, by):
@@ -136,15 +141,47 @@ def on_one_line(request):
     return request if type_of(request).startswith("multipart/") else replaced(request, BREAK, "+")
 
 
+# An empty container, as the value of a member or an element.
+EMPTY = re.compile(r"([:,\[]\s*)(?:\{\s*\}|\[\s*\])")
+
+
+def with_full_containers(request):
+    """The request with a number for each empty container of JSON."""
+    if not JSON.match(type_of(request)) or "body" not in request:
+        return request
+    body = EMPTY.sub(r"\g<1>0", body_of(request).decode("latin-1"))
+    return {**request, "body": base64.b64encode(body.encode("latin-1")).decode()}
+
+
+def in_lower_case(request):
+    """The request with all arguments in lower case."""
+    made = {**request, "uri": request["uri"].lower()}
+    if "body" in request:
+        made["body"] = base64.b64encode(body_of(request).lower()).decode()
+    return made
+
+
+def with_one_argument(request):
+    """The request with the last argument of its query and of its body only."""
+    path, mark, query = request["uri"].partition("?")
+    made = {**request, "uri": path + mark + query.rpartition("&")[2]}
+    if "body" in request and type_of(request) == "application/x-www-form-urlencoded":
+        made["body"] = base64.b64encode(body_of(request).rpartition(b"&")[2]).decode()
+    return made
+
+
 # The narrow ones first: a cause that takes the whole body away explains whatever was in it.
 CAUSES = (
     Cause("path", lambda one: with_plain_path(one) != one, with_plain_path),
     Cause("line breaks", lambda one: on_one_line(one) != one, on_one_line),
     Cause("beyond ASCII", lambda one: in_ascii(one) != one, in_ascii),
+    Cause("empty containers", lambda one: with_full_containers(one) != one, with_full_containers),
+    Cause("letters of names", lambda one: in_lower_case(one) != one, in_lower_case),
     Cause("broken JSON", is_broken_json, without_body),
     Cause("broken XML", is_broken_xml, without_body),
     Cause("text of XML", is_xml, without_body),
     Cause("broken multipart", is_broken_multipart, without_body),
+    Cause("order of arguments", lambda one: with_one_argument(one) != one, with_one_argument),
 )
 
 
