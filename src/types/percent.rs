@@ -7,42 +7,20 @@ use std::borrow::Cow;
 
 /// `path` with what is encoded there without need decoded; `None`: nothing is. What is decoded makes
 /// no encoding with what stands around it.
-/// Cost: O(path); allocates only for another path.
+/// Cost: O(path); allocates only where there is something to decode.
 #[must_use]
 pub fn plain(path: &[u8]) -> Option<Vec<u8>> {
-    let mut out: Option<Vec<u8>> = None;
-    let mut rest = path;
-    while let Some(at) = memchr::memchr(b'%', rest) {
-        let (before, from) = rest.split_at_checked(at)?;
-        let so_far = path.len() - from.len();
-        let byte = encoded(from).filter(|byte| is_unreserved(*byte));
-        let (taken, after) = match byte {
-            Some(_) => (from.get(..3)?, from.get(3..)?),
-            None => (from.get(..1)?, from.get(1..)?),
-        };
-        match (&mut out, byte) {
-            (None, None) => {}
-            (None, Some(byte)) if !completes(path.get(..so_far)?, byte) => {
-                let mut begun = Vec::with_capacity(path.len());
-                begun.extend_from_slice(path.get(..so_far)?);
-                begun.push(byte);
-                out = Some(begun);
-            }
-            (None, Some(_)) => {}
-            (Some(out), byte) => {
-                out.extend_from_slice(before);
-                match byte.filter(|byte| !completes(out, *byte)) {
-                    Some(byte) => out.push(byte),
-                    None => out.extend_from_slice(taken),
-                }
-            }
-        }
-        rest = after;
+    let is_needless = |at: &usize| path.get(*at..).and_then(needless).is_some();
+    let first = memchr::memchr_iter(b'%', path).find(is_needless)?;
+    let (before, mut rest) = path.split_at_checked(first)?;
+    let mut out = Vec::with_capacity(path.len());
+    out.extend_from_slice(before);
+    while let Some((byte, after)) = rest.split_first() {
+        let decoded = needless(rest).filter(|byte| !completes(&out, *byte));
+        out.push(decoded.unwrap_or(*byte));
+        rest = if decoded.is_some() { rest.get(3..)? } else { after };
     }
-    if let Some(out) = &mut out {
-        out.extend_from_slice(rest);
-    }
-    out
+    (out.len() < path.len()).then_some(out)
 }
 
 /// The same of a text of the config.
@@ -52,11 +30,17 @@ pub fn plain_text(path: &str) -> Cow<'_, str> {
     plain.map_or(Cow::Borrowed(path), Cow::Owned)
 }
 
-/// The byte that the encoding at the beginning of `bytes` stands for, if there is one.
-fn encoded(bytes: &[u8]) -> Option<u8> {
+/// The byte that the encoding at the beginning of `bytes` stands for, if there is one: of three bytes.
+#[must_use]
+pub fn encoded(bytes: &[u8]) -> Option<u8> {
     let [b'%', high, low, ..] = bytes else { return None };
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     Some(digit(*high)? * 16 + digit(*low)?)
+}
+
+/// The same, if the byte needs no encoding.
+fn needless(bytes: &[u8]) -> Option<u8> {
+    encoded(bytes).filter(|byte| is_unreserved(*byte))
 }
 
 fn is_unreserved(byte: u8) -> bool {

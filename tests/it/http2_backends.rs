@@ -2,7 +2,7 @@
 
 use crate::harness::http2::Client2;
 use crate::harness::origin2::Origin2;
-use crate::harness::{Client, Settings, Vanne, ms};
+use crate::harness::{Client, Settings, Vanne};
 use bytes::Bytes;
 use h2::Reason;
 use http::Response;
@@ -37,7 +37,7 @@ async fn full() -> Origin2 {
         let head = Response::builder().status(413).header("content-length", "4");
         let mut stream = respond.send_response(head.body(()).unwrap(), false).unwrap();
         stream.send_data(Bytes::from_static(b"big!"), true).unwrap();
-        tokio::time::sleep(ms(5000)).await;
+        std::future::pending::<()>().await;
         drop(request);
     })
     .await

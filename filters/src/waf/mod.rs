@@ -32,24 +32,16 @@ pub fn body_processors(id: u64) -> String {
 /// own. Their ids are `id` and the next two.
 #[must_use]
 pub fn body_refusals(id: u64) -> String {
-    let rule = |id: u64, what: &str, message: &str, chain: &str| {
-        format!(
-            "SecRule {what} \"id:{id},phase:2,t:none,deny,log,msg:'{message}',\
-             logdata:'%{{REQBODY_ERROR_MSG}}',tag:'vanne/protocol',severity:'CRITICAL'{chain}\n"
-        )
-    };
-    let whole = ",chain\"\n    SecRule INBOUND_DATA_ERROR \"!@eq 1\" \"t:none\"";
-    rule(id, "REQBODY_ERROR \"!@eq 0\"", "Body is not of its type", whole)
-        + &rule(
-            id + 1,
-            "MULTIPART_STRICT_ERROR \"!@eq 0\"",
-            "Parts are not as they should be",
-            whole,
-        )
-        + &rule(
-            id + 2,
-            "ARGUMENTS_LIMIT_REACHED \"@eq 1\"",
-            "More arguments than are looked at",
-            "\"",
-        )
+    let (parts, arguments) = (id + 1, id + 2);
+    let refuse = "phase:2,t:none,deny,log,logdata:'%{REQBODY_ERROR_MSG}',\
+                  tag:'vanne/protocol',severity:'CRITICAL'";
+    let is_whole = "SecRule INBOUND_DATA_ERROR \"!@eq 1\" \"t:none\"";
+    format!(
+        "SecRule REQBODY_ERROR \"!@eq 0\" \
+         \"id:{id},{refuse},msg:'Body is not of its type',chain\"\n{is_whole}\n\
+         SecRule MULTIPART_STRICT_ERROR \"!@eq 0\" \
+         \"id:{parts},{refuse},msg:'Parts are not as they should be',chain\"\n{is_whole}\n\
+         SecRule ARGUMENTS_LIMIT_REACHED \"@eq 1\" \
+         \"id:{arguments},{refuse},msg:'More arguments than are looked at'\"\n"
+    )
 }

@@ -20,7 +20,7 @@ mod value;
 pub use capture::{Capture, Captured, Captures};
 pub use httplog::termination;
 pub use json::Names;
-pub use redact::Redact;
+pub use redact::{HIDDEN, Redact};
 pub use sample::{Rule, Sampling};
 pub use text::Piece;
 

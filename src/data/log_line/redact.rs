@@ -4,8 +4,10 @@
 //! fragment, inside the value of another parameter; in any case of letters and with any of its
 //! characters percent-encoded. Rather too much is hidden than too little.
 
+use crate::types::percent::encoded;
+
 /// What stands instead of a secret.
-pub(super) const HIDDEN: &[u8] = b"***";
+pub const HIDDEN: &[u8] = b"***";
 
 /// Names of secrets.
 #[derive(Clone, Debug, Default)]
@@ -83,14 +85,12 @@ impl Redact {
 
 /// A parameter's name in lower case, percent-encoding undone.
 fn decoded(name: &[u8]) -> impl Iterator<Item = u8> + '_ {
-    let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16);
-    let mut at = 0;
+    let mut rest = name;
     std::iter::from_fn(move || {
-        let byte = *name.get(at)?;
-        let code = digit(name.get(at + 1)).zip(digit(name.get(at + 2)));
-        let code = code.filter(|_| byte == b'%').and_then(|(a, b)| u8::try_from(a * 16 + b).ok());
-        at += if code.is_some() { 3 } else { 1 };
-        Some(code.unwrap_or(byte).to_ascii_lowercase())
+        let code = encoded(rest);
+        let byte = code.or(rest.first().copied())?;
+        rest = rest.get(if code.is_some() { 3 } else { 1 }..)?;
+        Some(byte.to_ascii_lowercase())
     })
 }
 

@@ -5,9 +5,10 @@
 //! clients and backends sent is cut. Not known here, and so empty: `reference`, which is of places
 //! in the request.
 
-use super::secrets::{HIDDEN, Secrets};
+use super::secrets::Secrets;
 use super::{Waf, line};
 use crate::data::exchange::Exchange;
+use crate::data::log_line::HIDDEN;
 use crate::data::log_line::{asctime, escape_json};
 use std::io::Write;
 use vanne_filters::Version;

@@ -3,9 +3,10 @@
 //! Values of cookies, of header fields and arguments that carry secrets are shown as `***`, and so
 //! is what a rule says of them. All that a client sent is cut and escaped.
 
-use super::secrets::{HIDDEN, Secrets};
+use super::secrets::Secrets;
 use super::{Verdict, Waf};
 use crate::data::exchange::Exchange;
+use crate::data::log_line::HIDDEN;
 use crate::data::log_line::{escape_json, rfc3339};
 use std::io::Write;
 use vanne_filters::waf::transaction::{Found, Match};

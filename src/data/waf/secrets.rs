@@ -2,12 +2,9 @@
 //! matched do (`sanitiseArg` …).
 
 use super::Waf;
-use crate::data::log_line::Redact;
+use crate::data::log_line::{HIDDEN, Redact};
 use std::borrow::Cow;
 use vanne_filters::waf::transaction::{Found, Hidden, Match, Transaction};
-
-/// What stands for a secret.
-pub(super) const HIDDEN: &[u8] = b"***";
 
 /// What is not to be shown of one request.
 pub(super) struct Secrets<'a> {

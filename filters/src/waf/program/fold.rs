@@ -7,7 +7,10 @@
 //! stays: the program without these rules does in every transaction what all rules would do,
 //! except that rules with `nolog` and without effects are not listed among the matches.
 
+use std::collections::BTreeMap;
+
 use super::known::{Known, Truth};
+use crate::waf::seclang::Sanitise;
 use crate::waf::seclang::ast::{
     Control, Disruption, Effect, Flow, Item, Rule, RuleSelector, RuleSet,
 };
@@ -29,6 +32,7 @@ pub(crate) enum Fate {
 pub(crate) fn fates(set: &RuleSet) -> Vec<Fate> {
     let mut folder = Folder {
         items: &set.items,
+        sanitised: &set.settings.sanitised,
         fates: vec![Fate::Stays; set.items.len()],
         known: Known::default(),
         removals: Vec::new(),
@@ -47,6 +51,8 @@ pub(crate) fn fates(set: &RuleSet) -> Vec<Fate> {
 
 struct Folder<'a> {
     items: &'a [Item],
+    /// What rules hide from logs when they match.
+    sanitised: &'a BTreeMap<u64, Vec<Sanitise>>,
     fates: Vec<Fate>,
     known: Known,
     /// What `ctl:ruleRemove…` of rules that may have run may have removed.
@@ -136,7 +142,10 @@ impl<'a> Folder<'a> {
 
     /// A rule that always matches needs no operator, and often nothing at all.
     fn simplify(&mut self, index: usize, rule: &Rule, is_jump_done: bool) {
-        let is_silent = !rule.is_logged && !rule.is_audited && rule.disruption == Disruption::Pass;
+        let is_silent = !rule.is_logged
+            && !rule.is_audited
+            && rule.disruption == Disruption::Pass
+            && !self.sanitised.contains_key(&rule.id);
         let [link] = rule.links.as_slice() else { return };
         if !is_silent || rule.severity.is_some() {
             return;

@@ -147,14 +147,14 @@ fn rarest_of(parts: &[Hir]) -> Option<Texts> {
     // Parts that stand for few texts each are one longer text together.
     let mut run: Texts = vec![Vec::new()];
     for part in parts {
-        let joined = all_texts(part).and_then(|texts| each_with_each(&run, &texts));
-        if let Some(joined) = joined {
+        let texts = all_texts(part);
+        if let Some(joined) = texts.as_ref().and_then(|texts| each_with_each(&run, texts)) {
             run = joined;
             continue;
         }
-        offer(Some(std::mem::replace(&mut run, vec![Vec::new()])));
+        offer(Some(run));
         offer(needed(part));
-        run = all_texts(part).filter(|texts| texts.len() <= TEXTS_MAX).unwrap_or(run);
+        run = texts.unwrap_or_else(|| vec![Vec::new()]);
     }
     offer(Some(run));
     best

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::actions::Actions;
-use super::ast::{Disruption, Item, Rule, RuleSet};
+use super::ast::{Item, Rule, RuleSet};
 use super::directives;
 use super::fault::{Fault, Faults, Note, Place};
 use super::library::{Library, beside, expand};
@@ -47,7 +47,6 @@ pub fn load(sources: &[Source<'_>], library: &dyn Library) -> Result<RuleSet, Fa
     }
     loader.close_chain();
     give_whole_bodies(&mut loader.set);
-    keep_those_that_sanitise(&mut loader.set);
     if loader.faults.is_empty() { Ok(loader.set) } else { Err(Faults(loader.faults)) }
 }
 
@@ -62,18 +61,6 @@ fn give_whole_bodies(set: &mut RuleSet) {
         let targets = rule.links.iter_mut().flat_map(|link| &mut link.targets);
         for target in targets.filter(|target| target.variable == Variable::RequestBody) {
             target.variable = Variable::WholeRequestBody;
-        }
-    }
-}
-
-/// A rule that always matches and is silent is left out of programs. One that hides something from
-/// logs is to stay: `block`, where no default action says what that is, is `pass` that counts as
-/// something done.
-fn keep_those_that_sanitise(set: &mut RuleSet) {
-    for item in &mut set.items {
-        let Item::Rule(rule) = item else { continue };
-        if rule.disruption == Disruption::Pass && set.settings.sanitised.contains_key(&rule.id) {
-            rule.disruption = Disruption::Block;
         }
     }
 }
