@@ -8,13 +8,14 @@
 #[path = "common/on_core.rs"]
 mod on_core;
 
+use arrayvec::ArrayVec;
 use on_core::nanoseconds;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::hint::black_box;
 use std::time::Duration;
 use vanne::types::hash::mix;
-use vanne_filters::rate_limit::{Buckets, Level, Quota, Table, Take, Tick, take_all};
+use vanne_filters::rate_limit::{Key, Level, Pass, Quota, Refused, Table, Take, Tick, take_all};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -33,19 +34,28 @@ fn limit(keys_max: usize, rate: u32, burst: u32) -> Limit {
     (Table::new(keys_max), quota)
 }
 
-fn level<'a>((table, quota): &'a Limit, of: &[u8]) -> Level<'a> {
-    Level {
-        buckets: Buckets::Own(table),
-        key: table.key(of),
-        take: Take { quota, cost: 1, patience: Duration::ZERO },
+/// A bucket of a limit.
+struct Bucket<'a>(&'a Limit, Key);
+
+impl Level for Bucket<'_> {
+    fn take(&self, now: Tick) -> Result<Pass, Refused> {
+        let Self((table, quota), key) = self;
+        table.take(*key, now, Take { quota, cost: 1, patience: Duration::ZERO })
+    }
+
+    fn give_back(&self, now: Tick) {
+        let Self((table, quota), key) = self;
+        table.give_back(*key, quota, now, 1);
     }
 }
 
-fn passes<const COUNT: usize>(levels: [Level<'_>; COUNT], now: Tick) -> bool {
-    let passed = |pass| {
-        black_box(pass);
-    };
-    take_all(levels.into_iter(), now, passed, |_, _| ()).is_ok()
+fn level<'a>(limit: &'a Limit, of: &[u8]) -> Bucket<'a> {
+    Bucket(limit, limit.0.key(of))
+}
+
+fn passes<'a>(levels: impl Iterator<Item = Bucket<'a>>, now: Tick) -> bool {
+    let mut taken = ArrayVec::<_, 2>::new();
+    black_box(take_all(levels, now, &mut taken)).is_ok()
 }
 
 /// Asks one limit, or two, of which the second counts all, for requests of `keys` addresses.
@@ -54,8 +64,8 @@ fn calls(one: &Limit, all: Option<&Limit>, (keys, seed, count): (u64, u64, u64))
         let address = (mix(seed ^ number) % keys).to_le_bytes();
         let now = at(number);
         let passes = match all {
-            None => passes([level(one, &address)], now),
-            Some(all) => passes([level(one, &address), level(all, b"")], now),
+            None => passes([level(one, &address)].into_iter(), now),
+            Some(all) => passes([level(one, &address), level(all, b"")].into_iter(), now),
         };
         black_box(passes);
     }

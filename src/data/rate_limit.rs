@@ -22,7 +22,7 @@ use part::{Asker, Part};
 use shared::{Shared, Sharing, tick};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use vanne_filters::rate_limit::{Ask, Buckets, Key, Quota, Table, Take, Tick};
+use vanne_filters::rate_limit::{Ask, Buckets, Key, Pass, Quota, Refused, Table, Take, Tick};
 
 /// Limits that a route may have.
 pub const LIMITS_MAX: usize = 8;
@@ -236,6 +236,13 @@ impl RateLimit {
         }
     }
 
+    /// Takes `cost` out of the bucket of `key`.
+    fn take(&self, key: Key, cost: u32, now: Tick) -> Result<Pass, Refused> {
+        let quota = self.quota_now();
+        let take = Take { quota: &quota, cost, patience: self.patience() };
+        self.buckets().take(key, now, take, |ask| self.tell(&quota, ask))
+    }
+
     /// Counts what it said.
     fn count(&self, said: Said) {
         if let Some(count) = self.counts.get(said as usize) {
@@ -251,11 +258,16 @@ impl RateLimit {
 
     /// Puts `cost` back that was taken: where the next request looks for it.
     fn give_back(&self, key: Key, cost: u32, now: Tick) {
-        let quota = self.quota_now();
         if self.waits() {
             let ask = Ask { key, owed: 0, back: cost, want: 0, least: 1 };
-            return self.tell(&quota, ask);
+            return self.tell(&self.quota_now(), ask);
         }
+        self.put_back(key, cost, now);
+    }
+
+    /// Puts `cost` back where it was taken.
+    fn put_back(&self, key: Key, cost: u32, now: Tick) {
+        let quota = self.quota_now();
         let take = Take { quota: &quota, cost, patience: self.patience() };
         self.buckets().give_back(key, now, take);
     }
@@ -271,8 +283,8 @@ impl RateLimit {
 }
 
 /// An attempt of a request that `limits` count has ended.
-pub fn note(limits: &[Counting], outcome: Outcome, first_byte: Option<Duration>) {
+pub fn note(limits: &[Counting], outcome: Outcome, first_byte: impl Fn() -> Option<Duration>) {
     for adapting in limits.iter().filter_map(|one| one.limit.adapting.as_ref()) {
-        adapting.note(outcome, first_byte);
+        adapting.note(outcome, first_byte());
     }
 }

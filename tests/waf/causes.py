@@ -113,8 +113,14 @@ def replaced(request, expression, by):
     return made
 
 
-# A character beyond ASCII, as a byte or in one of the ways in which it may be written.
-HIGH = re.compile(r"[\x80-\xff]|%(?:25)*([89a-f][0-9a-f])|(?:%u|\\u)([0-9a-f]{4})|\\x([89a-f][0-9a-f])|&#x([0-9a-f]+);?|&#([0-9]+);?|&([a-z]+);", re.I)
+# A character beyond ASCII, as a byte or in one of the ways in which it may be written. What a reference of HTML is made of
+# may be written by its number, too.
+AND, HASH, END = ("(?:%s|%%(?:25)*%x)" % (sign, ord(sign)) for sign in "&#;")
+HIGH = re.compile(
+    r"[\x80-\xff]|%(?:25)*([89a-f][0-9a-f])|(?:%u|\\u)([0-9a-f]{4})|\\x([89a-f][0-9a-f])"
+    f"|{AND}{HASH}x([0-9a-f]+){END}?|{AND}{HASH}([0-9]+){END}?|{AND}([a-z]+){END}",
+    re.I,
+)
 
 
 def plain(found):
@@ -123,7 +129,7 @@ def plain(found):
     if double or short:
         return "x"
     code = int(wide or hexadecimal or "0", 16) or int(decimal or "0")
-    is_high = code > 127 or (name and not html.unescape(found[0]).isascii())
+    is_high = code > 127 or (name and not html.unescape(f"&{name};").isascii())
     return "x" if is_high or not any(found.groups()) else found[0]
 
 

@@ -168,28 +168,6 @@ impl Leases {
         (said, lease.ask(key, now, what, terms))
     }
 
-    /// What [`take`](Self::take) would say now.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn look(
-        &self,
-        own: &Table,
-        key: Key,
-        now: Tick,
-        what: Take<'_>,
-        terms: Terms,
-    ) -> Result<Pass, Refused> {
-        let shard = self.shard_at(key, what.quota, now);
-        let lease = shard.known.get(&key.0).copied().unwrap_or_default();
-        drop(shard);
-        if let Some(said) = lease.verdict(now, what).filter(|_| terms.is_up) {
-            return said;
-        }
-        let share = what.quota.share(terms.replicas, what.cost);
-        own.look(key, now, Take { quota: &share, ..what })
-    }
-
     /// Puts `what` back that was taken.
     pub fn give_back(&self, own: &Table, key: Key, now: Tick, what: Take<'_>, terms: Terms) {
         let mut shard = self.shard(key);
@@ -414,9 +392,7 @@ mod tests {
             let (own, leases) = &self.replicas[replica];
             let take = Take { quota: &self.quota, cost: 1, patience: Duration::ZERO };
             let key = own.key(who);
-            let looked = leases.look(own, key, at(millis), take, terms).is_ok();
             let (said, ask) = leases.take(own, key, at(millis), take, terms);
-            assert_eq!(said.is_ok(), looked);
             self.asks.extend(ask.map(|ask| (millis + self.delay, replica, ask)));
             said.is_ok()
         }

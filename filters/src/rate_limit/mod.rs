@@ -15,6 +15,8 @@ pub use gcra::{FILL_MAX, Pass, Quota, Refused, Span, Tick};
 pub use lease::{Ask, Heard, Leases, Terms, lease};
 pub use table::{Key, Secret, Table, Take};
 
+use arrayvec::ArrayVec;
+
 /// Where the buckets of a limit are.
 #[derive(Clone, Copy)]
 pub enum Buckets<'a> {
@@ -54,17 +56,6 @@ impl Buckets<'_> {
         }
     }
 
-    /// What [`take`](Self::take) would say now.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn look(self, key: Key, now: Tick, what: Take<'_>) -> Result<Pass, Refused> {
-        match self {
-            Self::Own(table) => table.look(key, now, what),
-            Self::Shared { own, leases, terms } => leases.look(own, key, now, what, terms),
-        }
-    }
-
     /// Puts `what` back that was taken.
     pub fn give_back(self, key: Key, now: Tick, what: Take<'_>) {
         match self {
@@ -84,43 +75,39 @@ impl Buckets<'_> {
     }
 }
 
-/// One limit that counts a request.
-#[derive(Clone, Copy)]
-pub struct Level<'a> {
-    /// The limit's buckets.
-    pub buckets: Buckets<'a>,
-    /// Whose bucket.
-    pub key: Key,
-    /// What the request takes out of it.
-    pub take: Take<'a>,
+/// One limit that counts a request: whose bucket of it, and what the request takes out of it.
+pub trait Level {
+    /// Takes it, if the bucket holds so much.
+    ///
+    /// # Errors
+    /// When it holds less: nothing is taken.
+    fn take(&self, now: Tick) -> Result<Pass, Refused>;
+
+    /// Puts back what was taken.
+    fn give_back(&self, now: Tick);
 }
 
-/// Takes what a request costs out of every level, or out of none. What each says goes to `passed`,
-/// in their order; what is to be told of shared buckets goes to `tell`, with the place of the level.
+/// Takes what a request costs out of every level, or out of none: those that it took from are in
+/// `taken` then, with what they said. At most as many are asked as there is room for there.
+///
+/// It takes as it goes, and gives back where a later level refuses: for that moment others find so
+/// much less. To look at all levels before would cost every request what only refused ones need.
 ///
 /// # Errors
-/// The place of the first level that refuses it, and what it says.
-pub fn take_all<'a>(
-    levels: impl ExactSizeIterator<Item = Level<'a>> + Clone,
+/// The first level that refuses it with its place, and what it says.
+#[inline]
+pub fn take_all<L: Level, const MAX: usize>(
+    levels: impl Iterator<Item = L>,
     now: Tick,
-    mut passed: impl FnMut(Pass),
-    mut tell: impl FnMut(usize, Ask),
-) -> Result<(), (usize, Refused)> {
-    // Alone, nobody has to be paid back.
-    if levels.len() > 1 {
-        for (at, level) in levels.clone().enumerate() {
-            level.buckets.look(level.key, now, level.take).map_err(|refused| (at, refused))?;
-        }
-    }
-    for (at, level) in levels.clone().enumerate() {
-        match level.buckets.take(level.key, now, level.take, |ask| tell(at, ask)) {
-            Ok(pass) => passed(pass),
-            // Somebody else came between.
+    taken: &mut ArrayVec<(L, Pass), MAX>,
+) -> Result<(), (usize, L, Refused)> {
+    for level in levels.take(taken.remaining_capacity()) {
+        match level.take(now) {
+            Ok(pass) => taken.push((level, pass)),
             Err(refused) => {
-                for paid in levels.take(at) {
-                    paid.buckets.give_back(paid.key, now, paid.take);
-                }
-                return Err((at, refused));
+                let at = taken.len();
+                taken.drain(..).for_each(|(paid, _)| paid.give_back(now));
+                return Err((at, level, refused));
             }
         }
     }
@@ -132,9 +119,26 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn level<'a>(limit: &'a (Table, Quota), of: &[u8]) -> Level<'a> {
-        let take = Take { quota: &limit.1, cost: 1, patience: Duration::ZERO };
-        Level { buckets: Buckets::Own(&limit.0), key: limit.0.key(of), take }
+    struct Bucket<'a>(&'a (Table, Quota), Key);
+
+    impl Bucket<'_> {
+        fn cost(&self, cost: u32) -> Take<'_> {
+            Take { quota: &self.0.1, cost, patience: Duration::ZERO }
+        }
+    }
+
+    impl Level for Bucket<'_> {
+        fn take(&self, now: Tick) -> Result<Pass, Refused> {
+            self.0.0.take(self.1, now, self.cost(1))
+        }
+
+        fn give_back(&self, now: Tick) {
+            self.0.0.give_back(self.1, &self.0.1, now, 1);
+        }
+    }
+
+    fn level<'a>(limit: &'a (Table, Quota), of: &[u8]) -> Bucket<'a> {
+        Bucket(limit, limit.0.key(of))
     }
 
     fn limit(keys: usize, burst: u32) -> (Table, Quota) {
@@ -146,9 +150,11 @@ mod tests {
         let (all, each) = (limit(1, 5), limit(10, 2));
         let now = Tick::after(Duration::from_secs(9));
         let take = |who: &str| {
-            let (levels, mut left) = ([level(&all, b""), level(&each, who.as_bytes())], Vec::new());
-            let said = take_all(levels.into_iter(), now, |pass| left.push(pass.left), |_, _| ());
-            said.map(|()| left).map_err(|(at, _)| at)
+            let levels = [level(&all, b""), level(&each, who.as_bytes())];
+            let mut taken = ArrayVec::<_, 2>::new();
+            let said = take_all(levels.into_iter(), now, &mut taken);
+            let left = || taken.iter().map(|(_, pass)| pass.left).collect::<Vec<_>>();
+            said.map(|()| left()).map_err(|(at, ..)| at)
         };
         assert_eq!([take("a"), take("a")], [Ok(vec![4, 1]), Ok(vec![3, 0])]);
         assert_eq!([take("a"), take("a")], [Err(1), Err(1)]);
@@ -162,8 +168,11 @@ mod tests {
         let (all, each) = (limit(1, 500), limit(10, 200));
         let now = Tick::after(Duration::from_secs(9));
         let passed = |who: u8| {
-            let levels = || [level(&each, &[who]), level(&all, b"")].into_iter();
-            (0..1000).filter(|_| take_all(levels(), now, |_| (), |_, _| ()).is_ok()).count()
+            let take = || {
+                let levels = [level(&each, &[who]), level(&all, b"")];
+                take_all(levels.into_iter(), now, &mut ArrayVec::<_, 2>::new()).is_ok()
+            };
+            (0..1000).filter(|_| take()).count()
         };
         let passed: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4).map(|who| scope.spawn(move || passed(who))).collect();
@@ -172,7 +181,7 @@ mod tests {
         assert_eq!(passed, 500);
         let left = |who: u8| {
             let one = level(&each, &[who]);
-            let said = one.buckets.look(one.key, now, Take { cost: 0, ..one.take });
+            let said = each.0.take(one.1, now, one.cost(0));
             said.map_or(0, |pass| pass.left)
         };
         assert_eq!((0..4).map(left).sum::<u32>(), 4 * 200 - 500);

@@ -109,7 +109,7 @@ impl Table {
 
     /// The key of what a limit counts by, which `write` puts into the hash.
     /// Cost: no allocation.
-    pub fn key_of(&self, write: impl FnOnce(&mut dyn Hasher)) -> Key {
+    pub fn key_of(&self, write: impl FnOnce(&mut SipHasher13)) -> Key {
         let mut hasher = SipHasher13::new_with_keys(self.secret[0], self.secret[1]);
         write(&mut hasher);
         // Zero is no key.
@@ -131,18 +131,6 @@ impl Table {
     pub fn take(&self, key: Key, now: Tick, what: Take<'_>) -> Result<Pass, Refused> {
         let take = |bucket: &mut Tick| what.quota.take(bucket, now, what.cost, what.patience);
         self.with(key, what.quota, now, take)
-    }
-
-    /// What [`take`](Self::take) would say now.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn look(&self, key: Key, now: Tick, what: Take<'_>) -> Result<Pass, Refused> {
-        let key = self.placed(key);
-        let shard = self.shard(key, what.quota, now);
-        let found = shard.row(key).iter().find(|slot| slot.key == key.0);
-        let mut bucket = found.map_or_else(|| what.quota.full(now), |slot| slot.bucket);
-        what.quota.take(&mut bucket, now, what.cost, what.patience)
     }
 
     /// Puts `cost` back that was taken.
@@ -252,10 +240,6 @@ impl Shard {
         let used = self.rows.iter_mut().flatten().filter(|slot| slot.key != 0);
         used.for_each(|slot| slot.bucket = change.of(slot.bucket));
     }
-
-    fn row(&self, key: Key) -> &[Slot] {
-        self.rows.get(row_index(self.rows.len(), key.0)).map_or(&[], |row| row)
-    }
 }
 
 fn row_index(rows: usize, key: u64) -> usize {
@@ -322,8 +306,6 @@ mod tests {
             let key = table.key(&name.to_le_bytes());
             let bucket = model.entry(name).or_default();
             let want = quota.take(bucket, now, 1, Duration::ZERO);
-            let looked = table.look(key, now, cost(&quota, 1));
-            assert_eq!(looked, want);
             assert_eq!(table.take(key, now, cost(&quota, 1)), want, "{step}");
         }
     }
@@ -353,7 +335,8 @@ mod tests {
         for key in &keys {
             let refused = table.take(*key, at(0), cost(&fast, 1)).unwrap_err();
             assert_eq!(refused.retry_after, Duration::from_millis(1));
-            assert!(table.look(*key, at(1000), cost(&fast, 1)).is_ok());
+            assert!(table.take(*key, at(1000), cost(&fast, 1)).is_ok());
+            table.give_back(*key, &fast, at(1000), 1);
         }
         for key in &keys {
             assert!(table.take(*key, at(1000), cost(&slow, 1)).is_ok());
@@ -398,7 +381,7 @@ mod tests {
             let key = table.key(&(number << 30).to_le_bytes());
             assert!(table.take(key, at(1), cost(&quota, 1)).is_ok());
         }
-        let are_kept = |key: &&Key| table.look(**key, at(1), cost(&quota, 51)).is_err();
+        let are_kept = |key: &&Key| table.take(**key, at(1), cost(&quota, 51)).is_err();
         assert_eq!(busy.iter().filter(are_kept).count(), busy.len());
     }
 

@@ -346,14 +346,14 @@ impl Exchange {
     /// Ends the attempt under way, if there is one, and counts its outcome once.
     pub(super) fn end_attempt(&mut self, outcome: Outcome, why: Option<Refusal>, now: Instant) {
         let Some(attempt) = self.attempts.last_mut() else { return };
-        let time = attempt.time(now);
-        let Some(Settled { outcome, verdict }) = attempt.end(outcome, why, now) else { return };
+        let at = Moment::of(now);
+        let Some((settled, time)) = attempt.end(outcome, why, (now, at)) else { return };
+        let (Settled { outcome, verdict }, backend) = (settled, attempt.backend());
         let Some(pool) = &self.pool else { return };
-        let (backend, at) = (attempt.backend(), Moment::of(now));
         backend.state.metrics.count_attempt(outcome);
         let is_seen = outcome != Outcome::Unseen;
         if let Some(route) = self.route.as_ref().filter(|_| is_seen) {
-            let first_byte = attempt.first_byte.map(|at| at.duration_since(attempt.began));
+            let first_byte = || attempt.first_byte.map(|at| at.duration_since(attempt.began));
             for limits in [&route.limits, &route.user_limits] {
                 rate_limit::note(&limits.rates, outcome, first_byte);
             }

@@ -17,7 +17,7 @@ use vanne_filters::{HeadEdits, RequestHead};
 /// What is known of who sends a request.
 #[derive(Default)]
 pub(super) struct Identified {
-    proof: Option<Arc<Proof>>,
+    pub(super) proof: Option<Arc<Proof>>,
     /// Which of the gate's identities refused it.
     refused_by: usize,
     /// What the client is told instead of our own words.

@@ -80,6 +80,7 @@ impl Exchange {
         self.ask_these((1, &route.user_limits), head, route, now)
     }
 
+    #[inline]
     fn ask_these(
         &mut self,
         (turn, limits): (usize, &RouteLimits),
@@ -87,16 +88,23 @@ impl Exchange {
         route: &Route,
         now: Instant,
     ) -> Result<(), Refusal> {
-        if limits.is_empty() {
-            return Ok(());
-        }
-        let proof = self.proof().cloned();
-        let asker =
-            Asker { head, address: self.sender(), route: &route.id, proof: proof.as_deref() };
+        if limits.is_empty() { Ok(()) } else { self.ask_some((turn, limits), head, route, now) }
+    }
+
+    fn ask_some(
+        &mut self,
+        (turn, limits): (usize, &RouteLimits),
+        head: &RequestHead<'_>,
+        route: &Route,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let (address, proof) = (self.sender(), self.identified.proof.as_deref());
+        let asker = Asker { head, address, route: &route.id, proof };
         if let Some(limit) = &limits.at_once {
-            let turn = limit.enter(asker);
-            self.limits.turn =
-                Some(turn.ok_or_else(|| self.turn_away(Refusal::TooManyAtOnce, now))?);
+            let Some(turn) = limit.enter(asker) else {
+                return Err(self.turn_away(Refusal::TooManyAtOnce, now));
+            };
+            self.limits.turn = Some(turn);
         }
         let wishes = Wishes {
             may_wait: matches!(route.target, Target::Pool(_) | Target::Split(_)),
@@ -109,12 +117,10 @@ impl Exchange {
     }
 
     fn check_limits(&mut self, now: Instant) -> Result<(), Refusal> {
-        match self.limits.gravest() {
-            Some(limited) if limited.said == Said::Refused => {
-                Err(self.turn_away(Refusal::RateLimited, now))
-            }
-            _ => Ok(()),
+        if self.limits.asked.iter().any(Asked::is_refused) {
+            return Err(self.turn_away(Refusal::RateLimited, now));
         }
+        Ok(())
     }
 
     /// One limit refuses it: it pays none.

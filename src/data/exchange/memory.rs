@@ -19,11 +19,16 @@ const SPARE_MAX: usize = 256;
 const BYTES_MAX: usize = 16 * 1024;
 
 thread_local! {
-    static SPARE: RefCell<Vec<(Room, Memory)>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Vec<Box<Room>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A place for a machine.
-type Room = Box<Option<Exchange>>;
+#[derive(Default)]
+pub(super) struct Room {
+    pub(super) exchange: Option<Exchange>,
+    /// What the one before has left.
+    pub(super) memory: Memory,
+}
 
 /// What a request leaves to the next one beside its place: all of it empty.
 #[derive(Default)]
@@ -36,16 +41,9 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// What some request of this thread left, and its place; or none yet.
-    pub(super) fn take() -> (Room, Self) {
-        // A thread that ends has none to give.
-        SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten().unwrap_or_default()
-    }
-
-    /// Empties it, and keeps it with the place for the next request unless there is enough.
-    fn leave(mut self, room: Room) {
-        debug_assert!(room.is_none(), "a machine is in it");
-        let Self { attempts, tried, texts, request_edits, response_edits } = &mut self;
+    /// Empties it. Whether it is for the next request: it is not too large.
+    fn clear(&mut self) -> bool {
+        let Self { attempts, tried, texts, request_edits, response_edits } = self;
         attempts.clear();
         tried.clear();
         texts.clear();
@@ -56,13 +54,24 @@ impl Memory {
             + texts.memory_bytes()
             + request_edits.memory_bytes()
             + response_edits.memory_bytes();
-        if bytes > BYTES_MAX {
-            return;
-        }
-        let keep = |spare: &RefCell<Vec<(Room, Self)>>| {
+        bytes <= BYTES_MAX
+    }
+}
+
+impl Room {
+    /// That of some request of this thread that is over; or a new one.
+    pub(super) fn take() -> Box<Self> {
+        // A thread that ends has none to give.
+        SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+    }
+
+    /// Keeps it for the next request unless there are enough.
+    fn leave(self: Box<Self>) {
+        debug_assert!(self.exchange.is_none(), "a machine is in it");
+        let keep = |spare: &RefCell<Vec<Box<Self>>>| {
             let mut spare = spare.borrow_mut();
             if spare.len() < SPARE_MAX {
-                spare.push((room, self));
+                spare.push(self);
             }
         };
         // A thread that ends keeps none.
@@ -71,22 +80,23 @@ impl Memory {
 }
 
 /// A machine at its place, which it never leaves.
-pub struct Running(Room);
+pub struct Running(Box<Room>);
 
 impl Running {
     /// The machine of a request.
     /// Cost: no allocation where one on this thread has ended before.
     #[must_use]
     pub fn begin(with: Beginning) -> Self {
-        let (mut room, memory) = Memory::take();
-        *room = Some(Exchange::new(memory, with));
+        let mut room = Room::take();
+        let memory = std::mem::take(&mut room.memory);
+        room.exchange = Some(Exchange::new(memory, with));
         Self(room)
     }
 
     /// `exchange`, moved to a place.
     #[cfg(test)]
     pub fn of(exchange: Exchange) -> Self {
-        Self(Box::new(Some(exchange)))
+        Self(Box::new(Room { exchange: Some(exchange), memory: Memory::default() }))
     }
 
     /// When the request's first byte came.
@@ -98,34 +108,36 @@ impl Running {
     /// The machine.
     #[must_use]
     pub fn exchange(&self) -> Option<&Exchange> {
-        (*self.0).as_ref()
+        self.0.exchange.as_ref()
     }
 
     /// The machine, to be driven.
     pub fn exchange_mut(&mut self) -> Option<&mut Exchange> {
-        (*self.0).as_mut()
+        self.0.exchange.as_mut()
     }
 
     /// Ends the machine; its memory is for the next one.
     pub fn end(self) {
         let Self(mut room) = self;
-        let Some(exchange) = (*room).as_mut() else { return };
-        let memory = exchange.take_memory();
-        *room = None;
-        memory.leave(room);
+        let Room { exchange, memory } = &mut *room;
+        let Some(over) = exchange else { return };
+        over.leave_memory(memory);
+        *exchange = None;
+        if memory.clear() {
+            room.leave();
+        }
     }
 }
 
 impl Exchange {
-    /// Takes its memory: it is over.
-    fn take_memory(&mut self) -> Memory {
+    /// Leaves its memory: it is over.
+    fn leave_memory(&mut self, to: &mut Memory) {
         self.leave_inspection();
-        Memory {
-            attempts: std::mem::take(&mut self.attempts),
-            tried: std::mem::take(&mut self.tried),
-            texts: std::mem::take(&mut self.texts),
-            request_edits: std::mem::take(&mut self.request_edits),
-            response_edits: std::mem::take(&mut self.response_edits),
-        }
+        let Memory { attempts, tried, texts, request_edits, response_edits } = to;
+        std::mem::swap(attempts, &mut self.attempts);
+        std::mem::swap(tried, &mut self.tried);
+        std::mem::swap(texts, &mut self.texts);
+        std::mem::swap(request_edits, &mut self.request_edits);
+        std::mem::swap(response_edits, &mut self.response_edits);
     }
 }

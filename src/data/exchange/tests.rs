@@ -4,6 +4,7 @@ mod answers;
 mod carried;
 mod seen;
 
+use super::memory::Room;
 use super::*;
 use crate::data::balance;
 use crate::data::effects::Effect;
@@ -317,8 +318,8 @@ fn what_a_request_leaves_to_the_next_holds_nothing_of_it() {
     drop(route);
     assert_eq!(Arc::strong_count(&asked), 1);
 
-    let (room, next) = Memory::take();
-    assert!(room.is_none() && next.attempts.capacity() > 0, "it is the same memory");
+    let Room { exchange, memory: next } = *Room::take();
+    assert!(exchange.is_none() && next.attempts.capacity() > 0, "it is the same memory");
     assert!(next.attempts.is_empty() && next.tried.is_empty());
     assert!(next.request_edits.is_empty() && next.response_edits.is_empty());
     assert_eq!((next.texts.target(), next.texts.authority()), (&b""[..], None));
@@ -332,6 +333,6 @@ fn what_an_unusual_request_needed_is_not_kept() {
         let head = RequestHead::new("GET", target.as_bytes(), Version::Http11, &fields);
         lab.step(Event::Request { head, has_body: false });
         Running::of(lab.exchange).end();
-        assert_eq!(Memory::take().1.texts.memory_bytes() > 0, is_kept, "{bytes}");
+        assert_eq!(Room::take().memory.texts.memory_bytes() > 0, is_kept, "{bytes}");
     }
 }

@@ -1,7 +1,7 @@
 //! How often one address may connect.
 
 use super::{Listener, client};
-use crate::data::rate_limit::part::put_address;
+use crate::data::rate_limit::part::write_address;
 use crate::data::rate_limit::shared::tick;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,12 +28,7 @@ impl Listener {
         if client::is_trusted(address, &self.trusted_proxies) {
             return true;
         }
-        let key = rate.table.key_of(|hasher| {
-            put_address(address, rate.ipv6_prefix, |kind, piece| {
-                hasher.write_u8(kind);
-                hasher.write(piece);
-            });
-        });
+        let key = rate.table.key_of(|hasher| write_address(address, rate.ipv6_prefix, hasher));
         let take = Take { quota: &rate.quota, cost: 1, patience: Duration::ZERO };
         rate.table.take(key, tick(now), take).is_ok()
     }

@@ -6,7 +6,7 @@ use super::{Action, Counting, LIMITS_MAX, Limited, RateLimit, Said, Tell};
 use arrayvec::ArrayVec;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use vanne_filters::rate_limit::{Key, Level, Pass, Quota, Take, Tick, take_all};
+use vanne_filters::rate_limit::{Key, Level, Pass, Refused, Tick, take_all};
 
 /// What came of asking.
 #[derive(Default)]
@@ -45,89 +45,113 @@ pub struct Wishes {
     pub may_return: bool,
 }
 
+/// Where a limit is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Here, before the request goes on.
+    Here,
+    /// Where the buckets are; the request waits for the answer.
+    Elsewhere,
+    /// Here, once the request may pass: it refuses nobody.
+    Aside,
+}
+
+impl RateLimit {
+    fn place(&self, wishes: Wishes) -> Place {
+        if self.action == Action::Shadow {
+            Place::Aside
+        } else if wishes.may_wait && self.waits() {
+            Place::Elsewhere
+        } else {
+            Place::Here
+        }
+    }
+
+    /// Whether what is paid here may change afterwards.
+    fn is_open(&self) -> bool {
+        self.cost_header.is_some() || matches!(self.action, Action::Delay(_))
+    }
+}
+
 /// What a request pays at one level.
 struct Due<'a> {
     limit: &'a Arc<RateLimit>,
     key: Key,
     cost: u32,
-    quota: Quota,
+}
+
+impl Level for Due<'_> {
+    #[inline]
+    fn take(&self, now: Tick) -> Result<Pass, Refused> {
+        self.limit.take(self.key, self.cost, now)
+    }
+
+    fn give_back(&self, now: Tick) {
+        self.limit.put_back(self.key, self.cost, now);
+    }
 }
 
 impl<'a> Due<'a> {
     fn of(one: &'a Counting, asker: Asker<'_>) -> Self {
         let (limit, cost) = (&one.limit, one.cost(asker.head.method));
-        Self { limit, key: limit.key(asker), cost, quota: limit.quota_now() }
-    }
-
-    fn level(&self) -> Level<'_> {
-        let patience = self.limit.patience();
-        let take = Take { quota: &self.quota, cost: self.cost, patience };
-        Level { buckets: self.limit.buckets(), key: self.key, take }
+        Self { limit, key: limit.key(asker), cost }
     }
 
     fn paid(&self) -> Paid {
         Paid { limit: Arc::clone(self.limit), key: self.key, cost: self.cost }
     }
-
-    /// Whether what is paid here may change afterwards.
-    fn is_open(&self) -> bool {
-        self.limit.cost_header.is_some() || matches!(self.limit.action, Action::Delay(_))
-    }
 }
 
 impl Asked {
     /// Asks all `limits` for a request that comes at `now`: it takes from all, or from none.
-    /// Cost: a hash and a short lock for each limit, and another lock where there are several; no
-    /// allocation, but where what is paid may change.
+    /// Cost: a hash and a short lock for each limit; no allocation, but where what is paid may change.
     pub fn ask(&mut self, limits: &[Counting], asker: Asker<'_>, wishes: Wishes, now: Instant) {
         let now = tick(now);
-        let mut here = ArrayVec::<Due<'_>, LIMITS_MAX>::new();
-        let mut elsewhere = Vec::new();
-        let mut has_shadows = false;
-        for one in limits {
-            if one.limit.action == Action::Shadow {
-                has_shadows = true;
-            } else if wishes.may_wait && one.limit.waits() {
-                elsewhere.push(Due::of(one, asker).paid());
-            } else if !here.is_full() {
-                here.push(Due::of(one, asker));
+        let mut taken = ArrayVec::<(Due<'_>, Pass), LIMITS_MAX>::new();
+        let mut others = ArrayVec::<(Due<'_>, Place), LIMITS_MAX>::new();
+        let here = limits.iter().take(LIMITS_MAX).filter_map(|one| {
+            let (due, place) = (Due::of(one, asker), one.limit.place(wishes));
+            if place != Place::Here {
+                others.push((due, place));
+                return None;
             }
-        }
-        if !self.take(&here, now) {
+            Some(due)
+        });
+        if let Err((_, Due { limit, .. }, no)) = take_all(here, now, &mut taken) {
+            self.limited = Some(limit.says(Said::Refused, no.left, no.retry_after));
             return;
         }
-        if wishes.may_return || !elsewhere.is_empty() || here.iter().any(Due::is_open) {
-            self.paid.extend(here.iter().map(Due::paid));
+        let mut is_open = wishes.may_return;
+        for (due, pass) in &taken {
+            self.pass(due.limit, *pass);
+            is_open |= due.limit.is_open();
         }
-        if !elsewhere.is_empty() {
-            self.pend(elsewhere, now);
+        if !others.is_empty() {
+            is_open |= self.ask_others(&others, now);
         }
-        if has_shadows {
-            let is_shadow = |one: &&Counting| one.limit.action == Action::Shadow;
-            limits.iter().filter(is_shadow).for_each(|one| self.try_out(&Due::of(one, asker), now));
+        if is_open {
+            self.paid.extend(taken.iter().map(|(due, _)| due.paid()));
         }
     }
 
-    /// Takes what is due. Whether all passes.
-    fn take(&mut self, here: &[Due<'_>], now: Tick) -> bool {
-        let mut passes = ArrayVec::<Pass, LIMITS_MAX>::new();
-        let tell = |at: usize, ask| {
-            if let Some(due) = here.get(at) {
-                due.limit.tell(&due.quota, ask);
-            }
-        };
-        match take_all(here.iter().map(Due::level), now, |pass| passes.push(pass), tell) {
-            Ok(()) => {
-                here.iter().zip(&passes).for_each(|(due, pass)| self.pass(due.limit, *pass));
-                true
-            }
-            Err((at, no)) => {
-                let refuses =
-                    |due: &Due<'_>| due.limit.says(Said::Refused, no.left, no.retry_after);
-                self.limited = here.get(at).map(refuses);
-                false
-            }
+    /// Asks those that are not decided here, and those that refuse nobody. Whether an answer is
+    /// waited for.
+    #[cold]
+    fn ask_others(&mut self, others: &[(Due<'_>, Place)], now: Tick) -> bool {
+        let of = |place| others.iter().filter(move |one| one.1 == place).map(|(due, _)| due);
+        let elsewhere: Vec<Paid> = of(Place::Elsewhere).map(Due::paid).collect();
+        let waits = !elsewhere.is_empty();
+        if waits {
+            self.pend(elsewhere, now);
         }
+        of(Place::Aside).for_each(|due| self.try_out(due, now));
+        waits
+    }
+
+    /// Whether one of them refuses the request.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.limited.as_ref().is_some_and(|limited| limited.said == Said::Refused)
     }
 
     /// It passes this limit.
@@ -141,8 +165,7 @@ impl Asked {
 
     /// Asks a limit that refuses nobody what it would have said.
     fn try_out(&mut self, due: &Due<'_>, now: Tick) {
-        let Level { buckets, key, take } = due.level();
-        match buckets.take(key, now, take, |ask| due.limit.tell(&due.quota, ask)) {
+        match due.take(now) {
             Ok(pass) => self.pass(due.limit, pass),
             Err(no) => self.note(due.limit.says(Said::Shadowed, no.left, no.retry_after)),
         }

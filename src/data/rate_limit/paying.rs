@@ -3,11 +3,12 @@
 
 use super::asking::{Asked, Paid, Pending};
 use super::shared::{Exact, Verdict, tick};
-use super::{RateLimit, Said, Store};
+use super::{LIMITS_MAX, Said, Store};
+use arrayvec::ArrayVec;
 use std::sync::Arc;
 use std::time::Instant;
 use vanne_filters::FieldList;
-use vanne_filters::rate_limit::{Buckets, Level, Quota, Take, Tick, take_all};
+use vanne_filters::rate_limit::{Buckets, Level, Pass, Quota, Refused, Take, Tick, take_all};
 
 impl Asked {
     /// Has the store asked about `levels`. Where that cannot be, they are decided here.
@@ -69,6 +70,9 @@ impl Asked {
 
     /// The answer says what the request has cost: the rest is paid, or given back.
     pub fn pay(&mut self, fields: &dyn FieldList, now: Instant) {
+        if self.paid.is_empty() {
+            return;
+        }
         let now = tick(now);
         for Paid { limit, key, cost } in &mut self.paid {
             let Some(name) = &limit.cost_header else { continue };
@@ -88,25 +92,36 @@ impl Asked {
     }
 }
 
-/// What this replica's share of all `levels` says.
-fn take_share(levels: &[Paid], now: Tick) -> Verdict {
-    let quotas: Vec<_> = levels.iter().map(|paid| paid.limit.quota_now()).collect();
-    let mut passes = Vec::with_capacity(levels.len());
-    take_all(levels.iter().zip(&quotas).map(share), now, |pass| passes.push(pass), |_, _| ())?;
-    Ok(passes)
-}
+/// A level of which this replica goes by its share, as if the store were away.
+struct Share<'a>(&'a Paid, Quota);
 
-fn share<'a>((Paid { limit, key, cost }, quota): (&'a Paid, &'a Quota)) -> Level<'a> {
-    let take = Take { quota, cost: *cost, patience: limit.patience() };
-    Level { buckets: limit.share(), key: *key, take }
-}
-
-impl RateLimit {
-    /// The buckets, as if the store were away.
-    fn share(&self) -> Buckets<'_> {
-        match &self.store {
-            Store::Own(_) => self.buckets(),
+impl Share<'_> {
+    fn buckets(&self) -> Buckets<'_> {
+        match &self.0.limit.store {
+            Store::Own(table) => Buckets::Own(table),
             Store::Shared(shared, _) => shared.share(),
         }
     }
+
+    fn what(&self) -> Take<'_> {
+        Take { quota: &self.1, cost: self.0.cost, patience: self.0.limit.patience() }
+    }
+}
+
+impl Level for Share<'_> {
+    fn take(&self, now: Tick) -> Result<Pass, Refused> {
+        self.buckets().take(self.0.key, now, self.what(), |_| ())
+    }
+
+    fn give_back(&self, now: Tick) {
+        self.buckets().give_back(self.0.key, now, self.what());
+    }
+}
+
+/// What this replica's share of all `levels` says.
+fn take_share(levels: &[Paid], now: Tick) -> Verdict {
+    let shares = levels.iter().map(|paid| Share(paid, paid.limit.quota_now()));
+    let mut taken = ArrayVec::<_, LIMITS_MAX>::new();
+    take_all(shares, now, &mut taken).map_err(|(at, _, no)| (at, no))?;
+    Ok(taken.iter().map(|(_, pass)| *pass).collect())
 }

@@ -128,22 +128,23 @@ impl AttemptRecord {
         }
     }
 
-    /// Ends it; the first end counts. Gives what came of it.
+    /// Ends it; the first end counts. Gives what came of it, and the [`time`](Self::time) it took.
     pub fn end(
         &mut self,
         outcome: Outcome,
         refusal: Option<Refusal>,
-        now: Instant,
-    ) -> Option<Settled> {
+        (now, at): (Instant, Moment),
+    ) -> Option<(Settled, Duration)> {
         if self.ended.is_some() {
             return None;
         }
-        let settled = self.place.settle(outcome, self.time(now), Moment::of(now));
+        let time = self.time(now);
+        let settled = self.place.settle(outcome, time, at);
         self.ended = Some(now);
         self.outcome = Some(settled.outcome);
         self.refusal = refusal;
         // After it has counted: who waits is not to get a place where the circuit opens.
         self.place.leave();
-        Some(settled)
+        Some((settled, time))
     }
 }
