@@ -19,6 +19,7 @@ const SPARE_MAX: usize = 256;
 const BYTES_MAX: usize = 16 * 1024;
 
 thread_local! {
+    #[expect(clippy::vec_box, reason = "a place goes from hand to hand and never moves")]
     static SPARE: RefCell<Vec<Box<Room>>> = const { RefCell::new(Vec::new()) };
 }
 
