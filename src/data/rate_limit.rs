@@ -10,7 +10,7 @@ pub mod part;
 mod paying;
 pub mod shared;
 
-pub use asking::{Asked, Pending, Wishes};
+pub use asking::{Asked, Pending};
 
 use super::outcome::Outcome;
 use crate::observe::metrics::Counter;
@@ -214,10 +214,12 @@ impl RateLimit {
         }
     }
 
-    /// Whether requests wait for what the store says.
+    /// Whether requests wait for what the store says. For a limit that refuses nobody they do not.
     fn waits(&self) -> bool {
         match &self.store {
-            Store::Shared(shared, Sharing::Exact) => shared.bridge.terms().is_up,
+            Store::Shared(shared, Sharing::Exact) if self.action != Action::Shadow => {
+                shared.bridge.terms().is_up
+            }
             _ => false,
         }
     }

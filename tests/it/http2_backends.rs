@@ -2,7 +2,7 @@
 
 use crate::harness::http2::Client2;
 use crate::harness::origin2::Origin2;
-use crate::harness::{Client, Settings, Vanne};
+use crate::harness::{Client, Settings, Vanne, Wire};
 use bytes::Bytes;
 use h2::Reason;
 use http::Response;
@@ -109,4 +109,27 @@ async fn an_answer_to_an_upload_that_nobody_reads_gets_through() {
     let answer = client.answer("POST").await;
     assert_eq!((answer.status(), answer.text()), (413, "big!".into()));
     assert_eq!(vanne.only_log().await["attempts"][0]["outcome"], "success");
+}
+
+#[tokio::test]
+async fn a_client_that_waits_to_be_told_to_go_on_is_told_by_us() {
+    let origin = Origin2::start(None, |mut request, mut respond| async move {
+        while let Some(Ok(piece)) = request.body_mut().data().await {
+            request.body_mut().flow_control().release_capacity(piece.len()).unwrap();
+        }
+        let head = Response::builder().header("content-length", "0");
+        drop(respond.send_response(head.body(()).unwrap(), true));
+    })
+    .await;
+    let vanne = before(&origin, "").await;
+    let mut client = Wire::connect(vanne.http).await;
+    for body in ["hello".to_owned(), "x".repeat(100_000)] {
+        let length = body.len();
+        let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n");
+        client.send(format!("{head}expect: 100-continue\r\n\r\n")).await;
+        assert_eq!(client.head().await.unwrap().status(), 100);
+        client.send(body).await;
+        assert_eq!(client.head().await.unwrap().status(), 200);
+    }
+    assert!(origin.heads().iter().all(|head| !head.contains_key("expect")));
 }

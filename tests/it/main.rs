@@ -48,6 +48,7 @@ mod kubernetes;
 mod leaves;
 mod limit_clients;
 mod limit_costs;
+mod limit_rounds;
 mod logins;
 mod matching;
 mod messages;

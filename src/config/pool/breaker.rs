@@ -104,7 +104,8 @@ pub(in crate::config) fn check(key: &str, breaker: &Node, problems: &mut Vec<Pro
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SlowCall {
-    /// A call is slow whose answer's head came later after its start, or that failed later.
+    /// A call is slow whose answer's head came later than this after its start, or after the end of a
+    /// body that the client was longer about; or that failed later.
     /// How a call ended is told as `slow` only if it succeeded.
     pub longer_than: Period,
     /// The share of slow calls that opens a circuit; 0%: none does.

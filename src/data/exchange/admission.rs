@@ -2,8 +2,11 @@
 //!
 //! What a route answers itself is in `own`.
 
+use super::held::Until;
+use super::limiting::Round;
 use super::{Action, Exchange, own};
 use crate::data::edits::Values;
+use crate::data::effects::Effect;
 use crate::data::listener::blocklist::Met;
 use crate::data::listener::{admit, client, redirect};
 use crate::data::pool::Pool;
@@ -62,22 +65,36 @@ impl Exchange {
         if let Some(answer) = self.answer_preflight(head, &route, now) {
             return answer;
         }
-        let limited = self.ask_limits(head, &route, now);
-        match limited.and_then(|()| self.identify(head, &route, None, now)) {
+        match self.ask_limits(Round::Anybody, head, &route, now) {
+            Ok(None) => self.on_counted(head, other_target, route, now),
+            Ok(Some(effect)) => {
+                let until = Until::Limits(Round::Anybody);
+                self.hold((head, other_target), route, until, effect)
+            }
+            Err(refusal) => self.refuse_on(route, refusal, now),
+        }
+    }
+
+    /// Stages 3 to 6: limits let it pass that need not know who sends it.
+    /// `other_target`: what the listener made of its target, if backends get that.
+    pub(super) fn on_counted(
+        &mut self,
+        head: &RequestHead<'_>,
+        other_target: Option<&[u8]>,
+        route: Arc<Route>,
+        now: Instant,
+    ) -> Action {
+        match self.identify(head, &route, None, now) {
             Ok(None) => self.on_known(head, other_target, route, now),
             Ok(Some(question)) => {
-                self.enter(route);
-                self.hold(head, other_target, question)
+                let effect = Effect::Ask(Arc::clone(&question));
+                self.hold((head, other_target), route, Until::Known(question), effect)
             }
-            Err(refusal) => {
-                self.enter(route);
-                self.refuse(refusal, now)
-            }
+            Err(refusal) => self.refuse_on(route, refusal, now),
         }
     }
 
     /// Stages 3 to 6: it is known who sends the request, or nobody wants to know.
-    /// `other_target`: what the listener made of its target, if backends get that.
     pub(super) fn on_known(
         &mut self,
         head: &RequestHead<'_>,
@@ -85,10 +102,24 @@ impl Exchange {
         route: Arc<Route>,
         now: Instant,
     ) -> Action {
-        if let Err(refusal) = self.ask_user_limits(head, &route, now) {
-            self.enter(route);
-            return self.refuse(refusal, now);
+        match self.ask_limits(Round::Users, head, &route, now) {
+            Ok(None) => self.on_admitted(head, other_target, route, now),
+            Ok(Some(effect)) => {
+                let until = Until::Limits(Round::Users);
+                self.hold((head, other_target), route, until, effect)
+            }
+            Err(refusal) => self.refuse_on(route, refusal, now),
         }
+    }
+
+    /// Stages 4 to 6: the request may go on.
+    pub(super) fn on_admitted(
+        &mut self,
+        head: &RequestHead<'_>,
+        other_target: Option<&[u8]>,
+        route: Arc<Route>,
+        now: Instant,
+    ) -> Action {
         let sender = self.sender();
         match &route.target {
             Target::Pool(pool) => self.prepare(head, pool),
@@ -112,7 +143,9 @@ impl Exchange {
             (Verdict::Continue, Target::Split(_)) if self.pool.is_none() => {
                 self.refuse(Refusal::NoWeight, now)
             }
-            (Verdict::Continue, Target::Pool(_) | Target::Split(_)) => self.attempt_in_time(now),
+            (Verdict::Continue, Target::Pool(_) | Target::Split(_)) => {
+                self.begin_attempts(head, now)
+            }
             (Verdict::Continue, Target::Redirect(redirect)) => {
                 self.redirect_by(redirect, head, now)
             }
@@ -144,6 +177,12 @@ impl Exchange {
     pub(super) fn enter(&mut self, route: Arc<Route>) {
         self.route = Some(route);
         self.snapshot = None;
+    }
+
+    /// Refuses the request on its `route`.
+    fn refuse_on(&mut self, route: Arc<Route>, refusal: Refusal, now: Instant) -> Action {
+        self.enter(route);
+        self.refuse(refusal, now)
     }
 
     /// Chooses the pool of a split and gets ready for it.

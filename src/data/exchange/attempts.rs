@@ -6,9 +6,8 @@ use crate::data::balance::Choice;
 use crate::data::effects::Effect;
 use crate::data::exchange::Waiting;
 use crate::data::outcome::Outcome;
-use crate::data::pool::latency;
 use crate::data::pool::{
-    Backend, Hopeless, Idle, Members, Picked, Place, Pool, Queue, Settled, Ticket, Verdict,
+    Backend, Hopeless, Idle, Members, Picked, Place, Pool, Queue, Settled, Ticket, Verdict, latency,
 };
 use crate::data::rate_limit;
 use crate::data::refusal::Refusal;
@@ -207,25 +206,32 @@ impl Exchange {
             return self.on_ended(now);
         }
         let refusal = self.meaning(fault);
-        if self.may_replay(fault) {
+        if self.ends_kept_connection(fault) {
             self.end_attempt(Outcome::Unseen, Some(refusal), now);
-            self.replays_left -= 1;
-            return self.attempt(now);
+            if self.may_replay(fault) {
+                self.replays_left -= 1;
+                return self.attempt(now);
+            }
         }
         self.retry_or_refuse(refusal, now)
     }
 
-    /// Whether it was only the kept connection that was over: then the request is made at once on
-    /// another one, which is no retry.
-    fn may_replay(&self, fault: Fault) -> bool {
+    /// Whether it was only the kept connection that was over, as far as one can tell.
+    fn ends_kept_connection(&self, fault: Fault) -> bool {
         let is_kept_one = |attempt: &AttemptRecord| attempt.is_reused && !attempt.is_heard;
-        let may = self.replays_left > 0 && self.attempts.last().is_some_and(is_kept_one);
-        may && match fault {
-            // RFC 9112 §9.3.1: it may close under a request. As far as one can tell nobody saw it.
-            Fault::BackendClosed => self.is_repeatable(),
-            Fault::GoingAway => self.status.is_none() && self.is_kept,
-            _ => false,
-        }
+        matches!(fault, Fault::BackendClosed | Fault::GoingAway)
+            && self.attempts.last().is_some_and(is_kept_one)
+    }
+
+    /// Whether the request may be made at once on another connection, which is no retry.
+    fn may_replay(&self, fault: Fault) -> bool {
+        self.replays_left > 0
+            && match fault {
+                // RFC 9112 §9.3.1: it may close under a request. As far as one can tell nobody saw it.
+                Fault::BackendClosed => self.is_repeatable(),
+                Fault::GoingAway => self.status.is_none() && self.is_kept,
+                _ => false,
+            }
     }
 
     /// Tries again after this fault, if that is right; else ends the request.
@@ -343,6 +349,14 @@ impl Exchange {
         }
     }
 
+    /// A piece of the request's body went to its backend.
+    pub(super) fn note_body(&mut self, is_last: bool, now: Instant) {
+        self.request_done |= is_last;
+        if let Some(attempt) = self.attempts.last_mut().filter(|_| is_last) {
+            attempt.asked = Some(now);
+        }
+    }
+
     /// Ends the attempt under way, if there is one, and counts its outcome once.
     pub(super) fn end_attempt(&mut self, outcome: Outcome, why: Option<Refusal>, now: Instant) {
         let Some(attempt) = self.attempts.last_mut() else { return };
@@ -353,7 +367,7 @@ impl Exchange {
         backend.state.metrics.count_attempt(outcome);
         let is_seen = outcome != Outcome::Unseen;
         if let Some(route) = self.route.as_ref().filter(|_| is_seen) {
-            let first_byte = || attempt.first_byte.map(|at| at.duration_since(attempt.began));
+            let first_byte = || attempt.first_byte.map(|_| time);
             for limits in [&route.limits, &route.user_limits] {
                 rate_limit::note(&limits.rates, outcome, first_byte);
             }

@@ -1,9 +1,7 @@
 //! Who sends the request of an exchange: whether its route lets them in, what its backend is told
 //! of them, and what who is not let in is told.
 
-use super::{Action, Exchange, Phase};
-use crate::data::effects::Effect;
-use crate::data::identity::kept_head::KeptHead;
+use super::{Action, Exchange};
 use crate::data::identity::{Asked, Proof, Question, Shown, Told, proof};
 use crate::data::refusal::Refusal;
 use crate::data::snapshot::Route;
@@ -22,16 +20,6 @@ pub(super) struct Identified {
     refused_by: usize,
     /// What the client is told instead of our own words.
     words: Option<Box<FixedAnswer>>,
-    /// What waits for it to be known.
-    held: Option<Box<Held>>,
-}
-
-/// A request that waits until it is known who sends it.
-pub(super) struct Held {
-    head: KeptHead,
-    /// What the listener made of its target, if backends get that.
-    other_target: Option<Box<[u8]>>,
-    question: Arc<Question>,
 }
 
 impl Exchange {
@@ -62,34 +50,23 @@ impl Exchange {
         }
     }
 
-    /// Waits until `question` is answered; the request goes on then, as it was.
-    pub(super) fn hold(
+    /// Goes on with a request whose `question` was answered.
+    pub(super) fn on_answered(
         &mut self,
-        head: &RequestHead<'_>,
-        other_target: Option<&[u8]>,
-        question: Arc<Question>,
+        (head, other_target): (&RequestHead<'_>, Option<&[u8]>),
+        question: &Question,
+        route: Arc<Route>,
+        now: Instant,
     ) -> Action {
-        let effect = Effect::Ask(Arc::clone(&question));
-        let (head, other_target) = (KeptHead::of(head), other_target.map(Box::from));
-        self.identified.held = Some(Box::new(Held { head, other_target, question }));
-        self.phase = Phase::Suspended;
-        Action::Wait(effect)
-    }
-
-    /// Goes on with the request that waited until it was known who sends it, if it did.
-    pub(super) fn on_answered(&mut self, now: Instant) -> Option<Action> {
-        let Held { head, other_target, question } = *self.identified.held.take()?;
-        let route = Arc::clone(self.route.as_ref()?);
-        let (head, target) = (head.head(), other_target.as_deref());
-        Some(match self.identify(&head, &route, Some(&question), now) {
-            Ok(None) => self.on_known(&head, target, route, now),
+        match self.identify(head, &route, Some(question), now) {
+            Ok(None) => self.on_known(head, other_target, route, now),
             // An answer leads to no further question.
             Ok(Some(_)) => self.refuse(Refusal::Internal, now),
             Err(refusal) => {
                 self.identified.words = question.words().cloned().map(Box::new);
                 self.refuse(refusal, now)
             }
-        })
+        }
     }
 
     /// What is answered in the words of the service that refused the request, if one did. A call is

@@ -4,10 +4,11 @@
 //! ahead before any backend hears of the request; a large one is inspected beside the traffic.
 //! What backends get is what came.
 
+use super::expecting::expects;
 use super::inspecting_answer::HeldBack;
 use super::{Action, Exchange, Phase};
 use crate::data::effects::Effect;
-use crate::data::listener::body_ahead::{Ahead, Wanted};
+use crate::data::listener::body_ahead::Ahead;
 use crate::data::refusal::Refusal;
 use crate::data::snapshot::Route;
 use crate::data::target::Target;
@@ -21,7 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use vanne_filters::waf::transaction::Transaction;
-use vanne_filters::{FieldList, RequestHead, Version};
+use vanne_filters::{FieldList, RequestHead};
 
 /// Rules that the access log names, of one request.
 const RULES_TOLD_MAX: usize = 16;
@@ -121,25 +122,14 @@ impl Exchange {
         if is_too_long && !waf.takes_first_part {
             return self.not_inspected(Verdict::TooLarge, Refusal::WafBodyTooLarge, now);
         }
-        let expects = head.version > Version::Http10
-            && head
-                .fields
-                .first("expect")
-                .is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"100-continue"));
-        if expects {
-            // It was told to go on: nobody else needs to.
-            self.request_edits.remove(header::EXPECT);
-        }
-        self.phase = Phase::Reading;
-        self.progress = now;
-        Action::Read(Wanted { bytes_max: waf.body_bytes_max, says_continue: expects })
+        self.read_ahead(waf.body_bytes_max, expects(head), now)
     }
 
     /// The body was read ahead.
     pub(super) fn on_body(&mut self, body: Vec<u8>, end: Ahead, now: Instant) -> Action {
         let (Some(waf), Some(mut transaction)) = (self.waf(), self.inspecting.transaction.take())
         else {
-            return self.refuse(Refusal::Internal, now);
+            return self.on_begun(end, now);
         };
         match end {
             Ahead::Fault(Fault::ClientGone) => return self.refuse(Refusal::ClientGone, now),
@@ -160,7 +150,7 @@ impl Exchange {
         let began = clock::now();
         waf.body(&mut transaction, &body, began.duration_since(self.started));
         self.inspecting.spent += clock::now().duration_since(began);
-        self.conclude(transaction, now).unwrap_or_else(|| self.attempt_in_time(now))
+        self.conclude(transaction, now).unwrap_or_else(|| self.first_attempt(now))
     }
 
     /// What it waited for has come, if that was an inspection.
@@ -177,7 +167,7 @@ impl Exchange {
         };
         self.inspecting.spent += done.spent;
         let refused = self.conclude(done.transaction, now);
-        Some(refused.unwrap_or_else(|| self.attempt_in_time(now)))
+        Some(refused.unwrap_or_else(|| self.first_attempt(now)))
     }
 
     pub(super) fn waf(&self) -> Option<Arc<Waf>> {
@@ -190,7 +180,7 @@ impl Exchange {
             return self.not_inspected(Verdict::OverRefused, Refusal::WafOverBudget, now);
         }
         self.inspecting.verdict = Some(Verdict::OverPassed);
-        self.attempt_in_time(now)
+        self.first_attempt(now)
     }
 
     fn not_inspected(&mut self, verdict: Verdict, refusal: Refusal, now: Instant) -> Action {

@@ -1,13 +1,12 @@
 //! Rate limits of an exchange: whether it may go on, how long it waits, what its client is told.
 
-use super::{Action, Exchange, Phase};
+use super::Exchange;
 use crate::data::effects::Effect;
 use crate::data::rate_limit::at_once::Turn;
 use crate::data::rate_limit::part::Asker;
-use crate::data::rate_limit::{Asked, Limited, RouteLimits, Said, Tell, Wishes};
+use crate::data::rate_limit::{Asked, Limited, RouteLimits, Said, Tell};
 use crate::data::refusal::Refusal;
 use crate::data::snapshot::Route;
-use crate::data::target::Target;
 use http::{HeaderName, header};
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,10 +16,19 @@ use vanne_filters::{FieldList, HeadEdits, RequestHead};
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 
+/// When limits are asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Round {
+    /// Before anybody asks who sends the request: those that need not know.
+    Anybody,
+    /// Once that is known.
+    Users,
+}
+
 /// What rate limits say of a request.
 #[derive(Default)]
 pub(super) struct Limits {
-    /// What came of asking those that need not know who sends it, and then the others.
+    /// What came of each [`Round`].
     asked: [Asked; 2],
     /// What it waits for.
     stage: Stage,
@@ -60,44 +68,30 @@ impl Limits {
 }
 
 impl Exchange {
-    /// Asks those limits of `route` that need not know who sends the request.
+    /// Asks those limits of `route` that are due in this `round`. What the request has to wait for,
+    /// if anything.
+    #[inline]
     pub(super) fn ask_limits(
         &mut self,
+        round: Round,
         head: &RequestHead<'_>,
         route: &Route,
         now: Instant,
-    ) -> Result<(), Refusal> {
-        self.ask_these((0, &route.limits), head, route, now)
+    ) -> Result<Option<Effect>, Refusal> {
+        let limits = match round {
+            Round::Anybody => &route.limits,
+            Round::Users => &route.user_limits,
+        };
+        if limits.is_empty() { Ok(None) } else { self.ask((round, limits), head, route, now) }
     }
 
-    /// Asks those limits of `route` that want to know who sends the request.
-    pub(super) fn ask_user_limits(
+    fn ask(
         &mut self,
+        (round, limits): (Round, &RouteLimits),
         head: &RequestHead<'_>,
         route: &Route,
         now: Instant,
-    ) -> Result<(), Refusal> {
-        self.ask_these((1, &route.user_limits), head, route, now)
-    }
-
-    #[inline]
-    fn ask_these(
-        &mut self,
-        (turn, limits): (usize, &RouteLimits),
-        head: &RequestHead<'_>,
-        route: &Route,
-        now: Instant,
-    ) -> Result<(), Refusal> {
-        if limits.is_empty() { Ok(()) } else { self.ask_some((turn, limits), head, route, now) }
-    }
-
-    fn ask_some(
-        &mut self,
-        (turn, limits): (usize, &RouteLimits),
-        head: &RequestHead<'_>,
-        route: &Route,
-        now: Instant,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<Effect>, Refusal> {
         let (address, proof) = (self.sender(), self.identified.proof.as_deref());
         let asker = Asker { head, address, route: &route.id, proof };
         if let Some(limit) = &limits.at_once {
@@ -106,21 +100,44 @@ impl Exchange {
             };
             self.limits.turn = Some(turn);
         }
-        let wishes = Wishes {
-            may_wait: matches!(route.target, Target::Pool(_) | Target::Split(_)),
-            may_return: turn == 0 && !route.user_limits.is_empty(),
-        };
-        if let Some(asked) = self.limits.asked.get_mut(turn) {
-            asked.ask(&limits.rates, asker, wishes, now);
+        // What is paid in the first round goes back if the second refuses.
+        let may_return = matches!(round, Round::Anybody) && !route.user_limits.is_empty();
+        if let Some(asked) = self.limits.asked.get_mut(round as usize) {
+            asked.ask(&limits.rates, asker, may_return, now);
         }
-        self.check_limits(now)
+        self.wait_for_limits(round, now)
     }
 
-    fn check_limits(&mut self, now: Instant) -> Result<(), Refusal> {
-        if self.limits.asked.iter().any(Asked::is_refused) {
-            return Err(self.turn_away(Refusal::RateLimited, now));
+    /// What the request has to wait for after what limits said in this `round`.
+    fn wait_for_limits(&mut self, round: Round, now: Instant) -> Result<Option<Effect>, Refusal> {
+        let Some(asked) = self.limits.asked.get(round as usize) else { return Ok(None) };
+        if let Some(pending) = &asked.pending {
+            self.limits.stage = Stage::Asked;
+            return Ok(Some(Effect::Answer(Arc::clone(&pending.answer))));
         }
-        Ok(())
+        match asked.limited.as_ref().map(|limited| (limited.said, limited.wait)) {
+            Some((Said::Refused, _)) => Err(self.turn_away(Refusal::RateLimited, now)),
+            Some((Said::Delayed, wait)) => {
+                self.limits.stage = Stage::Held;
+                Ok(Some(Effect::Pause(wait)))
+            }
+            Some((Said::Passed | Said::Shadowed, _)) | None => Ok(None),
+        }
+    }
+
+    /// What limits of this `round` made the request wait for has come.
+    pub(super) fn on_waited(
+        &mut self,
+        round: Round,
+        now: Instant,
+    ) -> Result<Option<Effect>, Refusal> {
+        if std::mem::take(&mut self.limits.stage) != Stage::Asked {
+            return Ok(None);
+        }
+        if let Some(asked) = self.limits.asked.get_mut(round as usize) {
+            asked.resume(now);
+        }
+        self.wait_for_limits(round, now)
     }
 
     /// One limit refuses it: it pays none.
@@ -129,51 +146,11 @@ impl Exchange {
         refusal
     }
 
-    /// The first attempt, after what limits make it wait.
-    pub(super) fn attempt_in_time(&mut self, now: Instant) -> Action {
-        let pending = self.limits.asked.iter().find_map(|asked| asked.pending.as_ref());
-        let effect = if let Some(pending) = pending {
-            self.limits.stage = Stage::Asked;
-            Effect::Answer(Arc::clone(&pending.answer))
-        } else {
-            match self.limits.gravest() {
-                Some(limited) if limited.said == Said::Delayed => {
-                    let wait = limited.wait;
-                    self.limits.stage = Stage::Held;
-                    Effect::Pause(wait)
-                }
-                _ => return self.first_attempt(now),
-            }
-        };
-        self.phase = Phase::Suspended;
-        Action::Wait(effect)
-    }
-
     /// It is refused or gone while limits make it wait: others need not wait for it.
     pub(super) fn leave_limits(&mut self, now: Instant) {
+        self.held = None;
         if std::mem::take(&mut self.limits.stage) != Stage::None {
             self.limits.give_back(now);
-        }
-    }
-
-    /// What it waited for has come.
-    pub(super) fn on_resumed(&mut self, now: Instant) -> Action {
-        if let Some(action) = self.on_answered(now).or_else(|| self.on_inspection_over(now)) {
-            return action;
-        }
-        match std::mem::take(&mut self.limits.stage) {
-            Stage::None => self.attempt(now),
-            Stage::Held => self.first_attempt(now),
-            Stage::Asked => {
-                let pending = self.limits.asked.iter_mut().find(|asked| asked.pending.is_some());
-                if let Some(asked) = pending {
-                    asked.resume(now);
-                }
-                match self.check_limits(now) {
-                    Ok(()) => self.attempt_in_time(now),
-                    Err(refusal) => self.refuse(refusal, now),
-                }
-            }
         }
     }
 
@@ -196,7 +173,7 @@ impl Exchange {
         }
         let refusing = refusing.filter(|limited| limited.limit.tell != Tell::Never);
         if let Some(limited) = refusing.or_else(|| self.limits.tightest()) {
-            edits.set_if_absent(POLICY, &limited.limit.policy);
+            edits.set(POLICY, &limited.limit.policy);
             edits.set_written(LEFT, |value| {
                 value.push(b"\"");
                 value.push(limited.limit.id.as_str().as_bytes());

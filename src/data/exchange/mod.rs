@@ -14,11 +14,14 @@ mod answer;
 mod attempts;
 mod deadline;
 mod event;
+mod expecting;
 mod facts;
 mod falling_back;
+mod held;
 mod identifying;
 mod inspecting;
 mod inspecting_answer;
+mod kept_head;
 mod limiting;
 mod memory;
 mod own;
@@ -40,8 +43,7 @@ use super::listener::admit::is_about_websocket;
 use super::listener::client::Claim;
 use super::listener::{Client, LocalListener};
 use super::outcome::Outcome;
-use super::pool::sticky::Seen;
-use super::pool::{Backend, Pool, Ticket};
+use super::pool::{Backend, Pool, Ticket, sticky::Seen};
 use super::refusal::Refusal;
 use super::snapshot::{LocalSnapshot, Route};
 use super::upstream::{AttemptRecord, Fault, forward};
@@ -49,6 +51,7 @@ use crate::types::moment::Moment;
 use crate::types::request_id::RequestId;
 use attempts::is_endless;
 use falling_back::Fallen;
+use held::Held;
 use http::HeaderValue;
 use identifying::Identified;
 use inspecting::Inspecting;
@@ -120,6 +123,7 @@ pub struct Exchange {
     identified: Identified,
     /// What rate limits say of it.
     limits: Limits,
+    held: Option<Box<Held>>,
     /// What its firewall says of it.
     inspecting: Inspecting,
     /// What it counts for.
@@ -166,7 +170,7 @@ pub struct Beginning {
     pub wall: SystemTime,
 }
 
-/// Times one request may be sent again because a kept connection turned out closed.
+/// Times one may be sent again because a kept connection turned out closed.
 const REPLAYS_MAX: u8 = 3;
 
 impl Exchange {
@@ -202,6 +206,7 @@ impl Exchange {
             left_out: None,
             identified: Identified::default(),
             limits: Limits::default(),
+            held: None,
             inspecting: Inspecting::default(),
             seats: Seats::default(),
             fallen: None,
@@ -241,7 +246,7 @@ impl Exchange {
             Event::Body { body, end } => self.on_body(body, end, now),
             Event::Connected { is_reused } => self.on_connected(is_reused, now),
             Event::RequestBody { is_last, is_kept } => {
-                self.request_done |= is_last;
+                self.note_body(is_last, now);
                 self.is_kept = is_kept;
                 self.progress = now;
                 Action::Continue
@@ -364,8 +369,7 @@ impl Exchange {
         Action::Done
     }
 
-    /// Ends the request for this reason: by a fallback or with an answer of ours while that is
-    /// possible, else by cutting it.
+    /// Ends the request for this reason: by a fallback, an answer of ours, or else by cutting it.
     fn refuse(&mut self, refusal: Refusal, now: Instant) -> Action {
         self.drop_held_back();
         self.leave_limits(now);

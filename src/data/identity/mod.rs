@@ -10,7 +10,6 @@ pub mod client_certificate;
 pub mod denied;
 pub mod forward;
 pub mod jwt;
-pub mod kept_head;
 pub mod key;
 pub mod live_keys;
 pub mod password;

@@ -32,17 +32,15 @@ pub(super) struct Paid {
 pub struct Pending {
     /// The answer to wait for.
     pub answer: Arc<Answer>,
-    pub(super) levels: Vec<Paid>,
+    pub(super) others: Others,
 }
 
-/// What limits are to reckon with.
-#[derive(Clone, Copy, Debug)]
-pub struct Wishes {
-    /// The request can wait for what the store says; if not, limits that are exact are as good as
-    /// leased ones.
-    pub may_wait: bool,
-    /// Others are asked afterwards: what is paid may have to be given back.
-    pub may_return: bool,
+/// Limits that are asked after those that decide at once.
+pub(super) struct Others {
+    /// Those whose buckets are elsewhere.
+    pub(super) elsewhere: Vec<Paid>,
+    /// Those that refuse nobody: asked once it may pass all others.
+    pub(super) aside: Vec<Paid>,
 }
 
 /// Where a limit is asked.
@@ -57,13 +55,11 @@ enum Place {
 }
 
 impl RateLimit {
-    fn place(&self, wishes: Wishes) -> Place {
-        if self.action == Action::Shadow {
-            Place::Aside
-        } else if wishes.may_wait && self.waits() {
-            Place::Elsewhere
-        } else {
-            Place::Here
+    fn place(&self) -> Place {
+        match self.action {
+            Action::Shadow => Place::Aside,
+            _ if self.waits() => Place::Elsewhere,
+            _ => Place::Here,
         }
     }
 
@@ -105,12 +101,13 @@ impl<'a> Due<'a> {
 impl Asked {
     /// Asks all `limits` for a request that comes at `now`: it takes from all, or from none.
     /// Cost: a hash and a short lock for each limit; no allocation, but where what is paid may change.
-    pub fn ask(&mut self, limits: &[Counting], asker: Asker<'_>, wishes: Wishes, now: Instant) {
+    /// `may_return`: what it pays goes back if others refuse it, who are asked afterwards.
+    pub fn ask(&mut self, limits: &[Counting], asker: Asker<'_>, may_return: bool, now: Instant) {
         let now = tick(now);
         let mut taken = ArrayVec::<(Due<'_>, Pass), LIMITS_MAX>::new();
         let mut others = ArrayVec::<(Due<'_>, Place), LIMITS_MAX>::new();
         let here = limits.iter().take(LIMITS_MAX).filter_map(|one| {
-            let (due, place) = (Due::of(one, asker), one.limit.place(wishes));
+            let (due, place) = (Due::of(one, asker), one.limit.place());
             if place != Place::Here {
                 others.push((due, place));
                 return None;
@@ -121,37 +118,31 @@ impl Asked {
             self.limited = Some(limit.says(Said::Refused, no.left, no.retry_after));
             return;
         }
-        let mut is_open = wishes.may_return;
+        let mut is_open = may_return;
         for (due, pass) in &taken {
             self.pass(due.limit, *pass);
             is_open |= due.limit.is_open();
         }
-        if !others.is_empty() {
-            is_open |= self.ask_others(&others, now);
-        }
-        if is_open {
+        if is_open || !others.is_empty() {
             self.paid.extend(taken.iter().map(|(due, _)| due.paid()));
         }
-    }
-
-    /// Asks those that are not decided here, and those that refuse nobody. Whether an answer is
-    /// waited for.
-    #[cold]
-    fn ask_others(&mut self, others: &[(Due<'_>, Place)], now: Tick) -> bool {
-        let of = |place| others.iter().filter(move |one| one.1 == place).map(|(due, _)| due);
-        let elsewhere: Vec<Paid> = of(Place::Elsewhere).map(Due::paid).collect();
-        let waits = !elsewhere.is_empty();
-        if waits {
-            self.pend(elsewhere, now);
+        if !others.is_empty() {
+            self.ask_others(&others, now);
         }
-        of(Place::Aside).for_each(|due| self.try_out(due, now));
-        waits
     }
 
-    /// Whether one of them refuses the request.
-    #[must_use]
-    pub fn is_refused(&self) -> bool {
-        self.limited.as_ref().is_some_and(|limited| limited.said == Said::Refused)
+    /// Asks those that are not decided here, and those that refuse nobody.
+    #[cold]
+    fn ask_others(&mut self, others: &[(Due<'_>, Place)], now: Tick) {
+        let of = |place| {
+            let there = others.iter().filter(move |one| one.1 == place);
+            there.map(|(due, _)| due.paid()).collect::<Vec<_>>()
+        };
+        let (elsewhere, aside) = (of(Place::Elsewhere), of(Place::Aside));
+        match elsewhere.is_empty() {
+            true => self.try_out(aside, now),
+            false => self.pend(Others { elsewhere, aside }, now),
+        }
     }
 
     /// It passes this limit.
@@ -163,11 +154,16 @@ impl Asked {
         self.note(limit.says(said, left, wait));
     }
 
-    /// Asks a limit that refuses nobody what it would have said.
-    fn try_out(&mut self, due: &Due<'_>, now: Tick) {
-        match due.take(now) {
-            Ok(pass) => self.pass(due.limit, pass),
-            Err(no) => self.note(due.limit.says(Said::Shadowed, no.left, no.retry_after)),
+    /// Asks limits that refuse nobody what they would have said.
+    pub(super) fn try_out(&mut self, aside: Vec<Paid>, now: Tick) {
+        for paid in aside {
+            match paid.limit.take(paid.key, paid.cost, now) {
+                Ok(pass) => {
+                    self.pass(&paid.limit, pass);
+                    self.paid.push(paid);
+                }
+                Err(no) => self.note(paid.limit.says(Said::Shadowed, no.left, no.retry_after)),
+            }
         }
     }
 

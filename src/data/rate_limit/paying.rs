@@ -1,7 +1,7 @@
 //! What a request pays after it was asked for: where the store answers, where its answer says what
 //! it has cost, and where it is given back.
 
-use super::asking::{Asked, Paid, Pending};
+use super::asking::{Asked, Others, Paid, Pending};
 use super::shared::{Exact, Verdict, tick};
 use super::{LIMITS_MAX, Said, Store};
 use arrayvec::ArrayVec;
@@ -11,8 +11,9 @@ use vanne_filters::FieldList;
 use vanne_filters::rate_limit::{Buckets, Level, Pass, Quota, Refused, Take, Tick, take_all};
 
 impl Asked {
-    /// Has the store asked about `levels`. Where that cannot be, they are decided here.
-    pub(super) fn pend(&mut self, levels: Vec<Paid>, now: Tick) {
+    /// Has the store asked about those that are elsewhere. Where that cannot be, they are decided
+    /// here.
+    pub(super) fn pend(&mut self, others: Others, now: Tick) {
         let exact = |Paid { limit, key, cost }: &Paid| match &limit.store {
             Store::Shared(shared, _) => Some(Exact {
                 shared: Arc::clone(shared),
@@ -23,14 +24,14 @@ impl Asked {
             }),
             Store::Own(_) => None,
         };
-        let asked: Vec<Exact> = levels.iter().filter_map(exact).collect();
+        let asked: Vec<Exact> = others.elsewhere.iter().filter_map(exact).collect();
         let Some(first) = asked.first() else { return };
         let bridge = Arc::clone(&first.shared.bridge);
         match bridge.ask(asked) {
-            Some(answer) => self.pending = Some(Pending { answer, levels }),
+            Some(answer) => self.pending = Some(Pending { answer, others }),
             None => {
-                let said = take_share(&levels, now);
-                self.settle(levels, said);
+                let said = take_share(&others.elsewhere, now);
+                self.settle(others, said, now);
             }
         }
     }
@@ -38,21 +39,23 @@ impl Asked {
     /// What the store said by now, or else what this replica's share says. What the request has to
     /// say of it then is in `limited`.
     pub fn resume(&mut self, now: Instant) {
-        let Some(Pending { answer, levels }) = self.pending.take() else { return };
-        let said = answer.leave().unwrap_or_else(|| take_share(&levels, tick(now)));
-        self.settle(levels, said);
+        let Some(Pending { answer, others }) = self.pending.take() else { return };
+        let now = tick(now);
+        let said = answer.leave().unwrap_or_else(|| take_share(&others.elsewhere, now));
+        self.settle(others, said, now);
     }
 
-    /// Counts what `levels` said.
-    fn settle(&mut self, levels: Vec<Paid>, said: Verdict) {
+    /// Counts what those elsewhere said.
+    fn settle(&mut self, Others { elsewhere, aside }: Others, said: Verdict, now: Tick) {
         match said {
             Ok(passes) => {
-                levels.iter().zip(passes).for_each(|(paid, pass)| self.pass(&paid.limit, pass));
-                self.paid.extend(levels);
+                elsewhere.iter().zip(passes).for_each(|(paid, pass)| self.pass(&paid.limit, pass));
+                self.paid.extend(elsewhere);
+                self.try_out(aside, now);
             }
             Err((at, no)) => {
                 let refuses = |paid: &Paid| paid.limit.says(Said::Refused, no.left, no.retry_after);
-                self.limited = levels.get(at).map(refuses);
+                self.limited = elsewhere.get(at).map(refuses);
             }
         }
     }
@@ -61,7 +64,7 @@ impl Asked {
     pub fn give_back(&mut self, now: Instant) {
         let said = self.pending.take().and_then(|pending| {
             let said = pending.answer.leave()?;
-            said.is_ok().then_some(pending.levels)
+            said.is_ok().then_some(pending.others.elsewhere)
         });
         for Paid { limit, key, cost } in self.paid.drain(..).chain(said.into_iter().flatten()) {
             limit.give_back(key, cost, tick(now));
@@ -76,10 +79,7 @@ impl Asked {
         let now = tick(now);
         for Paid { limit, key, cost } in &mut self.paid {
             let Some(name) = &limit.cost_header else { continue };
-            let said = fields.first(name).and_then(|value| std::str::from_utf8(value).ok());
-            let Some(whole) = said.and_then(|said| said.trim().parse::<u32>().ok()) else {
-                continue;
-            };
+            let Some(whole) = fields.first(name).and_then(whole_cost) else { continue };
             if whole > *cost {
                 let (quota, more) = (limit.quota_now(), whole - *cost);
                 let take = Take { quota: &quota, cost: more, patience: limit.patience() };
@@ -90,6 +90,15 @@ impl Asked {
             *cost = whole;
         }
     }
+}
+
+/// What an answer says that the request has cost, in whole numbers.
+fn whole_cost(value: &[u8]) -> Option<u32> {
+    let digits = value.trim_ascii();
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    let text = std::str::from_utf8(digits).ok().filter(|_| is_number)?;
+    // More than any bucket holds.
+    Some(text.parse().unwrap_or(u32::MAX))
 }
 
 /// A level of which this replica goes by its share, as if the store were away.

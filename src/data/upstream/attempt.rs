@@ -67,6 +67,8 @@ pub struct AttemptRecord {
     pub began: Instant,
     /// When there was a connection.
     pub connected: Option<Instant>,
+    /// When the request's last byte went to it; before that, and where it was there at once, `None`.
+    pub asked: Option<Instant>,
     /// When the answer's head came.
     pub first_byte: Option<Instant>,
     /// When it ended.
@@ -91,6 +93,7 @@ impl AttemptRecord {
             by,
             began: now,
             connected: None,
+            asked: None,
             first_byte: None,
             ended: None,
             is_reused: false,
@@ -107,10 +110,12 @@ impl AttemptRecord {
         self.place.backend()
     }
 
-    /// From its start to its answer's head, or to `now` if there was none.
+    /// What the backend took: from the attempt's start, or the end of a body that its client was
+    /// longer about, to the answer's head, or to `now` if there was none.
     #[must_use]
     pub fn time(&self, now: Instant) -> Duration {
-        self.first_byte.unwrap_or(now).duration_since(self.began)
+        let until = self.first_byte.unwrap_or(now);
+        until.saturating_duration_since(self.asked.unwrap_or(self.began))
     }
 
     /// Whether its answer decides about a half-open circuit.

@@ -100,3 +100,30 @@ fn a_fresh_connection_that_closed_or_an_unsafe_request_is_not_sent_again() {
     lab.step(Event::RequestBody { is_last: true, is_kept: false });
     assert!(is_answer(&lab.fault(Fault::BackendClosed), 502, "backend_closed"));
 }
+
+#[test]
+fn a_kept_connection_that_ends_is_not_held_against_its_backend_whatever_was_asked() {
+    let mut lab = Lab::new(2);
+    let fields = FieldSlice(&[("host", "a"), ("content-length", "1")]);
+    let head = RequestHead::new("POST", b"/x", Version::Http11, &fields);
+    lab.step(Event::Request { head, has_body: true });
+    lab.step(Event::Connected { is_reused: true });
+    lab.step(Event::RequestBody { is_last: true, is_kept: true });
+    assert!(is_answer(&lab.fault(Fault::BackendClosed), 502, "backend_closed"));
+    assert_eq!(lab.exchange.attempts[0].outcome, Some(Outcome::Unseen));
+}
+
+#[test]
+fn a_client_that_is_long_about_its_body_makes_no_slow_call() {
+    for (client, backend) in [(60, 1), (0, 60)] {
+        let mut lab = Lab::new(1);
+        lab.request_with(&[("host", "a"), ("content-length", "9")], true);
+        lab.connected();
+        lab.now += client * S;
+        lab.step(Event::RequestBody { is_last: true, is_kept: true });
+        lab.now += backend * S;
+        lab.response(200);
+        lab.step(Event::Ended);
+        assert_eq!(lab.exchange.attempts[0].time(lab.now), backend * S);
+    }
+}

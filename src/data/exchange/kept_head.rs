@@ -1,10 +1,9 @@
-//! A request's head, kept while something about it is found out: the engine's own does not last so
-//! long.
+//! A request's head, kept while the request waits: the engine's own does not last so long.
 
 use vanne_filters::{FieldList, RequestHead, Version};
 
 /// A copy of a head.
-pub struct KeptHead {
+pub(super) struct KeptHead {
     method: Box<str>,
     target: Box<[u8]>,
     version: Version,
@@ -32,8 +31,7 @@ impl FieldList for Fields {
 
 impl KeptHead {
     /// A copy of `head`.
-    #[must_use]
-    pub fn of(head: &RequestHead<'_>) -> Self {
+    pub(super) fn of(head: &RequestHead<'_>) -> Self {
         let mut fields = Vec::new();
         head.fields.each(&mut |name, value| fields.push((name.into(), value.into())));
         Self {
@@ -46,8 +44,7 @@ impl KeptHead {
     }
 
     /// The head.
-    #[must_use]
-    pub fn head(&self) -> RequestHead<'_> {
+    pub(super) fn head(&self) -> RequestHead<'_> {
         RequestHead {
             method: &self.method,
             target: &self.target,
