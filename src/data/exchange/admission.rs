@@ -65,27 +65,40 @@ impl Exchange {
         if let Some(answer) = self.answer_preflight(head, &route, now) {
             return answer;
         }
-        match self.ask_limits(Round::Anybody, head, &route, now) {
-            Ok(None) => self.on_counted(head, other_target, route, now),
+        self.on_round(Round::Anybody, (head, other_target), route, now)
+    }
+
+    /// Stages 3 to 6, from this round of limits on. What goes on is a head, and what the listener
+    /// made of its target, if backends get that.
+    pub(super) fn on_round(
+        &mut self,
+        round: Round,
+        (head, other_target): (&RequestHead<'_>, Option<&[u8]>),
+        route: Arc<Route>,
+        now: Instant,
+    ) -> Action {
+        match self.ask_limits(round, head, &route, now) {
+            Ok(None) => self.on_passed(round, (head, other_target), route, now),
             Ok(Some(effect)) => {
-                let until = Until::Limits(Round::Anybody);
-                self.hold((head, other_target), route, until, effect)
+                self.hold((head, other_target), route, Until::Limits(round), effect)
             }
             Err(refusal) => self.refuse_on(route, refusal, now),
         }
     }
 
-    /// Stages 3 to 6: limits let it pass that need not know who sends it.
-    /// `other_target`: what the listener made of its target, if backends get that.
-    pub(super) fn on_counted(
+    /// The limits of this round let the request pass.
+    pub(super) fn on_passed(
         &mut self,
-        head: &RequestHead<'_>,
-        other_target: Option<&[u8]>,
+        round: Round,
+        (head, other_target): (&RequestHead<'_>, Option<&[u8]>),
         route: Arc<Route>,
         now: Instant,
     ) -> Action {
+        if matches!(round, Round::Users) {
+            return self.on_admitted((head, other_target), route, now);
+        }
         match self.identify(head, &route, None, now) {
-            Ok(None) => self.on_known(head, other_target, route, now),
+            Ok(None) => self.on_round(Round::Users, (head, other_target), route, now),
             Ok(Some(question)) => {
                 let effect = Effect::Ask(Arc::clone(&question));
                 self.hold((head, other_target), route, Until::Known(question), effect)
@@ -94,29 +107,10 @@ impl Exchange {
         }
     }
 
-    /// Stages 3 to 6: it is known who sends the request, or nobody wants to know.
-    pub(super) fn on_known(
-        &mut self,
-        head: &RequestHead<'_>,
-        other_target: Option<&[u8]>,
-        route: Arc<Route>,
-        now: Instant,
-    ) -> Action {
-        match self.ask_limits(Round::Users, head, &route, now) {
-            Ok(None) => self.on_admitted(head, other_target, route, now),
-            Ok(Some(effect)) => {
-                let until = Until::Limits(Round::Users);
-                self.hold((head, other_target), route, until, effect)
-            }
-            Err(refusal) => self.refuse_on(route, refusal, now),
-        }
-    }
-
     /// Stages 4 to 6: the request may go on.
-    pub(super) fn on_admitted(
+    fn on_admitted(
         &mut self,
-        head: &RequestHead<'_>,
-        other_target: Option<&[u8]>,
+        (head, other_target): (&RequestHead<'_>, Option<&[u8]>),
         route: Arc<Route>,
         now: Instant,
     ) -> Action {

@@ -2,10 +2,11 @@
 //! not get through: of HTTP/2 no informational answers do. They are told by us.
 
 use super::{Action, Exchange, Phase};
-use crate::data::listener::body_ahead::{Ahead, Wanted};
-use crate::data::refusal::Refusal;
-use crate::data::upstream::{Fault, Protocol};
+use crate::data::listener::body_ahead::Wanted;
+use crate::data::pool::Pool;
+use crate::data::upstream::Protocol;
 use http::header;
+use std::sync::Arc;
 use std::time::Instant;
 use vanne_filters::{RequestHead, Version};
 
@@ -21,9 +22,8 @@ pub(super) fn expects(head: &RequestHead<'_>) -> bool {
 impl Exchange {
     /// The first attempt of the request with this `head`.
     pub(super) fn begin_attempts(&mut self, head: &RequestHead<'_>, now: Instant) -> Action {
-        let is_told = |protocol| protocol == Protocol::Http1;
-        let is_told = self.pool.as_ref().is_none_or(|pool| is_told(pool.wire.protocol));
-        if is_told || self.request_done || !expects(head) {
+        let is_http1 = |pool: &Arc<Pool>| pool.wire.protocol == Protocol::Http1;
+        if self.pool.as_ref().is_none_or(is_http1) || self.request_done || !expects(head) {
             return self.first_attempt(now);
         }
         self.read_ahead(BYTES_MAX, true, now)
@@ -37,14 +37,5 @@ impl Exchange {
         self.phase = Phase::Reading;
         self.progress = now;
         Action::Read(Wanted { bytes_max, says_continue: expects })
-    }
-
-    /// The beginning of a body is here that nobody wanted but for its client's sake.
-    pub(super) fn on_begun(&mut self, end: Ahead, now: Instant) -> Action {
-        match end {
-            Ahead::Fault(Fault::ClientGone) => self.refuse(Refusal::ClientGone, now),
-            Ahead::Fault(fault) => self.on_fault(fault, now),
-            Ahead::More | Ahead::TooLong | Ahead::Whole | Ahead::NoRoom => self.first_attempt(now),
-        }
     }
 }

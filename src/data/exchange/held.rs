@@ -59,11 +59,10 @@ impl Exchange {
         let (head, target) = (held.head.head(), held.other_target.as_deref());
         Some(match &held.until {
             Until::Known(question) => self.on_answered((&head, target), question, route, now),
-            Until::Limits(round) => match (self.on_waited(*round, now), round) {
-                (Ok(Some(effect)), _) => self.hold_on(held, effect),
-                (Ok(None), Round::Anybody) => self.on_counted(&head, target, route, now),
-                (Ok(None), Round::Users) => self.on_admitted(&head, target, route, now),
-                (Err(refusal), _) => self.refuse(refusal, now),
+            Until::Limits(round) => match self.on_waited(*round, now) {
+                Ok(Some(effect)) => self.hold_on(held, effect),
+                Ok(None) => self.on_passed(*round, (&head, target), route, now),
+                Err(refusal) => self.refuse(refusal, now),
             },
         })
     }

@@ -1,6 +1,7 @@
 //! Who sends the request of an exchange: whether its route lets them in, what its backend is told
 //! of them, and what who is not let in is told.
 
+use super::limiting::Round;
 use super::{Action, Exchange};
 use crate::data::identity::{Asked, Proof, Question, Shown, Told, proof};
 use crate::data::refusal::Refusal;
@@ -59,7 +60,7 @@ impl Exchange {
         now: Instant,
     ) -> Action {
         match self.identify(head, &route, Some(question), now) {
-            Ok(None) => self.on_known(head, other_target, route, now),
+            Ok(None) => self.on_round(Round::Users, (head, other_target), route, now),
             // An answer leads to no further question.
             Ok(Some(_)) => self.refuse(Refusal::Internal, now),
             Err(refusal) => {

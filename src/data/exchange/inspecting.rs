@@ -127,18 +127,22 @@ impl Exchange {
 
     /// The body was read ahead.
     pub(super) fn on_body(&mut self, body: Vec<u8>, end: Ahead, now: Instant) -> Action {
-        let (Some(waf), Some(mut transaction)) = (self.waf(), self.inspecting.transaction.take())
-        else {
-            return self.on_begun(end, now);
-        };
+        let (waf, transaction) = (self.waf(), self.inspecting.transaction.take());
         match end {
             Ahead::Fault(Fault::ClientGone) => return self.refuse(Refusal::ClientGone, now),
             Ahead::Fault(fault) => return self.on_fault(fault, now),
+            Ahead::More | Ahead::NoRoom | Ahead::TooLong | Ahead::Whole => {}
+        }
+        let (Some(waf), Some(mut transaction)) = (waf, transaction) else {
+            // Nobody wanted it but for its client's sake.
+            return self.first_attempt(now);
+        };
+        match end {
             Ahead::TooLong if !waf.takes_first_part => {
                 return self.not_inspected(Verdict::TooLarge, Refusal::WafBodyTooLarge, now);
             }
             Ahead::NoRoom => return self.over(&waf, now),
-            Ahead::More | Ahead::TooLong | Ahead::Whole => {}
+            Ahead::More | Ahead::TooLong | Ahead::Whole | Ahead::Fault(_) => {}
         }
         if body.len() >= FROM_BYTES {
             let aside = Aside::new(&waf, transaction, body, Of::Request, self.started);
