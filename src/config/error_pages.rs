@@ -146,5 +146,6 @@ pub const REASONS: &[&str] = &[
     "waf_body_too_large",
     "waf_over_budget",
     "waf_refused",
+    "websocket_unsupported",
     "withdrawn",
 ];

@@ -135,9 +135,10 @@ pub struct ListenerPaths {
     /// refuse that.
     pub repeated_slashes: RepeatedSlashes,
     /// `"`, `<`, `>` and bytes beyond ASCII, which no target may have (RFC 3986 §2) and some
-    /// clients send all the same. `"reject"`: 400 `malformed_target`. `"encode"`: they are
-    /// percent-encoded as the head is read, so that routes, rules, log and backend see `%3C`
-    /// for `<`. In HTTP/2, `<` and `>` in a path are refused either way.
+    /// clients send all the same; and in a path, a backtick, or a `%` that no two hexadecimal digits
+    /// follow. `"reject"`: 400 `malformed_target`. `"encode"`: they are percent-encoded as the head
+    /// is read, so that routes, rules, log and backend see `%3C` for `<`. In HTTP/2, `<`, `>` and a
+    /// backtick in a path are refused either way.
     pub unsafe_characters: UnsafeCharacters,
 }
 

@@ -26,7 +26,7 @@ pub(super) fn compile(id: &PoolId, config: &config::Pool) -> Result<Wire, Compil
         PoolProtocol::Http2 => Protocol::Http2,
     };
     let streams_max = usize::try_from(config.http2.max_streams).unwrap_or(usize::MAX);
-    Ok(Wire::new(protocol, streams_max, tls))
+    Ok(Wire::new(protocol, streams_max, tls.map(Arc::new)))
 }
 
 fn compile_tls(id: &PoolId, config: &PoolTls) -> Result<Tls, CompileError> {

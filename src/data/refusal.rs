@@ -137,6 +137,8 @@ pub enum Refusal {
     WafOverBudget,
     /// Rules of its firewall refuse it.
     WafRefused,
+    /// It asks for a WebSocket, and the pool's backends are spoken to by HTTP/2.
+    WebsocketUnsupported,
     /// Operators took all backends of the pool out.
     Withdrawn,
 }
@@ -227,6 +229,7 @@ impl Refusal {
             Self::WafBodyTooLarge => row("waf_body_too_large", 413, Client, Level::DEBUG),
             Self::WafOverBudget => row("waf_over_budget", 503, Vanne, WARN),
             Self::WafRefused => row("waf_refused", 403, Client, Level::DEBUG),
+            Self::WebsocketUnsupported => row("websocket_unsupported", 501, Vanne, Level::DEBUG),
             Self::Withdrawn => replaceable(row("withdrawn", 503, Vanne, WARN)),
         }
     }
@@ -278,7 +281,7 @@ impl Refusal {
     }
 
     /// Every reason but those of filters and identities.
-    pub const ALL: [Self; 72] = [
+    pub const ALL: [Self; 73] = [
         Self::BackendClosed,
         Self::BackendCut,
         Self::BackendMalformed,
@@ -350,6 +353,7 @@ impl Refusal {
         Self::WafBodyTooLarge,
         Self::WafOverBudget,
         Self::WafRefused,
+        Self::WebsocketUnsupported,
         Self::Withdrawn,
     ];
 

@@ -6,6 +6,7 @@
 use super::bytes::{is_host, is_target, is_token, parse_length};
 use super::fields::{Field, Fields, Span, parse_field};
 use super::invalid_head::InvalidHead;
+use super::unsafe_target::has_safe_path;
 use vanne_filters::{RequestHead, Version};
 
 /// What follows a request's head.
@@ -98,6 +99,9 @@ impl RequestIndex {
         };
         let method_end = word(0, is_token)?;
         let target_end = word(method_end + 1, is_target)?;
+        if !has_safe_path(line.get(method_end + 1..target_end).unwrap_or_default()) {
+            return Err(InvalidHead::MalformedTarget);
+        }
         self.is_http_11 = match line.get(target_end + 1..) {
             Some(b"HTTP/1.1") => true,
             Some(b"HTTP/1.0") => false,

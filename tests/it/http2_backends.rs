@@ -1,10 +1,12 @@
 //! Backends that speak HTTP/2: what their streams end with.
 
+use crate::harness::frames::HANDSHAKE;
 use crate::harness::http2::Client2;
 use crate::harness::origin2::Origin2;
-use crate::harness::{Client, Settings, Vanne, Wire};
+use crate::harness::{Client, Settings, Vanne, Wire, ask};
 use bytes::Bytes;
 use h2::Reason;
+use h2::ext::Protocol;
 use http::Response;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -132,4 +134,28 @@ async fn a_client_that_waits_to_be_told_to_go_on_is_told_by_us() {
         assert_eq!(client.head().await.unwrap().status(), 200);
     }
     assert!(origin.heads().iter().all(|head| !head.contains_key("expect")));
+}
+
+#[tokio::test]
+async fn what_http2_cannot_say_is_refused_and_nothing_of_it_gets_to_the_backend() {
+    let origin = full().await;
+    let vanne = before(&origin, "retries.attempts = 0\nbreaker.failures = 2").await;
+    for (head, refusal) in [
+        ("GET / HTTP/1.0\r\n\r\n", (400, "missing_host")),
+        ("GET / HTTP/1.1\r\nHost: a%20b\r\n\r\n", (400, "malformed_host")),
+        ("GET /a`b HTTP/1.1\r\nHost: a\r\n\r\n", (400, "malformed_target")),
+        ("GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", (400, "malformed_target")),
+        (HANDSHAKE, (501, "websocket_unsupported")),
+    ] {
+        let (status, reason) = refusal;
+        assert_eq!(ask(vanne.http, head).await.refusal(), (status, reason.into()), "{head}");
+    }
+    let mut client = Client2::connect(vanne.http).await;
+    assert_eq!(client.get("/a%").await.status(), 400);
+    assert!(client.may_tunnel().await, "settings have come");
+    let handshake = client.request("CONNECT", "/ws").extension(Protocol::from("websocket"));
+    let (answer, _stream) = client.send(handshake, false).await;
+    assert_eq!(answer.await.unwrap().status(), 501);
+    assert!(origin.heads().is_empty());
+    assert_eq!(client.get("/").await.status(), 413, "its circuit is closed");
 }

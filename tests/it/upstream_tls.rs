@@ -1,6 +1,7 @@
 //! TLS with backends.
 
 use crate::harness::authority::Authority;
+use crate::harness::frames::{ACCEPTED, HANDSHAKE};
 use crate::harness::http2::Client2;
 use crate::harness::origin2::Origin2;
 use crate::harness::{Client, Origin, Settings, Vanne, ask, eventually_async};
@@ -260,6 +261,19 @@ async fn auto_speaks_http2_to_those_that_agree_and_http1_to_others() {
     let old = http1(lab.authority.acceptor(&["127.0.0.1"], &["http/1.1"], false)).await;
     let vanne = Vanne::with(&[old], settings).await;
     assert_eq!(vanne.get("/").await.text(), "none");
+}
+
+#[tokio::test]
+async fn auto_asks_for_a_websocket_by_http1() {
+    let lab = Lab::new();
+    let pool = lab.pool("auto");
+    let settings = Settings { pool: &pool, ..Settings::default() };
+    let acceptor = lab.authority.acceptor(&["127.0.0.1"], &["h2", "http/1.1"], false);
+    let (backend, _) = saying(acceptor, ACCEPTED).await;
+    let vanne = Vanne::with(&[backend], settings).await;
+    let mut client = Client::connect(vanne.http).await;
+    client.send(HANDSHAKE).await;
+    assert_eq!(client.head().await.unwrap().status(), 101);
 }
 
 #[tokio::test]

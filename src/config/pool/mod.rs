@@ -147,11 +147,12 @@ impl Default for Pool {
 /// What is spoken with backends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum PoolProtocol {
-    /// HTTP/2 if the backend agrees to it in the TLS handshake (ALPN), else HTTP/1.1. Needs
-    /// `tls`.
+    /// HTTP/2 if the backend agrees to it in the TLS handshake (ALPN), else HTTP/1.1, as
+    /// WebSockets need it. Needs `tls`.
     #[serde(rename = "auto")]
     Auto,
-    /// HTTP/2, as gRPC needs it. Without `tls` the backend has to know beforehand.
+    /// HTTP/2, as gRPC needs it. Without `tls` the backend has to know beforehand. WebSockets
+    /// are refused with 501 `websocket_unsupported`.
     #[serde(rename = "h2")]
     Http2,
     /// HTTP/1.1.

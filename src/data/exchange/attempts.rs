@@ -104,12 +104,15 @@ impl Exchange {
     /// Begins an attempt at a backend that was chosen by `by`.
     fn begin_attempt(&mut self, place: Place, by: &'static str, now: Instant) -> Action {
         let Some(pool) = &self.pool else { return self.refuse(Refusal::Internal, now) };
+        let Some(wire) = pool.wire.for_request(self.is_websocket) else {
+            return self.refuse(Refusal::WebsocketUnsupported, now);
+        };
         let attempt = Attempt {
             backend: Arc::clone(place.backend()),
             connect_timeout: pool.timeouts.connect,
             idle_timeout: pool.timeouts.idle,
             stall_timeout: pool.timeouts.between_bytes,
-            wire: Arc::clone(&pool.wire),
+            wire: Arc::clone(wire),
             body_max: if pool.retries.attempts > 0 { pool.retries.body_max } else { 0 },
         };
         self.attempts.push(AttemptRecord::begin(place, by, now));

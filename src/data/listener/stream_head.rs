@@ -10,7 +10,7 @@ use crate::data::refusal::Refusal;
 use crate::wire::bytes::{is_host, is_target, parse_length};
 use crate::wire::invalid_head::InvalidHead;
 use crate::wire::request::FIELDS_MAX;
-use crate::wire::unsafe_target::encoded;
+use crate::wire::unsafe_target::{encoded, has_safe_path};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
@@ -99,7 +99,8 @@ fn target(uri: &Uri, paths: PathPolicy) -> Result<Uri, InvalidHead> {
         None => target.clone(),
     };
     let is_path = target.as_str().starts_with('/') || target.as_str() == "*";
-    if !is_path || !target.as_str().bytes().all(is_target) {
+    let bytes = target.as_str().as_bytes();
+    if !is_path || !bytes.iter().copied().all(is_target) || !has_safe_path(bytes) {
         return Err(InvalidHead::MalformedTarget);
     }
     Ok(target.into())
@@ -163,10 +164,10 @@ mod tests {
     fn the_target_is_path_and_query() {
         let parts = prepared("https://a/x?y=1", &[]).unwrap();
         assert_eq!(parts.uri.to_string(), "/x?y=1");
-        assert_eq!(
-            prepared("https://a/x\"y", &[]).unwrap_err(),
-            InvalidHead::MalformedTarget.into()
-        );
+        for malformed in ["https://a/x\"y", "https://a/%zz"] {
+            let refused = prepared(malformed, &[]).unwrap_err();
+            assert_eq!(refused, InvalidHead::MalformedTarget.into());
+        }
     }
 
     #[test]

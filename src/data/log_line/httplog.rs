@@ -64,7 +64,8 @@ pub(super) const fn code(refusal: Refusal) -> (char, Option<char>) {
         | R::RepeatedSlash
         | R::TooManyAtOnce
         | R::TooManyConnections
-        | R::WafRefused => ('P', Some('R')),
+        | R::WafRefused
+        | R::WebsocketUnsupported => ('P', Some('R')),
         R::FirstByteTimeout => ('s', Some('H')),
         R::HeadTimeout => ('c', Some('R')),
         R::WafAnswerRefused | R::WafAnswerTooLarge => ('P', Some('H')),

@@ -27,7 +27,9 @@ pub struct Wire {
     /// Requests at once on an HTTP/2 connection.
     pub http2_streams_max: usize,
     /// TLS, if any.
-    pub tls: Option<Tls>,
+    pub tls: Option<Arc<Tls>>,
+    /// The same without the choice, where backends have one: HTTP/1.1.
+    http1: Option<Arc<Self>>,
     /// Connections are kept for reuse only among equals: the same for equal settings, all of
     /// them counted.
     pub group: u64,
@@ -62,7 +64,7 @@ pub type Identity = (Vec<Vec<u8>>, Vec<u8>);
 impl Wire {
     /// The wire with these settings.
     #[must_use]
-    pub fn new(protocol: Protocol, http2_streams_max: usize, tls: Option<Tls>) -> Self {
+    pub fn new(protocol: Protocol, http2_streams_max: usize, tls: Option<Arc<Tls>>) -> Self {
         let mut hasher = DefaultHasher::new();
         (protocol, http2_streams_max, tls.is_some()).hash(&mut hasher);
         if let Some(tls) = &tls {
@@ -74,7 +76,20 @@ impl Wire {
                 (identity.leaf().borrow_raw_cert(), identity.key()).hash(&mut hasher);
             }
         }
-        Self { protocol, http2_streams_max, tls, group: hasher.finish() }
+        let http1 = (protocol == Protocol::Agreed)
+            .then(|| Arc::new(Self::new(Protocol::Http1, http2_streams_max, tls.clone())));
+        Self { protocol, http2_streams_max, tls, http1, group: hasher.finish() }
+    }
+
+    /// How a request is sent; one for a WebSocket by HTTP/1.1 where backends have the choice.
+    /// `None`: they have none, and no WebSockets.
+    #[must_use]
+    pub fn for_request(self: &Arc<Self>, is_websocket: bool) -> Option<&Arc<Self>> {
+        match (is_websocket, self.protocol) {
+            (false, _) | (true, Protocol::Http1) => Some(self),
+            (true, Protocol::Http2) => None,
+            (true, Protocol::Agreed) => self.http1.as_ref(),
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Pingora's heads as stages see them, and edits written into them.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use crate::wire::invalid_head::InvalidHead;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora_http::{RequestHeader, ResponseHeader};
 use vanne_filters::{Edit, FieldList, HeadEdits, RequestHead, ResponseHead, Version};
 
@@ -71,6 +73,19 @@ pub fn edit_request(edits: &HeadEdits, header: &mut RequestHeader) -> pingora_er
     raw.map_or(Ok(()), |raw| header.set_raw_path(&raw))
 }
 
+/// Whether HTTP/2 can say whom the `header` asks that is about to leave by it: HTTP/1.0 may name no
+/// host, and the library takes no `%` in one.
+///
+/// # Errors
+/// What is wrong with the host.
+pub fn check_for_http2(header: &RequestHeader) -> Result<(), InvalidHead> {
+    let host = header.headers.get(header::HOST).map_or(&b""[..], HeaderValue::as_bytes);
+    if host.is_empty() {
+        return Err(InvalidHead::MissingHost);
+    }
+    Authority::try_from(host).map(drop).map_err(|_form| InvalidHead::MalformedHost)
+}
+
 /// Writes `edits` into an answer's head, in order. The names leave in lower case.
 ///
 /// # Errors
@@ -109,7 +124,6 @@ fn value_of(bytes: &[u8]) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderName, header};
 
     #[test]
     fn edits_are_applied_in_order_and_a_present_field_is_kept_if_asked() {
@@ -129,6 +143,20 @@ mod tests {
         assert_eq!(head.headers.get_all("x-b").iter().count(), 2);
         assert_eq!(head.headers["x-frame-options"], "SAMEORIGIN");
         assert_eq!((head.status.as_u16(), head.get_reason_phrase()), (200, Some("Fine")));
+    }
+
+    #[test]
+    fn http2_asks_a_host() {
+        for (host, want) in [
+            ("a:1", Ok(())),
+            ("[::1]:80", Ok(())),
+            ("", Err(InvalidHead::MissingHost)),
+            ("a%20b", Err(InvalidHead::MalformedHost)),
+        ] {
+            let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+            head.append_header("Host", host).unwrap();
+            assert_eq!(check_for_http2(&head), want, "{host}");
+        }
     }
 
     #[test]

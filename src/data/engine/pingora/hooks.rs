@@ -6,7 +6,7 @@
 //! then written by whoever serves the connection.
 
 use super::context::{Context, Next, stopped};
-use super::heads::{Fields, edit_request, edit_response, request_head, response_head};
+use super::heads::{Fields, check_for_http2, edit_request, edit_response, request_head, response_head};
 use super::peer::peer_of;
 use super::rest::Rest;
 use crate::data::effects;
@@ -132,6 +132,10 @@ impl ProxyHttp for Hooks {
         };
         let copying = ctx.carrier()?.cell().with_exchange(edited);
         ctx.copying = copying.unwrap_or_else(|| Err(stopped()))?;
+        let is_http2 = request.version == Version::HTTP_2;
+        if let (true, Err(fault)) = (is_http2, check_for_http2(request)) {
+            ctx.go_on(Event::Aborted(fault.into()))?;
+        }
         if !ctx.has_body {
             ctx.send_copy();
         }
