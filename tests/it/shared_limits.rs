@@ -290,6 +290,8 @@ async fn a_key_that_holds_something_else_is_counted_here() {
         })
         .await;
         all[0].metric_is("vanne_redis_up", &[], 1.0).await;
+        all[0].says("redis refuses what it is asked error=\"WRONGTYPE").await;
+        assert_eq!(all[0].process_log().matches("redis refuses").count(), 1, "not each time");
         server.ask::<i64>(&["DEL", &key]).await;
     }
 }

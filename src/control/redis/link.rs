@@ -7,15 +7,20 @@
 use super::settings::{Settings, text};
 use crate::data::rate_limit::shared::Bridge;
 use crate::observe::metrics::Counter;
+use crate::types::clock;
 use arc_swap::{ArcSwap, ArcSwapOption};
+use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, Script, ScriptInvocation, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// Commands in a row without an answer in time, after which Redis is away.
 const LATE_MAX: u32 = 2;
+/// How often the log says that it answers with errors.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -66,13 +71,30 @@ pub(super) struct Held {
     late: AtomicU32,
     /// `vanne_redis_failures_total`, in the order of [`Reason::ALL`].
     failures: Arc<[Counter; Reason::ALL.len()]>,
+    /// When it was last said that it answers with errors.
+    told: Mutex<Option<Instant>>,
 }
 
 impl Held {
-    fn count(&self, reason: Reason) {
+    fn count(&self, error: &RedisError) -> Reason {
+        let reason = Reason::of(error);
         if let Some(count) = self.failures.get(reason as usize) {
             count.inc();
         }
+        if reason == Reason::Answer {
+            self.tell(error);
+        }
+        reason
+    }
+
+    /// Says that it is there and does not do what it is asked: now and then.
+    fn tell(&self, error: &RedisError) {
+        let (now, mut told) = (clock::now(), self.told.lock());
+        if told.is_some_and(|told| now.duration_since(told) < TELL_EVERY) {
+            return;
+        }
+        *told = Some(now);
+        tracing::warn!(error = text(error), "redis refuses what it is asked");
     }
 }
 
@@ -145,7 +167,7 @@ impl Link {
     /// Counts what one of several commands failed by, if it did.
     pub fn note(&self, error: Option<&RedisError>) {
         if let (Some(error), Some(held)) = (error, &*self.held.load()) {
-            held.count(Reason::of(error));
+            held.count(error);
         }
     }
 
@@ -173,7 +195,8 @@ impl Link {
         failures: &Arc<[Counter; Reason::ALL.len()]>,
     ) {
         let failures = Arc::clone(failures);
-        let held = Held { connection, late: AtomicU32::new(0), failures };
+        let (late, told) = (AtomicU32::new(0), Mutex::default());
+        let held = Held { connection, late, failures, told };
         self.held.store(Some(Arc::new(held)));
         self.bridge.set_up(true);
         self.joined.notify_one();
@@ -191,9 +214,7 @@ impl Link {
             held.late.store(0, Ordering::Relaxed);
             return Ok(answer?);
         };
-        let reason = Reason::of(error);
-        held.count(reason);
-        let is_lost = match reason {
+        let is_lost = match held.count(error) {
             Reason::Answer => false,
             Reason::Connection => true,
             Reason::Timeout => held.late.fetch_add(1, Ordering::Relaxed) + 1 >= LATE_MAX,
