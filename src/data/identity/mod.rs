@@ -317,7 +317,8 @@ impl Jwt {
             return Err(Denied::TooLong);
         }
         let print = Cache::print(token);
-        if let Some(proof) = self.cache.find(&print, wall) {
+        let known = print.and_then(|print| self.cache.find(&print, wall));
+        if let Some(proof) = known {
             return Ok(cached(proof));
         }
         match jwt::verify(token, &self.rules, &self.keys.load(), wall) {
