@@ -11,7 +11,7 @@ use std::process::ExitCode;
 /// Look at who may not come in to a running proxy, block addresses and networks, lift blocks.
 ///
 /// A block is in force at once, also for connections that are open. It outlives reloads; and
-/// restarts, if `process.state_dir` is set. Each replica has blocks of its own.
+/// restarts, if `process.state_dir` is set. Replicas that share a `[redis]` share blocks.
 ///
 /// Exit code 0: done. 1: the proxy refused. 2: it was not reached.
 ///
@@ -109,7 +109,12 @@ fn add(args: &Add) -> Result<(), Failure> {
         fields.extend(args.force.then(|| ("force".to_owned(), Value::Bool(true))));
     }
     let made: Value = args.at.ask("POST", "/v1/blocklist", &block.to_string())?.read()?;
-    said(&made, "blocked", args.output)
+    if args.output.json {
+        return Ok(super::print_json(&made)?);
+    }
+    let until = made["until"].as_str().map(|until| format!(" until {until}"));
+    let time = until.unwrap_or_else(|| " for good".to_owned());
+    Ok(super::print(&format!("{}: blocked{time}\n", word(&made["cidr"])))?)
 }
 
 fn remove(args: &Remove) -> Result<(), Failure> {
@@ -117,19 +122,20 @@ fn remove(args: &Remove) -> Result<(), Failure> {
     args.said.add_to(&mut lifted, None);
     let path = format!("/v1/blocklist/{}", args.network);
     let block: Value = args.at.ask("DELETE", &path, &lifted.to_string())?.read()?;
-    said(&block, "no longer blocked", args.output)
+    if args.output.json {
+        return Ok(super::print_json(&block)?);
+    }
+    let lifted = word(&block["cidr"]);
+    // A wider block, or one of the config, may stay.
+    let left = look(&args.at, args.network.0.network())?;
+    Ok(super::print(&match left["is_blocked"] == true {
+        true => format!("{lifted}: this block is lifted, others stay\n{}", described(&left)),
+        false => format!("{lifted}: no longer blocked\n"),
+    })?)
 }
 
-fn said(block: &Value, what: &str, output: Output) -> Result<(), Failure> {
-    if output.json {
-        return Ok(super::print_json(block)?);
-    }
-    let time = match (what, &block["until"]) {
-        ("blocked", Value::String(until)) => format!(" until {until}"),
-        ("blocked", _) => " for good".to_owned(),
-        _ => String::new(),
-    };
-    Ok(super::print(&format!("{}: {what}{time}\n", word(&block["cidr"])))?)
+fn look(at: &Where, ip: IpAddr) -> Result<Value, Failure> {
+    at.get(&format!("/v1/blocklist/check?ip={ip}"))
 }
 
 fn list(args: &List) -> Result<(), Failure> {
@@ -180,7 +186,7 @@ fn rest(page: &Value) -> String {
 }
 
 fn check(args: &Check) -> Result<(), Failure> {
-    let found: Value = args.at.get(&format!("/v1/blocklist/check?ip={}", args.ip))?;
+    let found = look(&args.at, args.ip)?;
     if args.output.json {
         return Ok(super::print_json(&found)?);
     }

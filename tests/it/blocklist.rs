@@ -390,6 +390,10 @@ async fn the_verb_blocks_shows_and_lifts() {
         lab.prints(&["block", "remove", "192.0.2.0/24"]).await,
         "192.0.2.0/24: no longer blocked\n"
     );
+    lab.prints(&["block", "add", "203.0.113.9"]).await;
+    let left = lab.prints(&["block", "remove", "203.0.113.9"]).await;
+    assert!(left.starts_with("203.0.113.9/32: this block is lifted, others stay\n"), "{left}");
+    assert!(left.contains("203.0.113.9: blocked\n  203.0.113.0/24  config"), "{left}");
     let page: Value =
         serde_json::from_str(&lab.prints(&["block", "list", "--json"]).await).unwrap();
     assert_eq!((&page["total"], &page["is_kept"]), (&json!(1), &json!(false)));

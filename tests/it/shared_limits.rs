@@ -265,8 +265,10 @@ async fn a_redis_that_is_slow_or_frozen_delays_nobody_for_long() {
 
 #[tokio::test]
 async fn a_key_that_holds_something_else_is_counted_here() {
-    let (server, origin) = (RedisServer::start().await, Origin::fixed("x").await);
+    let origin = Origin::fixed("x").await;
     for shared in ["exact", "leased"] {
+        // One of its own: a replica that is gone is counted with for three seconds.
+        let server = RedisServer::start().await;
         let limit = format!(
             "[rate_limit.{shared}]\nkey = \"global\"\nrate = \"1/h\"\nburst = 4\nshared = \"{shared}\""
         );
@@ -290,9 +292,9 @@ async fn a_key_that_holds_something_else_is_counted_here() {
         })
         .await;
         all[0].metric_is("vanne_redis_up", &[], 1.0).await;
-        all[0].says("redis refuses what it is asked error=\"WRONGTYPE").await;
-        assert_eq!(all[0].process_log().matches("redis refuses").count(), 1, "not each time");
-        server.ask::<i64>(&["DEL", &key]).await;
+        all[0].says("redis refuses what it is asked").await;
+        let log = all[0].process_log();
+        assert!(log.matches("redis refuses").count() == 1 && log.contains("WRONGTYPE"), "{log}");
     }
 }
 
