@@ -64,6 +64,27 @@ fn json(bytes: usize) -> String {
     format!("{{\"items\":[{rows}]}}")
 }
 
+/// What a language model is asked: a few long texts.
+fn prompt(bytes: usize) -> String {
+    let plain = |byte: u8| if byte.is_ascii_alphanumeric() { byte as char } else { ' ' };
+    let text = |from: usize| -> String {
+        PROSE.bytes().map(plain).cycle().skip(from).take(bytes / 3).collect()
+    };
+    let [system, first, second] = [0, 1000, 2000].map(text);
+    format!(
+        "{{\"model\":\"large\",\"messages\":[{{\"role\":\"system\",\"content\":\"{system}\"}},\
+         {{\"role\":\"user\",\"content\":\"{first}\"}},\
+         {{\"role\":\"user\",\"content\":\"{second}\"}}]}}"
+    )
+}
+
+/// Values of which each is an attack.
+fn attacks(bytes: usize) -> String {
+    let row = |at: usize| format!("\"1' UNION SELECT {at} FROM users-- <script>alert({at})\"");
+    let rows: Vec<String> = (0..bytes / 56).map(row).collect();
+    format!("[{}]", rows.join(","))
+}
+
 /// Ordinary requests and attacks.
 pub(crate) fn ordinary() -> Vec<Case> {
     let form: Vec<String> =
@@ -74,6 +95,8 @@ pub(crate) fn ordinary() -> Vec<Case> {
         post("form, 1 KB", FORM, &form.join("&")),
         post("JSON, 2.3 KB", "application/json", &json(2300)),
         post("JSON, 65 KB", "application/json", &json(65_000)),
+        post("JSON, 65 KB of prose", "application/json", &prompt(65_000)),
+        post("JSON, 65 KB of attacks", "application/json", &attacks(65_000)),
         get(
             "SQL injection",
             "/item?id=1%27%20UNION%20SELECT%20name,pw%20FROM%20users--",

@@ -3,6 +3,7 @@
 
 mod files;
 mod suite;
+mod told;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use vanne_filters::waf::program::Program;
+use vanne_filters::waf::regression::{Case, Stage};
 use vanne_filters::waf::seclang::{Source, load};
 use vanne_filters::waf::transaction::{Caches, Transaction};
 
@@ -80,6 +82,85 @@ fn the_regression_tests_pass() {
     let passed: usize = families.values().map(|(passed, _)| passed).sum();
     eprintln!("{passed} of {} stages pass", stages.len());
     assert!(report.is_empty(), "{report}");
+}
+
+/// Runs all regression tests with and without waiting. Returns the most that one holds that waits.
+fn waiting_bytes_max(crs: &Path, program: &Arc<Program>, is_last: bool) -> usize {
+    let mut transactions = [(); 2].map(|()| Transaction::new(Arc::clone(program)));
+    let mut caches = Caches::new(program);
+    let mut most = 0;
+    for stage in suite::stages(&crs.join("tests/regression/tests")) {
+        let [fresh, waited] = &mut transactions;
+        fresh.begin(program);
+        waited.begin(program);
+        stage.case.run(fresh, &mut caches);
+        stage.case.run_waiting(waited, &mut caches, |transaction, still| {
+            told::rest(is_last)(transaction, still);
+            most = most.max(transaction.memory_bytes());
+        });
+        assert_eq!(told::all(fresh, is_last), told::all(waited, is_last), "{}", stage.case.id);
+    }
+    most
+}
+
+#[test]
+fn waiting_changes_nothing() {
+    let Some(crs) = files::crs() else { return };
+    let most = waiting_bytes_max(&crs, &program(&crs, SETUP), false);
+    assert!(most < 64 << 10, "{most} bytes");
+    // A rule for the end that looks at what came at first.
+    let own = "SecRule ARGS|ARGS_NAMES|REQUEST_HEADERS \"@rx o\" \"id:1,phase:5,pass,log\"";
+    let most = waiting_bytes_max(&crs, &program(&crs, &format!("{SETUP}{own}")), true);
+    assert!(most < 128 << 10, "{most} bytes, of which 64 KB are an argument");
+}
+
+/// The attacks of the regression tests, one after another, in values of so many bytes.
+fn attacks(stages: &[Stage], value_bytes: usize) -> Vec<u8> {
+    let mut values = vec![String::new()];
+    let texts = stages.iter().map(|stage| match stage.case.body.is_empty() {
+        true => String::from_utf8_lossy(&stage.case.uri),
+        false => String::from_utf8_lossy(&stage.case.body),
+    });
+    let mut left = 64_000_usize;
+    for text in texts.filter(|text| text.len() < 300).step_by(7) {
+        let Some(rest) = left.checked_sub(text.len()) else { break };
+        left = rest;
+        if values.last().is_none_or(|value| value.len() > value_bytes) {
+            values.push(String::new());
+        }
+        values.last_mut().unwrap().push_str(&text);
+    }
+    serde_json::to_vec(&values).unwrap()
+}
+
+#[test]
+fn all_attacks_at_once_are_little_while_they_wait() {
+    let Some(crs) = files::crs() else { return };
+    let program = program(&crs, SETUP);
+    let stages = suite::stages(&crs.join("tests/regression/tests"));
+    let mut transaction = Transaction::new(Arc::clone(&program));
+    let mut caches = Caches::new(&program);
+    for value_bytes in [100, 300, 1500, 16_000, 64_000] {
+        let (name, kind) = (b"Content-Type".to_vec(), b"application/json".to_vec());
+        let case = Case {
+            method: b"POST".to_vec(),
+            uri: b"/".to_vec(),
+            version: b"HTTP/1.1".to_vec(),
+            fields: vec![(b"Host".to_vec(), b"h".to_vec()), (name, kind)],
+            body: attacks(&stages, value_bytes),
+            ..Case::default()
+        };
+        transaction.begin(&program);
+        let mut held = (0, 0);
+        case.run_waiting(&mut transaction, &mut caches, |transaction, still| {
+            held.0 = held.0.max(transaction.memory_bytes());
+            transaction.rest(still, told::AS_LOGGED);
+            held.1 = held.1.max(transaction.memory_bytes());
+        });
+        let rules = transaction.matches().filter(|found| found.about.is_logged).count();
+        eprintln!("{rules} rules match values of {value_bytes} bytes: {held:?}");
+        assert!(rules > 100 && held.0 > 512 << 10 && held.1 < 64 << 10, "{rules} rules, {held:?}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::data::snapshot::Route;
 use crate::data::target::Target;
 use crate::data::upstream::Fault;
 use crate::data::waf::aside::{Aside, FROM_BYTES, Of};
-use crate::data::waf::{self, Asker, Verdict, Waf, audit, memory};
+use crate::data::waf::{self, Asker, Verdict, Waf, memory};
 use crate::types::clock;
 use crate::wire::bytes::parse_length;
 use http::header;
@@ -194,7 +194,7 @@ impl Exchange {
     }
 
     /// The rules have said their word. `Some`: it is refused.
-    fn conclude(&mut self, transaction: Box<Transaction>, now: Instant) -> Option<Action> {
+    fn conclude(&mut self, mut transaction: Box<Transaction>, now: Instant) -> Option<Action> {
         let verdict = match (is_refused(&transaction), transaction.would_interrupt()) {
             (true, _) => Verdict::Refused,
             (false, Some(_)) => Verdict::Detected,
@@ -203,13 +203,12 @@ impl Exchange {
         self.inspecting.verdict = Some(verdict);
         self.note_matches(&transaction);
         let waf = self.route.as_ref().and_then(|route| route.waf.as_ref());
-        let is_audited = waf.is_some_and(|waf| waf.audit.is_some());
-        let is_over = waf.is_none_or(|waf| waf.answers.is_none());
-        let is_told_of =
-            !self.inspecting.rules.is_empty() || (is_audited && audit::is_wanted(&transaction));
-        match is_over && !is_told_of {
-            true => memory::give(transaction),
-            false => self.inspecting.transaction = Some(transaction),
+        match waf.filter(|waf| waf.keeps(&transaction)) {
+            Some(waf) => {
+                waf.rest_of_request(&mut transaction);
+                self.inspecting.transaction = Some(transaction);
+            }
+            None => memory::give(transaction),
         }
         (verdict == Verdict::Refused).then(|| self.refuse(Refusal::WafRefused, now))
     }

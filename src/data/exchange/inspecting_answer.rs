@@ -19,7 +19,7 @@ use crate::wire::chunked::ChunkScan;
 use std::sync::Arc;
 use std::time::Instant;
 use vanne_filters::ResponseHead;
-use vanne_filters::waf::transaction::Transaction;
+use vanne_filters::waf::transaction::{Still, Transaction};
 
 /// What framing and the heads of two messages may add to what is held back.
 const FRAMING_BYTES_MAX: usize = 64 * 1024;
@@ -111,6 +111,7 @@ impl Exchange {
         if !is_refused && !is_held {
             waf.answer_body(&mut transaction, b"", age);
         }
+        waf.rest(&mut transaction, if is_held { Still::Answer } else { Still::End });
         self.inspecting.spent += clock::now().duration_since(began);
         self.inspecting.transaction = Some(transaction);
         if !is_held {
@@ -200,6 +201,7 @@ impl Exchange {
         if is_whole && body.len() < FROM_BYTES {
             let began = clock::now();
             waf.answer_body(&mut transaction, &body, began.duration_since(self.started));
+            waf.rest(&mut transaction, Still::End);
             self.inspecting.spent += clock::now().duration_since(began);
             self.inspecting.transaction = Some(transaction);
             return self.conclude_answer(now).unwrap_or_else(|| self.let_go(now));

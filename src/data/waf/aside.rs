@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
-use vanne_filters::waf::transaction::Transaction;
+use vanne_filters::waf::transaction::{Still, Transaction};
 
 /// A body from this size on is inspected beside the traffic. Varied text costs up to two milliseconds
 /// for each KiB with the whole Core Rule Set, handing it over twenty microseconds.
@@ -108,6 +108,11 @@ impl Aside {
             match job.of {
                 Of::Request => waf.body(&mut job.transaction, &job.body, taken),
                 Of::Answer => waf.answer_body(&mut job.transaction, &job.body, taken),
+            }
+            // Here, since a body that matched a thousand times takes a while.
+            match job.of {
+                Of::Request => waf.rest_of_request(&mut job.transaction),
+                Of::Answer => waf.rest(&mut job.transaction, Still::End),
             }
             drop(place);
             job.transaction.stop_when(None);

@@ -13,7 +13,7 @@ use crate::data::log_line::{asctime, escape_json};
 use std::io::Write;
 use vanne_filters::Version;
 use vanne_filters::waf::seclang::settings::{AuditMode, EngineMode};
-use vanne_filters::waf::transaction::{Found, Match, Transaction};
+use vanne_filters::waf::transaction::{Found, Match, Shown, Transaction};
 
 /// The longest text of a head in a line.
 const HEAD_BYTES_MAX: usize = 4096;
@@ -35,6 +35,18 @@ pub(in crate::data) fn is_wanted(transaction: &Transaction) -> bool {
 
 fn audited(transaction: &Transaction) -> impl Iterator<Item = Match<'_>> {
     transaction.matches().filter(|found| found.about.is_audited)
+}
+
+/// What a line shows of matches.
+pub(super) fn shown(is_secret: &dyn Fn(&Found<'_>) -> bool) -> Shown<'_> {
+    Shown {
+        rules: super::LINES_MAX,
+        is_last: true,
+        said_bytes: TEXT_BYTES_MAX,
+        name_bytes: TEXT_BYTES_MAX,
+        value_bytes: VALUE_CHARACTERS_MAX,
+        is_secret,
+    }
 }
 
 /// Appends the line for `exchange`, of the server called `server`.
@@ -185,7 +197,7 @@ fn matched(found: &Match<'_>, is_secret: bool) -> Vec<u8> {
     out.extend_from_slice(b"' (Value: `");
     match is_secret {
         true => out.extend_from_slice(HIDDEN),
-        false => value(last.value, &mut out),
+        false => value(last.value, last.characters(), &mut out),
     }
     out.extend_from_slice(b"' )");
     out
@@ -200,10 +212,8 @@ fn name(found: &Found<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// The beginning of a value; what is no visible ASCII as `\xhh`.
-fn value(value: &[u8], out: &mut Vec<u8>) {
-    let width = |byte: &u8| if matches!(byte, b' '..=b'~') { 1 } else { 4 };
-    let all: usize = value.iter().map(width).sum();
+/// The beginning of a value of so many characters in `all`; what is no visible ASCII as `\xhh`.
+fn value(value: &[u8], all: usize, out: &mut Vec<u8>) {
     let end = out.len() + VALUE_CHARACTERS_MAX;
     for byte in value.iter().take(VALUE_CHARACTERS_MAX) {
         match byte {
@@ -225,7 +235,8 @@ mod tests {
     fn values_are_shown_as_modsecurity_shows_them() {
         let shown = |bytes: &[u8]| {
             let mut out = b"x".to_vec();
-            value(bytes, &mut out);
+            let width = |byte: &u8| if matches!(byte, b' '..=b'~') { 1 } else { 4 };
+            value(bytes, bytes.iter().map(width).sum(), &mut out);
             String::from_utf8(out).unwrap()
         };
         assert_eq!(shown(b"an attack\0\xc3\xa9"), "xan attack\\x00\\xc3\\xa9");

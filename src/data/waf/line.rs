@@ -9,7 +9,7 @@ use crate::data::exchange::Exchange;
 use crate::data::log_line::HIDDEN;
 use crate::data::log_line::{escape_json, rfc3339};
 use std::io::Write;
-use vanne_filters::waf::transaction::{Found, Match};
+use vanne_filters::waf::transaction::{Found, Match, Shown};
 
 /// The longest text of a request in a line.
 const TEXT_BYTES_MAX: usize = 256;
@@ -18,6 +18,18 @@ pub(super) const TAGS_MAX: usize = 32;
 /// Severities, by number.
 const SEVERITIES: [&str; 8] =
     ["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
+
+/// What lines show of matches.
+pub(super) fn shown(is_secret: &dyn Fn(&Found<'_>) -> bool) -> Shown<'_> {
+    Shown {
+        rules: super::LINES_MAX,
+        is_last: false,
+        said_bytes: TEXT_BYTES_MAX,
+        name_bytes: TEXT_BYTES_MAX,
+        value_bytes: TEXT_BYTES_MAX,
+        is_secret,
+    }
+}
 
 /// Appends the line for `found`.
 pub(super) fn write(

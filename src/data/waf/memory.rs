@@ -7,12 +7,15 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use vanne_filters::FieldList;
 use vanne_filters::waf::program::Program;
-use vanne_filters::waf::transaction::{Caches, Transaction};
+use vanne_filters::waf::transaction::{Caches, Shown, Still, Transaction};
 
 /// Transactions that a thread keeps.
 const SPARE_MAX: usize = 32;
 /// What a transaction may leave, in bytes: one that needed more goes back.
 const BYTES_MAX: usize = 256 * 1024;
+/// What a transaction may hold while it waits, in bytes, before it lets go of what it can find out
+/// again. That costs a few microseconds, and its memory has to grow anew: an ordinary GET needs less.
+const WAITING_BYTES_MAX: usize = 64 * 1024;
 /// Programs that a thread keeps caches for: a few MiB each.
 const CACHES_MAX: usize = 4;
 /// Header fields that need no memory of their own.
@@ -66,6 +69,14 @@ pub fn give(transaction: Box<Transaction>) {
     };
     // A thread that ends keeps none.
     SPARE.try_with(keep).unwrap_or_default();
+}
+
+/// `transaction` waits for what may `still` come, perhaps for long: it lets go of much if it holds
+/// much. Of matches it keeps what is `shown`.
+pub fn rest(transaction: &mut Transaction, still: Still, shown: Shown<'_>) {
+    if transaction.memory_bytes() > WAITING_BYTES_MAX {
+        transaction.rest(still, shown);
+    }
 }
 
 /// Lets go of all that this thread keeps.

@@ -26,18 +26,7 @@ impl<'a> Secrets<'a> {
 
     /// Whether what `found` is on may hold a secret.
     pub(super) fn hides(&self, found: &Match<'_>) -> bool {
-        self.hidden.hides(found) || found.found().any(|value| self.is_secret(&value))
-    }
-
-    /// Whether the value may be a secret, by its name or by what is in it.
-    fn is_secret(&self, found: &Found<'_>) -> bool {
-        match found.variable {
-            "REQUEST_COOKIES" => true,
-            "REQUEST_HEADERS" if self.redact.hides_header(found.name) => true,
-            // Of JSON and multipart too: any word in it may be the name of a secret.
-            "REQUEST_BODY" if self.redact.hides_argument(found.value) => true,
-            _ => self.redact.hides_argument(found.name) || self.redact.finds_in(found.value),
-        }
+        self.hidden.hides(found) || found.found().any(|value| is_secret(&self.redact, &value))
     }
 
     /// The text of a rule, if there is no secret in it.
@@ -55,5 +44,20 @@ impl<'a> Secrets<'a> {
     /// Whether the header field `name` is not to be shown.
     pub(super) fn hides_field(&self, name: &[u8]) -> bool {
         self.redact.hides_header(name) || self.hidden.hides_field(name)
+    }
+}
+
+/// Whether the value may be a secret, by its name or by what is in it.
+pub(super) fn is_secret(redact: &Redact, found: &Found<'_>) -> bool {
+    // Of what has waited there is only the beginning.
+    if let Some(is_secret) = found.is_secret {
+        return is_secret;
+    }
+    match found.variable {
+        "REQUEST_COOKIES" => true,
+        "REQUEST_HEADERS" if redact.hides_header(found.name) => true,
+        // Of JSON and multipart too: any word in it may be the name of a secret.
+        "REQUEST_BODY" if redact.hides_argument(found.value) => true,
+        _ => redact.hides_argument(found.name) || redact.finds_in(found.value),
     }
 }

@@ -2,7 +2,8 @@
 //! says where it is, under the Core Rule Set.
 //!
 //! Nothing panics. What is found hangs on the request alone: not on what the memory and the caches
-//! of the thread have seen before. Memory is bounded by the size of the request.
+//! of the thread have seen before, nor on whether it waits between phases. Memory is bounded by the
+//! size of the request.
 //!
 //! The first line is method, target and version; header fields follow, one a line; after an empty
 //! line the body.
@@ -16,7 +17,7 @@ use libfuzzer_sys::fuzz_target;
 use vanne_filters::waf::program::Program;
 use vanne_filters::waf::regression::Case;
 use vanne_filters::waf::seclang::{Library, Source, load};
-use vanne_filters::waf::transaction::{Caches, Transaction};
+use vanne_filters::waf::transaction::{Caches, Shown, Transaction};
 
 const SETUP: &str = r#"
 SecRuleEngine DetectionOnly
@@ -39,6 +40,15 @@ SecRule REQUEST_HEADERS "@validateByteRange 32-126" "id:7,phase:2,pass,ctl:ruleR
 SecMarker END
 SecRule TX:score "@ge 5" "id:8,phase:2,deny"
 "#;
+
+const SHOWN: Shown<'_> = Shown {
+    rules: 64,
+    is_last: false,
+    said_bytes: 256,
+    name_bytes: 256,
+    value_bytes: 256,
+    is_secret: &|_| false,
+};
 
 struct Disk;
 
@@ -101,6 +111,10 @@ fn found(transaction: &Transaction) -> Vec<(u64, Vec<u8>, Vec<Vec<u8>>)> {
     transaction.matches().map(one).collect()
 }
 
+fn ids(transaction: &Transaction) -> Vec<u64> {
+    transaction.matches().map(|one| one.about.id).collect()
+}
+
 thread_local! {
     /// Of each program a transaction and caches that all inputs use.
     static USED: RefCell<Vec<(Transaction, Caches)>> = RefCell::new(
@@ -122,6 +136,10 @@ fuzz_target!(|bytes: &[u8]| {
             let mut fresh = Transaction::new(Arc::clone(program));
             case.run(&mut fresh, &mut Caches::new(program));
             assert_eq!(found(transaction), found(&fresh));
+            assert_eq!(transaction.would_interrupt(), fresh.would_interrupt());
+            transaction.begin(program);
+            case.run_waiting(transaction, caches, |one, still| one.rest(still, SHOWN));
+            assert_eq!(ids(transaction), ids(&fresh));
             assert_eq!(transaction.would_interrupt(), fresh.would_interrupt());
         }
     });

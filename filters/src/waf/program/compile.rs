@@ -7,7 +7,6 @@ use super::links::{Linker, QuestionDraft};
 use super::names::Names;
 use super::patterns::Patterns;
 use super::rule::{About, Choice, Disruption, Flow, Gate, Operation, Question, Rule, Test, Views};
-use super::text::Text;
 use super::{PHASES, Program};
 use crate::waf::operator::Phrases;
 use crate::waf::seclang::ast::{self, Item, RuleSet};
@@ -61,6 +60,9 @@ pub(crate) fn compile(set: &RuleSet, serial: u64) -> Result<Program, Faults> {
     });
     choose_slots(&mut rules, &linker.names, &patterns);
     let scores = ["inbound", "outbound"].map(|side| score_slots(&linker.names, side));
+    for slot in scores.iter().flatten() {
+        linker.asked.note_slot(*slot, 5);
+    }
     Ok(Program {
         serial,
         phases: operations,
@@ -71,7 +73,7 @@ pub(crate) fn compile(set: &RuleSet, serial: u64) -> Result<Program, Faults> {
         questions,
         names: linker.names,
         settings: set.settings.clone(),
-        is_used: linker.is_used,
+        asked: linker.asked,
         scores,
         notes: set.notes.clone(),
         dropped,
@@ -215,9 +217,7 @@ fn compile_rule(rule: &ast::Rule, linker: &mut Linker<'_>) -> Rule {
             ast::Disruption::Pass | ast::Disruption::Block => Disruption::Pass,
             ast::Disruption::Deny => Disruption::Deny,
             ast::Disruption::Drop => Disruption::Drop,
-            ast::Disruption::Redirect(url) => {
-                Disruption::Redirect(Text::compile(url, &mut linker.names))
-            }
+            ast::Disruption::Redirect(url) => Disruption::Redirect(linker.said(url)),
             ast::Disruption::Allow => Disruption::Allow,
             ast::Disruption::AllowPhase => Disruption::AllowPhase,
             ast::Disruption::AllowRequest => Disruption::AllowRequest,

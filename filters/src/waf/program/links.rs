@@ -1,15 +1,16 @@
 //! Links compiled: targets become columns or fluid targets, operators become tests.
 
-use super::Side;
+use super::asked::Asked;
 use super::names::Names;
-use super::patterns;
+use super::patterns::{self, Side};
 use super::rule::{Change, Choice, Effect, Fluid, Link, Name, Operand, Question, Test};
 use super::tables::{Selector, Tables, Target};
 use super::text::{Part, Text};
 use crate::waf::operator::number;
 use crate::waf::seclang::ast::{self, Control, RuleSelector};
 use crate::waf::seclang::pattern::{self, Pattern};
-use crate::waf::seclang::variables::{COUNT, Shape, Variable};
+use crate::waf::seclang::template::Template;
+use crate::waf::seclang::variables::{Shape, Variable};
 use crate::waf::seclang::{Fault, Place};
 use crate::waf::transform::Transform;
 use std::collections::HashMap;
@@ -32,6 +33,12 @@ pub(crate) enum QuestionDraft {
     Other(Question),
 }
 
+/// Whether a test that says yes sets TX:0, where its link captures.
+fn is_captured(test: &Test) -> bool {
+    // Of questions, some capture nothing.
+    matches!(test, Test::Pattern(_))
+}
+
 /// Whether a target may have many values.
 fn is_many(target: &ast::Target) -> bool {
     let has_names = target.variable.shape() != Shape::Scalar;
@@ -46,8 +53,12 @@ pub(crate) struct Linker<'a> {
     /// The rule that brought each pattern.
     pub pattern_rules: Vec<usize>,
     pub questions: Vec<QuestionDraft>,
-    pub is_used: [bool; COUNT],
+    pub asked: Asked,
     pub faults: Vec<Fault>,
+    /// The phase of the rule that is compiled.
+    phase: u8,
+    /// Its link sets TX:0 whenever it matches.
+    sets_capture: bool,
     rules: &'a [&'a ast::Rule],
     pattern_index: HashMap<(Arc<str>, Side), u32>,
     phrase_index: HashMap<Arc<[Vec<u8>]>, u32>,
@@ -55,19 +66,16 @@ pub(crate) struct Linker<'a> {
 
 impl<'a> Linker<'a> {
     pub(crate) fn new(rules: &'a [&'a ast::Rule]) -> Self {
-        // The engine itself asks how a body is read.
-        let mut is_used = [false; COUNT];
-        if let Some(used) = is_used.get_mut(Variable::ReqbodyProcessor as usize) {
-            *used = true;
-        }
         Self {
             tables: Tables::new(),
             names: Names::new(),
             patterns: Vec::new(),
             pattern_rules: Vec::new(),
             questions: Vec::new(),
-            is_used,
+            asked: Asked::new(),
             faults: Vec::new(),
+            phase: 0,
+            sets_capture: false,
             rules,
             pattern_index: HashMap::new(),
             phrase_index: HashMap::new(),
@@ -77,13 +85,14 @@ impl<'a> Linker<'a> {
     /// Compiles one link of `rule`.
     pub(crate) fn link(&mut self, rule: &ast::Rule, link: &ast::Link) -> Link {
         let side = if rule.phase <= 2 { Side::Request } else { Side::Answer };
+        self.phase = rule.phase;
         let pipelines = self.pipelines(link);
         let mut columns = Vec::new();
         let mut fluid = Vec::new();
         let mut set = Vec::new();
         let mut has_many = false;
         for target in &link.targets {
-            self.mark(target.variable);
+            self.asked.note(target.variable, rule.phase);
             if target.variable.is_fluid() {
                 fluid.push(self.fluid(target, side, rule));
                 continue;
@@ -120,6 +129,7 @@ impl<'a> Linker<'a> {
         set.dedup();
         let set = self.tables.sets.intern(set);
         let views = pipelines.iter().map(|pipeline| self.tables.view(set, *pipeline)).collect();
+        self.sets_capture = link.is_capturing && !is_negated && is_captured(&test);
         let effects = link.effects.iter().map(|effect| self.effect(effect, rule)).collect();
         Link {
             test,
@@ -130,8 +140,8 @@ impl<'a> Linker<'a> {
             pipelines: pipelines.into(),
             is_capturing: link.is_capturing,
             effects,
-            message: link.message.as_ref().map(|text| self.text(text)),
-            log_data: link.log_data.as_ref().map(|text| self.text(text)),
+            message: link.message.as_ref().map(|text| self.said(text)),
+            log_data: link.log_data.as_ref().map(|text| self.said(text)),
         }
     }
 
@@ -144,24 +154,36 @@ impl<'a> Linker<'a> {
             .collect()
     }
 
-    fn mark(&mut self, variable: Variable) {
-        if let Some(used) = self.is_used.get_mut(variable as usize) {
-            *used = true;
-        }
-    }
-
-    fn text(&mut self, template: &crate::waf::seclang::template::Template) -> Text {
+    /// A text that is expanded before its link has matched.
+    fn text(&mut self, template: &Template) -> Text {
         let text = Text::compile(template, &mut self.names);
         for part in &text.parts {
-            if let Part::Value(variable, _) = part {
-                self.mark(*variable);
+            match part {
+                Part::Literal(_) => {}
+                Part::Tx(slot) => self.asked.note_slot(*slot, self.phase),
+                Part::Value(variable, _) => self.asked.note(*variable, self.phase),
             }
         }
         text
     }
 
-    fn operand(&mut self, template: &crate::waf::seclang::template::Template) -> Operand {
-        let text = self.text(template);
+    /// A text that is expanded when its link has matched: nothing is kept for what that sets.
+    pub(crate) fn said(&mut self, template: &Template) -> Text {
+        let text = Text::compile(template, &mut self.names);
+        for part in &text.parts {
+            match part {
+                Part::Literal(_) => {}
+                Part::Tx(0) if self.sets_capture => {}
+                Part::Tx(slot) => self.asked.note_slot(*slot, self.phase),
+                Part::Value(Variable::MatchedVar | Variable::MatchedVarName, _) => {}
+                Part::Value(variable, _) => self.asked.note(*variable, self.phase),
+            }
+        }
+        text
+    }
+
+    /// The right side of a comparison, or by how much a variable changes.
+    fn operand(text: Text) -> Operand {
         match text.as_literal() {
             Some(literal) => Operand::Number(number(literal)),
             None => Operand::Text(text),
@@ -204,6 +226,11 @@ impl<'a> Linker<'a> {
             Selector::Name(name) => Choice::Name(name),
             Selector::Pattern(pattern) => Choice::Pattern(pattern, Box::default()),
         };
+        match (&choice, target.variable) {
+            (Choice::Slot(slot), _) => self.asked.note_slot(*slot, rule.phase),
+            (_, Variable::Tx) => self.asked.note_tx(rule.phase),
+            _ => {}
+        }
         Fluid {
             variable: target.variable,
             is_count: target.is_count,
@@ -237,7 +264,7 @@ impl<'a> Linker<'a> {
             ast::Test::Pattern(pattern) => Test::Pattern(self.pattern(pattern, side, rule)),
             ast::Test::Phrases(phrases) => self.phrases(phrases, operator, rule),
             ast::Test::Compare(comparison, operand) => {
-                Test::Compare(*comparison, self.operand(operand))
+                Test::Compare(*comparison, Self::operand(self.text(operand)))
             }
             ast::Test::Text(test, text) => Test::Text(*test, self.text(text)),
             ast::Test::ByteRange(range) => {
@@ -288,21 +315,29 @@ impl<'a> Linker<'a> {
 
     fn effect(&mut self, effect: &ast::Effect, rule: &ast::Rule) -> Effect {
         match effect {
-            ast::Effect::SetTx { name, change } => {
-                let name = match name.as_literal() {
-                    Some(literal) => Name::Slot(self.names.slot(literal.as_bytes())),
-                    None => Name::Text(self.text(name)),
-                };
-                let change = match change {
-                    ast::Change::Set(text) => Change::Set(self.text(text)),
-                    ast::Change::Add(text) => Change::Add(self.operand(text)),
-                    ast::Change::Subtract(text) => Change::Subtract(self.operand(text)),
-                    ast::Change::Remove => Change::Remove,
-                };
-                Effect::SetTx { name, change }
-            }
+            ast::Effect::SetTx { name, change } => self.set_tx(name, change),
             ast::Effect::Control(control) => self.control(control, rule),
         }
+    }
+
+    fn set_tx(&mut self, name: &Template, change: &ast::Change) -> Effect {
+        let name = match name.as_literal() {
+            Some(literal) => Name::Slot(self.names.slot(literal.as_bytes())),
+            None => Name::Text(self.said(name)),
+        };
+        if matches!(change, ast::Change::Add(_) | ast::Change::Subtract(_)) {
+            match name {
+                Name::Slot(slot) => self.asked.note_slot(slot, self.phase),
+                Name::Text(_) => self.asked.note_tx(self.phase),
+            }
+        }
+        let change = match change {
+            ast::Change::Set(text) => Change::Set(self.said(text)),
+            ast::Change::Add(text) => Change::Add(Self::operand(self.said(text))),
+            ast::Change::Subtract(text) => Change::Subtract(Self::operand(self.said(text))),
+            ast::Change::Remove => Change::Remove,
+        };
+        Effect::SetTx { name, change }
     }
 
     fn control(&mut self, control: &Control, rule: &ast::Rule) -> Effect {

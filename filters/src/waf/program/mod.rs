@@ -4,6 +4,7 @@
 //! what rules share and decides what can be decided before the first request. A program is
 //! immutable and shared by all threads; what a transaction needs is in [`super::transaction`].
 
+mod asked;
 mod automaton;
 mod compile;
 mod fold;
@@ -20,11 +21,12 @@ pub(crate) mod text;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::seclang::settings::Settings;
-use super::seclang::variables::{COUNT, Variable};
+use super::seclang::variables::Variable;
 use super::seclang::{Faults, Note, RuleSet};
 
 pub use rule::About;
 
+pub(crate) use asked::{Asked, LOGS};
 pub(crate) use names::Names;
 pub(crate) use patterns::{GROUPS, Patterns, ScanCaches, Side};
 use rule::{Operation, Question, Rule};
@@ -47,8 +49,8 @@ pub struct Program {
     pub(crate) questions: Vec<Question>,
     pub(crate) names: Names,
     pub(crate) settings: Settings,
-    /// Variables that any rule looks at or names in a macro.
-    pub(crate) is_used: [bool; COUNT],
+    /// What rules and logs ask for.
+    pub(crate) asked: Asked,
     /// Slots of TX whose sum is the score of the request and of the answer.
     pub(crate) scores: [Vec<u16>; 2],
     notes: Vec<Note>,
@@ -68,15 +70,13 @@ impl Program {
 
     /// Whether any rule looks at `variable`, or names it in a macro.
     pub(crate) fn uses(&self, variable: Variable) -> bool {
-        // How a body is read hangs on the processor, whether a rule looks at it or not.
-        variable == Variable::ReqbodyProcessor
-            || self.is_used.get(variable as usize).copied().unwrap_or_default()
+        self.asked.asks(variable as usize, 0)
     }
 
     /// Whether any rule asks for the time.
     pub(crate) fn uses_time(&self) -> bool {
         (Variable::Time as usize..=Variable::TimeYear as usize)
-            .any(|index| self.is_used.get(index).copied().unwrap_or_default())
+            .any(|index| self.asked.asks(index, 0))
     }
 
     /// Whether any rule can say something of an answer: in phases 3 and 4.

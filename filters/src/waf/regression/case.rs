@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::waf::transaction::{AnswerHead, Caches, Endpoint, Request, Transaction};
+use crate::waf::transaction::{AnswerHead, Caches, Endpoint, Request, Still, Transaction};
 
 /// A name and its value.
 pub type Field = (Vec<u8>, Vec<u8>);
@@ -33,6 +33,16 @@ pub struct Case {
 impl Case {
     /// Runs all phases, up to an interruption, and the last one. The client is 127.0.0.1.
     pub fn run(&self, transaction: &mut Transaction, caches: &mut Caches) {
+        self.run_waiting(transaction, caches, |_, _| ());
+    }
+
+    /// The same, and calls `waits` where a request waits: with what may still come.
+    pub fn run_waiting(
+        &self,
+        transaction: &mut Transaction,
+        caches: &mut Caches,
+        mut waits: impl FnMut(&mut Transaction, Still),
+    ) {
         let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let fields = borrowed(&self.fields);
         let host = self.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"host"));
@@ -50,13 +60,17 @@ impl Case {
         if transaction.request_head(&request, caches).is_none()
             && transaction.request_body(&self.body, caches).is_none()
         {
+            waits(transaction, Still::Answer);
             let fields = borrowed(&self.answer_fields);
             let head = AnswerHead { status: self.status, protocol: b"HTTP/1.1", fields: &fields };
             if transaction.answer_head(&head, caches).is_none() {
+                waits(transaction, Still::Answer);
                 transaction.answer_body(&self.answer_body, caches);
             }
         }
+        waits(transaction, Still::End);
         transaction.finish(caches);
+        waits(transaction, Still::Logs);
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Made {
 }
 
 /// All columns of a transaction.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Columns {
     targets: Vec<TargetState>,
     columns: Vec<Made>,
@@ -53,20 +53,18 @@ pub(crate) struct Columns {
 
 impl Columns {
     pub(crate) fn new(program: &Program) -> Self {
+        let mut columns = Self::default();
+        columns.prepare(program);
+        columns
+    }
+
+    /// Makes places for all columns and views, none made, when there are none.
+    pub(crate) fn prepare(&mut self, program: &Program) {
         let tables = &program.tables;
-        Self {
-            targets: vec![TargetState::default(); tables.targets.all.len()],
-            columns: vec![Made::default(); tables.columns.all.len()],
-            items: Vec::new(),
-            ids: Vec::new(),
-            views: vec![ViewState::default(); tables.views.all.len()],
-            contents: Vec::new(),
-            distinct: Vec::new(),
-            joined: Vec::new(),
-            unions: Vec::new(),
-            row: Vec::new(),
-            open: Vec::new(),
-            mark: 0,
+        if self.views.len() < tables.views.all.len() {
+            self.targets.resize(tables.targets.all.len(), TargetState::default());
+            self.columns.resize(tables.columns.all.len(), Made::default());
+            self.views.resize(tables.views.all.len(), ViewState::default());
         }
     }
 
@@ -95,9 +93,12 @@ impl Columns {
         self.targets.capacity() * size_of::<TargetState>()
             + self.columns.capacity() * size_of::<Made>()
             + self.views.capacity() * size_of::<ViewState>()
+            + self.contents.capacity() * size_of::<Contents>()
             + self.items.capacity() * size_of::<Field>()
             + (self.ids.capacity() + self.distinct.capacity()) * size_of::<Id>()
-            + self.unions.capacity() * size_of::<u64>()
+            + self.joined.capacity() * size_of::<u32>()
+            + (self.unions.capacity() + self.row.capacity() + self.open.capacity())
+                * size_of::<u64>()
     }
 }
 

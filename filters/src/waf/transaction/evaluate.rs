@@ -32,6 +32,7 @@ impl State {
         if self.engine == EngineMode::Off || !self.is_allowed_to_run(number) {
             return;
         }
+        self.columns.prepare(program);
         let operations = program.phases.get(usize::from(number)).map_or(&[][..], Vec::as_slice);
         let mut at = 0;
         while let Some(operation) = operations.get(at) {

@@ -53,6 +53,20 @@ impl Hidden {
         hidden
     }
 
+    /// Names of arguments whose values logs may have to hide: by rules that have matched, and by
+    /// those that may.
+    pub(crate) fn arguments_asked(transaction: &Transaction) -> Vec<Vec<u8>> {
+        let hidden = Self::of(transaction);
+        let sanitised = transaction.program.settings.sanitised.values().flatten();
+        let named = sanitised.filter_map(|one| match one {
+            Sanitise::Argument(name) => Some(name.as_bytes().to_vec()),
+            _ => None,
+        });
+        // Where all is hidden, nothing is looked for.
+        let matched = if hidden.is_all { Vec::new() } else { hidden.arguments };
+        matched.into_iter().chain(named).collect()
+    }
+
     fn add(&mut self, sanitise: &Sanitise, found: &Match<'_>) {
         let (names, name) = match sanitise {
             Sanitise::Argument(name) => (&mut self.arguments, name),
@@ -128,6 +142,6 @@ fn beginning(value: &[u8]) -> Vec<u8> {
     value.get(..VALUE_BYTES_MAX).unwrap_or(value).to_vec()
 }
 
-fn has(names: &[Vec<u8>], name: &[u8]) -> bool {
+pub(super) fn has(names: &[Vec<u8>], name: &[u8]) -> bool {
     !name.is_empty() && names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }

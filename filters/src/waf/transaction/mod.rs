@@ -14,6 +14,8 @@ mod expand;
 mod fluid;
 mod hidden;
 mod request;
+mod rest;
+mod shorten;
 mod state;
 mod strings;
 mod tx;
@@ -33,6 +35,8 @@ pub use answer::AnswerHead;
 pub(crate) use evaluate::compares;
 pub use hidden::Hidden;
 pub use request::{Endpoint, Request};
+pub use rest::Still;
+pub use shorten::Shown;
 use state::State;
 pub use verdict::{Action, Found, Interruption, Match};
 
@@ -212,6 +216,18 @@ impl Transaction {
     #[must_use]
     pub fn variable(&self, name: &[u8]) -> Option<Vec<u8>> {
         self.state.variable(&self.program, name)
+    }
+
+    /// Lets go of what nobody asks for any more while it waits for what may `still` come. Rules find
+    /// all that they look at as it was. Of what each rule matched, logs find the value that is
+    /// `shown`, and whether one of all is secret; all of it where rules sanitise.
+    /// Cost: a new place for each string that is left, and one question for each value that matched.
+    pub fn rest(&mut self, still: Still, shown: Shown<'_>) {
+        let arguments = Hidden::arguments_asked(self);
+        if self.program.settings.sanitised.is_empty() {
+            self.state.shorten(&self.program, shown);
+        }
+        self.state.rest(&self.program, still, &arguments);
     }
 
     /// Bytes of memory held beside the program and the caches.

@@ -4,7 +4,7 @@ use super::columns::Columns;
 use super::strings::{Id, Strings};
 use super::tx::{Tx, Value, write_decimal};
 use super::values::Values;
-use super::verdict::{Interruption, Record, Seen};
+use super::verdict::{Brief, Interruption, Record, Seen};
 use crate::waf::program::Program;
 use crate::waf::program::tables::Selector;
 use crate::waf::seclang::settings::{AuditMode, EngineMode};
@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub records: Vec<Record>,
     /// Values of these matches.
     pub seen: Vec<Seen>,
+    /// Of the first of these values, which were shortened.
+    pub briefs: Vec<Brief>,
     pub interruption: Option<Interruption>,
     pub would_interrupt: Option<Interruption>,
     pub engine: EngineMode,
@@ -75,6 +77,7 @@ impl State {
             last: None,
             records: Vec::new(),
             seen: Vec::new(),
+            briefs: Vec::new(),
             interruption: None,
             would_interrupt: None,
             engine: program.settings.engine,
@@ -105,6 +108,7 @@ impl State {
         self.records.clear();
         self.seen.clear();
         self.seen.shrink_to(256);
+        self.briefs.clear();
         self.interruption = None;
         self.would_interrupt = None;
         self.engine = program.settings.engine;
@@ -170,11 +174,17 @@ impl State {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.strings.memory_bytes()
+        size_of::<Self>()
+            + self.strings.memory_bytes()
+            + self.tx.memory_bytes()
             + self.values.memory_bytes()
             + self.columns.memory_bytes()
-            + (self.matched.capacity() + self.seen.capacity()) * size_of::<Seen>()
+            + (self.matched.capacity() + self.seen.capacity() + self.pending.capacity())
+                * size_of::<Seen>()
             + self.records.capacity() * size_of::<Record>()
+            + self.briefs.capacity() * size_of::<Brief>()
+            + self.removed.capacity() * size_of::<u64>()
+            + self.untargeted.capacity() * size_of::<(u32, u32, u32)>()
             + self.out.capacity()
             + self.text.capacity()
     }

@@ -19,6 +19,14 @@ pub(crate) const EMPTY: Id = 0;
 const BYTES_KEPT: usize = 64 << 10;
 const STRINGS_KEPT: usize = 512;
 
+/// What there is room for when a transaction begins.
+const BYTES_FIRST: usize = 8 << 10;
+const STRINGS_FIRST: usize = 256;
+const TABLE_FIRST: usize = STRINGS_FIRST * 4;
+
+/// Places for strings of a transaction that waits, at least.
+const TABLE_LEAST: usize = 32;
+
 /// A row with bits of patterns that may match.
 const OPEN: u32 = 1 << 31;
 
@@ -74,9 +82,9 @@ pub(crate) struct Strings {
 impl Strings {
     pub(crate) fn new(questions: usize) -> Self {
         let mut strings = Self {
-            bytes: Vec::with_capacity(8 << 10),
-            entries: Vec::with_capacity(256),
-            table: vec![0; 1024],
+            bytes: Vec::with_capacity(BYTES_FIRST),
+            entries: Vec::with_capacity(STRINGS_FIRST),
+            table: vec![0; TABLE_FIRST],
             facts: Vec::new(),
             asked: Vec::new(),
             rows: Vec::new(),
@@ -103,8 +111,50 @@ impl Strings {
         } else {
             self.table.fill(0);
         }
+        if self.table.len() < TABLE_FIRST {
+            // It has waited.
+            self.table.resize(TABLE_FIRST, 0);
+            self.entries.reserve(STRINGS_FIRST);
+            self.bytes.reserve(BYTES_FIRST);
+        }
         self.bytes.shrink_to(BYTES_KEPT);
         self.intern(b"");
+    }
+
+    /// Leaves no strings but the empty one behind, in as little memory as can be, and gives those
+    /// that there were.
+    pub(crate) fn replace(&mut self) -> Self {
+        let new = Self {
+            bytes: Vec::new(),
+            entries: Vec::new(),
+            table: vec![0; TABLE_LEAST],
+            facts: Vec::new(),
+            asked: Vec::new(),
+            rows: Vec::new(),
+            words: self.words,
+            hasher: self.hasher.clone(),
+        };
+        let old = std::mem::replace(self, new);
+        self.intern(b"");
+        old
+    }
+
+    /// The number of the first bytes of `id`.
+    pub(crate) fn cut(&mut self, id: Id, bytes_max: usize) -> Id {
+        match self.get(id) {
+            text if text.len() <= bytes_max => id,
+            text => {
+                let beginning = text.get(..bytes_max).unwrap_or_default().to_vec();
+                self.intern(&beginning)
+            }
+        }
+    }
+
+    /// Gives back the memory that is there for more strings.
+    pub(crate) fn fit(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.entries.shrink_to_fit();
+        self.asked.shrink_to_fit();
     }
 
     pub(crate) fn get(&self, id: Id) -> &[u8] {

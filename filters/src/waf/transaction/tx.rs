@@ -30,6 +30,43 @@ impl Tx {
         self.extras.shrink_to(64);
     }
 
+    /// Forgets the texts of slots that `is_kept` does not want, and all others unless it
+    /// `keeps_extras`.
+    pub(crate) fn keep(&mut self, is_kept: impl Fn(usize) -> bool, keeps_extras: bool) {
+        for (slot, value) in self.slots.iter_mut().enumerate() {
+            if matches!(value, Value::Text(_)) && !is_kept(slot) {
+                *value = Value::Unset;
+            }
+        }
+        if !keeps_extras {
+            self.extras.clear();
+        }
+        self.extras.shrink_to_fit();
+    }
+
+    /// Calls `change` with each number of a string.
+    pub(crate) fn each_id(&mut self, change: &mut impl FnMut(&mut Id)) {
+        let names = self.extras.iter_mut().map(|(name, value)| (Some(name), value));
+        for (name, value) in self.slots.iter_mut().map(|value| (None, value)).chain(names) {
+            name.into_iter().for_each(&mut *change);
+            if let Value::Text(id) = value {
+                change(id);
+            }
+        }
+    }
+
+    /// Tells `strings`, which are new, which of them are names without a slot.
+    pub(crate) fn number(&self, strings: &mut Strings) {
+        for (index, (name, _)) in self.extras.iter().enumerate() {
+            strings.set_extra(*name, index);
+        }
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Value>()
+            + self.extras.capacity() * size_of::<(Id, Value)>()
+    }
+
     pub(crate) fn slot(&self, slot: u16) -> Value {
         self.slots.get(usize::from(slot)).copied().unwrap_or_default()
     }

@@ -67,9 +67,25 @@ impl Values {
         }
     }
 
+    /// Forgets the values that `is_kept` does not want: by the number of their variable.
+    pub(crate) fn keep(&mut self, is_kept: impl Fn(usize, Field) -> bool) {
+        for (variable, fields) in self.fields.iter_mut().enumerate() {
+            fields.retain(|field| is_kept(variable, *field));
+            fields.shrink_to_fit();
+        }
+    }
+
+    /// Calls `change` with each number of a string.
+    pub(crate) fn each_id(&mut self, change: &mut impl FnMut(&mut Id)) {
+        for field in self.fields.iter_mut().flatten() {
+            change(&mut field.key);
+            change(&mut field.value);
+        }
+    }
+
     pub(crate) fn memory_bytes(&self) -> usize {
         let fields: usize = self.fields.iter().map(Vec::capacity).sum();
-        fields * size_of::<Field>() + size_of::<Self>()
+        fields * size_of::<Field>() + size_of_val(&*self.fields)
     }
 
     fn touch(&mut self, variable: Variable) {

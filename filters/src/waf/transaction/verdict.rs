@@ -36,6 +36,15 @@ pub(crate) struct Seen {
     pub value: Id,
 }
 
+/// What is known of a value that was shortened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Brief {
+    /// It, or one that was left out beside it, may be a secret.
+    pub is_secret: bool,
+    /// Characters that it had more.
+    pub characters: usize,
+}
+
 /// A rule that matched.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record {
@@ -73,24 +82,49 @@ pub struct Found<'a> {
     pub variable: &'static str,
     /// The value's name in it; empty when it has none.
     pub name: &'a [u8],
-    /// The value as the operator saw it.
+    /// The value as the operator saw it; of a transaction that has waited, its beginning.
     pub value: &'a [u8],
+    /// Whether it, or one that is left out beside it, may be a secret; `None`: nobody has looked.
+    pub is_secret: Option<bool>,
+    /// Characters that it had more.
+    more: usize,
+}
+
+impl Found<'_> {
+    /// Characters of the whole value, where each byte that is no visible ASCII is shown as `\xhh`.
+    #[must_use]
+    pub fn characters(&self) -> usize {
+        characters(self.value) + self.more
+    }
+}
+
+pub(crate) fn characters(value: &[u8]) -> usize {
+    value.len() + 3 * value.iter().filter(|byte| !matches!(byte, b' '..=b'~')).count()
 }
 
 impl<'a> Match<'a> {
-    /// The values it matched, over its chain.
+    /// The values it matched, over its chain; when the transaction has waited, the one that is shown.
     pub fn found(&self) -> impl Iterator<Item = Found<'a>> + use<'a> {
-        let state = self.state;
-        let seen = state.seen.get(self.from as usize..self.to as usize).unwrap_or_default();
-        seen.iter().map(move |seen| Found {
-            variable: seen.variable.name(),
-            name: state.strings.get(seen.key),
-            value: state.strings.get(seen.value),
-        })
+        self.state.found(self.from, self.to)
     }
 }
 
 impl State {
+    /// The values of matches from number `from` up to `to`.
+    pub(crate) fn found(&self, from: u32, to: u32) -> impl Iterator<Item = Found<'_>> {
+        (from..to).filter_map(|at| {
+            let seen = self.seen.get(at as usize)?;
+            let brief = self.briefs.get(at as usize);
+            Some(Found {
+                variable: seen.variable.name(),
+                name: self.strings.get(seen.key),
+                value: self.strings.get(seen.value),
+                is_secret: brief.map(|brief| brief.is_secret),
+                more: brief.map_or(0, |brief| brief.characters),
+            })
+        })
+    }
+
     pub(crate) fn matches<'a>(
         &'a self,
         program: &'a Program,

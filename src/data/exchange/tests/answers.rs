@@ -203,6 +203,25 @@ async fn what_ends_before_its_inspection_began_waits_for_it() {
     assert!(lab.exchange.is_let_go());
 }
 
+#[tokio::test]
+async fn who_waits_for_the_end_holds_little() {
+    let rules =
+        format!("{RULES}SecRule RESPONSE_BODY \"@contains word\" \"id:4,phase:4,pass,log\"");
+    let (mut lab, _) = lab(waf(&rules, 200_000, |_| {}));
+    lab.answered(200, &HTML);
+    let body = "word ".repeat(50_000);
+    lab.part(&body);
+    let effect = lab.exchange.take_beside().unwrap();
+    effects::run(effect).await;
+    assert!(matches!(lab.step(Event::Resumed), Action::Continue) && lab.exchange.is_let_go());
+    let transaction = lab.exchange.inspected().unwrap().transaction.unwrap();
+    assert!(transaction.memory_bytes() < 16 * 1024, "{}", transaction.memory_bytes());
+    let found = transaction.matches().next().and_then(|found| found.found().next()).unwrap();
+    assert!(body.as_bytes().starts_with(found.value) && found.characters() == body.len());
+    lab.exchange.end_inspection();
+    assert_eq!(lab.exchange.inspected().unwrap().rules, "4 3");
+}
+
 #[test]
 fn a_longer_body_is_refused_where_the_first_part_is_not_enough() {
     let strict = || {
