@@ -103,15 +103,16 @@ pub enum Driven<T> {
 }
 
 /// Polls `future` until it is done or the machine ends the request.
-pub async fn drive<T>(
-    carrier: &dyn Carrier,
-    lifecycle: &Lifecycle,
-    timer: &mut Timer,
-    future: Pin<&mut (impl Future<Output = T> + ?Sized)>,
-) -> Driven<T> {
-    let (mut future, mut is_first) = (future, true);
+// Not async: what an async function is given lies in its future twice, and connections idle in it.
+pub fn drive<'a, T: 'a>(
+    carrier: &'a dyn Carrier,
+    lifecycle: &'a Lifecycle,
+    timer: &'a mut Timer,
+    mut future: Pin<&'a mut (impl Future<Output = T> + ?Sized)>,
+) -> impl Future<Output = Driven<T>> + 'a {
+    let mut is_first = true;
     let mut beside: Option<Beside> = None;
-    poll_fn(|cx| {
+    poll_fn(move |cx| {
         carrier.bell().register(cx.waker());
         // What began this wake-up has read the clock.
         if !std::mem::take(&mut is_first) {
@@ -135,7 +136,6 @@ pub async fn drive<T>(
             }
         }
     })
-    .await
 }
 
 /// What runs while the engine rests.

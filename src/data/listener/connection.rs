@@ -26,6 +26,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncWrite, ReadBuf};
 
@@ -50,7 +51,7 @@ pub struct Connection {
     /// Woken when the process changes how it treats connections.
     pub bell: Bell,
     /// Its peer is blocked.
-    is_barred: Own<bool>,
+    is_barred: AtomicBool,
     place: Place,
     rules: Own<Known>,
     fd: RawFd,
@@ -68,7 +69,7 @@ impl Connection {
             rules: Own::new(Known::of(place.slot())),
             client: Arc::new(client),
             bell: Bell::default(),
-            is_barred: Own::default(),
+            is_barred: AtomicBool::default(),
             place,
             fd,
             io: Own::new(ClientIo::new(stream)),
@@ -219,7 +220,7 @@ impl Woken for Connection {
         let peer = self.client.address.ip();
         let is_trusted = || is_trusted(peer, &self.present_rules().trusted_proxies);
         let is_peer = is_blocked(peer) && !is_trusted();
-        let was_barred = std::mem::replace(&mut *self.is_barred.get(), is_peer);
+        let was_barred = self.is_barred.swap(is_peer, Ordering::Relaxed);
         self.cell.bar(is_blocked) || (is_peer && !was_barred)
     }
 }
@@ -234,7 +235,7 @@ impl Carrier for Connection {
     }
 
     fn is_barred(&self) -> bool {
-        *self.is_barred.get()
+        self.is_barred.load(Ordering::Relaxed)
     }
 
     fn slot(&self) -> &Slot {
