@@ -112,26 +112,36 @@ fn add(args: &Add) -> Result<(), Failure> {
     if args.output.json {
         return Ok(super::print_json(&made)?);
     }
-    let until = made["until"].as_str().map(|until| format!(" until {until}"));
-    let time = until.unwrap_or_else(|| " for good".to_owned());
-    Ok(super::print(&format!("{}: blocked{time}\n", word(&made["cidr"])))?)
+    Ok(super::print(&blocked(&made))?)
 }
 
 fn remove(args: &Remove) -> Result<(), Failure> {
-    let mut lifted = json!({});
-    args.said.add_to(&mut lifted, None);
+    let mut said = json!({});
+    args.said.add_to(&mut said, None);
     let path = format!("/v1/blocklist/{}", args.network);
-    let block: Value = args.at.ask("DELETE", &path, &lifted.to_string())?.read()?;
+    let block: Value = args.at.ask("DELETE", &path, &said.to_string())?.read()?;
     if args.output.json {
         return Ok(super::print_json(&block)?);
     }
-    let lifted = word(&block["cidr"]);
     // A wider block, or one of the config, may stay.
     let left = look(&args.at, args.network.0.network())?;
-    Ok(super::print(&match left["is_blocked"] == true {
-        true => format!("{lifted}: this block is lifted, others stay\n{}", described(&left)),
-        false => format!("{lifted}: no longer blocked\n"),
-    })?)
+    Ok(super::print(&lifted(&block, &left))?)
+}
+
+/// What is said of a block that was made.
+fn blocked(made: &Value) -> String {
+    let until = made["until"].as_str().map(|until| format!(" until {until}"));
+    let time = until.unwrap_or_else(|| " for good".to_owned());
+    format!("{}: blocked{time}\n", word(&made["cidr"]))
+}
+
+/// What is said of a block that was lifted, beside what is `left`.
+fn lifted(block: &Value, left: &Value) -> String {
+    let network = word(&block["cidr"]);
+    match left["is_blocked"] == true {
+        true => format!("{network}: this block is lifted, others stay\n{}", described(left)),
+        false => format!("{network}: no longer blocked\n"),
+    }
 }
 
 fn look(at: &Where, ip: IpAddr) -> Result<Value, Failure> {

@@ -22,8 +22,10 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
         let Some(((other, (keys, spelled)), identity)) = widest.zip(route.get("identity")) else {
             continue;
         };
-        let message =
-            format!("`{spelled}` goes by route `{}` to the same pool, unasked", text(other, "name"));
+        let message = format!(
+            "`{spelled}` goes by route `{}` to the same pool, unasked",
+            text(other, "name")
+        );
         let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
         let accepted = format!(
             "{} other than \"pass\" in `paths` of each listener, or `identity` there too",

@@ -23,10 +23,10 @@ fn path_of(target: &[u8]) -> &[u8] {
 
 /// Whether an encoding begins at `at`.
 fn is_encoding(target: &[u8], at: usize) -> bool {
-    let is_it = |bytes: &[u8]| {
-        matches!(bytes, [b'%', digits @ ..] if digits.iter().all(u8::is_ascii_hexdigit))
-    };
-    target.get(at..at + 3).is_some_and(is_it)
+    match target.get(at..at + 3) {
+        Some([b'%', digits @ ..]) => digits.iter().all(u8::is_ascii_hexdigit),
+        _ => false,
+    }
 }
 
 /// `target` with what is unsafe in it encoded (RFC 3986 §2.1); `None`: nothing is.

@@ -12,7 +12,7 @@ use aws_lc_rs::rand;
 use quick_cache::sync;
 use std::sync::{Arc, LazyLock};
 
-/// A token's GMAC (NIST SP 800-38D §3) under [`SECRET`].
+/// A token's GMAC (NIST SP 800-38D §3) under a secret of the process.
 pub type Print = [u8; 16];
 
 /// What prints are made with, and nobody outside of this process knows. That all have one nonce

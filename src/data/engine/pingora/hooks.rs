@@ -6,7 +6,9 @@
 //! then written by whoever serves the connection.
 
 use super::context::{Context, Next, stopped};
-use super::heads::{Fields, check_for_http2, edit_request, edit_response, request_head, response_head};
+use super::heads::{
+    Fields, check_for_http2, edit_request, edit_response, request_head, response_head,
+};
 use super::peer::peer_of;
 use super::rest::Rest;
 use crate::data::effects;
