@@ -1,8 +1,8 @@
 //! Tokens that were verified, so that they are not verified again with each request.
 //!
 //! Found by a print under a secret of the process: nobody can make another token that is taken for
-//! one, and no token stands in memory. What a key signed counts for as long as its issuer has that key. Bounded:
-//! of more tokens, those that are shown the least are verified again.
+//! one, and no token stands in memory. What a key signed counts for as long as its issuer has that
+//! key. Bounded: of more tokens, those that are shown the least are verified again.
 
 use super::jwt::Verified;
 use super::key::Key;
