@@ -42,6 +42,7 @@ pub mod upstream;
 // when no backend may be tried, and when we answer ourselves
 pub mod fallback;
 pub mod page;
+pub mod party;
 pub mod refusal;
 // the end of every request
 pub mod finish;

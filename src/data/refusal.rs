@@ -5,34 +5,12 @@
 //! listed once, here; logs, metrics, answers and the breaker read this table.
 
 use super::identity::{Denied, Told};
+pub use super::party::Party;
 use super::pool::Idle;
 pub use crate::types::status::phrase;
 use crate::wire::chunked::InvalidChunks;
 use crate::wire::invalid_head::InvalidHead;
 use tracing::Level;
-
-/// Who ended a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Party {
-    /// The client: what it sent, did not send, or that it left.
-    Client,
-    /// The backend: what it did or failed to do.
-    Backend,
-    /// Vanne, by its config or its state.
-    Vanne,
-}
-
-impl Party {
-    /// The label in the log.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Backend => "backend",
-            Self::Vanne => "vanne",
-        }
-    }
-}
 
 /// Why Vanne answered a request itself, or cut its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,6 @@ use crate::types::hash::mix;
 use crate::types::moment::Moment;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use vanne_filters::ResponseHead;
 
 /// Pause before backends that failed are tried again, when all were tried: long enough for a
 /// process to come back to its port, short beside any time limit.
@@ -387,17 +386,4 @@ impl Exchange {
             pool.metrics.guarded.inc();
         }
     }
-}
-
-/// Whether an answer goes on as long as its client listens: then its head tells whether the
-/// backend is well.
-pub(super) fn is_endless(head: &ResponseHead<'_>) -> bool {
-    head.status == 200 && is_event_stream(head)
-}
-
-/// Whether server-sent events follow.
-pub(super) fn is_event_stream(head: &ResponseHead<'_>) -> bool {
-    const EVENTS: &[u8] = b"text/event-stream";
-    let kind = head.fields.first("content-type").unwrap_or_default();
-    kind.get(..EVENTS.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(EVENTS))
 }

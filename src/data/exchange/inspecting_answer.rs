@@ -6,7 +6,7 @@
 //! it leaves, or is dropped for an answer of ours. What rules cannot read is never held back. What
 //! Vanne answers itself is not looked at.
 
-use super::attempts::is_event_stream;
+use super::events::is_event_stream;
 use super::inspecting::{is_refused, length};
 use super::{Action, Exchange, Phase};
 use crate::data::effects::Effect;

@@ -14,6 +14,7 @@ mod answer;
 mod attempts;
 mod deadline;
 mod event;
+mod events;
 mod expecting;
 mod facts;
 mod falling_back;
@@ -49,7 +50,6 @@ use super::snapshot::{LocalSnapshot, Route};
 use super::upstream::{AttemptRecord, Fault, forward};
 use crate::types::moment::Moment;
 use crate::types::request_id::RequestId;
-use attempts::is_endless;
 use falling_back::Fallen;
 use held::Held;
 use http::HeaderValue;
@@ -316,7 +316,7 @@ impl Exchange {
             attempt.first_byte = Some(now);
             let time = now.duration_since(attempt.began);
             attempt.backend().state.latency.observe(time, Moment::of(now));
-            if attempt.is_probe() && (is_switch || is_endless(head)) {
+            if attempt.is_probe() && (is_switch || events::is_endless(head)) {
                 attempt.succeed_early(now);
             }
             if let Some(pool) = &self.pool {
