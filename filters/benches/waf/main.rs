@@ -35,14 +35,7 @@ SecRule REQUEST_HEADERS:Content-Type "^application/json" \
 "#;
 
 /// What logs show of matches.
-const SHOWN: Shown<'_> = Shown {
-    rules: 64,
-    is_last: false,
-    said_bytes: 256,
-    name_bytes: 256,
-    value_bytes: 256,
-    is_secret: &|_| false,
-};
+const SHOWN: Shown<'_> = Shown::first(64, 256, &|_| false);
 
 /// Loads the rules at a paranoia level: the program, and milliseconds to read and to compile.
 #[expect(clippy::disallowed_methods, reason = "it measures")]

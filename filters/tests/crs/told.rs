@@ -2,17 +2,6 @@
 
 use vanne_filters::waf::transaction::{Found, Interruption, Match, Shown, Still, Transaction};
 
-/// What Vanne's own logs show.
-#[allow(dead_code, reason = "not all who compare measure")]
-pub(crate) const AS_LOGGED: Shown<'_> = Shown {
-    rules: 64,
-    is_last: false,
-    said_bytes: 256,
-    name_bytes: 256,
-    value_bytes: 256,
-    is_secret: &is_secret,
-};
-
 /// What logs show, as far as comparing goes: `is_last` of each rule, or the first.
 fn shown(is_last: bool) -> Shown<'static> {
     let is_secret = &is_secret;
@@ -25,7 +14,7 @@ type Value = (&'static str, Vec<u8>, Vec<u8>, usize);
 /// What there is to tell of a rule that matched.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Told {
-    id: u64,
+    pub(crate) id: u64,
     message: Vec<u8>,
     scores: [i64; 2],
     on: Option<On>,
@@ -43,18 +32,10 @@ struct On {
 /// What there is to tell of a transaction.
 #[derive(Debug, PartialEq)]
 pub(crate) struct All {
-    told: Vec<Told>,
+    pub(crate) told: Vec<Told>,
     interruptions: [Option<Interruption>; 2],
     modes: String,
     fields: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
-impl All {
-    /// Ids of the rules that matched.
-    #[allow(dead_code, reason = "not all who compare ask")]
-    pub(crate) fn ids(&self) -> Vec<u64> {
-        self.told.iter().map(|told| told.id).collect()
-    }
 }
 
 /// A value that logs would not show, as far as this test goes.

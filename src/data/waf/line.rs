@@ -21,14 +21,7 @@ const SEVERITIES: [&str; 8] =
 
 /// What lines show of matches.
 pub(super) fn shown(is_secret: &dyn Fn(&Found<'_>) -> bool) -> Shown<'_> {
-    Shown {
-        rules: super::LINES_MAX,
-        is_last: false,
-        said_bytes: TEXT_BYTES_MAX,
-        name_bytes: TEXT_BYTES_MAX,
-        value_bytes: TEXT_BYTES_MAX,
-        is_secret,
-    }
+    Shown::first(super::LINES_MAX, TEXT_BYTES_MAX, is_secret)
 }
 
 /// Appends the line for `found`.

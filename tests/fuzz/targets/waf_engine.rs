@@ -41,14 +41,7 @@ SecMarker END
 SecRule TX:score "@ge 5" "id:8,phase:2,deny"
 "#;
 
-const SHOWN: Shown<'_> = Shown {
-    rules: 64,
-    is_last: false,
-    said_bytes: 256,
-    name_bytes: 256,
-    value_bytes: 256,
-    is_secret: &|_| false,
-};
+const SHOWN: Shown<'_> = Shown::first(64, 256, &|_| false);
 
 struct Disk;
 

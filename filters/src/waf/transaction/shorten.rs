@@ -27,6 +27,25 @@ pub struct Shown<'a> {
     pub is_secret: &'a dyn Fn(&Found<'_>) -> bool,
 }
 
+impl<'a> Shown<'a> {
+    /// The first value of each of so many `rules`, and as many `bytes` of every text.
+    #[must_use]
+    pub const fn first(
+        rules: usize,
+        bytes: usize,
+        is_secret: &'a dyn Fn(&Found<'_>) -> bool,
+    ) -> Self {
+        Self {
+            rules,
+            is_last: false,
+            said_bytes: bytes,
+            name_bytes: bytes,
+            value_bytes: bytes,
+            is_secret,
+        }
+    }
+}
+
 /// The values of all rules that are kept.
 #[derive(Default)]
 struct Kept {
