@@ -217,13 +217,17 @@ async fn another_rate_or_burst_counts_from_the_reload_on() {
     tokio::time::sleep(ms(20)).await;
     assert_eq!(statuses(&vanne, "192.0.2.1", "", 2).await, [200, 200], "nobody waits for an hour");
     applied(&vanne, &limit("10/s", 100)).await;
-    let served = statuses(&vanne, "192.0.2.2", "", 130).await;
-    assert_eq!((served[0], served[99], served[129]), (200, 200, 429));
-    applied(&vanne, &limit("1/h", 100)).await;
+    let mut served = 0;
+    while from(&vanne, "192.0.2.2", "").await.status() == 200 {
+        served += 1;
+    }
+    assert!(served >= 100, "{served}");
+    let (reloading, ()) = timed(applied(&vanne, &limit("1/h", 100))).await;
     tokio::time::sleep(ms(1500)).await;
     let served = statuses(&vanne, "192.0.2.2", "", 40).await;
     let count = served.iter().filter(|status| **status == 200).count();
-    assert!(count <= 10, "no burst anew, nor what the old rate would give: {count}");
+    let at_most = reloading.as_secs_f64().mul_add(10.0, 2.0);
+    assert!(count as f64 <= at_most, "no burst anew, nor what the old rate would give: {count}");
     applied(&vanne, &limit("1/h", 2)).await;
     let refused = from(&vanne, "192.0.2.2", "").await;
     let after: u64 = refused.head.field("retry-after").unwrap().parse().unwrap();

@@ -80,7 +80,10 @@ async fn redis_gives_the_verdicts_of_the_local_reference() {
         // Every other time replicas do not agree on the rate.
         let other = numbers.rate(burst);
         let quotas = if sequence % 2 == 0 { vec![quota] } else { vec![quota, quota, other] };
+        // Its time is not the store's, which would forget the bucket by its own: in a transaction
+        // that stands still.
         let mut pipe = redis::pipe();
+        pipe.atomic();
         for (number, (at, cost)) in arrivals.iter().enumerate() {
             let quota = &quotas[number % quotas.len()];
             let take = Take { quota, cost: *cost, patience };
@@ -136,8 +139,9 @@ async fn what_is_leased_is_what_a_bucket_here_would_give() {
             let want = numbers.0.u32(0..=burst);
             let ask = Ask { key, owed, back, want, least: 1 };
             let arguments = scripts::lease_arguments(Clock::At(at), &quota, &ask);
-            // Its time is not the store's: the store would forget the bucket by its own.
+            // Its time is not the store's, as above; and between two the bucket is kept.
             let (mut pipe, name) = (redis::pipe(), format!("l{sequence}"));
+            pipe.atomic();
             pipe.cmd("EVALSHA").arg(LEASE.get_hash()).arg(1).arg(&name).arg(arguments);
             pipe.cmd("PERSIST").arg(&name).ignore();
             let (told,): (Vec<i64>,) = pipe.query_async(&mut connection).await.unwrap();
