@@ -16,9 +16,12 @@ const FANOUT: usize = 16;
 pub(super) struct Cover<K, const LEAF: usize> {
     sieve: Sieve,
     /// Where each leaf begins, then every `FANOUT`th of those, and so on; the shortest first.
-    levels: Vec<Vec<K>>,
+    levels: Vec<Vec<Step<K>>>,
     leaves: Vec<Leaf<K, LEAF>>,
 }
+
+/// Keys in order. Those beyond the last one are as the last one.
+type Step<K> = [K; FANOUT];
 
 /// Networks that follow each other. Those beyond the last one are as the last one.
 #[derive(Clone, Copy, Debug)]
@@ -55,34 +58,46 @@ impl<K: Number, const LEAF: usize> Cover<K, LEAF> {
     fn is_in_last(&self, address: K) -> Option<bool> {
         let mut at = 0;
         for level in &self.levels {
-            let from = at * FANOUT;
-            let keys = level.get(from..level.len().min(from + FANOUT)).unwrap_or_default();
-            at = from + last_of(keys, address);
+            at = at.min(level.len().checked_sub(1)?);
+            at = at * FANOUT + last_of_step(level.get(at)?, address);
         }
-        let leaf = self.leaves.get(at)?;
+        let leaf = self.leaves.get(at).or(self.leaves.last())?;
         let place = last_of(&leaf.firsts, address);
         Some(address.begin(*leaf.bits.get(place)?) == *leaf.firsts.get(place)?)
     }
 
     /// What it occupies, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        let keys = self.levels.iter().map(Vec::capacity).sum::<usize>();
+        let steps = self.levels.iter().map(Vec::capacity).sum::<usize>();
         let leaves = self.leaves.capacity() * size_of::<Leaf<K, LEAF>>();
-        self.sieve.bytes() + leaves + keys * size_of::<K>()
+        self.sieve.bytes() + leaves + steps * size_of::<Step<K>>()
     }
 }
 
 /// The place of the last of `keys` that is not above `address`, or the first where all are.
 fn last_of<K: Number>(keys: &[K], address: K) -> usize {
-    keys.iter().map(|key| usize::from(*key <= address)).sum::<usize>().saturating_sub(1)
+    keys.iter().skip(1).map(|key| usize::from(*key <= address)).sum()
 }
 
-fn levels<K: Number, const LEAF: usize>(leaves: &[Leaf<K, LEAF>]) -> Vec<Vec<K>> {
-    let mut levels: Vec<Vec<K>> = Vec::new();
-    let mut level: Vec<K> = leaves.iter().filter_map(|leaf| leaf.firsts.first()).copied().collect();
-    while level.len() > 1 {
-        let above = level.iter().step_by(FANOUT).copied().collect();
-        levels.push(std::mem::replace(&mut level, above));
+/// The same of a step: of four parts first, then within one.
+fn last_of_step<K: Number>(keys: &Step<K>, address: K) -> usize {
+    let parts = keys.as_chunks::<4>().0;
+    let part: usize = parts.iter().skip(1).map(|part| usize::from(part[0] <= address)).sum();
+    part * 4 + parts.get(part).map_or(0, |part| last_of(part, address))
+}
+
+fn levels<K: Number, const LEAF: usize>(leaves: &[Leaf<K, LEAF>]) -> Vec<Vec<Step<K>>> {
+    let mut levels = Vec::new();
+    let mut firsts: Vec<K> =
+        leaves.iter().filter_map(|leaf| leaf.firsts.first()).copied().collect();
+    while firsts.len() > 1 {
+        let step = |some: &[K]| {
+            let last = some.last()?;
+            Some(std::array::from_fn(|at| *some.get(at).unwrap_or(last)))
+        };
+        let level: Vec<Step<K>> = firsts.chunks(FANOUT).filter_map(step).collect();
+        firsts = level.iter().map(|step| step[0]).collect();
+        levels.push(level);
     }
     levels.reverse();
     levels
