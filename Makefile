@@ -1,8 +1,9 @@
 # Vanne's commands. Each sets up what it needs; the logic is in scripts/.
-.PHONY: help demo test test-kube check bench bench-gate microbench conformance verify waf dev-certs test-chart
+.PHONY: help demo release test test-kube check bench bench-gate microbench conformance verify waf dev-certs test-chart
 
 help:
 	@echo "make demo    build, start three demo backends and the proxy, print the lines to try"
+	@echo "make release  the binary that is given out: built, watched under load, built again for what was seen; half an hour"
 	@echo "make test    every test"
 	@echo "make test-kube  pools that follow a real Kubernetes control plane; as root (ARGS: some of latency rolling scale outage faults chart_server chart_run)"
 	@echo "make check   the gate: form, spelling, lints, docs, dependencies, generated files"
@@ -17,6 +18,9 @@ help:
 
 demo:
 	@bash scripts/demo.sh $(ARGS)
+
+release:
+	@bash scripts/release.sh
 
 test:
 	@bash scripts/test.sh $(ARGS)

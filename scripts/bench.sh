@@ -8,9 +8,9 @@ cd "$(dirname "$0")/.."
 set_up_build
 set_up_bench_tools
 case " $* " in *" --instructions "*) need_packages valgrind:valgrind ;; esac
-# VANNE=PATH: a binary that is there already; else one is built.
+# VANNE=PATH: a binary that is there already; else the one that is given out is built.
 if [ -z "${VANNE:-}" ]; then
-  cargo build --release
-  VANNE=$TARGET/release/vanne
+  bash scripts/release.sh
+  VANNE=$TARGET/dist/vanne
 fi
 exec python3 benches/peers/run.py --vanne "$VANNE" "$@"

@@ -96,12 +96,17 @@ need_modsecurity_module() {
   [ -e /usr/lib/nginx/modules/ngx_http_modsecurity_module.so ] || install_packages libnginx-mod-http-modsecurity
 }
 
+# What makes the load of the measurements.
+set_up_load_tools() {
+  need_packages python3:python3 openssl:openssl wrk:wrk h2load:nghttp2-client taskset:util-linux
+  need_openssl_headers
+}
+
 # What the measurements beside other proxies need. HAProxy and nginx are Debian's.
 set_up_bench_tools() {
   mkdir -p "$TOOLS"
-  need_packages python3:python3 haproxy:haproxy nginx:nginx-light openssl:openssl wrk:wrk h2load:nghttp2-client \
-    taskset:util-linux
-  need_openssl_headers
+  set_up_load_tools
+  need_packages haproxy:haproxy nginx:nginx-light
   need_envoy
 }
 

@@ -3,7 +3,7 @@
 #   SEEDS=2000         seeds of the simulation
 #   FUZZ_SECONDS=60    for each fuzz target
 #   PLAYS=100000       conversations through both engines beside each other
-#   SOAK_SECONDS=1800  of mixed load with reloads on the release binary
+#   SOAK_SECONDS=1800  of mixed load with reloads
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -30,7 +30,7 @@ done
 say "both engines beside each other, ${PLAYS:=100000} conversations"
 SEEDS=$PLAYS cargo test --release --test wire -- both_engines
 
-cargo build --release
+bash scripts/release.sh
 need_packages openssl:openssl python3:python3
 need_openssl_headers
 # The scripts of tests/load/ with both engines, since no feature lives in one alone.
@@ -38,7 +38,7 @@ under_load() {
   local script lane
   for script in "$@"; do
     for lane in lean pingora; do
-      python3 "tests/load/$script.py" --vanne "$TARGET/release/vanne" --lane "$lane"
+      python3 "tests/load/$script.py" --vanne "$TARGET/dist/vanne" --lane "$lane"
     done
   done
 }
@@ -55,26 +55,26 @@ need_packages haproxy:haproxy nginx:nginx
 need_envoy
 under_load balance overload retry_storm sticky split trips
 for script in faults breaker_peers; do
-  python3 "tests/load/$script.py" --vanne "$TARGET/release/vanne"
+  python3 "tests/load/$script.py" --vanne "$TARGET/dist/vanne"
 done
 say "limits and blocks across replicas, limits while Redis is in trouble, others while passwords are hashed"
 need_packages redis-server:redis-server
-python3 tests/load/redis_faults.py --vanne "$TARGET/release/vanne"
+python3 tests/load/redis_faults.py --vanne "$TARGET/dist/vanne"
 under_load blocks passwords
 say "the wire corpus beside HAProxy and nginx"
-python3 tests/load/wire_peers.py --vanne "$TARGET/release/vanne" --lanes lean,pingora
+python3 tests/load/wire_peers.py --vanne "$TARGET/dist/vanne" --lanes lean,pingora
 say "clients that misbehave: floods of frames, slow ones, pipelines; connections over workers"
 need_packages slowhttptest:slowhttptest
 under_load h2_floods slow_clients pipelining worker_balance
 say "soak, ${SOAK_SECONDS:=1800} s"
-python3 tests/load/soak.py --vanne "$TARGET/release/vanne" --seconds "$SOAK_SECONDS"
+python3 tests/load/soak.py --vanne "$TARGET/dist/vanne" --seconds "$SOAK_SECONDS"
 
 say "foreign tools: HTTP/2, gRPC, fairness of streams, TLS"
-VANNE=$TARGET/release/vanne bash scripts/conformance.sh
+VANNE=$TARGET/dist/vanne bash scripts/conformance.sh
 
 if [ -n "${VANNE_CRS_DIR:-}" ]; then
   say "the firewall beside other engines and proxies"
-  VANNE=$TARGET/release/vanne bash scripts/waf.sh
+  VANNE=$TARGET/dist/vanne bash scripts/waf.sh
 else
   say "VANNE_CRS_DIR is not set: the firewall is not held against other engines"
 fi

@@ -13,7 +13,7 @@ Every figure is compared with HAProxy's of the same round: ratios hold on a nois
 What other processes took meanwhile is noted with each figure. A whole run writes RESULTS.md; one of chosen cases,
 proxies, logs or rounds only prints.
 
-    make bench                                                          everything, about 40 minutes with the build
+    make bench                                                          everything, 15 minutes after `make release`
     make bench ARGS=--quick                                             about 3 minutes: one short round
     make bench ARGS="--cases h1-1k,h2-tls-1k --proxies haproxy,vanne"   some of it
     make bench ARGS=--instructions                                      count instructions and allocations instead
@@ -51,7 +51,7 @@ RATE_SHARE = 0.5
 def arguments():
     """What the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vanne", default="target/release/vanne", help="the release binary")
+    parser.add_argument("--vanne", default="target/dist/vanne", help="the binary: `make release`")
     parser.add_argument("--quick", action="store_true", help="one short round")
     parser.add_argument("--proxies", help=f"some of: {', '.join(PROXIES)}")
     parser.add_argument("--cases", help=f"some of: {', '.join(CASES)}")
@@ -101,6 +101,7 @@ def facts(settings, given):
     found["OpenSSL of nginx, HAProxy and the client"] = first_line(need("openssl"), "version")
     found["compiler of origin and client"] = first_line(need("cc"), "--version")
     found.update({setting.name: setting.version for setting in settings})
+    found["binary of Vanne"] = f"{os.path.relpath(given.vanne)} (target/dist: `make release`, target/release: cargo's)"
     found["rounds"] = f"{given.rounds}, {given.seconds} s for each figure"
     for name, value in found.items():
         print(f"{name}: {value}", flush=True)
