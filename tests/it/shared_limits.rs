@@ -80,8 +80,7 @@ async fn redis_gives_the_verdicts_of_the_local_reference() {
         // Every other time replicas do not agree on the rate.
         let other = numbers.rate(burst);
         let quotas = if sequence % 2 == 0 { vec![quota] } else { vec![quota, quota, other] };
-        // Its time is not the store's, which would forget the bucket by its own: in a transaction
-        // that stands still.
+        // Its time is not the store's, which would forget the bucket by its own: so it is kept.
         let mut pipe = redis::pipe();
         pipe.atomic();
         for (number, (at, cost)) in arrivals.iter().enumerate() {
@@ -89,6 +88,7 @@ async fn redis_gives_the_verdicts_of_the_local_reference() {
             let take = Take { quota, cost: *cost, patience };
             let arguments = scripts::take_arguments(Clock::At(*at), std::iter::once(take));
             pipe.cmd("EVALSHA").arg(TAKE.get_hash()).arg(1).arg(sequence).arg(arguments);
+            pipe.cmd("PERSIST").arg(sequence).ignore();
         }
         let told: Vec<Vec<i64>> = pipe.query_async(&mut connection).await.unwrap();
         // The reference's own clock begins later, and its buckets are full then.
@@ -139,7 +139,7 @@ async fn what_is_leased_is_what_a_bucket_here_would_give() {
             let want = numbers.0.u32(0..=burst);
             let ask = Ask { key, owed, back, want, least: 1 };
             let arguments = scripts::lease_arguments(Clock::At(at), &quota, &ask);
-            // Its time is not the store's, as above; and between two the bucket is kept.
+            // Its time is not the store's, as above.
             let (mut pipe, name) = (redis::pipe(), format!("l{sequence}"));
             pipe.atomic();
             pipe.cmd("EVALSHA").arg(LEASE.get_hash()).arg(1).arg(&name).arg(arguments);
