@@ -25,7 +25,7 @@ pub(super) async fn stop_accepting(
     task.abort();
     // The task holds the socket: it must be gone before the queue can be emptied for good.
     drop(task.await);
-    empty(worker, engine, &acceptor);
+    acceptor.empty(|stream, address| take_own(worker, engine, stream, address, &acceptor.slot));
 }
 
 /// Accepts on `sockets`, each in a task of its own.
@@ -50,15 +50,6 @@ async fn accept_all(worker: Arc<Worker>, engine: Arc<Engine>, acceptor: Arc<Acce
     loop {
         let (stream, address) = acceptor.accept().await;
         place(&worker, &engine, stream, address, &acceptor.slot);
-    }
-}
-
-/// Accepts what the kernel has taken for us already.
-fn empty(worker: &Arc<Worker>, engine: &Arc<Engine>, acceptor: &Acceptor) {
-    use futures::FutureExt;
-    while let Some((stream, address)) = tokio::task::unconstrained(acceptor.accept()).now_or_never()
-    {
-        take_own(worker, engine, stream, address, &acceptor.slot);
     }
 }
 

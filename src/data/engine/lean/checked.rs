@@ -17,6 +17,10 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use tokio::io::ReadBuf;
 
+/// What is read at once. The engine keeps up to ten such parts of an answer that its client does
+/// not take.
+const PART_BYTES_MAX: usize = 16 * 1024;
+
 /// What an answer is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
@@ -81,7 +85,7 @@ impl Checked {
                 return Poll::Ready(Ok(count));
             }
             let link = self.link.as_mut().ok_or(Fault::Internal)?;
-            match ready!(self.input.poll_fill(cx, link)) {
+            match ready!(self.input.poll_fill_some(cx, link, PART_BYTES_MAX)) {
                 Ok(0) if self.at == At::Body && self.passing == Passing::UntilClose => {
                     self.passing = Passing::Done;
                 }

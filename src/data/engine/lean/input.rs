@@ -5,7 +5,7 @@
 
 use crate::data::upstream::Fault;
 use crate::types::spare::Spare;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -53,13 +53,28 @@ impl Input {
         cx: &mut Context<'_>,
         from: &mut (impl AsyncRead + Unpin),
     ) -> Poll<io::Result<usize>> {
+        self.poll_fill_some(cx, from, usize::MAX)
+    }
+
+    /// The same, but reads so many bytes at most.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub(super) fn poll_fill_some(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut (impl AsyncRead + Unpin),
+        bytes_max: usize,
+    ) -> Poll<io::Result<usize>> {
         if self.0.capacity() == 0 {
             self.0 = SPARE.with(Spare::take).unwrap_or_default();
         }
-        if self.0.capacity() - self.0.len() < ROOM_BYTES_MIN {
+        // All of it was passed on: from its start again, which is still in the cache.
+        let is_rewound = self.0.is_empty() && self.0.try_reclaim(INPUT_BYTES);
+        if !is_rewound && self.0.capacity() - self.0.len() < ROOM_BYTES_MIN {
             self.0.reserve(INPUT_BYTES);
         }
-        let read = poll_read_buf(Pin::new(from), cx, &mut self.0);
+        let read = poll_read_buf(Pin::new(from), cx, &mut (&mut self.0).limit(bytes_max));
         if read.is_pending() && self.0.is_empty() {
             // Who waits needs no room: the next one that reads finds it warm.
             self.rest();
