@@ -7,9 +7,11 @@
 mod cover;
 mod family;
 mod layered;
+mod leaf;
 mod number;
 mod prefixes;
 mod sieve;
+mod tree;
 
 pub use layered::Layered;
 pub use prefixes::Prefixes;

@@ -2,6 +2,7 @@
 
 use super::cover::Cover;
 use super::family::Family;
+use super::sieve::Sieve;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -20,7 +21,10 @@ pub struct Prefixes<V> {
 /// or two.
 #[derive(Clone, Debug)]
 struct Covered {
+    v4_sieve: Sieve,
     v4: Cover<u32, 12>,
+    /// Of upper halves: addresses that are alike to there are mostly one machine's.
+    v6_sieve: Sieve,
     /// Of 64 leading bits at most, as most are: half as much to read.
     v6: Cover<u64, 7>,
     v6_long: Cover<u128, 7>,
@@ -121,23 +125,39 @@ impl<V> Prefixes<V> {
 impl Covered {
     fn new<V>(v4: &Family<u32, V>, v6: &Family<u128, V>) -> Self {
         let v4: Vec<_> = v4.outermost().collect();
-        let (short, long): (Vec<_>, Vec<_>) = v6.outermost().partition(|(_, bits)| *bits <= 64);
-        let short: Vec<_> = short.iter().map(|(first, bits)| (high(*first), *bits)).collect();
-        Self { v4: Cover::new(&v4), v6: Cover::new(&short), v6_long: Cover::new(&long) }
+        let v6: Vec<_> = v6.outermost().collect();
+        let half = |(first, bits): (u128, u8)| (high(first), bits.min(64));
+        let halves: Vec<_> = v6.iter().copied().map(half).collect();
+        let (v4_sieve, v6_sieve) = (Sieve::new(&v4), Sieve::new(&halves));
+        let (short, long): (Vec<_>, Vec<_>) = v6.into_iter().partition(|(_, bits)| *bits <= 64);
+        let short: Vec<_> = short.into_iter().map(half).collect();
+        Self {
+            v4: Cover::new(&v4, |network| v4_sieve.hash(network)),
+            v4_sieve,
+            v6: Cover::new(&short, |network| v6_sieve.hash(network)),
+            v6_long: Cover::new(&long, |network| v6_sieve.hash(half(network))),
+            v6_sieve,
+        }
     }
 
     fn contains(&self, address: IpAddr) -> bool {
         match address {
-            IpAddr::V4(address) => self.v4.contains(address.to_bits()),
-            IpAddr::V6(address) => {
+            IpAddr::V4(address) => {
                 let address = address.to_bits();
-                self.v6.contains(high(address)) || self.v6_long.contains(address)
+                self.v4_sieve.passing(address).any(|hash| self.v4.contains(address, hash))
+            }
+            IpAddr::V6(address) => {
+                let (half, address) = (high(address.to_bits()), address.to_bits());
+                let is_in =
+                    |hash| self.v6.contains(half, hash) || self.v6_long.contains(address, hash);
+                self.v6_sieve.passing(half).any(is_in)
             }
         }
     }
 
     fn bytes(&self) -> usize {
-        self.v4.bytes() + self.v6.bytes() + self.v6_long.bytes()
+        let sieves = self.v4_sieve.bytes() + self.v6_sieve.bytes();
+        sieves + self.v4.bytes() + self.v6.bytes() + self.v6_long.bytes()
     }
 }
 

@@ -5,7 +5,7 @@
 //! at most [`LENGTHS_MAX`] lengths. Bits may be set for another network: who passes is looked up,
 //! and nobody who is in is missed.
 
-use super::number::Number;
+use super::number::{Number, hash};
 use std::collections::BTreeSet;
 
 /// Bits between the lengths that are hashed: the first that leaves few enough.
@@ -28,28 +28,36 @@ pub(super) struct Sieve {
     map: Vec<u64>,
     /// Lengths that occur, in bits.
     lengths: Vec<u8>,
+    rounding: Rounding,
 }
 
 impl Sieve {
     /// Of networks: each with its first address and its leading bits.
-    pub(super) fn new<K: Number>(networks: &[(K, u8)]) -> Self {
+    pub(super) fn new<K: Number + Into<u64>>(networks: &[(K, u8)]) -> Self {
         let words = (networks.len() * BITS_EACH / 64).next_power_of_two().min(WORDS_MAX);
         let mut map = vec![0_u64; words];
         let (rounding, lengths) = Rounding::of(networks.iter().map(|(_, bits)| *bits));
-        for (first, bits) in networks {
-            let (word, bits) = place(*first, rounding.round(*bits), words);
+        for network in networks {
+            let (word, bits) = place(rounding.hash(*network), words);
             if let Some(word) = map.get_mut(word) {
                 *word |= bits;
             }
         }
-        Self { map, lengths }
+        Self { map, lengths, rounding }
     }
 
-    /// Whether `address` may be in one of them. If not, it is in none.
+    /// What `network` is known by: all that begin as it does have it, as far as lengths are
+    /// rounded.
+    pub(super) fn hash<K: Number + Into<u64>>(&self, network: (K, u8)) -> u64 {
+        self.rounding.hash(network)
+    }
+
+    /// What the networks that `address` may be in are known by. If nothing, it is in none.
     /// Cost: a read for each length that occurs; none depends on another.
-    pub(super) fn passes<K: Number>(&self, address: K) -> bool {
-        self.lengths.iter().any(|length| {
-            let (word, bits) = place(address, *length, self.map.len());
+    pub(super) fn passing<K: Number + Into<u64>>(&self, address: K) -> impl Iterator<Item = u64> {
+        let hashes = self.lengths.iter().map(move |length| hash(address.begin(*length)));
+        hashes.filter(|hash| {
+            let (word, bits) = place(*hash, self.map.len());
             self.map.get(word).is_some_and(|word| word & bits == bits)
         })
     }
@@ -81,15 +89,18 @@ impl Rounding {
         few.unwrap_or_else(|| with(BITS_MAX))
     }
 
+    fn hash<K: Number + Into<u64>>(self, (first, bits): (K, u8)) -> u64 {
+        hash(first.begin(self.round(bits)))
+    }
+
     fn round(self, bits: u8) -> u8 {
         let bits = bits.min(BITS_MAX);
         (bits - bits % self.step).max(self.shortest)
     }
 }
 
-/// Which of so many words, and which bits of it, are those of the leading bits of `address`.
-fn place<K: Number>(address: K, length: u8, words: usize) -> (usize, u64) {
-    let hash = address.begin(length).hash();
+/// Which of so many words, and which bits of it, are those of `hash`.
+fn place(hash: u64, words: usize) -> (usize, u64) {
     let bit = |from: u32| 1 << (hash >> from & 63);
     let word = (hash >> 18) as usize & (words - 1);
     (word, bit(0) | bit(6) | bit(12))
