@@ -53,10 +53,14 @@ impl Input {
         cx: &mut Context<'_>,
         from: &mut (impl AsyncRead + Unpin),
     ) -> Poll<io::Result<usize>> {
-        self.poll_fill_some(cx, from, usize::MAX)
+        self.make_room();
+        let read = poll_read_buf(Pin::new(from), cx, &mut self.0);
+        self.rest_while_waiting(&read);
+        read
     }
 
-    /// The same, but reads so many bytes at most.
+    /// The same for who needs little room: so many bytes are read at most, and while what is there
+    /// is passed on, always into the same place.
     ///
     /// # Errors
     /// When the connection fails.
@@ -66,20 +70,28 @@ impl Input {
         from: &mut (impl AsyncRead + Unpin),
         bytes_max: usize,
     ) -> Poll<io::Result<usize>> {
+        if !(self.0.is_empty() && self.0.try_reclaim(INPUT_BYTES)) {
+            self.make_room();
+        }
+        let read = poll_read_buf(Pin::new(from), cx, &mut (&mut self.0).limit(bytes_max));
+        self.rest_while_waiting(&read);
+        read
+    }
+
+    fn make_room(&mut self) {
         if self.0.capacity() == 0 {
             self.0 = SPARE.with(Spare::take).unwrap_or_default();
         }
-        // All of it was passed on: from its start again, which is still in the cache.
-        let is_rewound = self.0.is_empty() && self.0.try_reclaim(INPUT_BYTES);
-        if !is_rewound && self.0.capacity() - self.0.len() < ROOM_BYTES_MIN {
+        if self.0.capacity() - self.0.len() < ROOM_BYTES_MIN {
             self.0.reserve(INPUT_BYTES);
         }
-        let read = poll_read_buf(Pin::new(from), cx, &mut (&mut self.0).limit(bytes_max));
+    }
+
+    /// Who waits needs no room: the next one that reads finds it warm.
+    fn rest_while_waiting<T>(&mut self, read: &Poll<T>) {
         if read.is_pending() && self.0.is_empty() {
-            // Who waits needs no room: the next one that reads finds it warm.
             self.rest();
         }
-        read
     }
 
     /// What it means that the connection ended before the answer did.
@@ -110,6 +122,19 @@ impl Drop for Input {
 mod tests {
     use super::*;
     use std::future::poll_fn;
+
+    #[tokio::test]
+    async fn who_needs_little_room_uses_no_more() {
+        let (mut from, mut input) = (&[1; 300_000][..], Input::default());
+        let mut places = std::collections::BTreeSet::new();
+        while poll_fn(|cx| input.poll_fill_some(cx, &mut from, 1000)).await.unwrap() > 0 {
+            assert_eq!(input.bytes().len(), 1000);
+            places.insert(input.bytes().as_ptr());
+            input.consume(400);
+            input.consume(600);
+        }
+        assert_eq!(places.len(), 1);
+    }
 
     #[tokio::test]
     async fn bytes_come_in_order_and_room_is_used_again() {
