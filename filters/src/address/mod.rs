@@ -1,8 +1,9 @@
 //! Sets of networks: which of them an address is in, the longest first.
 //!
-//! `prefixes` is a set of networks of both families that never changes. Its `cover` tells whether
-//! an address is in any, with a `sieve` in front for those who are in none; its `family` tells which
-//! they are. `layered` is a set that grows while it is read, without copying what it has.
+//! `prefixes` is a set of networks of both families that never changes. Who is in none of them ends
+//! mostly at a `sieve`; for the others a `cover` tells whether they are in any, by a `leaf` with all
+//! networks that begin alike, or by a `tree` where those are many; and a `family` tells which they
+//! are in. `layered` is a set that grows while it is read, without copying what it has.
 
 mod cover;
 mod family;
