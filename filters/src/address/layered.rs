@@ -4,9 +4,8 @@
 //! only. When that has grown it is settled into the large one, so each network is copied a few
 //! times in all.
 
-use super::Prefixes;
+use super::{Bits, Prefixes};
 use ipnet::IpNet;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Networks of the small layer, at most.
@@ -32,7 +31,7 @@ impl<V: Clone> Layered<V> {
         Self { settled: Arc::new(Prefixes::new(entries)), recent: Prefixes::default() }
     }
 
-    /// The same with these networks too; what was said of one of them before does not count.
+    /// The same with these networks too; what was said of one of them before is forgotten in time.
     /// Those of which `is_over` may be forgotten.
     /// Cost: some 500 networks are copied; now and then all.
     #[must_use]
@@ -49,10 +48,14 @@ impl<V: Clone> Layered<V> {
         Self::new(all)
     }
 
-    /// All that is said of networks that `address` is in: of the small layer first, and in each
-    /// the longest first.
-    pub fn around(&self, address: IpAddr) -> impl Iterator<Item = (IpNet, &V)> {
-        self.recent.around(address).chain(self.settled.around(address))
+    /// Whether something that `is_so` is said of a network that `address` is in.
+    /// Cost: of most who are in none, a few reads nearby; no allocation.
+    #[must_use]
+    pub fn any(&self, address: impl Into<Bits>, is_so: impl Fn(&V) -> bool) -> bool {
+        let address = address.into();
+        let layers = [&self.recent, &*self.settled];
+        let mut said = layers.into_iter().filter(|layer| layer.contains(address));
+        said.any(|layer| layer.around(address).any(|(_, value)| is_so(value)))
     }
 
     /// Whether there are none.
@@ -65,7 +68,7 @@ impl<V: Clone> Layered<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     fn net(number: u32) -> IpNet {
         IpNet::from(IpAddr::V4(Ipv4Addr::from_bits(number)))
@@ -79,20 +82,19 @@ mod tests {
             layered = layered.with(vec![(net(number), number)], |value| value % 2 == 0);
             assert!(layered.recent.len() <= RECENT_MAX);
         }
-        let said = |number| layered.around(net(number).addr()).map(|(_, v)| *v).next();
-        assert!((0..2000).filter(|number| number % 2 == 1).all(|n| said(n) == Some(n)));
-        assert_eq!(said(100), None);
+        let is_there = |number| layered.any(net(number).addr(), |said| *said == number);
+        assert!((0..2000).filter(|number| number % 2 == 1).all(is_there));
+        assert!(!is_there(100));
         assert!(!layered.is_empty());
     }
 
     #[test]
-    fn what_is_said_anew_of_a_network_comes_first() {
+    fn what_is_said_in_both_layers_and_of_networks_around_counts() {
         let old = Layered::new(vec![(net(1), "old"), ("0.0.0.0/8".parse().unwrap(), "wide")]);
         let new = old.with(vec![(net(1), "new")], |_| false);
-        let said = |of: &Layered<&'static str>| {
-            of.around(net(1).addr()).map(|(_, value)| *value).collect::<Vec<_>>()
-        };
-        assert_eq!(said(&old), ["old", "wide"]);
-        assert_eq!(said(&new), ["new", "old", "wide"]);
+        let says = |of: &Layered<&'static str>, at, what| of.any(net(at).addr(), |it| *it == what);
+        assert_eq!(["old", "wide", "new"].map(|what| says(&old, 1, what)), [true, true, false]);
+        assert_eq!(["old", "wide", "new"].map(|what| says(&new, 1, what)), [true; 3]);
+        assert_eq!(["old", "wide", "new"].map(|what| says(&new, 2, what)), [false, true, false]);
     }
 }

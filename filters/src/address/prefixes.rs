@@ -1,10 +1,11 @@
 //! Prefixes: networks of both families, each with something that is said of it.
 
+use super::bits::Bits;
 use super::cover::Cover;
 use super::family::Family;
 use super::sieve::Sieve;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Networks, each with what is said of it. It never changes.
 ///
@@ -62,23 +63,23 @@ impl<V> Prefixes<V> {
     /// The longest network that `address` is in, and what is said of it.
     /// Cost: as of [`contains`](Self::contains); where there is one, a search by halves too.
     #[must_use]
-    pub fn find(&self, address: IpAddr) -> Option<(IpNet, &V)> {
+    pub fn find(&self, address: impl Into<Bits>) -> Option<(IpNet, &V)> {
         self.around(address).next()
     }
 
     /// Whether `address` is in one of them.
     /// Cost: some cache lines; no allocation.
     #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        self.covered.contains(address.to_canonical())
+    pub fn contains(&self, address: impl Into<Bits>) -> bool {
+        self.covered.contains(address.into())
     }
 
     /// All networks that `address` is in, the longest first.
-    pub fn around(&self, address: IpAddr) -> impl Iterator<Item = (IpNet, &V)> {
-        let address = address.to_canonical();
+    pub fn around(&self, address: impl Into<Bits>) -> impl Iterator<Item = (IpNet, &V)> {
+        let address = address.into();
         let (v4, v6) = match Some(address).filter(|address| self.covered.contains(*address)) {
-            Some(IpAddr::V4(address)) => (Some(self.v4.around(address.to_bits())), None),
-            Some(IpAddr::V6(address)) => (None, Some(self.v6.around(address.to_bits()))),
+            Some(Bits::V4(address)) => (Some(self.v4.around(address)), None),
+            Some(Bits::V6(address)) => (None, Some(self.v6.around(address))),
             None => (None, None),
         };
         let v4 = v4.into_iter().flatten().filter_map(|(at, value)| Some((net4(at)?, value)));
@@ -140,14 +141,13 @@ impl Covered {
         }
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    fn contains(&self, address: Bits) -> bool {
         match address {
-            IpAddr::V4(address) => {
-                let address = address.to_bits();
+            Bits::V4(address) => {
                 self.v4_sieve.passing(address).any(|hash| self.v4.contains(address, hash))
             }
-            IpAddr::V6(address) => {
-                let (half, address) = (high(address.to_bits()), address.to_bits());
+            Bits::V6(address) => {
+                let half = high(address);
                 let is_in =
                     |hash| self.v6.contains(half, hash) || self.v6_long.contains(address, hash);
                 self.v6_sieve.passing(half).any(is_in)
@@ -178,8 +178,13 @@ fn net6((first, bits): (u128, u8)) -> Option<IpNet> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::net::IpAddr;
 
     fn net(text: &str) -> IpNet {
+        text.parse().unwrap()
+    }
+
+    fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
@@ -200,11 +205,10 @@ mod tests {
             ("fd12::1", vec![3]),
             ("fe00::", vec![]),
         ] {
-            let found: Vec<_> =
-                set.around(address.parse().unwrap()).map(|(_, value)| *value).collect();
+            let found: Vec<_> = set.around(ip(address)).map(|(_, value)| *value).collect();
             assert_eq!(found, want, "{address}");
         }
-        assert_eq!(set.find("10.1.9.9".parse().unwrap()), Some((net("10.1.0.0/16"), &1)));
+        assert_eq!(set.find(ip("10.1.9.9")), Some((net("10.1.0.0/16"), &1)));
         assert_eq!((set.get(&net("10.1.0.0/16")), set.get(&net("10.1.0.0/17"))), (Some(&1), None));
         assert_eq!(set.len(), 5);
     }
@@ -221,10 +225,10 @@ mod tests {
             ("192.0.2.128", Some(3)),
             ("192.0.3.0", None),
         ] {
-            let found = set.find(address.parse().unwrap()).map(|(_, value)| *value);
+            let found = set.find(ip(address)).map(|(_, value)| *value);
             assert_eq!(found, want, "{address}");
         }
-        assert!(Prefixes::<u8>::default().find("::1".parse().unwrap()).is_none());
+        assert!(Prefixes::<u8>::default().find(ip("::1")).is_none());
     }
 
     #[test]

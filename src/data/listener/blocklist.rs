@@ -19,7 +19,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-use vanne_filters::address::{Layered, Prefixes};
+use vanne_filters::address::{Bits, Layered, Prefixes};
 
 /// Where a network stands: in the config, or in a file that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,11 +130,11 @@ impl Blocklist {
     /// named one or two in their files; no lock, no allocation.
     #[must_use]
     pub fn is_blocked(&self, address: IpAddr, now: Moment) -> bool {
-        let view = self.view.load();
-        let is_named = view.blocks.around(address).any(|(_, block)| block.holds(now))
-            || view.lists.deny.contains(address)
+        let (view, bits) = (self.view.load(), Bits::from(address));
+        let is_named = view.blocks.any(bits, |block| block.holds(now))
+            || view.lists.deny.contains(bits)
             || view.lists.places.blocks(address, &self.places).is_some();
-        is_named && !view.lists.allow.contains(address)
+        is_named && !view.lists.allow.contains(bits)
     }
 
     /// Whether the peer `client` may not come in where these networks are `trusted`: a proxy is
