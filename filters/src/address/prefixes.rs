@@ -144,12 +144,14 @@ impl Covered {
     fn contains(&self, address: Bits) -> bool {
         match address {
             Bits::V4(address) => {
-                self.v4_sieve.passing(address).any(|hash| self.v4.contains(address, hash))
+                self.v4_sieve.passing(address).any(|(_, hash)| self.v4.contains(address, hash))
             }
             Bits::V6(address) => {
                 let half = high(address);
-                let is_in =
-                    |hash| self.v6.contains(half, hash) || self.v6_long.contains(address, hash);
+                let is_in = |(length, hash)| {
+                    self.v6.contains(half, hash)
+                        || length == 64 && self.v6_long.contains(address, hash)
+                };
                 self.v6_sieve.passing(half).any(is_in)
             }
         }

@@ -52,11 +52,15 @@ impl Sieve {
         self.rounding.hash(network)
     }
 
-    /// What the networks that `address` may be in are known by. If nothing, it is in none.
+    /// What the networks that `address` may be in are known by, each with the length that theirs
+    /// are rounded to. If nothing, it is in none.
     /// Cost: a read for each length that occurs; none depends on another.
-    pub(super) fn passing<K: Number + Into<u64>>(&self, address: K) -> impl Iterator<Item = u64> {
-        let hashes = self.lengths.iter().map(move |length| hash(address.begin(*length)));
-        hashes.filter(|hash| {
+    pub(super) fn passing<K: Number + Into<u64>>(
+        &self,
+        address: K,
+    ) -> impl Iterator<Item = (u8, u64)> {
+        let hashed = move |length: &u8| (*length, hash(address.begin(*length)));
+        self.lengths.iter().map(hashed).filter(|(_, hash)| {
             let (word, bits) = place(*hash, self.map.len());
             self.map.get(word).is_some_and(|word| word & bits == bits)
         })
