@@ -148,6 +148,7 @@ impl Covered {
             }
             Bits::V6(address) => {
                 let half = high(address);
+                // The sieve knows all that are longer than a half by the whole half.
                 let is_in = |(length, hash)| {
                     self.v6.contains(half, hash)
                         || length == 64 && self.v6_long.contains(address, hash)
