@@ -13,12 +13,22 @@ async fn there_are_as_many_workers_as_it_says() {
         let process = format!("workers = {workers}");
         let settings = Settings { process: &process, ..Settings::default() };
         let mut vanne = Vanne::with(&[], settings).await;
-        let tasks = format!("/proc/{}/task", vanne.process().id());
-        let names = std::fs::read_dir(tasks)
-            .unwrap()
-            .map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap());
-        assert_eq!(names.filter(|name| name.starts_with("worker-")).count(), workers);
+        let names = threads(vanne.process().id());
+        assert_eq!(names.iter().filter(|name| name.starts_with("worker-")).count(), workers);
     }
+}
+
+/// Names of a process' threads.
+fn threads(process: u32) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn freed_memory_is_given_back_by_a_thread_of_its_own() {
+    let mut vanne = Vanne::with(&[], Settings::default()).await;
+    let names = threads(vanne.process().id());
+    assert!(names.iter().any(|name| name == "jemalloc_bg_thd\n"), "{names:?}");
 }
 
 /// Connections to the backend that are still open after `count` requests at once, with room for

@@ -54,8 +54,7 @@ impl<V: Clone> Layered<V> {
     pub fn any(&self, address: impl Into<Bits>, is_so: impl Fn(&V) -> bool) -> bool {
         let address = address.into();
         let layers = [&self.recent, &*self.settled];
-        let mut said = layers.into_iter().filter(|layer| layer.contains(address));
-        said.any(|layer| layer.around(address).any(|(_, value)| is_so(value)))
+        layers.into_iter().any(|layer| layer.any(address, &is_so))
     }
 
     /// Whether there are none.

@@ -60,18 +60,23 @@ impl<V> Prefixes<V> {
         Self { covered: Covered::new(&v4, &v6), v4, v6 }
     }
 
-    /// The longest network that `address` is in, and what is said of it.
-    /// Cost: as of [`contains`](Self::contains); where there is one, a search by halves too.
-    #[must_use]
-    pub fn find(&self, address: impl Into<Bits>) -> Option<(IpNet, &V)> {
-        self.around(address).next()
-    }
-
     /// Whether `address` is in one of them.
     /// Cost: some cache lines; no allocation.
     #[must_use]
     pub fn contains(&self, address: impl Into<Bits>) -> bool {
         self.covered.contains(address.into())
+    }
+
+    /// Whether something that `is_so` is said of a network that `address` is in.
+    /// Cost: as of [`contains`](Self::contains); where there is one, searches by halves too.
+    #[must_use]
+    pub fn any(&self, address: impl Into<Bits>, is_so: impl Fn(&V) -> bool) -> bool {
+        let address = address.into();
+        self.covered.contains(address)
+            && match address {
+                Bits::V4(address) => self.v4.around(address).any(|(_, value)| is_so(value)),
+                Bits::V6(address) => self.v6.around(address).any(|(_, value)| is_so(value)),
+            }
     }
 
     /// All networks that `address` is in, the longest first.
@@ -211,7 +216,7 @@ mod tests {
             let found: Vec<_> = set.around(ip(address)).map(|(_, value)| *value).collect();
             assert_eq!(found, want, "{address}");
         }
-        assert_eq!(set.find(ip("10.1.9.9")), Some((net("10.1.0.0/16"), &1)));
+        assert_eq!(set.around(ip("10.1.9.9")).next(), Some((net("10.1.0.0/16"), &1)));
         assert_eq!((set.get(&net("10.1.0.0/16")), set.get(&net("10.1.0.0/17"))), (Some(&1), None));
         assert_eq!(set.len(), 5);
     }
@@ -228,10 +233,10 @@ mod tests {
             ("192.0.2.128", Some(3)),
             ("192.0.3.0", None),
         ] {
-            let found = set.find(ip(address)).map(|(_, value)| *value);
+            let found = set.around(ip(address)).next().map(|(_, value)| *value);
             assert_eq!(found, want, "{address}");
         }
-        assert!(Prefixes::<u8>::default().find(ip("::1")).is_none());
+        assert!(Prefixes::<u8>::default().around(ip("::1")).next().is_none());
     }
 
     #[test]
@@ -313,8 +318,8 @@ mod tests {
             let entry = |number| (IpNet::new(of(number), bits).unwrap(), number);
             let set: Prefixes<u32> = Prefixes::new((0..100_000).map(entry).collect());
             for number in 0..100_000 {
-                assert_eq!(set.find(of(number)), Some((entry(number).0, &number)));
-                assert_eq!(set.find(of(number + 100_000)), None);
+                assert_eq!(set.around(of(number)).next(), Some((entry(number).0, &number)));
+                assert_eq!(set.around(of(number + 100_000)).next(), None);
                 assert!(!set.contains(of(number + 100_000)));
             }
         }
